@@ -1,0 +1,188 @@
+//! Row rules (SPEC §3): one source row in, one normalised fact out.
+//!
+//! Pure: no I/O, no clock, no driver. Bad input never fails; it becomes a `None` and a [`Note`].
+
+mod row;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+pub use row::{
+    Column, ColumnKind, ContactField, Layout, LogicalField, PaymentField, RawRow, SourceKey,
+    SourceTable, source_row,
+};
+
+use crate::rules::Status;
+
+/// The matching key of a person: lowercase text with an ASCII domain (SPEC §3.2). Only
+/// `facts::email` makes one from raw text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EmailKey(String);
+
+impl EmailKey {
+    /// Wraps a key that was made by `facts::email` earlier, such as one read back from the target.
+    #[must_use]
+    pub fn trusted(key: String) -> Self {
+        Self(key)
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EmailKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why an e-mail text gives no key (SPEC §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmailReason {
+    /// Nothing there.
+    Missing,
+    /// A bidirectional control hides what the text says.
+    Bidi,
+    /// More than one address.
+    Multiple,
+    /// Not an address.
+    Invalid,
+    /// Scripts mixed so that it looks like another address.
+    Confusable,
+}
+
+impl EmailReason {
+    /// The word in conflict evidence.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Bidi => "bidi",
+            Self::Multiple => "multiple",
+            Self::Invalid => "invalid",
+            Self::Confusable => "confusable",
+        }
+    }
+}
+
+/// The kinds of row note (SPEC §6, "every other note", and `unparsable_timestamp`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum NoteKind {
+    InvisibleCharacter,
+    Mojibake,
+    InvalidPhone,
+    TimezoneAbbreviation,
+    TimezoneAssumed,
+    DateOnly,
+    SpreadsheetDate,
+    AmbiguousDate,
+    UnparsableTimestamp,
+    CurrencyAssumed,
+}
+
+/// A data-quality record of one field of one row, handled automatically.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// What was found.
+    pub kind: NoteKind,
+    /// The logical field, such as `customer_email`.
+    pub field: String,
+    /// The raw text.
+    pub raw: String,
+}
+
+/// The fact of one `systemeio` row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contact {
+    /// Key of the source row.
+    pub key: SourceKey,
+    /// The e-mail key of the row itself, before decisions.
+    pub email: Result<EmailKey, EmailReason>,
+    /// Clean contact_id.
+    pub contact_id: Option<String>,
+    /// Clean, case mended (SPEC §3.4).
+    pub first_name: Option<String>,
+    /// Clean, case mended (SPEC §3.4).
+    pub last_name: Option<String>,
+    /// E.164.
+    pub phone: Option<String>,
+    /// SPEC §3.6: known spellings, deduplicated, sorted.
+    pub tags: Vec<String>,
+    /// clean(tags) as one text.
+    pub tags_text: Option<String>,
+    /// As parsed.
+    pub created_at: Option<Timestamp>,
+    /// As parsed.
+    pub updated_at: Option<Timestamp>,
+    /// sync_timestamp, only where created_at is NULL: nothing else reads it, so a change of it alone
+    /// changes nothing (P4).
+    pub synced_at: Option<Timestamp>,
+    /// In field order.
+    pub notes: Vec<Note>,
+    /// Raw text by physical column name, NULLs left out, sync_timestamp left out: the evidence.
+    pub raw: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The fact of one `xendit` row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payment {
+    /// Key of the source row.
+    pub key: SourceKey,
+    /// The e-mail key of the row itself, before decisions.
+    pub email: Result<EmailKey, EmailReason>,
+    /// Clean, case-sensitive.
+    pub external_id: Option<String>,
+    /// Clean.
+    pub payment_id: Option<String>,
+    /// SPEC §3.8; `None` is invalid or NULL.
+    pub amount: Option<Decimal>,
+    /// SPEC §3.8; `None` is invalid or NULL.
+    pub fee: Option<Decimal>,
+    /// SPEC §3.8; `None` is invalid or NULL.
+    pub paid_amount: Option<Decimal>,
+    /// Uppercase (SPEC §3.9).
+    pub currency: String,
+    /// SPEC §3.10.
+    pub status: Status,
+    /// Codes of every product that matches, in configuration order (SPEC §3.11), before decisions.
+    pub products: Vec<String>,
+    /// Clean, uppercase.
+    pub payment_method: Option<String>,
+    /// Clean.
+    pub description: Option<String>,
+    /// Clean failure_reason, else clean failure_code.
+    pub failure_reason: Option<String>,
+    /// customer_name split and case-mended (SPEC §3.4).
+    pub first_name: Option<String>,
+    /// customer_name split and case-mended (SPEC §3.4).
+    pub last_name: Option<String>,
+    /// customer_phone, E.164.
+    pub phone: Option<String>,
+    /// As parsed.
+    pub created_at: Option<Timestamp>,
+    /// As parsed.
+    pub updated_at: Option<Timestamp>,
+    /// As parsed.
+    pub paid_at: Option<Timestamp>,
+    /// As parsed.
+    pub settled_at: Option<Timestamp>,
+    /// sync_timestamp, only where created_at is NULL (P4).
+    pub synced_at: Option<Timestamp>,
+    /// transactions.metadata (SPEC §5.2): source, source_id, external_id, payment_channel and every
+    /// other mapped raw field that is not NULL, by logical name, but sync_timestamp.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// In field order.
+    pub notes: Vec<Note>,
+    /// Raw text by physical column name, NULLs left out, sync_timestamp left out: the evidence.
+    pub raw: serde_json::Map<String, serde_json::Value>,
+}

@@ -1,0 +1,243 @@
+//! A source row as text, and the layout that says which column means what.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The key of a source row: its key columns' text joined by `|` (SPEC §1). Instants are UTC, ISO 8601
+/// with `Z`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceKey(pub String);
+
+impl SourceKey {
+    /// The key as text, without the table's prefix.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Which of the two sources a row comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceTable {
+    /// Payments.
+    Xendit,
+    /// Contacts.
+    Systemeio,
+}
+
+impl SourceTable {
+    /// Both, contacts first: people are known before their payments come.
+    pub const ALL: [Self; 2] = [Self::Systemeio, Self::Xendit];
+
+    /// The prefix of a source row's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Xendit => "xendit",
+            Self::Systemeio => "systemeio",
+        }
+    }
+}
+
+impl fmt::Display for SourceTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A source row's name, such as `xendit:4f…`, as conflicts and decisions write it (SPEC §1).
+#[must_use]
+pub fn source_row(table: SourceTable, key: &SourceKey) -> String {
+    format!("{table}:{}", key.0)
+}
+
+/// What PostgreSQL type family a source column has; decides how its text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Text, and every type not named below.
+    Text,
+    /// `numeric`, integers and floats: taken as they are (SPEC §3.8).
+    Numeric,
+    /// `timestamptz`, in ISO style with an offset: taken as it is (SPEC §3.7).
+    Instant,
+}
+
+/// A physical column of a source table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the source table.
+    pub name: String,
+    /// Its type family.
+    pub kind: ColumnKind,
+}
+
+/// Logical fields of a payment row (SPEC §1); configuration maps each to columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum PaymentField {
+    ExternalId,
+    PaymentId,
+    BusinessId,
+    Status,
+    PaymentMethod,
+    Amount,
+    Fees,
+    PaymentChannel,
+    PaymentDestination,
+    CustomerName,
+    CustomerEmail,
+    CustomerPhone,
+    Description,
+    FailureCode,
+    FailureReason,
+    Created,
+    Updated,
+    PaidAt,
+    PayoutAt,
+    AdjustedAt,
+    SettledAt,
+    ExpiryDate,
+    Currency,
+    Bank,
+    PaidAmount,
+    PaymentMethodInfo,
+    ChannelProperties,
+    EwalletType,
+    TimeZone,
+    SyncTimestamp,
+}
+
+/// Logical fields of a contact row (SPEC §1); configuration maps each to columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum ContactField {
+    ContactId,
+    Email,
+    FirstName,
+    LastName,
+    Phone,
+    PhotoUrl,
+    Tags,
+    AddressCity,
+    AddressCountry,
+    AddressLine1,
+    AddressLine2,
+    AddressPostalCode,
+    AddressState,
+    CustomFields,
+    OptinEmail,
+    OptinSms,
+    TimeZone,
+    Language,
+    UpdatedAt,
+    CreatedAt,
+    SyncTimestamp,
+}
+
+/// The name and the enum value of every field, in one place for configuration and metadata.
+pub trait LogicalField: Copy + Eq + 'static {
+    /// Every field with its configuration name, in enum order.
+    const NAMES: &'static [(Self, &'static str)];
+
+    /// The configuration name, such as `customer_email`.
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(field, _)| *field == self).map_or("", |(_, name)| name)
+    }
+
+    /// The inverse of [`LogicalField::name`].
+    fn parse(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(field, _)| *field)
+    }
+}
+
+impl LogicalField for PaymentField {
+    const NAMES: &'static [(Self, &'static str)] = &[
+        (Self::ExternalId, "external_id"),
+        (Self::PaymentId, "payment_id"),
+        (Self::BusinessId, "business_id"),
+        (Self::Status, "status"),
+        (Self::PaymentMethod, "payment_method"),
+        (Self::Amount, "amount"),
+        (Self::Fees, "fees"),
+        (Self::PaymentChannel, "payment_channel"),
+        (Self::PaymentDestination, "payment_destination"),
+        (Self::CustomerName, "customer_name"),
+        (Self::CustomerEmail, "customer_email"),
+        (Self::CustomerPhone, "customer_phone"),
+        (Self::Description, "description"),
+        (Self::FailureCode, "failure_code"),
+        (Self::FailureReason, "failure_reason"),
+        (Self::Created, "created"),
+        (Self::Updated, "updated"),
+        (Self::PaidAt, "paid_at"),
+        (Self::PayoutAt, "payout_at"),
+        (Self::AdjustedAt, "adjusted_at"),
+        (Self::SettledAt, "settled_at"),
+        (Self::ExpiryDate, "expiry_date"),
+        (Self::Currency, "currency"),
+        (Self::Bank, "bank"),
+        (Self::PaidAmount, "paid_amount"),
+        (Self::PaymentMethodInfo, "payment_method_info"),
+        (Self::ChannelProperties, "channel_properties"),
+        (Self::EwalletType, "ewallet_type"),
+        (Self::TimeZone, "time_zone"),
+        (Self::SyncTimestamp, "sync_timestamp"),
+    ];
+}
+
+impl LogicalField for ContactField {
+    const NAMES: &'static [(Self, &'static str)] = &[
+        (Self::ContactId, "contact_id"),
+        (Self::Email, "email"),
+        (Self::FirstName, "first_name"),
+        (Self::LastName, "last_name"),
+        (Self::Phone, "phone"),
+        (Self::PhotoUrl, "photo_url"),
+        (Self::Tags, "tags"),
+        (Self::AddressCity, "address_city"),
+        (Self::AddressCountry, "address_country"),
+        (Self::AddressLine1, "address_line1"),
+        (Self::AddressLine2, "address_line2"),
+        (Self::AddressPostalCode, "address_postal_code"),
+        (Self::AddressState, "address_state"),
+        (Self::CustomFields, "custom_fields"),
+        (Self::OptinEmail, "optin_email"),
+        (Self::OptinSms, "optin_sms"),
+        (Self::TimeZone, "time_zone"),
+        (Self::Language, "language"),
+        (Self::UpdatedAt, "updated_at"),
+        (Self::CreatedAt, "created_at"),
+        (Self::SyncTimestamp, "sync_timestamp"),
+    ];
+}
+
+/// Which columns of one source table are read, and what they mean. `F` is [`PaymentField`] or
+/// [`ContactField`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout<F> {
+    /// The physical columns that are read, in the order of [`RawRow::values`].
+    pub columns: Vec<Column>,
+    /// Indexes into [`Layout::columns`] of the key columns, in key order.
+    pub key: Vec<usize>,
+    /// For each mapped logical field the indexes of its columns, first choice first.
+    pub fields: Vec<(F, Vec<usize>)>,
+}
+
+impl<F: LogicalField> Layout<F> {
+    /// The columns of a logical field, first choice first; empty where none is mapped.
+    #[must_use]
+    pub fn of(&self, field: F) -> &[usize] {
+        self.fields.iter().find(|(known, _)| *known == field).map_or(&[], |(_, columns)| columns)
+    }
+}
+
+/// The values of one source row, text or NULL, in the order of [`Layout::columns`]. The text of an
+/// instant is in ISO style (`2025-06-30 12:02:24.5+08`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RawRow {
+    /// One value a column.
+    pub values: Vec<Option<String>>,
+}

@@ -1,0 +1,5 @@
+//! Tributary.
+
+pub mod facts;
+pub mod rules;
+pub mod unify;

@@ -1,0 +1,246 @@
+//! The business rules that the operator may change: products, tags, status words, zone, currency.
+//!
+//! A [`Rules`] value is plain data. It is read from the `[rules]` section of the configuration,
+//! and passed into every pure function of [`crate::facts`] and [`crate::unify`].
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+/// Namespace of every UUIDv5 that Tributary derives (SPEC §4.1, §5.2). It never changes: target ids
+/// depend on it.
+pub const NAMESPACE: Uuid = Uuid::from_u128(0x7472_6962_7574_5172_8000_6461_7461_0001);
+
+/// How a slashed date with both parts at most 12 is read (SPEC §3.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DateOrder {
+    /// `6/5/2025` is the fifth of June.
+    #[default]
+    MonthFirst,
+    /// `6/5/2025` is the sixth of May.
+    DayFirst,
+}
+
+/// A normalised payment status (SPEC §3.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// Waiting to be paid.
+    Pending,
+    /// No rule knows the word, or there is none.
+    Unknown,
+    /// Refused by the bank or channel.
+    Failed,
+    /// Not paid in time.
+    Expired,
+    /// Taken back before money moved.
+    Voided,
+    /// Paid.
+    Paid,
+    /// Paid and transferred to the merchant.
+    Settled,
+    /// A part was paid back.
+    PartiallyRefunded,
+    /// All was paid back.
+    Refunded,
+    /// The bank took the money back.
+    Chargeback,
+}
+
+impl Status {
+    /// Every status, in declaration order.
+    pub const ALL: [Self; 10] = [
+        Self::Pending,
+        Self::Unknown,
+        Self::Failed,
+        Self::Expired,
+        Self::Voided,
+        Self::Paid,
+        Self::Settled,
+        Self::PartiallyRefunded,
+        Self::Refunded,
+        Self::Chargeback,
+    ];
+
+    /// The word stored in the target, such as `PARTIALLY_REFUNDED`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Unknown => "UNKNOWN",
+            Self::Failed => "FAILED",
+            Self::Expired => "EXPIRED",
+            Self::Voided => "VOIDED",
+            Self::Paid => "PAID",
+            Self::Settled => "SETTLED",
+            Self::PartiallyRefunded => "PARTIALLY_REFUNDED",
+            Self::Refunded => "REFUNDED",
+            Self::Chargeback => "CHARGEBACK",
+        }
+    }
+
+    /// The inverse of [`Status::as_str`].
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Money is with the merchant: PAID, SETTLED, PARTIALLY_REFUNDED (SPEC §3.10).
+    #[must_use]
+    pub fn is_successful(self) -> bool {
+        matches!(self, Self::Paid | Self::Settled | Self::PartiallyRefunded)
+    }
+
+    /// Money went back: REFUNDED, CHARGEBACK (SPEC §3.10).
+    #[must_use]
+    pub fn is_reversed(self) -> bool {
+        matches!(self, Self::Refunded | Self::Chargeback)
+    }
+
+    /// The rank that decides between duplicate payments, higher first (SPEC §5.1).
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Pending | Self::Unknown => 0,
+            Self::Failed | Self::Expired | Self::Voided => 1,
+            Self::Paid => 2,
+            Self::Settled => 3,
+            Self::PartiallyRefunded => 4,
+            Self::Refunded | Self::Chargeback => 5,
+        }
+    }
+}
+
+/// A product that payments are for (SPEC §3.11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// Short stable name, such as `p2p`; also the slug of its course.
+    pub code: String,
+    /// Name shown to people, stored as `product_name`.
+    pub name: String,
+    /// Stored as `product_id`; the id of its course when [`Product::course`] holds.
+    pub id: Uuid,
+    /// Stored as `product_type`, such as `course` or `ebook`.
+    pub kind: String,
+    /// Phrases whose occurrence as whole words in a description means this product.
+    pub phrases: Vec<String>,
+    /// Whether a payment opens an enrollment.
+    pub course: bool,
+    /// Length of an access period in days; `None` is lifetime.
+    pub access_days: Option<u32>,
+    /// The contact tag that says the person has the product.
+    pub tag: Option<String>,
+}
+
+/// Which people become profiles. Empty is everybody (SPEC §4.1).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProfileFilter {
+    /// Profiles are only for people with one of these tags (ignoring case), if any is named.
+    pub tags: Vec<String>,
+    /// A person with any payment becomes a profile too, whatever their tags.
+    pub or_payment: bool,
+}
+
+/// Which payments become transactions. `None` is all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TransactionFilter {
+    /// Only these statuses.
+    pub statuses: Option<Vec<Status>>,
+    /// Only payments whose product (by code) is one of these.
+    pub products: Option<Vec<String>>,
+}
+
+/// All rules of the data that are configuration.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Zone of local dates, quarters and cohorts, and of times without one (SPEC §3.7).
+    pub zone: TimeZone,
+    /// The currency of the business, uppercase (SPEC §3.9).
+    pub currency: String,
+    /// Reading of ambiguous slashed dates.
+    pub date_order: DateOrder,
+    /// First month of the fiscal year, 1 to 12 (SPEC §5.2).
+    pub fiscal_year_start_month: u8,
+    /// Preferred spellings of tags (SPEC §3.6).
+    pub known_tags: Vec<String>,
+    /// Products in configuration order.
+    pub products: Vec<Product>,
+    /// Status words, cleaned, case-folded, with `_` for spaces and `-` (SPEC §3.10).
+    pub status_words: BTreeMap<String, Status>,
+    /// Which people become profiles.
+    pub profiles: ProfileFilter,
+    /// Which payments become transactions.
+    pub transactions: TransactionFilter,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            zone: TimeZone::get("Asia/Manila").unwrap_or(TimeZone::UTC),
+            currency: "PHP".into(),
+            date_order: DateOrder::MonthFirst,
+            fiscal_year_start_month: 1,
+            known_tags: ["PaidP2P", "PaidCanva", "Canva", "FBInviteSent", "InvitedtoCourse", "Imported"]
+                .map(String::from)
+                .to_vec(),
+            products: default_products(),
+            status_words: default_status_words(),
+            profiles: ProfileFilter::default(),
+            transactions: TransactionFilter::default(),
+        }
+    }
+}
+
+impl Rules {
+    /// The product with this code.
+    #[must_use]
+    pub fn product(&self, code: &str) -> Option<&Product> {
+        self.products.iter().find(|product| product.code == code)
+    }
+}
+
+/// The two products of SPEC §3.11, with ids derived from their codes.
+fn default_products() -> Vec<Product> {
+    let product = |code: &str, name: &str, kind: &str, phrases: &[&str], tag: &str| Product {
+        code: code.into(),
+        name: name.into(),
+        id: default_product_id(code),
+        kind: kind.into(),
+        phrases: phrases.iter().map(|p| (*p).to_owned()).collect(),
+        course: kind == "course",
+        access_days: (kind == "course").then_some(365),
+        tag: Some(tag.into()),
+    };
+    let course = ["papers to profits", "papers to profit", "p2p"];
+    let ebook = ["canva ebook", "canva e book", "canva"];
+    vec![
+        product("p2p", "Papers to Profits", "course", &course, "PaidP2P"),
+        product("canva", "Canva Ebook", "ebook", &ebook, "PaidCanva"),
+    ]
+}
+
+/// The id of a product for which the configuration names none.
+#[must_use]
+pub fn default_product_id(code: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("product:{code}").as_bytes())
+}
+
+/// The words of SPEC §3.10.
+#[must_use]
+pub fn default_status_words() -> BTreeMap<String, Status> {
+    let words: [(Status, &[&str]); 9] = [
+        (Status::Paid, &["paid", "completed", "complete", "success", "successful", "succeeded"]),
+        (Status::Settled, &["settled"]),
+        (Status::Pending, &["pending", "unpaid", "active"]),
+        (Status::Expired, &["expired", "stopped", "inactive"]),
+        (Status::Failed, &["failed"]),
+        (Status::Refunded, &["refunded"]),
+        (Status::PartiallyRefunded, &["partially_refunded"]),
+        (Status::Voided, &["voided", "void", "cancelled", "canceled", "reversed"]),
+        (Status::Chargeback, &["chargeback", "charged_back"]),
+    ];
+    words
+        .into_iter()
+        .flat_map(|(status, words)| words.iter().map(move |word| ((*word).to_owned(), status)))
+        .collect()
+}

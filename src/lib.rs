@@ -1,5 +1,8 @@
 //! Tributary.
 
+pub mod config;
+pub mod error;
 pub mod facts;
+pub mod lsn;
 pub mod rules;
 pub mod unify;

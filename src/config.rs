@@ -1,0 +1,152 @@
+//! Configuration: TOML and environment in, a validated [`Config`] out (SPEC §9).
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::facts::{ContactField, PaymentField};
+use crate::rules::Rules;
+
+/// Everything the operator decided.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where raw rows come from.
+    pub source: Source,
+    /// Where clean rows go.
+    pub target: Target,
+    /// How the daemon works.
+    pub run: Run,
+    /// Limits of P9.
+    pub guard: Guard,
+    /// The HTTP endpoint.
+    pub http_listen: SocketAddr,
+    /// The rules of the data.
+    pub rules: Rules,
+}
+
+/// The source database.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// How to connect.
+    pub server: Server,
+    /// Name of the logical replication slot.
+    pub slot: String,
+    /// Name of the publication.
+    pub publication: String,
+    /// The payments table.
+    pub xendit: TableMapping<PaymentField>,
+    /// The contacts table.
+    pub systemeio: TableMapping<ContactField>,
+}
+
+/// The target database.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// How to connect.
+    pub server: Server,
+    /// The profiles table.
+    pub profiles: TableName,
+    /// The transactions table.
+    pub transactions: TableName,
+    /// The enrollments table.
+    pub enrollments: TableName,
+    /// The courses table.
+    pub courses: TableName,
+    /// Whether new people take the id of an `auth.users` row with their e-mail, where that table exists
+    /// (SPEC §4.1).
+    pub link_auth_users: bool,
+}
+
+/// How the daemon works.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Whether `run` brings the target schema up to date.
+    pub migrate: bool,
+    /// Most row changes in one target transaction made of several source transactions.
+    pub batch_rows: usize,
+    /// Longest time a change waits for others to share its target transaction.
+    pub batch_delay: Duration,
+    /// Source rows per backfill chunk.
+    pub chunk_rows: usize,
+}
+
+/// Limits above which one source transaction's deletes wait for an operator (P9): both must be passed.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// Deleted rows of one table.
+    pub delete_rows: u64,
+    /// Share of the table, in percent.
+    pub delete_percent: f64,
+}
+
+/// A PostgreSQL server.
+#[derive(Clone)]
+pub struct Server {
+    /// Host, port, user, password, database.
+    pub postgres: tokio_postgres::Config,
+    /// `sslmode`.
+    pub tls: TlsMode,
+    /// `sslrootcert`: the certificates to trust, else the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Server {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
+/// `sslmode`. There is no `prefer` in effect: it falls back to plaintext without a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Plaintext.
+    Disable,
+    /// Encrypted; the server is not checked.
+    Require,
+    /// Encrypted; the certificate must be signed by a trusted authority.
+    VerifyCa,
+    /// As `VerifyCa`, and for this host name.
+    VerifyFull,
+}
+
+/// A table by schema and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    /// Schema, as stored in the catalog.
+    pub schema: String,
+    /// Name, as stored in the catalog.
+    pub name: String,
+}
+
+impl TableName {
+    /// `"schema"."name"`, safe to put into SQL.
+    #[must_use]
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// An identifier safe to put into SQL.
+#[must_use]
+pub fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// One source table as configured; [`crate::source::layout`] checks it against the catalog.
+#[derive(Debug, Clone)]
+pub struct TableMapping<F> {
+    /// The table.
+    pub table: TableName,
+    /// Key columns, in key order.
+    pub key: Vec<String>,
+    /// For each mapped logical field its columns, first choice first.
+    pub fields: Vec<(F, Vec<String>)>,
+}

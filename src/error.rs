@@ -1,0 +1,150 @@
+//! Errors by what happens next: retry, stop with a remedy, give up.
+//!
+//! No message holds a customer value (P14): a PostgreSQL error is reported by its SQLSTATE, message and
+//! constraint, never by its `detail`, `where` or internal query, which quote rows.
+
+use std::fmt;
+
+use tokio_postgres::error::SqlState;
+
+/// Result of everything that does I/O.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, classified by what the caller does about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A server is away, starting, stopping or overloaded: `run` retries, other commands exit 69.
+    #[error("{context}: {cause}")]
+    Unavailable {
+        /// Which server, and what was being done.
+        context: String,
+        /// The driver's words, without row values.
+        cause: String,
+    },
+    /// The configuration is wrong: exit 78.
+    #[error("{0}")]
+    Config(String),
+    /// The daemon must not go on by itself; a person follows the remedy. Exit 1.
+    #[error("{problem}\n  remedy: {remedy}")]
+    Refused {
+        /// What is wrong.
+        problem: String,
+        /// What to run or change.
+        remedy: String,
+    },
+    /// A row cannot be written as it is (SQLSTATE classes 22 and 23): the caller isolates it (P10).
+    #[error("{context}: {cause}")]
+    Data {
+        /// What was being written.
+        context: String,
+        /// SQLSTATE, message and constraint.
+        cause: String,
+    },
+    /// Another writer advanced the checkpoint or took the lock (P11): this one starts over as a waiter.
+    #[error("another tributary daemon works on this target: {0}")]
+    Superseded(String),
+    /// Everything else, such as a bug or a permission that was taken away.
+    #[error("{context}: {cause}")]
+    Failed {
+        /// What was being done.
+        context: String,
+        /// The cause, without row values.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// A refusal with its remedy.
+    pub fn refused(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Refused { problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// A failure that no retry mends.
+    pub fn failed(context: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self::Failed { context: context.into(), cause: cause.to_string() }
+    }
+
+    /// A server that is away.
+    pub fn unavailable(context: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self::Unavailable { context: context.into(), cause: cause.to_string() }
+    }
+
+    /// Classifies a driver error. `context` says which server and what was being done.
+    pub fn postgres(context: impl Into<String>, error: &tokio_postgres::Error) -> Self {
+        let context = context.into();
+        let cause = describe(error);
+        let Some(db) = error.as_db_error() else {
+            return if error.is_closed() || is_io(error) {
+                Self::Unavailable { context, cause }
+            } else {
+                Self::Failed { context, cause }
+            };
+        };
+        match &db.code().code()[..2] {
+            "08" | "53" | "57" | "58" | "40" => Self::Unavailable { context, cause },
+            "22" | "23" => Self::Data { context, cause },
+            _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE
+                || *db.code() == SqlState::OBJECT_IN_USE =>
+            {
+                Self::Unavailable { context, cause }
+            }
+            _ => Self::Failed { context, cause },
+        }
+    }
+
+    /// Whether `run` tries again after a pause.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Superseded(_))
+    }
+
+    /// The process exit code (SPEC §9).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unavailable { .. } => 69,
+            Self::Config(_) => 78,
+            _ => 1,
+        }
+    }
+}
+
+/// Attaches the context of a driver error.
+pub trait Context<T> {
+    /// Classifies the error, saying which server and what was being done.
+    fn context(self, context: &str) -> Result<T>;
+}
+
+impl<T> Context<T> for std::result::Result<T, tokio_postgres::Error> {
+    fn context(self, context: &str) -> Result<T> {
+        self.map_err(|error| Error::postgres(context, &error))
+    }
+}
+
+/// A driver error without row values.
+fn describe(error: &tokio_postgres::Error) -> String {
+    let Some(db) = error.as_db_error() else {
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        return text;
+    };
+    // A message of class 22 quotes the offending value, so only its code is told.
+    let message = if db.code().code().starts_with("22") { "invalid data" } else { db.message() };
+    let constraint = db.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();
+    format!("{message} (SQLSTATE {}{constraint})", db.code().code())
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.is::<std::io::Error>() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}

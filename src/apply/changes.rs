@@ -1,0 +1,525 @@
+//! First step: row changes become facts in the target, and the set of what they touch.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::moves::{self, Transition};
+use super::store::{self, Placement, Stored};
+use super::{Touched, Writer};
+use crate::error::{Error, Result};
+use crate::facts::{
+    self, Contact, EmailKey, LogicalField, Layout, Payment, RawRow, SourceKey, SourceTable, source_row,
+};
+use crate::rules::NAMESPACE;
+use crate::unify::{self, Owner};
+
+/// One change of one source row, as the stream or a backfill chunk tells it.
+#[derive(Debug, Clone)]
+pub struct RowChange {
+    /// Number of the source transaction within the batch, ascending.
+    pub tx: u32,
+    /// Its transaction id, to tell whether a backfill chunk already contained it.
+    pub xid: Option<u32>,
+    /// The source table.
+    pub table: SourceTable,
+    /// The key of the row now, or of the row that was deleted.
+    pub key: SourceKey,
+    /// The key before, when an update changed it.
+    pub previous: Option<SourceKey>,
+    /// The row now; `None`: deleted.
+    pub row: Option<RawRow>,
+    /// Columns of `row` that the stream left out because they did not change (TOAST).
+    pub unchanged: Vec<usize>,
+}
+
+/// Identity of a fact.
+pub type RowId = (SourceTable, SourceKey);
+
+/// What a source row became.
+enum Fact {
+    Contact(Box<Contact>),
+    Payment(Box<Payment>),
+}
+
+/// The state of a row after one source transaction.
+struct Version {
+    tx: u32,
+    id: RowId,
+    previous: Option<SourceKey>,
+    fact: Option<Fact>,
+    email: Option<EmailKey>,
+}
+
+/// How changes arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Whole source transactions.
+    Whole,
+    /// A part of a source transaction too large for one batch.
+    Part,
+    /// Rows read by the backfill in this chunk.
+    Chunk(i64),
+    /// Stored facts about which a decision was made.
+    Decision,
+}
+
+impl Writer {
+    /// Stores the facts of these changes in the open target transaction and returns what they touch.
+    ///
+    /// # Errors
+    /// Those of the two servers; a refusal when a decision cannot be recorded.
+    pub async fn apply_changes(
+        &mut self,
+        changes: Vec<RowChange>,
+        arrival: Arrival,
+    ) -> Result<Touched> {
+        let stored = self.stored_of(&changes).await?;
+        let changes = self.not_yet_contained(changes, &stored);
+        let versions = self.derive(changes, &stored).await?;
+        let mut touched = Touched::default();
+        let transitions = transitions(&versions, &stored);
+        if transitions.iter().any(moves::may_move) {
+            self.judge_moves(&transitions, &mut touched).await?;
+        }
+        if arrival == Arrival::Part {
+            self.remember_open_facts(&transitions).await?;
+        }
+        self.store_final(versions, &stored, arrival, &mut touched).await?;
+        Ok(touched)
+    }
+
+    async fn stored_of(&self, changes: &[RowChange]) -> Result<HashMap<RowId, Stored>> {
+        let keys = |table: SourceTable| -> Vec<String> {
+            let of_table = changes.iter().filter(|change| change.table == table);
+            let keys: BTreeSet<&SourceKey> =
+                of_table.flat_map(|c| std::iter::once(&c.key).chain(c.previous.as_ref())).collect();
+            keys.into_iter().map(|key| key.0.clone()).collect()
+        };
+        let (contact_keys, payment_keys) = (keys(SourceTable::Systemeio), keys(SourceTable::Xendit));
+        let (contacts, payments) = tokio::try_join!(
+            store::load_stored(&self.db, SourceTable::Systemeio, &contact_keys),
+            store::load_stored(&self.db, SourceTable::Xendit, &payment_keys),
+        )?;
+        let contacts = contacts.into_iter().map(|(key, s)| ((SourceTable::Systemeio, key), s));
+        let payments = payments.into_iter().map(|(key, s)| ((SourceTable::Xendit, key), s));
+        Ok(contacts.chain(payments).collect())
+    }
+
+    /// Leaves out what the backfill's snapshot of the row already contained.
+    fn not_yet_contained(
+        &self,
+        changes: Vec<RowChange>,
+        stored: &HashMap<RowId, Stored>,
+    ) -> Vec<RowChange> {
+        if self.chunks.is_empty() {
+            return changes;
+        }
+        let contained = |table, key: &SourceKey, xid| {
+            let chunk = stored.get(&(table, key.clone())).and_then(|stored| stored.chunk);
+            chunk.is_some_and(|chunk| self.chunks.contain(chunk, xid))
+        };
+        let mut left = Vec::with_capacity(changes.len());
+        for mut change in changes {
+            let Some(xid) = change.xid else {
+                left.push(change);
+                continue;
+            };
+            if !contained(change.table, &change.key, xid) {
+                left.push(change);
+            } else if let Some(previous) = change.previous.take() {
+                // The new row was read, the old one may have been read before it: it must still go.
+                let delete = RowChange { key: previous, row: None, unchanged: vec![], ..change };
+                if !contained(delete.table, &delete.key, xid) {
+                    left.push(delete);
+                }
+            }
+        }
+        left
+    }
+
+    /// Fills in what the stream left out and applies the row rules.
+    async fn derive(
+        &mut self,
+        changes: Vec<RowChange>,
+        stored: &HashMap<RowId, Stored>,
+    ) -> Result<Vec<Version>> {
+        let mut raw = self.raw_for_unchanged(&changes, stored).await?;
+        let mut versions = Vec::with_capacity(changes.len());
+        for mut change in changes {
+            let id = (change.table, change.key.clone());
+            let before = change.previous.as_ref().unwrap_or(&change.key).clone();
+            if let Some(row) = change.row.as_mut().filter(|_| !change.unchanged.is_empty()) {
+                let known = raw.get(&(change.table, before.clone()));
+                fill(row, &change.unchanged, known);
+            }
+            if !raw.is_empty() {
+                raw.remove(&(change.table, before));
+                if let Some(row) = &change.row {
+                    raw.insert(id.clone(), row.clone());
+                }
+            }
+            versions.push(self.version(id, change));
+        }
+        Ok(versions)
+    }
+
+    fn version(&self, id: RowId, change: RowChange) -> Version {
+        let fact = change.row.as_ref().map(|row| match change.table {
+            SourceTable::Systemeio => {
+                Fact::Contact(Box::new(facts::contact(row, &self.layouts.systemeio, &self.rules)))
+            }
+            SourceTable::Xendit => {
+                Fact::Payment(Box::new(facts::payment(row, &self.layouts.xendit, &self.rules)))
+            }
+        });
+        let email = fact.as_ref().and_then(|fact| self.email_after_decisions(&id, fact));
+        Version { tx: change.tx, id, previous: change.previous, fact, email }
+    }
+
+    fn email_after_decisions(&self, id: &RowId, fact: &Fact) -> Option<EmailKey> {
+        let row_email = match fact {
+            Fact::Contact(contact) => contact.email.as_ref(),
+            Fact::Payment(payment) => payment.email.as_ref(),
+        };
+        if self.decisions.emails.is_empty() {
+            return row_email.ok().cloned();
+        }
+        let decided = self.decisions.emails.get(&source_row(id.0, &id.1));
+        decided.or(row_email.ok()).cloned()
+    }
+
+    /// Earlier values of rows for which the stream left a value out: what is stored, else what the source
+    /// has now. A newer value is no harm: the change that made it is still to come.
+    async fn raw_for_unchanged(
+        &mut self,
+        changes: &[RowChange],
+        stored: &HashMap<RowId, Stored>,
+    ) -> Result<HashMap<RowId, RawRow>> {
+        let mut found = HashMap::new();
+        for table in SourceTable::ALL {
+            let partial: Vec<&RowChange> =
+                changes.iter().filter(|c| c.table == table && !c.unchanged.is_empty()).collect();
+            if partial.is_empty() {
+                continue;
+            }
+            let before: BTreeSet<&SourceKey> =
+                partial.iter().map(|c| c.previous.as_ref().unwrap_or(&c.key)).collect();
+            let keys: Vec<String> = before
+                .into_iter()
+                .filter(|key| stored.contains_key(&(table, (*key).clone())))
+                .map(|key| key.0.clone())
+                .collect();
+            for (key, raw) in store::load_raw(&self.db, table, &keys).await? {
+                let row = match table {
+                    SourceTable::Systemeio => row_from_raw(&self.layouts.systemeio, &raw),
+                    SourceTable::Xendit => row_from_raw(&self.layouts.xendit, &raw),
+                };
+                found.insert((table, key), row);
+            }
+            self.read_missing(table, &partial, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn read_missing(
+        &mut self,
+        table: SourceTable,
+        partial: &[&RowChange],
+        found: &mut HashMap<RowId, RawRow>,
+    ) -> Result<()> {
+        let missing: Vec<RawRow> = partial
+            .iter()
+            .filter(|c| {
+                let before = c.previous.as_ref().unwrap_or(&c.key);
+                !found.contains_key(&(table, before.clone()))
+            })
+            .filter_map(|c| c.row.clone())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let read = self.reader.rows_by_key(table, &missing).await?;
+        let mut by_key: HashMap<SourceKey, RawRow> = read.into_iter().collect();
+        for change in partial {
+            let before = change.previous.as_ref().unwrap_or(&change.key).clone();
+            if let Some(row) = by_key.remove(&change.key) {
+                found.entry((table, before)).or_insert(row);
+            }
+        }
+        Ok(())
+    }
+
+    async fn remember_open_facts(&self, transitions: &[Transition]) -> Result<()> {
+        let mut by_key: HashMap<&EmailKey, i64> = HashMap::new();
+        for transition in transitions {
+            for (key, by) in [(&transition.old, -1), (&transition.new, 1)] {
+                if let Some(key) = key {
+                    *by_key.entry(key).or_default() += by;
+                }
+            }
+        }
+        let (keys, counts): (Vec<&str>, Vec<i64>) =
+            by_key.iter().filter(|(_, n)| **n != 0).map(|(key, n)| (key.as_str(), *n)).unzip();
+        let sql = "insert into tributary_open_facts (email_key, facts) \
+                   select * from unnest($1::text[], $2::bigint[])";
+        self.db.execute("target: counting facts", sql, &[&keys, &counts]).await?;
+        Ok(())
+    }
+
+    /// Writes the last version of each row and deletes what is gone.
+    async fn store_final(
+        &mut self,
+        versions: Vec<Version>,
+        stored: &HashMap<RowId, Stored>,
+        arrival: Arrival,
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let chunk = if let Arrival::Chunk(chunk) = arrival { Some(chunk) } else { None };
+        let (finals, gone) = last_versions(versions);
+        let emails: BTreeSet<String> =
+            finals.iter().filter_map(|v| v.email.as_ref()).map(ToString::to_string).collect();
+        let roots = self.roots(&emails.into_iter().collect::<Vec<_>>()).await?;
+        let mut seen: HashMap<SourceTable, Vec<String>> = HashMap::new();
+        let (mut contacts, mut payments) = (Vec::new(), Vec::new());
+        for Version { id, fact, email, .. } in finals {
+            let Some(fact) = fact else { continue };
+            let digest = self.digest(&fact);
+            let old = stored.get(&id);
+            let email_key = email.clone();
+            let person = email.map(|email| roots.get(&email).cloned().unwrap_or(email));
+            let same = old.is_some_and(|old| old.digest == digest && old.email_key == email_key);
+            if same && arrival != Arrival::Decision {
+                seen.entry(id.0).or_default().push(id.1.0);
+                continue;
+            }
+            let chunk = match arrival {
+                Arrival::Decision => old.and_then(|old| old.chunk),
+                _ => chunk,
+            };
+            let placement = self.placement(&id, &fact, email_key, person, digest, chunk);
+            touched.change(&id, old, Some(placement.owner.as_str()), shared_id(&fact));
+            match fact {
+                Fact::Contact(contact) => contacts.push((*contact, placement)),
+                Fact::Payment(payment) => payments.push((*payment, placement)),
+            }
+        }
+        for id in &gone {
+            if let Some(old) = stored.get(id) {
+                touched.change(id, Some(old), None, None);
+                touched.removed.insert(id.clone());
+            }
+        }
+        touched.rows += (contacts.len() + payments.len() + gone.len()) as u64;
+        self.write_facts(contacts, payments, gone, touched).await?;
+        if let Some(chunk) = chunk {
+            for (table, keys) in seen {
+                store::mark_seen(&self.db, table, &keys, chunk, self.generation).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_facts(
+        &self,
+        contacts: Vec<(Contact, Placement)>,
+        payments: Vec<(Payment, Placement)>,
+        gone: HashSet<RowId>,
+        touched: &mut Touched,
+    ) -> Result<()> {
+        crate::metrics::count_notes(contacts.iter().flat_map(|(c, _)| &c.notes));
+        crate::metrics::count_notes(payments.iter().flat_map(|(p, _)| &p.notes));
+        self.touch_holders(touched).await?;
+        for table in SourceTable::ALL {
+            let keys: Vec<String> =
+                gone.iter().filter(|id| id.0 == table).map(|id| id.1.0.clone()).collect();
+            store::delete(&self.db, table, &keys).await?;
+        }
+        tokio::try_join!(
+            store::write_contacts(&self.db, &contacts),
+            store::write_payments(&self.db, &payments),
+        )?;
+        self.touch_holders(touched).await
+    }
+
+    /// The persons with whom the touched contact_ids stay: their profiles change with the answer.
+    async fn touch_holders(&self, touched: &mut Touched) -> Result<()> {
+        if touched.contact_ids.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = touched.contact_ids.iter().map(String::as_str).collect();
+        let sql = include_str!("sql/contact_id_holders.sql");
+        let rows = self.db.query("target: looking up contact ids", sql, &[&ids]).await?;
+        touched.owners.extend(rows.iter().map(|row| row.get::<_, String>(1)));
+        Ok(())
+    }
+
+    fn placement(
+        &self,
+        id: &RowId,
+        fact: &Fact,
+        email_key: Option<EmailKey>,
+        person: Option<EmailKey>,
+        digest: Uuid,
+        chunk: Option<i64>,
+    ) -> Placement {
+        let row = source_row(id.0, &id.1);
+        let products = match (fact, self.decisions.products.get(&row)) {
+            (Fact::Payment(_), Some(code)) => vec![code.clone()],
+            (Fact::Payment(payment), None) => payment.products.clone(),
+            (Fact::Contact(_), _) => Vec::new(),
+        };
+        let owner = match (person, fact) {
+            (Some(person), _) => Owner::Person(person),
+            (None, Fact::Contact(contact)) => Owner::Orphans(unify::orphan_of_contact(contact)),
+            (None, Fact::Payment(payment)) => {
+                let mut effective = payment.as_ref().clone();
+                effective.products.clone_from(&products);
+                Owner::Orphans(unify::orphan_group_of_payment(&effective))
+            }
+        };
+        Placement { owner, email_key, products, digest, chunk, generation: self.generation }
+    }
+
+    /// The person at which the alias of each of these keys ends; keys without an alias are left out.
+    pub(super) async fn roots(&self, emails: &[String]) -> Result<HashMap<EmailKey, EmailKey>> {
+        let sql = "select from_key, root_key from tributary.alias where from_key = any($1)";
+        let rows = self.db.query("target: looking up aliases", sql, &[&emails]).await?;
+        let key = |row: &tokio_postgres::Row, i| EmailKey::trusted(row.get::<_, String>(i));
+        Ok(rows.iter().map(|row| (key(row, 0), key(row, 1))).collect())
+    }
+
+    /// Tells an unchanged row: the raw values, and the rules that were applied to them.
+    fn digest(&self, fact: &Fact) -> Uuid {
+        let (raw, synced) = match fact {
+            Fact::Contact(contact) => (&contact.raw, contact.synced_at),
+            Fact::Payment(payment) => (&payment.raw, payment.synced_at),
+        };
+        let raw = serde_json::to_string(raw).unwrap_or_default();
+        let synced = synced.map(|at| at.to_string()).unwrap_or_default();
+        Uuid::new_v5(&NAMESPACE, format!("{}\n{synced}\n{raw}", self.facts_hash).as_bytes())
+    }
+
+    /// Places stored facts anew after a decision about their rows, without the source.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn place_again(&mut self, rows: &[RowId]) -> Result<Touched> {
+        let keys = |table: SourceTable| -> Vec<String> {
+            rows.iter().filter(|id| id.0 == table).map(|id| id.1.0.clone()).collect()
+        };
+        let (contact_keys, payment_keys) = (keys(SourceTable::Systemeio), keys(SourceTable::Xendit));
+        let contacts = store::load_contact_rows(&self.db, &contact_keys).await?;
+        let payments = store::load_payment_rows(&self.db, &payment_keys).await?;
+        let contacts = contacts
+            .into_iter()
+            .map(|c| ((SourceTable::Systemeio, c.key.clone()), Fact::Contact(Box::new(c))));
+        let payments = payments
+            .into_iter()
+            .map(|p| ((SourceTable::Xendit, p.key.clone()), Fact::Payment(Box::new(p))));
+        let mut versions = Vec::new();
+        let mut stored = HashMap::new();
+        for table in SourceTable::ALL {
+            let found = store::load_stored(&self.db, table, &keys(table)).await?;
+            stored.extend(found.into_iter().map(|(key, stored)| ((table, key), stored)));
+        }
+        for (id, fact) in contacts.chain(payments) {
+            let email = self.email_after_decisions(&id, &fact);
+            versions.push(Version { tx: 0, id, previous: None, fact: Some(fact), email });
+        }
+        let mut touched = Touched::default();
+        self.store_final(versions, &stored, Arrival::Decision, &mut touched).await?;
+        Ok(touched)
+    }
+}
+
+/// Contact_id of a contact, external_id of a payment.
+fn shared_id(fact: &Fact) -> Option<&str> {
+    match fact {
+        Fact::Contact(contact) => contact.contact_id.as_deref(),
+        Fact::Payment(payment) => payment.external_id.as_deref(),
+    }
+}
+
+/// The last version of each row, and the rows that are gone at the end.
+fn last_versions(versions: Vec<Version>) -> (Vec<Version>, HashSet<RowId>) {
+    let mut last: HashMap<RowId, Version> = HashMap::with_capacity(versions.len());
+    let mut gone = HashSet::new();
+    for version in versions {
+        if let Some(previous) = &version.previous {
+            let previous = (version.id.0, previous.clone());
+            last.remove(&previous);
+            gone.insert(previous);
+        }
+        if version.fact.is_some() {
+            gone.remove(&version.id);
+        } else {
+            gone.insert(version.id.clone());
+        }
+        last.insert(version.id.clone(), version);
+    }
+    let mut finals: Vec<Version> = last.into_values().filter(|v| v.fact.is_some()).collect();
+    finals.sort_by(|a, b| a.id.cmp(&b.id));
+    (finals, gone)
+}
+
+/// What each source transaction did to the e-mail key of each row, in effect.
+fn transitions(versions: &[Version], stored: &HashMap<RowId, Stored>) -> Vec<Transition> {
+    let mut current: HashMap<RowId, Option<EmailKey>> =
+        stored.iter().map(|(id, stored)| (id.clone(), stored.email_key.clone())).collect();
+    let mut all = Vec::new();
+    for transaction in versions.chunk_by(|a, b| a.tx == b.tx) {
+        let mut open: HashMap<RowId, usize> = HashMap::new();
+        for version in transaction {
+            let before = (version.id.0, version.previous.as_ref().unwrap_or(&version.id.1).clone());
+            let at = open.remove(&before).unwrap_or_else(|| {
+                let old = current.get_mut(&before).and_then(Option::take);
+                all.push(Transition { tx: version.tx, contact: None, old, new: None });
+                all.len() - 1
+            });
+            all[at].new.clone_from(&version.email);
+            all[at].contact =
+                (version.id.0 == SourceTable::Systemeio).then(|| version.id.1.clone());
+            open.insert(version.id.clone(), at);
+        }
+        for (id, at) in open {
+            current.insert(id, all[at].new.clone());
+        }
+    }
+    all
+}
+
+fn fill(row: &mut RawRow, unchanged: &[usize], known: Option<&RawRow>) {
+    for &column in unchanged {
+        let value = known.and_then(|known| known.values.get(column).cloned()).flatten();
+        if let Some(slot) = row.values.get_mut(column) {
+            *slot = value;
+        }
+    }
+}
+
+/// A stored fact's raw values as the row they came from. sync_timestamp is not among them.
+fn row_from_raw<F: LogicalField>(
+    layout: &Layout<F>,
+    raw: &serde_json::Map<String, serde_json::Value>,
+) -> RawRow {
+    let text = |name: &str| raw.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    RawRow { values: layout.columns.iter().map(|column| text(&column.name)).collect() }
+}
+
+/// Splits `xendit:<key>` or `systemeio:<key>`.
+///
+/// # Errors
+/// A refusal that names the form, for texts that people typed.
+pub fn parse_source_row(text: &str) -> Result<RowId> {
+    let parsed = text.split_once(':').and_then(|(table, key)| {
+        let table = SourceTable::ALL.into_iter().find(|known| known.as_str() == table)?;
+        Some((table, SourceKey(key.to_owned())))
+    });
+    parsed.ok_or_else(|| {
+        Error::refused(
+            format!("'{text}' is not a source row"),
+            "write xendit:<key> or systemeio:<key>, as `tributary conflicts show` prints it",
+        )
+    })
+}

@@ -1,0 +1,220 @@
+//! The checkpoint, in the same transaction as the data (P2), and what the backfill's snapshots contained.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{Arrival, Writer};
+use crate::error::{Error, Result};
+use crate::lsn::Lsn;
+
+/// The snapshots in which backfill chunks were read, as PostgreSQL writes them: `xmin:xmax:xip,…`.
+///
+/// A chunk is read without holding the stream, so the stream repeats changes that the chunk already
+/// contained. Applying them again would converge, but on the way rows would go back in time, and the
+/// e-mail change rule (SPEC §4.3) would see changes that never happened. So each fact remembers its chunk,
+/// and a change of a transaction that the chunk's snapshot saw is left out.
+#[derive(Debug, Clone, Default)]
+pub struct ChunkSnapshots {
+    by_chunk: BTreeMap<i64, Snapshot>,
+}
+
+#[derive(Debug, Clone)]
+struct Snapshot {
+    xmin: u64,
+    xmax: u64,
+    running: HashSet<u64>,
+}
+
+impl ChunkSnapshots {
+    /// Whether there are none, so that nothing need be compared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_chunk.is_empty()
+    }
+
+    /// Adds a chunk's snapshot.
+    ///
+    /// # Errors
+    /// When the text is not a snapshot.
+    pub fn add(&mut self, chunk: i64, text: &str) -> Result<()> {
+        let snapshot = Snapshot::parse(text)
+            .ok_or_else(|| Error::failed("reading a snapshot", format!("'{text}' is not one")))?;
+        self.by_chunk.insert(chunk, snapshot);
+        Ok(())
+    }
+
+    /// Whether the chunk's snapshot saw the transaction with this 32-bit id as committed.
+    #[must_use]
+    pub fn contain(&self, chunk: i64, xid: u32) -> bool {
+        self.by_chunk.get(&chunk).is_some_and(|snapshot| snapshot.saw(xid))
+    }
+}
+
+impl Snapshot {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let xmin = parts.next()?.parse().ok()?;
+        let xmax = parts.next()?.parse().ok()?;
+        let running = parts.next()?.split(',').filter(|id| !id.is_empty());
+        let running = running.map(|id| id.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { xmin, xmax, running })
+    }
+
+    /// The stream tells 32 bits of the id; the epoch is that of the nearest id to the snapshot.
+    fn saw(&self, xid: u32) -> bool {
+        let distance = (xid.wrapping_sub(self.xmax as u32)) as i32;
+        let Some(full) = self.xmax.checked_add_signed(i64::from(distance)) else { return true };
+        full < self.xmin || (full < self.xmax && !self.running.contains(&full))
+    }
+}
+
+impl Writer {
+    /// Opens a target transaction.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn begin(&self) -> Result<()> {
+        self.db.batch("target: opening a transaction", "begin").await
+    }
+
+    /// Gives up the open target transaction.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn rollback(&self) -> Result<()> {
+        self.db.batch("target: rolling back", "rollback").await
+    }
+
+    /// Advances the checkpoint from `from` to `to` and commits.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] when another writer advanced it meanwhile.
+    pub async fn commit(&self, slot: &str, from: Lsn, to: Lsn) -> Result<()> {
+        let sql = "update tributary.checkpoint set lsn = $3::text::pg_lsn, updated_at = now() \
+                   where slot = $1 and lsn = $2::text::pg_lsn";
+        let (from, to) = (from.to_string(), to.to_string());
+        let advanced =
+            self.db.execute("target: advancing the checkpoint", sql, &[&slot, &from, &to]).await?;
+        if advanced != 1 {
+            return Err(Error::Superseded(format!("the checkpoint is no longer at {from}")));
+        }
+        self.db.batch("target: committing", "commit").await
+    }
+
+    /// Keeps what a part of a large source transaction touches in the session's working table.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn remember_touched(&self, touched: super::Touched) -> Result<()> {
+        let mut kinds: Vec<&str> = Vec::new();
+        let mut values: Vec<String> = Vec::new();
+        let mut add = |kind: &'static str, value: String| {
+            kinds.push(kind);
+            values.push(value);
+        };
+        let removed: Vec<String> = touched.removed_rows().collect();
+        touched.owners.into_iter().for_each(|value| add("owner", value));
+        touched.external_ids.into_iter().for_each(|value| add("external_id", value));
+        touched.contact_ids.into_iter().for_each(|value| add("contact_id", value));
+        removed.into_iter().for_each(|value| add("removed", value));
+        let sql = "insert into tributary_open_touched (kind, value) \
+                   select * from unnest($1::text[], $2::text[])";
+        self.db.execute("target: noting what is touched", sql, &[&kinds, &values]).await?;
+        Ok(())
+    }
+
+    /// Recomputes what the parts of a large source transaction touched, in rounds.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn recompute_remembered(&mut self) -> Result<super::recompute::Report> {
+        self.db.batch("target: analysing", "analyze tributary_open_touched").await?;
+        let mut report = super::recompute::Report::default();
+        let mut people = std::collections::BTreeSet::new();
+        // Owners first: a removed payment's transaction may be referenced until its enrollment moved on.
+        for kind in ["owner", "removed", "external_id", "contact_id"] {
+            let mut after = String::new();
+            loop {
+                let values = self.next_touched(kind, &after).await?;
+                let Some(last) = values.last() else { break };
+                after.clone_from(last);
+                report.add(self.recompute_part(kind, values, &mut people).await?);
+            }
+        }
+        let touched = super::Touched::default();
+        self.judge_groups(&touched, &people).await?;
+        Ok(report)
+    }
+
+    async fn next_touched(&self, kind: &str, after: &str) -> Result<Vec<String>> {
+        let sql = "select distinct value from tributary_open_touched \
+                   where kind = $1 and value > $2 order by value limit $3";
+        let limit = super::OWNERS_PER_ROUND as i64;
+        let rows = self.db.query("target: reading what is touched", sql, &[&kind, &after, &limit]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn recompute_part(
+        &mut self,
+        kind: &str,
+        values: Vec<String>,
+        people: &mut std::collections::BTreeSet<String>,
+    ) -> Result<super::recompute::Report> {
+        let mut touched = super::Touched::default();
+        match kind {
+            "owner" => {
+                let report = self.recompute_owners(&values, people).await?;
+                touched.owners.extend(values);
+                self.judge_groups(&touched, &std::collections::BTreeSet::new()).await?;
+                return Ok(report);
+            }
+            "removed" => {
+                for value in &values {
+                    touched.removed.insert(super::parse_source_row(value)?);
+                }
+            }
+            "external_id" => touched.external_ids.extend(values),
+            _ => touched.contact_ids.extend(values),
+        }
+        self.recompute(&touched).await
+    }
+
+    /// Stores the changes of one part of a source transaction too large for one batch.
+    ///
+    /// # Errors
+    /// As [`Writer::apply_changes`].
+    pub async fn apply_part(&mut self, changes: Vec<super::RowChange>) -> Result<u64> {
+        let touched = self.apply_changes(changes, Arrival::Part).await?;
+        let rows = touched.rows;
+        self.remember_touched(touched).await?;
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_saw_what_was_committed_before_it() {
+        let table = [
+            ("100:100:", 99, true),
+            ("100:100:", 100, false),
+            ("100:105:100,103", 100, false),
+            ("100:105:100,103", 101, true),
+            ("100:105:100,103", 103, false),
+            ("100:105:100,103", 105, false),
+            ("4294967300:4294967300:", 3, true),
+            ("4294967300:4294967300:", 4, false),
+            ("4294967300:4294967300:", 4_294_967_290, true),
+        ];
+        for (text, xid, expected) in table {
+            let mut snapshots = ChunkSnapshots::default();
+            snapshots.add(1, text).unwrap();
+            assert_eq!(snapshots.contain(1, xid), expected, "{text} {xid}");
+            assert!(!snapshots.contain(2, xid));
+        }
+        for bad in ["", "1", "1:2", "a:b:", "1:2:x"] {
+            assert!(ChunkSnapshots::default().add(1, bad).is_err(), "{bad}");
+        }
+    }
+}

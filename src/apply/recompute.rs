@@ -1,0 +1,439 @@
+//! Steps two to four: the facts of touched owners are loaded, unified, and what differs is written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::people::{People, State};
+use super::store;
+use super::targets::Written;
+use super::{OWNERS_PER_ROUND, Touched, Writer};
+use crate::error::{Error, Result};
+use crate::facts::{EmailKey, SourceKey, SourceTable, source_row};
+use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
+
+/// What a recompute wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Rows of unified_profiles.
+    pub profiles: Written,
+    /// Rows of transactions.
+    pub transactions: Written,
+    /// Rows of enrollments.
+    pub enrollments: Written,
+    /// Transactions deleted.
+    pub deleted: u64,
+}
+
+impl Report {
+    /// Adds another report.
+    pub fn add(&mut self, other: Self) {
+        for (mine, theirs) in [
+            (&mut self.profiles, other.profiles),
+            (&mut self.transactions, other.transactions),
+            (&mut self.enrollments, other.enrollments),
+        ] {
+            mine.updated += theirs.updated;
+            mine.inserted += theirs.inserted;
+        }
+        self.deleted += other.deleted;
+    }
+}
+
+/// One round: owners, their facts unified, and the persons among them.
+struct Round {
+    unified: Vec<Unified>,
+    /// Scopes judged by unifying.
+    scopes: BTreeSet<String>,
+    /// Source rows of each owner's payments and contacts.
+    rows: HashMap<String, Vec<String>>,
+    /// Payments of these owners, whether or not they give a transaction.
+    payments: Vec<SourceKey>,
+}
+
+impl Writer {
+    /// Brings the targets of everything touched up to date, in rounds of bounded size.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn recompute(&mut self, touched: &Touched) -> Result<Report> {
+        let owners: Vec<&String> = touched.owners.iter().collect();
+        let mut report = Report::default();
+        let mut changed_people = BTreeSet::new();
+        for round in owners.chunks(OWNERS_PER_ROUND) {
+            let owners: Vec<String> = round.iter().map(|owner| (*owner).clone()).collect();
+            report.add(self.recompute_owners(&owners, &mut changed_people).await?);
+        }
+        report.deleted += self.forget_removed(touched).await?;
+        self.judge_groups(touched, &changed_people).await?;
+        Ok(report)
+    }
+
+    /// One round of owners; persons who came, left or came back are added to `changed_people`.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn recompute_owners(
+        &mut self,
+        owners: &[String],
+        changed_people: &mut BTreeSet<String>,
+    ) -> Result<Report> {
+        let round = self.unify_owners(owners).await?;
+        let wanted: Vec<&str> = round
+            .unified
+            .iter()
+            .filter(|unified| unified.profile.is_some())
+            .map(|unified| unified.owner.as_str())
+            .collect();
+        let left: Vec<&str> = owners
+            .iter()
+            .map(String::as_str)
+            .filter(|owner| !owner.contains(' ') && !wanted.contains_sorted(owner))
+            .collect();
+        let people = self.find_people(&wanted, &left).await?;
+        changed_people.extend(people.changed.iter().cloned());
+        let mut scopes = round.scopes.clone();
+        let mut conflicts: Vec<Conflict> =
+            round.unified.iter().flat_map(|unified| unified.conflicts.iter().cloned()).collect();
+        for owner in owners.iter().filter(|owner| !owner.contains(' ')) {
+            scopes.insert(unify::scope_of_link(owner));
+            scopes.insert(unify::scope_of_owner(&Owner::from_stored(owner.clone())));
+            conflicts.extend(link_conflicts(owner, &people, round.rows.contains_key(owner)));
+        }
+        let report = self.write_round(&round, owners, &people, &mut conflicts).await?;
+        for rows in round.rows.values() {
+            scopes.extend(rows.iter().map(|row| unify::scope_of_rejected(row)));
+        }
+        self.reconcile_conflicts(&scopes, conflicts).await?;
+        Ok(report)
+    }
+
+    async fn unify_owners(&self, owners: &[String]) -> Result<Round> {
+        let sql = include_str!("sql/holders_of_owners.sql");
+        let params: [super::Param<'_>; 1] = [&owners];
+        let (contacts, payments, holders) = tokio::try_join!(
+            store::load_contacts(&self.db, owners),
+            store::load_payments(&self.db, owners),
+            self.db.query("target: looking up contact ids", sql, &params),
+        )?;
+        let holders: BTreeMap<String, EmailKey> = holders
+            .iter()
+            .map(|row| (row.get(0), EmailKey::trusted(row.get::<_, String>(1))))
+            .collect();
+        let groups = groups_of(contacts, payments);
+        let mut round = Round {
+            unified: Vec::with_capacity(groups.len()),
+            scopes: BTreeSet::new(),
+            rows: HashMap::new(),
+            payments: Vec::new(),
+        };
+        for (owner, group) in groups {
+            let context = self.context(&group, &holders);
+            round.scopes.extend(unify::scopes(&group));
+            round.rows.insert(owner, source_rows(&group));
+            round.payments.extend(group.payments.iter().map(|payment| payment.key.clone()));
+            round.unified.push(unify::unify(&group, &context, &self.rules));
+        }
+        Ok(round)
+    }
+
+    fn context(&self, group: &Group, holders: &BTreeMap<String, EmailKey>) -> Context {
+        let contact_id_holders = group
+            .contacts
+            .iter()
+            .filter_map(|contact| contact.contact_id.as_ref())
+            .filter_map(|id| Some((id.clone(), holders.get(id)?.clone())))
+            .filter(|(_, holder)| group.owner.person() != Some(holder))
+            .collect();
+        Context { today: self.today, contact_id_holders }
+    }
+
+    /// Writes a round in one savepoint; a row that the target rejects is isolated (P10).
+    async fn write_round(
+        &self,
+        round: &Round,
+        owners: &[String],
+        people: &People,
+        conflicts: &mut Vec<Conflict>,
+    ) -> Result<Report> {
+        self.db.batch("target: opening a savepoint", "savepoint people").await?;
+        let all: Vec<&Unified> = round.unified.iter().collect();
+        let result = self.write_unified(&all, owners, people).await;
+        let mut report = match result {
+            Ok(report) => {
+                self.db.batch("target: closing a savepoint", "release savepoint people").await?;
+                report
+            }
+            Err(Error::Data { .. }) => {
+                let undo = "rollback to savepoint people; release savepoint people";
+                self.db.batch("target: going back to a savepoint", undo).await?;
+                self.isolate(round, owners, people, conflicts).await?
+            }
+            Err(other) => return Err(other),
+        };
+        let without: Vec<Uuid> = transactions_gone(round);
+        report.deleted += self.remove_transactions(&without, &round.payments, conflicts).await?;
+        Ok(report)
+    }
+
+    /// The targets of whole owners: profiles, then transactions, then enrollments, which reference both.
+    async fn write_unified(
+        &self,
+        unified: &[&Unified],
+        owners: &[String],
+        people: &People,
+    ) -> Result<Report> {
+        let user = |u: &Unified| user_of(u.owner.as_str(), u.profile.is_some(), people);
+        let profiles: Vec<_> =
+            unified.iter().filter_map(|u| Some((user(u)?, u.profile.as_ref()?))).collect();
+        let transactions: Vec<_> = unified
+            .iter()
+            .flat_map(|u| u.transactions.iter().map(move |t| (user(u), t)))
+            .collect();
+        let enrollments: Vec<_> = unified
+            .iter()
+            .filter_map(|u| Some((user(u)?, u)))
+            .flat_map(|(user, u)| u.enrollments.iter().map(move |e| (user, e)))
+            .collect();
+        let held: Vec<Uuid> = owners
+            .iter()
+            .filter_map(|owner| people.recorded.get(owner))
+            .filter(|person| person.state != State::Waiting)
+            .map(|person| person.profile_id)
+            .collect();
+        let report = Report {
+            profiles: self.write_profiles(&profiles).await?,
+            transactions: self.write_transactions(&transactions).await?,
+            enrollments: self.write_enrollments(&enrollments).await?,
+            deleted: 0,
+        };
+        self.revoke_enrollments(&held, &enrollments).await?;
+        Ok(report)
+    }
+
+    /// Writes owner by owner, and where one is rejected, row by row.
+    async fn isolate(
+        &self,
+        round: &Round,
+        owners: &[String],
+        people: &People,
+        conflicts: &mut Vec<Conflict>,
+    ) -> Result<Report> {
+        let mut report = Report::default();
+        let by_owner: HashMap<&str, &Unified> =
+            round.unified.iter().map(|u| (u.owner.as_str(), u)).collect();
+        for owner in owners {
+            let one: Vec<&Unified> = by_owner.get(owner.as_str()).copied().into_iter().collect();
+            let owner_only = std::slice::from_ref(owner);
+            match self.attempt(self.write_unified(&one, owner_only, people)).await? {
+                Ok(written) => report.add(written),
+                Err(_) => {
+                    for unified in one {
+                        let rows = round.rows.get(owner).map_or(&[][..], Vec::as_slice);
+                        report.add(self.isolate_rows(unified, rows, people, conflicts).await?);
+                    }
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    async fn isolate_rows(
+        &self,
+        unified: &Unified,
+        rows: &[String],
+        people: &People,
+        conflicts: &mut Vec<Conflict>,
+    ) -> Result<Report> {
+        let mut report = Report::default();
+        let mut user = user_of(unified.owner.as_str(), unified.profile.is_some(), people);
+        if let (Some(id), Some(profile)) = (user, &unified.profile) {
+            match self.attempt(self.write_profiles(&[(id, profile)])).await? {
+                Ok(written) => report.profiles = written,
+                Err(reason) => {
+                    user = self.profile_exists(id).await?.then_some(id);
+                    if let Some(row) = rows.first() {
+                        conflicts.push(unify::rejected_row(row, &reason));
+                    }
+                }
+            }
+        }
+        let mut kept = Vec::new();
+        for transaction in &unified.transactions {
+            match self.attempt(self.write_transactions(&[(user, transaction)])).await? {
+                Ok(written) => {
+                    kept.push(transaction.id);
+                    report.add(Report { transactions: written, ..Report::default() });
+                }
+                Err(reason) => {
+                    let row = source_row(SourceTable::Xendit, &transaction.source_key);
+                    conflicts.push(unify::rejected_row(&row, &reason));
+                }
+            }
+        }
+        let Some(user) = user else { return Ok(report) };
+        let mut enrollments = Vec::new();
+        for enrollment in unified.enrollments.iter().filter(|e| kept.contains(&e.transaction_id)) {
+            match self.attempt(self.write_enrollments(&[(user, enrollment)])).await? {
+                Ok(written) => {
+                    enrollments.push((user, enrollment));
+                    report.add(Report { enrollments: written, ..Report::default() });
+                }
+                Err(reason) => {
+                    if let Some(row) = rows.first() {
+                        conflicts.push(unify::rejected_row(row, &reason));
+                    }
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// Runs a write in a savepoint: `Ok(Err(reason))` where the target rejects the data.
+    async fn attempt<T>(
+        &self,
+        write: impl Future<Output = Result<T>>,
+    ) -> Result<std::result::Result<T, String>> {
+        self.db.batch("target: opening a savepoint", "savepoint attempt").await?;
+        match write.await {
+            Ok(value) => {
+                self.db.batch("target: closing a savepoint", "release savepoint attempt").await?;
+                Ok(Ok(value))
+            }
+            Err(Error::Data { cause, .. }) => {
+                let undo = "rollback to savepoint attempt; release savepoint attempt";
+                self.db.batch("target: going back to a savepoint", undo).await?;
+                Ok(Err(cause))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn profile_exists(&self, id: Uuid) -> Result<bool> {
+        let sql = format!("select 1 from {} where id = $1", self.tables.names.profiles);
+        Ok(!self.db.query("target: looking up a profile", &sql, &[&id]).await?.is_empty())
+    }
+
+    /// Removes the transactions of payments that are gone, and closes what was judged about removed rows.
+    async fn forget_removed(&mut self, touched: &Touched) -> Result<u64> {
+        if touched.removed.is_empty() {
+            return Ok(0);
+        }
+        let payments: Vec<SourceKey> = touched.removed_payments().cloned().collect();
+        let ids: Vec<Uuid> = payments.iter().map(unify::transaction_id).collect();
+        let mut conflicts = Vec::new();
+        let deleted = self.remove_transactions(&ids, &payments, &mut conflicts).await?;
+        let mut scopes = BTreeSet::new();
+        for row in touched.removed_rows() {
+            scopes.insert(unify::scope_of_rejected(&row));
+            scopes.insert(row);
+        }
+        self.reconcile_conflicts(&scopes, conflicts).await?;
+        Ok(deleted)
+    }
+
+    /// Deletes transactions; those that the application still references stay with a conflict. A payment
+    /// among `judged` that is not blocked has that conflict closed.
+    async fn remove_transactions(
+        &self,
+        ids: &[Uuid],
+        judged: &[SourceKey],
+        conflicts: &mut Vec<Conflict>,
+    ) -> Result<u64> {
+        let blocked = if ids.is_empty() { vec![] } else { self.delete_transactions(ids).await? };
+        let stored = self.blocked_scopes(judged).await?;
+        if blocked.is_empty() && stored.is_empty() {
+            return Ok(ids.len() as u64);
+        }
+        let by_id: HashMap<Uuid, &SourceKey> =
+            judged.iter().map(|key| (unify::transaction_id(key), key)).collect();
+        let mut found = Vec::new();
+        for (id, table) in &blocked {
+            if let Some(key) = by_id.get(id) {
+                let row = source_row(SourceTable::Xendit, key);
+                found.push(unify::delete_blocked(&row, &id.to_string(), table));
+            }
+        }
+        self.reconcile_conflicts(&stored, found.clone()).await?;
+        conflicts.extend(found);
+        Ok((ids.len() - blocked.len()) as u64)
+    }
+
+    async fn blocked_scopes(&self, judged: &[SourceKey]) -> Result<BTreeSet<String>> {
+        if judged.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let stored = self.scopes_with_prefix("blocked:").await?;
+        Ok(judged
+            .iter()
+            .map(|key| unify::scope_of_blocked(&source_row(SourceTable::Xendit, key)))
+            .filter(|scope| stored.contains(scope))
+            .collect())
+    }
+}
+
+trait ContainsSorted {
+    /// Whether a sorted list has this text.
+    fn contains_sorted(&self, text: &str) -> bool;
+}
+
+impl ContainsSorted for Vec<&str> {
+    fn contains_sorted(&self, text: &str) -> bool {
+        self.binary_search(&text).is_ok()
+    }
+}
+
+/// Groups facts by owner, owners in byte order.
+fn groups_of(
+    contacts: Vec<(Owner, crate::facts::Contact)>,
+    payments: Vec<(Owner, crate::facts::Payment)>,
+) -> BTreeMap<String, Group> {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    let empty = |owner: &Owner| Group {
+        owner: owner.clone(),
+        contacts: Vec::new(),
+        payments: Vec::new(),
+    };
+    for (owner, contact) in contacts {
+        let group = groups.entry(owner.as_str().to_owned()).or_insert_with(|| empty(&owner));
+        group.contacts.push(contact);
+    }
+    for (owner, payment) in payments {
+        let group = groups.entry(owner.as_str().to_owned()).or_insert_with(|| empty(&owner));
+        group.payments.push(payment);
+    }
+    groups
+}
+
+fn source_rows(group: &Group) -> Vec<String> {
+    let contacts = group.contacts.iter().map(|c| source_row(SourceTable::Systemeio, &c.key));
+    let payments = group.payments.iter().map(|p| source_row(SourceTable::Xendit, &p.key));
+    contacts.chain(payments).collect()
+}
+
+/// Ids of payments of a round that give no transaction.
+fn transactions_gone(round: &Round) -> Vec<Uuid> {
+    let kept: std::collections::HashSet<Uuid> =
+        round.unified.iter().flat_map(|u| u.transactions.iter().map(|t| t.id)).collect();
+    round.payments.iter().map(unify::transaction_id).filter(|id| !kept.contains(id)).collect()
+}
+
+/// The profile of an owner, where there is one to reference.
+fn user_of(owner: &str, has_profile: bool, people: &People) -> Option<Uuid> {
+    let person = people.recorded.get(owner).filter(|_| has_profile)?;
+    (person.state == State::Present).then_some(person.profile_id)
+}
+
+/// Conflicts about how a person and its profile are linked.
+fn link_conflicts(owner: &str, people: &People, has_facts: bool) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
+    if let Some(others) = people.duplicates.get(owner) {
+        conflicts.push(unify::duplicate_profile(owner, *others));
+    }
+    match people.recorded.get(owner).map(|person| person.state) {
+        Some(State::Waiting) if has_facts => conflicts.push(unify::missing_auth_user(owner)),
+        Some(State::Absent) if !has_facts => conflicts.push(unify::source_absent(owner)),
+        _ => {}
+    }
+    conflicts
+}

@@ -1,0 +1,11 @@
+-- Working tables of the writer's session: what an open large source transaction has touched so far, and
+-- how many facts of each e-mail key it added. They live as long as one target transaction.
+create temp table if not exists tributary_open_facts (
+    email_key text collate "C" not null,
+    facts bigint not null
+) on commit delete rows;
+create temp table if not exists tributary_open_touched (
+    kind text not null,
+    value text collate "C" not null
+) on commit delete rows;
+create index if not exists tributary_open_touched_value on tributary_open_touched (kind, value);

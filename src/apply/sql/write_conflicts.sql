@@ -1,0 +1,16 @@
+-- A resolved conflict whose cause came back opens again under its id.
+insert into tributary.conflict
+    (kind, severity, status, subject, fingerprint, scope, evidence, evidence_digest)
+select n.kind, n.severity, n.status, n.subject, n.fingerprint::uuid, n.scope, n.evidence::jsonb,
+    n.evidence_digest::uuid
+from unnest({params}) as n
+    (kind, severity, status, subject, fingerprint, scope, evidence, evidence_digest)
+on conflict (fingerprint) do update set
+    severity = excluded.severity,
+    status = excluded.status,
+    scope = excluded.scope,
+    evidence = excluded.evidence,
+    evidence_digest = excluded.evidence_digest,
+    last_seen_at = now(),
+    resolved_at = null,
+    resolved_by = null

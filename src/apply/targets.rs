@@ -1,0 +1,432 @@
+//! Statements for the configured target tables: profiles, transactions, enrollments.
+//!
+//! Existing tables may have other types than SPEC §2 (an enum status, `varchar` names, `json` metadata), so
+//! each value is cast to its column's own type before it is compared and written. Only rows that differ
+//! are written (P4), and only owned columns are named (P5). There is no `on conflict`: a table that was
+//! there before may lack the unique constraint, and this daemon is the only writer of these columns.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::Writer;
+use super::db::Db;
+use super::text::{TextColumns, array, date, instant, text_params};
+use crate::config::{TableName, Target};
+use crate::error::{Context, Error, Result};
+use crate::unify::{Enrollment, Profile, Transaction};
+
+const PROFILE: [&str; 14] = [
+    "id", "email", "first_name", "last_name", "phone", "tags", "acquisition_source", "payment_source",
+    "cohort_date", "systemeio_id", "systemeio_tags", "created_at", "last_active_at", "api_source",
+];
+
+const TRANSACTION: [&str; 25] = [
+    "id", "user_id", "amount", "currency", "status", "payment_method", "payment_provider",
+    "payment_provider_id", "payment_provider_fee", "description", "product_name", "product_type",
+    "product_id", "created_at", "updated_at", "paid_at", "settled_at", "cancelled_at", "refunded_at",
+    "failed_at", "failure_reason", "metadata", "api_source", "fiscal_year", "fiscal_quarter",
+];
+
+const ENROLLMENT: [&str; 9] = [
+    "id", "user_id", "course_id", "transaction_id", "status", "start_date", "expiry_date",
+    "cohort_month", "cohort_quarter",
+];
+
+/// Quoted names of the target tables.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    pub(super) profiles: String,
+    pub(super) transactions: String,
+    pub(super) enrollments: String,
+    pub(super) courses: String,
+}
+
+/// A table of the application that references transactions, as `(quoted table, quoted column)`.
+type Reference = (String, String);
+
+/// Statements and facts about the target tables, read from the catalog at start.
+#[derive(Debug, Clone)]
+pub(super) struct Tables {
+    pub(super) names: Names,
+    write_profiles: String,
+    write_transactions: String,
+    write_enrollments: String,
+    /// Whether `auth.users` exists and people take ids from it.
+    pub(super) link_auth_users: bool,
+    /// Whether the profile id must be an `auth.users` id.
+    pub(super) needs_auth_user: bool,
+    references: Vec<Reference>,
+}
+
+impl Tables {
+    /// Reads the catalog of the target.
+    pub(super) async fn read(client: &Client, target: &Target) -> Result<Self> {
+        let names = Names {
+            profiles: target.profiles.quoted(),
+            transactions: target.transactions.quoted(),
+            enrollments: target.enrollments.quoted(),
+            courses: target.courses.quoted(),
+        };
+        let profile = column_types(client, &target.profiles).await?;
+        let transaction = column_types(client, &target.transactions).await?;
+        let enrollment = column_types(client, &target.enrollments).await?;
+        let auth = client
+            .query_one(include_str!("sql/auth_users.sql"), &[&names.profiles])
+            .await
+            .context("target: looking for auth.users")?;
+        let references = client
+            .query(
+                include_str!("sql/references_to_transactions.sql"),
+                &[&names.transactions, &names.enrollments],
+            )
+            .await
+            .context("target: reading foreign keys")?;
+        Ok(Self {
+            write_profiles: write_profiles(&names.profiles, &profile)?,
+            write_transactions: write_transactions(&names.transactions, &transaction)?,
+            write_enrollments: write_enrollments(&names.enrollments, &enrollment)?,
+            link_auth_users: target.link_auth_users && auth.get(0),
+            needs_auth_user: auth.get(1),
+            references: references.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            names,
+        })
+    }
+}
+
+async fn column_types(client: &Client, table: &TableName) -> Result<HashMap<String, String>> {
+    let rows = client
+        .query(
+            "select attname::text, format_type(atttypid, null) from pg_attribute \
+             where attrelid = to_regclass($1) and attnum > 0 and not attisdropped",
+            &[&table.quoted()],
+        )
+        .await
+        .context("target: reading column types")?;
+    if rows.is_empty() {
+        return Err(Error::refused(
+            format!("the target table {table} does not exist"),
+            "run `tributary migrate`, or correct its name in the [target] section",
+        ));
+    }
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// `select n.a::type as a, … from unnest(…) as n (a, …)`: the new rows in the table's own types.
+fn new_rows(columns: &[&str], types: &HashMap<String, String>) -> Result<String> {
+    let casts = columns
+        .iter()
+        .map(|column| {
+            let kind = types.get(*column).ok_or_else(|| {
+                Error::refused(
+                    format!("the target has no column {column}"),
+                    "run `tributary migrate`: it adds missing columns",
+                )
+            })?;
+            Ok(format!("n.{column}::{kind} as {column}"))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(format!(
+        "select {} from unnest({}) as n ({})",
+        casts.join(", "),
+        text_params(columns.len()),
+        columns.join(", ")
+    ))
+}
+
+/// `json` has no equality.
+fn comparable(side: &str, column: &str, types: &HashMap<String, String>) -> String {
+    match types.get(column).map(String::as_str) {
+        Some("json") => format!("{side}.{column}::jsonb"),
+        _ => format!("{side}.{column}"),
+    }
+}
+
+fn tuple(side: &str, columns: &[&str], types: &HashMap<String, String>) -> String {
+    let list: Vec<String> = columns.iter().map(|c| comparable(side, c, types)).collect();
+    format!("({})", list.join(", "))
+}
+
+fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let compared: Vec<&str> = PROFILE[2..].iter().copied().filter(|c| *c != "created_at").collect();
+    let sets: Vec<String> = compared.iter().map(|c| format!("{c} = n.{c}")).collect();
+    let now = now_as("updated_at", types);
+    Ok(format!(
+        "with n as materialized ({new}), \
+         u as (update {table} t set {sets}, created_at = coalesce(n.created_at, t.created_at), \
+             email = case when n.email_is_free then n.email else t.email end, \
+             updated_at = {now}, last_api_sync_at = now(), \
+             api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
+           from (select n.*, not exists (select from {table} o \
+                     where o.email = n.email and o.id <> n.id) as email_is_free from n) n \
+           where t.id = n.id and ({old} is distinct from {newt} \
+               or (t.email is distinct from n.email and n.email_is_free) \
+               or (n.created_at is not null and t.created_at is distinct from n.created_at)) \
+           returning 1), \
+         i as (insert into {table} ({columns}, updated_at, last_api_sync_at, api_sync_version) \
+           select {inserted}, {now}, now(), 1 from n \
+           where not exists (select from {table} t where t.id = n.id) returning 1) \
+         select (select count(*) from u), (select count(*) from i)",
+        new = new_rows(&PROFILE, types)?,
+        sets = sets.join(", "),
+        old = tuple("t", &compared, types),
+        newt = tuple("n", &compared, types),
+        columns = PROFILE.join(", "),
+        inserted = PROFILE
+            .map(|c| if c == "created_at" {
+                format!("coalesce(n.created_at, {})", now_as("created_at", types))
+            } else {
+                format!("n.{c}")
+            })
+            .join(", "),
+    ))
+}
+
+fn write_transactions(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let owned = &TRANSACTION[1..];
+    let sets: Vec<String> = owned.iter().map(|c| format!("{c} = n.{c}")).collect();
+    Ok(format!(
+        "with n as materialized ({new}), \
+         u as (update {table} t set {sets}, last_api_sync_at = now(), processed_at = now(), \
+             api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
+           from n where t.id = n.id and {old} is distinct from {newt} returning 1), \
+         i as (insert into {table} ({columns}, last_api_sync_at, processed_at, api_sync_version) \
+           select {inserted}, now(), now(), 1 from n \
+           where not exists (select from {table} t where t.id = n.id) returning 1) \
+         select (select count(*) from u), (select count(*) from i)",
+        new = new_rows(&TRANSACTION, types)?,
+        sets = sets.join(", "),
+        old = tuple("t", owned, types),
+        newt = tuple("n", owned, types),
+        columns = TRANSACTION.join(", "),
+        inserted = TRANSACTION.map(|c| format!("n.{c}")).join(", "),
+    ))
+}
+
+/// An enrollment is found by person and course. One that is completed keeps its status.
+fn write_enrollments(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let owned = ["transaction_id", "start_date", "expiry_date", "cohort_month", "cohort_quarter"];
+    let sets: Vec<String> = owned.iter().map(|c| format!("{c} = n.{c}")).collect();
+    let metadata = types.get("metadata").map_or("jsonb", String::as_str);
+    Ok(format!(
+        "with n as materialized ({new}), \
+         u as (update {table} t set {sets}, \
+             status = case when t.completion_date is null then n.status else t.status end, \
+             metadata = (coalesce(t.metadata::jsonb, '{{}}') || '{{\"managed_by\": \"tributary\"}}')::{metadata}, \
+             updated_at = {now} \
+           from n where t.user_id = n.user_id and t.course_id = n.course_id \
+             and ({old} is distinct from {newt} \
+               or (t.completion_date is null and t.status is distinct from n.status) \
+               or t.metadata::jsonb ->> 'managed_by' is distinct from 'tributary') returning 1), \
+         i as (insert into {table} ({columns}, metadata, created_at, updated_at) \
+           select case when exists (select from {table} o where o.id = n.id) \
+                  then gen_random_uuid() else n.id end, {inserted}, \
+                  '{{\"managed_by\": \"tributary\"}}'::{metadata}, {created}, {now} from n \
+           where not exists (select from {table} t \
+               where t.user_id = n.user_id and t.course_id = n.course_id) returning 1) \
+         select (select count(*) from u), (select count(*) from i)",
+        new = new_rows(&ENROLLMENT, types)?,
+        sets = sets.join(", "),
+        now = now_as("updated_at", types),
+        created = now_as("created_at", types),
+        old = tuple("t", &owned, types),
+        newt = tuple("n", &owned, types),
+        columns = ENROLLMENT.join(", "),
+        inserted = ENROLLMENT[1..].iter().map(|c| format!("n.{c}")).collect::<Vec<_>>().join(", "),
+    ))
+}
+
+fn now_as(column: &str, types: &HashMap<String, String>) -> String {
+    match types.get(column) {
+        Some(kind) => format!("now()::{kind}"),
+        None => "now()".to_owned(),
+    }
+}
+
+/// Rows written to one table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows that existed and differed.
+    pub updated: u64,
+    /// Rows that were not there.
+    pub inserted: u64,
+}
+
+async fn write(db: &Db, what: &str, sql: &str, rows: &TextColumns) -> Result<Written> {
+    if rows.is_empty() {
+        return Ok(Written::default());
+    }
+    let counted = db.query(what, sql, &rows.params()).await?;
+    let count = |i| counted.first().map_or(0, |row| row.get::<_, i64>(i).unsigned_abs());
+    Ok(Written { updated: count(0), inserted: count(1) })
+}
+
+impl Writer {
+    /// Writes profiles, also where unique values move between rows.
+    pub(super) async fn write_profiles(&self, profiles: &[(Uuid, &Profile)]) -> Result<Written> {
+        self.park_unique_values(profiles).await?;
+        let mut rows = TextColumns::new(PROFILE.len());
+        for (id, profile) in profiles {
+            rows.push([
+                Some(id.to_string()),
+                Some(profile.email.to_string()),
+                profile.first_name.clone(),
+                profile.last_name.clone(),
+                profile.phone.clone(),
+                Some(array(&profile.tags)),
+                Some(profile.acquisition_source.to_owned()),
+                profile.payment_source.map(str::to_owned),
+                profile.cohort_date.map(date),
+                profile.systemeio_id.clone(),
+                profile.systemeio_tags.clone(),
+                profile.created_at.map(instant),
+                profile.last_active_at.map(instant),
+                Some(profile.api_source.to_owned()),
+            ]);
+        }
+        write(&self.db, "target: writing profiles", &self.tables.write_profiles, &rows).await
+    }
+
+    /// Frees addresses and systemeio_ids that other rows hold: of rows in the same set, which get their own
+    /// next, and a systemeio_id of any person of ours (SPEC §4.5).
+    async fn park_unique_values(&self, profiles: &[(Uuid, &Profile)]) -> Result<()> {
+        let ids: Vec<Uuid> = profiles.iter().map(|(id, _)| *id).collect();
+        let emails: Vec<&str> = profiles.iter().map(|(_, p)| p.email.as_str()).collect();
+        let systemeio: Vec<Option<&str>> =
+            profiles.iter().map(|(_, p)| p.systemeio_id.as_deref()).collect();
+        let table = &self.tables.names.profiles;
+        let park_email = format!(
+            "update {table} p set email = 'moving ' || p.id \
+             from unnest($1::uuid[], $2::text[]) as n (id, email) \
+             where p.email = n.email and p.id <> n.id and p.id = any($1)"
+        );
+        let park_systemeio = format!(
+            "update {table} p set systemeio_id = null \
+             from unnest($1::uuid[], $2::text[]) as n (id, systemeio_id) \
+             where p.systemeio_id = n.systemeio_id and p.id <> n.id \
+               and exists (select from tributary.person o where o.profile_id = p.id)"
+        );
+        let what = "target: freeing unique values";
+        tokio::try_join!(
+            self.db.execute(what, &park_email, &[&ids, &emails]),
+            self.db.execute(what, &park_systemeio, &[&ids, &systemeio]),
+        )?;
+        Ok(())
+    }
+
+    pub(super) async fn write_transactions(
+        &self,
+        transactions: &[(Option<Uuid>, &Transaction)],
+    ) -> Result<Written> {
+        let mut rows = TextColumns::new(TRANSACTION.len());
+        for (user, transaction) in transactions {
+            rows.push(transaction_columns(*user, transaction));
+        }
+        write(&self.db, "target: writing transactions", &self.tables.write_transactions, &rows).await
+    }
+
+    pub(super) async fn write_enrollments(
+        &self,
+        enrollments: &[(Uuid, &Enrollment)],
+    ) -> Result<Written> {
+        let mut rows = TextColumns::new(ENROLLMENT.len());
+        for (user, enrollment) in enrollments {
+            let name = format!("enrollment:{user}:{}", enrollment.course_id);
+            rows.push([
+                Some(Uuid::new_v5(&crate::rules::NAMESPACE, name.as_bytes()).to_string()),
+                Some(user.to_string()),
+                Some(enrollment.course_id.to_string()),
+                Some(enrollment.transaction_id.to_string()),
+                Some(enrollment.status.as_str().to_owned()),
+                enrollment.start_date.map(date),
+                enrollment.expiry_date.map(date),
+                enrollment.cohort_month.clone(),
+                enrollment.cohort_quarter.clone(),
+            ]);
+        }
+        write(&self.db, "target: writing enrollments", &self.tables.write_enrollments, &rows).await
+    }
+
+    /// Revokes managed enrollments of these profiles that no transaction opens any more (SPEC §5.4).
+    pub(super) async fn revoke_enrollments(
+        &self,
+        profiles: &[Uuid],
+        kept: &[(Uuid, &Enrollment)],
+    ) -> Result<u64> {
+        let users: Vec<Uuid> = kept.iter().map(|(user, _)| *user).collect();
+        let courses: Vec<Uuid> = kept.iter().map(|(_, e)| e.course_id).collect();
+        let sql = format!(
+            "update {} e set transaction_id = null, updated_at = now(), \
+               status = case when e.completion_date is null then 'revoked' else e.status end \
+             where e.user_id = any($1) and e.metadata::jsonb ->> 'managed_by' = 'tributary' \
+               and (e.transaction_id is not null \
+                 or (e.completion_date is null and e.status is distinct from 'revoked')) \
+               and not exists (select from unnest($2::uuid[], $3::uuid[]) as k (u, c) \
+                 where k.u = e.user_id and k.c = e.course_id)",
+            self.tables.names.enrollments
+        );
+        self.db.execute("target: revoking enrollments", &sql, &[&profiles, &users, &courses]).await
+    }
+
+    /// Deletes transactions whose payment is gone or gives none (SPEC §5.3). Those that another table of the
+    /// application references stay, VOIDED, and are returned with the table's name.
+    pub(super) async fn delete_transactions(&self, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
+        let mut blocked: HashMap<Uuid, String> = HashMap::new();
+        for (table, column) in &self.tables.references {
+            let sql = format!(
+                "select t.id from {} t where t.id = any($1) \
+                 and exists (select from {table} r where r.{column} = t.id)",
+                self.tables.names.transactions
+            );
+            let rows = self.db.query("target: looking for references", &sql, &[&ids]).await?;
+            blocked.extend(rows.iter().map(|row| (row.get::<_, Uuid>(0), table.clone())));
+        }
+        let free: Vec<Uuid> = ids.iter().filter(|id| !blocked.contains_key(id)).copied().collect();
+        if !blocked.is_empty() {
+            let kept: Vec<Uuid> = blocked.keys().copied().collect();
+            let sql = format!(
+                "update {} set status = 'VOIDED', last_api_sync_at = now(), processed_at = now(), \
+                 api_sync_version = coalesce(api_sync_version, 0) + 1 \
+                 where id = any($1) and status is distinct from 'VOIDED'",
+                self.tables.names.transactions
+            );
+            self.db.execute("target: voiding transactions", &sql, &[&kept]).await?;
+        }
+        let sql = format!("delete from {} where id = any($1)", self.tables.names.transactions);
+        self.db.execute("target: deleting transactions", &sql, &[&free]).await?;
+        let mut blocked: Vec<(Uuid, String)> = blocked.into_iter().collect();
+        blocked.sort();
+        Ok(blocked)
+    }
+}
+
+fn transaction_columns(user: Option<Uuid>, t: &Transaction) -> [Option<String>; 25] {
+    [
+        Some(t.id.to_string()),
+        user.map(|user| user.to_string()),
+        Some(t.amount.to_string()),
+        Some(t.currency.clone()),
+        Some(t.status.as_str().to_owned()),
+        t.payment_method.clone(),
+        Some("xendit".to_owned()),
+        Some(t.payment_provider_id.clone()),
+        t.payment_provider_fee.map(|fee| fee.to_string()),
+        t.description.clone(),
+        t.product_name.clone(),
+        t.product_type.clone(),
+        t.product_id.map(|id| id.to_string()),
+        t.created_at.map(instant),
+        t.updated_at.map(instant),
+        t.paid_at.map(instant),
+        t.settled_at.map(instant),
+        t.cancelled_at.map(instant),
+        t.refunded_at.map(instant),
+        t.failed_at.map(instant),
+        t.failure_reason.clone(),
+        Some(t.metadata.to_string()),
+        Some("xendit".to_owned()),
+        t.fiscal_year.map(|year| year.to_string()),
+        t.fiscal_quarter.map(|quarter| quarter.to_string()),
+    ]
+}

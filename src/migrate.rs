@@ -1,0 +1,199 @@
+//! Brings the target schema up to date (SPEC §2): creates what is missing, adds missing columns, never
+//! drops or retypes anything. Running it twice is a no-op.
+
+mod tables;
+
+use refinery::{Migration, Runner};
+use tokio_postgres::Client;
+
+use crate::config::{Config, TableName, quote_identifier};
+use crate::error::{Context, Error, Result};
+use crate::rules::Product;
+
+pub use tables::{ColumnSpec, TargetTable};
+
+/// Serialises migrations of one target, also against other hosts. Transaction-independent, released with
+/// the session.
+const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
+
+/// The history of schema `tributary`: append only, never edit a released file.
+const MIGRATIONS: [(&str, &str); 1] =
+    [("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql"))];
+
+/// Migrates and returns one line per thing that was done; empty when all was there.
+///
+/// # Errors
+/// [`Error::Refused`] with the remedy where privileges are missing or a course clashes.
+pub async fn migrate(client: &mut Client, config: &Config) -> Result<Vec<String>> {
+    lock(client).await?;
+    let done = locked(client, config).await;
+    // The connection may be broken by now; the lock goes with the session then.
+    let _ = client.execute("select pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await;
+    done
+}
+
+async fn lock(client: &Client) -> Result<()> {
+    client
+        .execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK])
+        .await
+        .context("target: waiting for the migration lock")?;
+    Ok(())
+}
+
+async fn locked(client: &mut Client, config: &Config) -> Result<Vec<String>> {
+    let mut done = own_schema(client).await?;
+    for table in tables::all(&config.target) {
+        done.extend(target_table(client, &table).await?);
+    }
+    done.extend(courses(client, &config.target.courses, &config.rules.products).await?);
+    Ok(done)
+}
+
+async fn own_schema(client: &mut Client) -> Result<Vec<String>> {
+    let exists = client
+        .query_opt("select 1 from pg_namespace where nspname = 'tributary'", &[])
+        .await
+        .context("target: looking for schema tributary")?;
+    if exists.is_none() {
+        client.batch_execute("create schema if not exists tributary").await.map_err(|error| {
+            refuse_privilege(Error::postgres("target: creating schema tributary", &error))
+        })?;
+    }
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(name, sql)| Migration::unapplied(name, sql))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Error::failed("reading the built-in migrations", error))?;
+    let mut runner = Runner::new(&migrations);
+    runner.set_migration_table_name("tributary.schema_history");
+    let report = runner
+        .run_async(client)
+        .await
+        .map_err(|error| Error::failed("target: migrating schema tributary", error))?;
+    Ok(report
+        .applied_migrations()
+        .iter()
+        .map(|migration| format!("applied migration {}", migration.name()))
+        .collect())
+}
+
+fn refuse_privilege(error: Error) -> Error {
+    match error {
+        Error::Failed { context, cause } if cause.contains("42501") => Error::refused(
+            format!("{context}: {cause}"),
+            "run `tributary migrate` once with a role that may create in the target database, or: \
+             create schema tributary authorization <the role of the target URL>",
+        ),
+        other => other,
+    }
+}
+
+async fn target_table(client: &Client, table: &TargetTable) -> Result<Vec<String>> {
+    let context = format!("target: migrating table {}", table.name);
+    let existing = existing_columns(client, &table.name, &context).await?;
+    let mut done = Vec::new();
+    if existing.is_empty() {
+        let schema = quote_identifier(&table.name.schema);
+        run(client, &format!("create schema if not exists {schema}"), &context).await?;
+        run(client, &table.create_sql(), &context).await?;
+        done.push(format!("created table {}", table.name));
+    } else {
+        for column in table.columns.iter().filter(|c| !existing.iter().any(|e| e == c.name)) {
+            run(client, &table.add_sql(column), &context).await?;
+            done.push(format!("added column {} to {}", column.name, table.name));
+        }
+    }
+    for column in table.indexed {
+        done.extend(index(client, &table.name, column, &context).await?);
+    }
+    Ok(done)
+}
+
+async fn existing_columns(client: &Client, name: &TableName, context: &str) -> Result<Vec<String>> {
+    let rows = client
+        .query(
+            "select attname::text from pg_attribute \
+             where attrelid = to_regclass($1) and attnum > 0 and not attisdropped",
+            &[&name.quoted()],
+        )
+        .await
+        .context(context)?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// The daemon looks rows up by these columns; without an index each look-up would read the whole table.
+async fn index(
+    client: &Client,
+    name: &TableName,
+    column: &str,
+    context: &str,
+) -> Result<Option<String>> {
+    let found = client
+        .query_opt(
+            "select 1 from pg_index i join pg_attribute a \
+             on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
+             where i.indrelid = to_regclass($1) and a.attname = $2 and i.indpred is null limit 1",
+            &[&name.quoted(), &column],
+        )
+        .await
+        .context(context)?;
+    if found.is_some() {
+        return Ok(None);
+    }
+    let sql = format!("create index on {} ({})", name.quoted(), quote_identifier(column));
+    run(client, &sql, context).await?;
+    Ok(Some(format!("created an index on {name} ({column})")))
+}
+
+async fn run(client: &Client, sql: &str, context: &str) -> Result<()> {
+    let result = client.batch_execute(sql).await;
+    result.map_err(|error| {
+        let error = Error::postgres(context, &error);
+        if matches!(&error, Error::Failed { cause, .. } if cause.contains("42501")) {
+            Error::refused(
+                error.to_string(),
+                "let the role of the target URL own the table, or run `tributary migrate` once with \
+                 a role that does, and set run.migrate = false",
+            )
+        } else {
+            error
+        }
+    })
+}
+
+/// Adds the configured courses that are missing, by id; the slug is the product's code (SPEC §9).
+async fn courses(client: &Client, table: &TableName, products: &[Product]) -> Result<Vec<String>> {
+    let mut done = Vec::new();
+    for product in products.iter().filter(|product| product.course) {
+        let sql = format!(
+            "insert into {} (id, title, slug) select $1, $2, $3 \
+             where not exists (select from {} where id = $1)",
+            table.quoted(),
+            table.quoted()
+        );
+        let context = format!("target: adding course {}", product.code);
+        let added = client
+            .execute(&sql, &[&product.id, &product.name, &product.code])
+            .await
+            .map_err(|error| course_error(Error::postgres(context, &error), table, product))?;
+        if added > 0 {
+            done.push(format!("added course {} to {table}", product.code));
+        }
+    }
+    Ok(done)
+}
+
+fn course_error(error: Error, table: &TableName, product: &Product) -> Error {
+    match error {
+        Error::Data { context, cause } => Error::refused(
+            format!("{context}: {cause}"),
+            format!(
+                "a course with slug '{code}' is there under another id: look it up with \
+                 `select id from {table} where slug = '{code}'` and set it as the id of product \
+                 {code} in the configuration",
+                code = product.code
+            ),
+        ),
+        other => other,
+    }
+}

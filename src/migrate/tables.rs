@@ -1,0 +1,166 @@
+//! The target tables as SPEC §2 lists them.
+
+use crate::config::{TableName, Target, quote_identifier};
+
+/// A target table and its columns.
+pub struct TargetTable {
+    /// Where it is.
+    pub name: TableName,
+    /// Every column of SPEC §2.
+    pub columns: &'static [ColumnSpec],
+    /// Columns that must lead an index.
+    pub indexed: &'static [&'static str],
+    /// Table constraints when the table is created; `{profiles}` and the like are replaced.
+    constraints: Vec<String>,
+}
+
+/// A column of a target table.
+pub struct ColumnSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type, and its default where it has one: what is added to a table that exists already.
+    pub definition: &'static str,
+    /// What a new table has beyond that, such as `not null`.
+    pub constraint: &'static str,
+}
+
+const fn column(name: &'static str, definition: &'static str) -> ColumnSpec {
+    ColumnSpec { name, definition, constraint: "" }
+}
+
+const fn bound(name: &'static str, definition: &'static str, constraint: &'static str) -> ColumnSpec {
+    ColumnSpec { name, definition, constraint }
+}
+
+impl TargetTable {
+    /// The statement that creates the table with all columns.
+    #[must_use]
+    pub fn create_sql(&self) -> String {
+        let columns = self.columns.iter().map(|column| {
+            format!("{} {} {}", quote_identifier(column.name), column.definition, column.constraint)
+        });
+        let parts: Vec<String> = columns.chain(self.constraints.iter().cloned()).collect();
+        format!("create table if not exists {} ({})", self.name.quoted(), parts.join(", "))
+    }
+
+    /// The statement that adds one column to a table that exists.
+    #[must_use]
+    pub fn add_sql(&self, column: &ColumnSpec) -> String {
+        let name = quote_identifier(column.name);
+        format!("alter table {} add column if not exists {name} {}", self.name.quoted(), column.definition)
+    }
+}
+
+/// The four tables, referenced ones first.
+#[must_use]
+pub fn all(target: &Target) -> Vec<TargetTable> {
+    let references = |column: &str, table: &TableName| {
+        format!("foreign key ({column}) references {} (id)", table.quoted())
+    };
+    let table = |name: &TableName, columns, indexed, constraints| TargetTable {
+        name: name.clone(),
+        columns,
+        indexed,
+        constraints,
+    };
+    vec![
+        table(&target.profiles, PROFILES, &["email", "systemeio_id"], vec![]),
+        table(&target.courses, COURSES, &[], vec![]),
+        table(
+            &target.transactions,
+            TRANSACTIONS,
+            &["user_id"],
+            vec![references("user_id", &target.profiles)],
+        ),
+        table(
+            &target.enrollments,
+            ENROLLMENTS,
+            &["user_id", "transaction_id"],
+            vec![
+                references("user_id", &target.profiles),
+                references("course_id", &target.courses),
+                references("transaction_id", &target.transactions),
+                "unique (user_id, course_id)".to_owned(),
+            ],
+        ),
+    ]
+}
+
+const PROFILES: &[ColumnSpec] = &[
+    bound("id", "uuid", "primary key"),
+    bound("email", "text", "not null unique"),
+    column("first_name", "text"),
+    column("last_name", "text"),
+    column("phone", "text"),
+    column("tags", "text[]"),
+    column("acquisition_source", "text"),
+    column("payment_source", "text"),
+    column("cohort_date", "date"),
+    bound("systemeio_id", "text", "unique"),
+    column("systemeio_tags", "text"),
+    column("created_at", "timestamptz"),
+    column("updated_at", "timestamptz"),
+    column("last_active_at", "timestamptz"),
+    column("tier", "text default 'viewer'"),
+    column("tier_assignment", "text default 'auto'"),
+    column("tier_assignment_notes", "text"),
+    column("api_source", "text"),
+    column("last_api_sync_at", "timestamptz"),
+    column("api_sync_version", "int default 1"),
+];
+
+const TRANSACTIONS: &[ColumnSpec] = &[
+    bound("id", "uuid", "primary key"),
+    column("user_id", "uuid"),
+    bound("amount", "numeric", "not null"),
+    column("currency", "text"),
+    column("status", "text"),
+    column("payment_method", "text"),
+    column("payment_provider", "text"),
+    column("payment_provider_id", "text"),
+    column("payment_provider_fee", "numeric"),
+    column("description", "text"),
+    column("product_name", "text"),
+    column("product_type", "text"),
+    column("product_id", "uuid"),
+    column("created_at", "timestamptz"),
+    column("updated_at", "timestamptz"),
+    column("paid_at", "timestamptz"),
+    column("settled_at", "timestamptz"),
+    column("cancelled_at", "timestamptz"),
+    column("refunded_at", "timestamptz"),
+    column("failed_at", "timestamptz"),
+    column("failure_reason", "text"),
+    column("metadata", "jsonb"),
+    column("api_source", "text"),
+    column("last_api_sync_at", "timestamptz"),
+    column("api_sync_version", "int default 1"),
+    column("processed_at", "timestamptz"),
+    column("fiscal_year", "int"),
+    column("fiscal_quarter", "int"),
+];
+
+const ENROLLMENTS: &[ColumnSpec] = &[
+    bound("id", "uuid", "primary key"),
+    bound("user_id", "uuid", "not null"),
+    bound("course_id", "uuid", "not null"),
+    column("transaction_id", "uuid"),
+    column("status", "text"),
+    column("created_at", "timestamptz"),
+    column("updated_at", "timestamptz"),
+    column("start_date", "date"),
+    column("expiry_date", "date"),
+    column("completion_date", "date"),
+    column("progress", "numeric default 0"),
+    column("last_activity_at", "timestamptz"),
+    column("notes", "text"),
+    column("metadata", "jsonb"),
+    column("cohort_month", "text"),
+    column("cohort_quarter", "text"),
+];
+
+const COURSES: &[ColumnSpec] = &[
+    bound("id", "uuid", "primary key"),
+    bound("title", "text", "not null"),
+    bound("slug", "text", "unique"),
+];

@@ -10,6 +10,7 @@ mod cross_conflicts;
 mod duplicates;
 mod enrollment;
 mod evidence;
+mod explain;
 mod model;
 mod order;
 mod person_conflicts;
@@ -19,11 +20,18 @@ mod scope;
 mod survivorship;
 mod transaction;
 
+#[cfg(test)]
+mod tests;
+
 pub use cross_conflicts::{
     ExternalIdSide, contact_id_collision, delete_blocked, duplicate_external_id, duplicate_profile,
     email_change_collision, missing_auth_user, possible_duplicate, rejected_row, source_absent,
 };
 pub use duplicates::{identity, orphan_group_of_payment, orphan_of_contact, single_product};
+pub use explain::{
+    Candidate, EnrollmentExplanation, Explanation, FieldExplanation, PaymentExplanation,
+    PeriodExplanation, explain,
+};
 pub use model::{
     Conflict, ConflictKind, Context, Enrollment, EnrollmentStatus, Group, Owner, Profile, Severity,
     Transaction, Unified, fingerprint,

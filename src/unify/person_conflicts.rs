@@ -100,19 +100,31 @@ fn duplicate_purchase(person: &Person<'_>, standing: &Standing<'_>) -> Option<Co
     if doubled.is_empty() {
         return None;
     }
-    let periods = doubled.into_iter().map(|period| {
-        json!({
+    let mut left = evidence::MAX_SIDES;
+    let mut periods = Vec::new();
+    for period in &doubled {
+        if left == 0 {
+            break;
+        }
+        let again: Vec<Value> = period
+            .within
+            .iter()
+            .take(left)
+            .map(|booked| evidence::payment_side(booked.payment))
+            .collect();
+        left -= again.len();
+        periods.push(json!({
             "start_date": period.start,
             "expiry_date": period.expiry,
             "opened_by": evidence::payment_side(period.opened_by.payment),
-            "bought_again": payment_sides(period.within.iter().map(|b| b.payment).collect()),
-        })
-    });
+            "bought_again": { "total": period.within.len(), "shown": again },
+        }));
+    }
     let evidence = json!({
         "email": person.profile.email,
         "product": standing.product.code,
         "enrollments_affected": [standing.product.code],
-        "periods": evidence::sides(periods),
+        "periods": { "total": doubled.len(), "shown": periods },
     });
     let subject = person.subject_of(standing.product);
     Some(person.conflict(ConflictKind::DuplicatePurchase, subject, evidence))

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::model::Owner;
 use super::order::compare_duplicates;
-use crate::facts::{Contact, Payment, SourceTable, source_row};
+use crate::facts::{Contact, EmailKey, Payment, SourceTable, source_row};
 use crate::rules::NAMESPACE;
 
 /// Longest source key, in bytes, that an orphan's owner text quotes; a longer one is digested, so that
@@ -106,7 +106,7 @@ fn orphan_row(table: SourceTable, key: &str) -> String {
 /// and these differ.
 #[must_use]
 pub fn identity(owner: &Owner, payment: &Payment) -> Uuid {
-    let person = owner.person().map(|email| email.as_str());
+    let person = owner.person().map(EmailKey::as_str);
     let amount = payment.amount.map(|amount| amount.normalize().to_string());
     let parts = [person, amount.as_deref(), Some(&payment.currency), single_product(payment)];
     digest("identity", &parts)

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use super::duplicates::{contact_row, payment_row};
-use crate::facts::{Contact, Note, Payment, visible};
+use crate::facts::{Contact, EmailKey, Note, Payment, visible};
 use crate::rules::Rules;
 
 /// Most rows or people that one piece of evidence lists: enough to see a pattern, and small enough for
@@ -49,7 +49,7 @@ pub(crate) fn sides(all: impl ExactSizeIterator<Item = Value>) -> Value {
 pub(crate) fn payment_side(payment: &Payment) -> Value {
     json!({
         "source_row": payment_row(payment),
-        "email": payment.email.as_ref().ok().map(|email| email.as_str()),
+        "email": payment.email.as_ref().ok().map(EmailKey::as_str),
         "customer_name": full_name(payment.first_name.as_ref(), payment.last_name.as_ref()),
         "amount": amount(payment.amount),
         "currency": cut(&payment.currency),
@@ -68,7 +68,7 @@ pub(crate) fn contact_side(contact: &Contact) -> Value {
     let tags: Vec<String> = contact.tags.iter().take(MAX_COLUMNS).map(|tag| cut(tag)).collect();
     json!({
         "source_row": contact_row(contact),
-        "email": contact.email.as_ref().ok().map(|email| email.as_str()),
+        "email": contact.email.as_ref().ok().map(EmailKey::as_str),
         "name": full_name(contact.first_name.as_ref(), contact.last_name.as_ref()),
         "contact_id": cut_option(contact.contact_id.as_ref()),
         "phone": contact.phone,

@@ -89,7 +89,7 @@ impl Person<'_> {
     }
 }
 
-fn payment_sides<'a>(payments: Vec<&'a Payment>) -> Value {
+fn payment_sides(payments: Vec<&Payment>) -> Value {
     evidence::sides(payments.into_iter().map(evidence::payment_side))
 }
 

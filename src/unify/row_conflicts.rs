@@ -17,33 +17,44 @@ use crate::rules::{Rules, Status};
 /// How far paid_at may lie before created without being called out: clocks and zones differ by less.
 const TEMPORAL_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
 
-/// What makes the evidence of one row: its side, and anything a kind adds.
-struct Row {
-    name: String,
-    side: (&'static str, Value),
-    affected: Value,
+/// The row under judgement. Its evidence is made only once something is found: most rows are clean.
+#[derive(Clone, Copy)]
+enum Row<'a> {
+    Contact(&'a Contact),
+    Payment(&'a Payment, &'a Rules),
 }
 
-impl Row {
-    fn conflict(&self, kind: ConflictKind, severity: Severity, extra: Value) -> Conflict {
-        let mut evidence = Map::new();
-        evidence.insert("source_row".into(), self.name.clone().into());
-        evidence.insert(self.side.0.into(), self.side.1.clone());
-        evidence.insert("enrollments_affected".into(), self.affected.clone());
-        if let Value::Object(extra) = extra {
-            evidence.extend(extra.into_iter().filter(|(_, value)| !value.is_null()));
-        }
-        Conflict {
-            kind,
-            severity,
-            subject: self.name.clone(),
-            scope: scope_of_row(&self.name),
-            evidence: Value::Object(evidence),
+impl Row<'_> {
+    fn name(self) -> String {
+        match self {
+            Self::Contact(contact) => contact_row(contact),
+            Self::Payment(payment, _) => payment_row(payment),
         }
     }
 
+    fn conflict(self, kind: ConflictKind, severity: Severity, extra: Value) -> Conflict {
+        let name = self.name();
+        let mut evidence = Map::new();
+        evidence.insert("source_row".into(), name.clone().into());
+        match self {
+            Self::Contact(contact) => {
+                evidence.insert("contact".into(), evidence::contact_side(contact));
+            }
+            Self::Payment(payment, rules) => {
+                let affected = evidence::enrollments_affected(payment, rules);
+                evidence.insert("payment".into(), evidence::payment_side(payment));
+                evidence.insert("enrollments_affected".into(), affected);
+            }
+        }
+        if let Value::Object(extra) = extra {
+            evidence.extend(extra.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        let (scope, evidence) = (scope_of_row(&name), Value::Object(evidence));
+        Conflict { kind, severity, subject: name, scope, evidence }
+    }
+
     /// One conflict for each kind of stored note, and one for each unparsable field.
-    fn notes(&self, notes: &[Note], urgent: impl Fn(&str) -> bool) -> Vec<Conflict> {
+    fn notes(self, notes: &[Note], urgent: impl Fn(&str) -> bool) -> Vec<Conflict> {
         let mut by_subject: BTreeMap<(ConflictKind, Option<&str>), Vec<&Note>> = BTreeMap::new();
         for note in notes {
             let Some(kind) = stored_kind(note.kind) else { continue };
@@ -56,7 +67,7 @@ impl Row {
             let fields = json!({ "fields": evidence::notes(&notes) });
             let mut conflict = self.conflict(kind, severity, fields);
             if let Some(field) = field {
-                conflict.subject = format!("{}#{field}", self.name);
+                conflict.subject = format!("{}#{field}", self.name());
             }
             conflict
         });
@@ -81,11 +92,7 @@ fn stored_kind(note: NoteKind) -> Option<ConflictKind> {
 
 /// What a contact row implies by itself.
 pub(crate) fn of_contact(contact: &Contact) -> Vec<Conflict> {
-    let row = Row {
-        name: contact_row(contact),
-        side: ("contact", evidence::contact_side(contact)),
-        affected: Value::Array(Vec::new()),
-    };
+    let row = Row::Contact(contact);
     let mut conflicts = row.notes(&contact.notes, |_| false);
     if let Err(reason) = contact.email {
         let (raw, visible) = evidence::raw(&contact.raw);
@@ -97,15 +104,11 @@ pub(crate) fn of_contact(contact: &Contact) -> Vec<Conflict> {
 
 /// What a payment row implies by itself, whether or not it gives a transaction (SPEC §5.1).
 pub(crate) fn of_payment(payment: &Payment, rules: &Rules) -> Vec<Conflict> {
-    let row = Row {
-        name: payment_row(payment),
-        side: ("payment", evidence::payment_side(payment)),
-        affected: evidence::enrollments_affected(payment, rules),
-    };
+    let row = Row::Payment(payment, rules);
     let successful = payment.status.is_successful();
     let urgent = |field: &str| successful && matches!(field, "paid_at" | "created");
     let mut conflicts = row.notes(&payment.notes, urgent);
-    conflicts.extend(unlinked(&row, payment));
+    conflicts.extend(unlinked(row, payment));
     for (holds, kind, fields) in judgements(payment, rules) {
         if holds {
             let (raw, visible) = evidence::raw_of(payment, fields);
@@ -128,7 +131,7 @@ pub(crate) fn of_payment(payment: &Payment, rules: &Rules) -> Vec<Conflict> {
     conflicts
 }
 
-fn unlinked(row: &Row, payment: &Payment) -> Option<Conflict> {
+fn unlinked(row: Row<'_>, payment: &Payment) -> Option<Conflict> {
     let reason = payment.email.as_ref().err()?;
     let successful = payment.status.is_successful();
     let severity = if successful { Severity::Review } else { Severity::Info };

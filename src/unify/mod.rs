@@ -65,9 +65,8 @@ pub fn unify(group: &Group, context: &Context, rules: &Rules) -> Unified {
     if let Some(profile) = &profile {
         let standings = enrollment::standings(&booked, rules);
         enrollments = standings.iter().filter_map(|s| s.enrollment(context)).collect();
-        let (ranked, outcomes, booked, standings) = (&ranked, &outcomes, &booked, &standings);
-        let person =
-            person_conflicts::Person { group, ranked, outcomes, booked, standings, profile };
+        let (outcomes, booked, standings) = (&outcomes, &booked, &standings);
+        let person = person_conflicts::Person { group, outcomes, booked, standings, profile };
         conflicts.extend(person_conflicts::of_person(&person, rules));
     }
 

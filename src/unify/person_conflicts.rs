@@ -9,17 +9,15 @@ use super::model::{Conflict, ConflictKind, Group, Profile, Severity};
 use super::order::compare_payments;
 use super::profile::has_tag;
 use super::scope::scope_of_owner;
-use super::survivorship::{Ranked, name_of_payment};
+use super::survivorship::name_of_payment;
 use super::transaction::Booked;
-use crate::facts::Payment;
+use crate::facts::{Contact, Payment};
 use crate::rules::{Product, Rules};
 
 /// Everything a person's conflicts are judged from.
 pub(crate) struct Person<'a> {
     /// The facts.
     pub(crate) group: &'a Group,
-    /// The same, in order.
-    pub(crate) ranked: &'a Ranked<'a>,
     /// What became of each payment row.
     pub(crate) outcomes: &'a [(&'a Payment, Outcome<'a>)],
     /// The transactions.
@@ -84,8 +82,11 @@ impl Person<'_> {
         format!("{}#{}", self.profile.email, product.code)
     }
 
+    /// In key order: that of survivorship changes with every touch of a contact, which is no news.
     fn contact_sides(&self) -> Value {
-        evidence::sides(self.ranked.contacts.iter().map(|contact| evidence::contact_side(contact)))
+        let mut contacts: Vec<&Contact> = self.group.contacts.iter().collect();
+        contacts.sort_by(|a, b| a.key.cmp(&b.key));
+        evidence::sides(contacts.into_iter().map(evidence::contact_side))
     }
 }
 

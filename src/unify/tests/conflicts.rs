@@ -244,3 +244,44 @@ fn subjects_and_scopes_of_the_other_constructors() {
         "rejected:xendit:a",
     );
 }
+
+#[test]
+fn evidence_changes_only_with_its_cause() {
+    let judged = |touched: &str, today: &str| {
+        let old = Contact { updated_at: at("2025-02-01"), ..tagged("1", &["PaidCanva"]) };
+        let new = Contact { updated_at: at(touched), ..contact("2") };
+        let context = Context { today: date(today), ..context() };
+        let payments = vec![paid("a", "2025-01-01"), paid("b", "2025-01-02")];
+        unify(&group(vec![old, new], payments), &context, &Rules::default()).conflicts
+    };
+    let before = judged("2025-01-01", "2025-07-01");
+    assert_eq!(before.len(), 3);
+    assert_eq!(before, judged("2025-03-01", "2029-01-01"));
+    // 100 and 100.00 are one amount.
+    let usd = |text: &str| {
+        let odd =
+            Payment { currency: "USD".into(), amount: money(text), ..paid("a", "2025-01-01") };
+        unified(vec![], vec![odd]).conflicts
+    };
+    assert_eq!(usd("100"), usd("100.00"));
+}
+
+#[test]
+fn evidence_is_bounded() {
+    let many: Vec<Payment> = (0..2_000).map(|i| paid(&format!("{i:04}"), "2025-01-01")).collect();
+    let contacts = (0..200).map(|i| contact(&format!("{i:04}"))).collect();
+    let raw = (0..300).map(|i| (format!("column {i}"), "x".repeat(10_000).into())).collect();
+    let orphan = Payment { email: Err(EmailReason::Invalid), raw, ..paid("a", "2025-01-01") };
+    let orphan = orphans(vec![], vec![orphan]);
+    let mut found = unified(contacts, many).conflicts;
+    found.extend(unify(&orphan, &context(), &Rules::default()).conflicts);
+    let kinds: Vec<&str> = found.iter().map(|conflict| conflict.kind.as_str()).collect();
+    assert_eq!(kinds, ["duplicate_purchase", "payment_without_tag", "unlinked_payment"]);
+    for conflict in &found {
+        let length = conflict.evidence.to_string().len();
+        assert!(length < 50_000, "{}: {length} bytes", conflict.kind);
+    }
+    assert_eq!(found[0].evidence["periods"]["shown"][0]["bought_again"]["total"], 1_999);
+    let cut = found[2].evidence["raw"]["column 0"].as_str().unwrap();
+    assert_eq!((cut.chars().count(), cut.ends_with('…')), (501, true));
+}

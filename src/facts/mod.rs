@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no driver. Bad input never fails; it becomes a `None` and a [`Note`].
 
+mod clean;
 mod row;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+pub use clean::visible;
 pub use row::{
     Column, ColumnKind, ContactField, Layout, LogicalField, PaymentField, RawRow, SourceKey,
     SourceTable, source_row,

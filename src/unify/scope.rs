@@ -1,0 +1,68 @@
+//! What a conflict was judged from: the unit that, judged again, closes or confirms it.
+
+use super::duplicates::{contact_row, payment_row};
+use super::model::{Group, Owner};
+
+/// Scope of the kinds that are judged over a person, and of `duplicate_payment`.
+#[must_use]
+pub fn scope_of_owner(owner: &Owner) -> String {
+    format!("owner:{}", owner.as_str())
+}
+
+/// Scope of the kinds judged on a source row alone: the row's name itself.
+#[must_use]
+pub fn scope_of_row(source_row: &str) -> String {
+    source_row.to_owned()
+}
+
+/// Scope of `duplicate_external_id`; also its subject.
+#[must_use]
+pub fn scope_of_external_id(value: &str) -> String {
+    format!("external_id:{value}")
+}
+
+/// Scope of `contact_id_collision`; also its subject.
+#[must_use]
+pub fn scope_of_contact_id(value: &str) -> String {
+    format!("contact_id:{value}")
+}
+
+/// Scope of `possible_duplicate`: the later e-mail key of the pair, in byte order.
+#[must_use]
+pub fn scope_of_pair(later: &str) -> String {
+    format!("pair:{later}")
+}
+
+/// Scope of `email_change_collision` from one e-mail key to another.
+#[must_use]
+pub fn scope_of_collision(from: &str, to: &str) -> String {
+    format!("collision:{from}|{to}")
+}
+
+/// Scope of `delete_blocked`.
+#[must_use]
+pub fn scope_of_blocked(source_row: &str) -> String {
+    format!("blocked:{source_row}")
+}
+
+/// Scope of `rejected_row`.
+#[must_use]
+pub fn scope_of_rejected(source_row: &str) -> String {
+    format!("rejected:{source_row}")
+}
+
+/// Scope of the kinds about a person's tie to a profile: `source_absent`, `missing_auth_user`,
+/// `duplicate_profile`.
+#[must_use]
+pub fn scope_of_link(email: &str) -> String {
+    format!("link:{email}")
+}
+
+/// Every scope that [`super::unify`] judges for this group: the owner's and each source row's. A stored
+/// conflict of one of them that `unify` does not find again is over.
+#[must_use]
+pub fn scopes(group: &Group) -> Vec<String> {
+    let rows = group.contacts.iter().map(contact_row);
+    let rows = rows.chain(group.payments.iter().map(payment_row));
+    std::iter::once(scope_of_owner(&group.owner)).chain(rows).collect()
+}

@@ -1,0 +1,287 @@
+//! SPEC §6.
+
+use super::*;
+use crate::facts::EmailReason;
+use crate::unify::{
+    ConflictKind, ExternalIdSide, Severity, contact_id_collision, delete_blocked,
+    duplicate_external_id, duplicate_profile, email_change_collision, missing_auth_user,
+    possible_duplicate, rejected_row, source_absent,
+};
+
+/// The conflicts of one payment, but those that the test says nothing about.
+fn check(payment: Payment, expected: &[&str]) {
+    assert_eq!(found_but(&unified(vec![], vec![payment]), &["paid_at_inferred"]), expected);
+}
+
+#[test]
+fn kinds_of_one_payment_row() {
+    let base = || paid("a", "2025-01-01");
+    let pending = || Payment { status: Status::Pending, ..base() };
+    check(base(), &[]);
+    check(Payment { amount: None, ..pending() }, &["invalid_amount review xendit:a"]);
+    for amount in ["0", "-1"] {
+        check(
+            Payment { amount: money(amount), ..base() },
+            &["non_positive_amount review xendit:a"],
+        );
+        check(Payment { amount: money(amount), ..pending() }, &[]);
+    }
+    check(Payment { currency: "USD".into(), ..base() }, &["currency_mismatch review xendit:a"]);
+    check(Payment { currency: "USD".into(), ..pending() }, &[]);
+    let underpaid = |text: &str, base: Payment| Payment { paid_amount: money(text), ..base };
+    check(underpaid("999.99", base()), &["underpaid review xendit:a"]);
+    check(underpaid("1000.00", base()), &[]);
+    check(underpaid("1", pending()), &[]);
+    check(underpaid("1", Payment { amount: None, ..base() }), &["invalid_amount review xendit:a"]);
+    check(Payment { status: Status::Unknown, ..base() }, &["unmapped_status review xendit:a"]);
+    check(Payment { products: vec![], ..base() }, &["unmapped_product review xendit:a"]);
+    check(Payment { products: vec![], ..pending() }, &[]);
+    let both = || vec!["p2p".to_owned(), "canva".to_owned()];
+    check(Payment { products: both(), ..pending() }, &["multiple_products review xendit:a"]);
+}
+
+#[test]
+fn temporal_order_needs_more_than_a_day() {
+    let check = |created: &str, status, expected: &[&str]| {
+        let paid = paid("a", "2025-01-01T00:00:00Z");
+        check(Payment { created_at: at(created), status, ..paid }, expected);
+    };
+    check("2025-01-02T00:00:00Z", Status::Paid, &[]);
+    check("2025-01-02T00:00:00.000001Z", Status::Paid, &["temporal_order review xendit:a"]);
+    check("2025-02-01T00:00:00Z", Status::Refunded, &[]);
+    // An inferred paid_at is not judged.
+    let inferred =
+        Payment { settled_at: at("2024-01-01"), created_at: at("2025-01-01"), ..payment("a") };
+    super::conflicts::check(inferred, &[]);
+}
+
+#[test]
+fn unlinked_rows_say_why() {
+    let reasons = [EmailReason::Missing, EmailReason::Bidi, EmailReason::Confusable];
+    for reason in reasons {
+        let base = Payment { email: Err(reason), ..paid("a", "2025-01-01") };
+        let raw = serde_json::json!({ "Email": "ana\u{202e}@example.com" });
+        let base = Payment { raw: raw.as_object().unwrap().clone(), ..base };
+        let contact = Contact { email: Err(reason), ..contact("1") };
+        let unified = unify(&orphans(vec![contact], vec![base]), &context(), &Rules::default());
+        let expected = ["unlinked_payment review xendit:a", "unusable_email info systemeio:1"];
+        assert_eq!(found(&unified), expected);
+        let evidence = &unified.conflicts[0].evidence;
+        assert_eq!(evidence["reason"], reason.as_str());
+        assert_eq!(evidence["raw"]["Email"], "ana\u{202e}@example.com");
+        assert_eq!(evidence["visible"]["Email"], "ana<U+202E>@example.com");
+        assert_eq!(evidence["payment"]["amount"], "1000");
+        assert_eq!(evidence["enrollments_affected"], serde_json::json!(["p2p"]));
+    }
+    let failed =
+        Payment { email: Err(EmailReason::Invalid), status: Status::Failed, ..payment("a") };
+    let unified = unify(&orphans(vec![], vec![failed]), &context(), &Rules::default());
+    assert_eq!(found(&unified), ["unlinked_payment info xendit:a"]);
+}
+
+#[test]
+fn notes_are_one_conflict_a_kind_and_row() {
+    let notes = vec![
+        note(NoteKind::DateOnly, "paid_at", "2025-01-01"),
+        note(NoteKind::DateOnly, "created", "2025-01-01"),
+        note(NoteKind::TimezoneAssumed, "created", "x"),
+        note(NoteKind::CurrencyAssumed, "currency", ""),
+        note(NoteKind::Mojibake, "customer_name", "PeÃ±a"),
+    ];
+    let unified = unified(vec![], vec![Payment { notes, ..paid("a", "2025-01-01") }]);
+    assert_eq!(found(&unified), ["mojibake info xendit:a", "date_only info xendit:a"]);
+    let fields = &unified.conflicts[1].evidence["fields"];
+    assert_eq!((&fields[0]["field"], &fields[1]["field"]), (&"created".into(), &"paid_at".into()));
+}
+
+#[test]
+fn unparsable_timestamps_are_one_conflict_a_field() {
+    let check = |field: &str, status, severity: &str| {
+        let notes = vec![note(NoteKind::UnparsableTimestamp, field, "soon")];
+        let payment = Payment { notes, status, ..paid("a", "2025-01-01") };
+        let expected = format!("unparsable_timestamp {severity} xendit:a#{field}");
+        super::conflicts::check(payment, &[&expected]);
+    };
+    check("paid_at", Status::Paid, "review");
+    check("created", Status::Settled, "review");
+    check("settled_at", Status::Paid, "info");
+    check("paid_at", Status::Refunded, "info");
+    let notes = vec![note(NoteKind::UnparsableTimestamp, "created_at", "infinity")];
+    let unified = unified(vec![Contact { notes, ..contact("1") }], vec![]);
+    assert_eq!(found(&unified), ["unparsable_timestamp info systemeio:1#created_at"]);
+    assert_eq!(unified.conflicts[0].scope, "systemeio:1");
+}
+
+#[test]
+fn row_kinds_are_judged_whether_or_not_the_row_gives_a_transaction() {
+    let copy = |key: &str| Payment {
+        external_id: some("INV-1"),
+        currency: "USD".into(),
+        ..paid(key, "2025-01-01")
+    };
+    let unified = unified(vec![], vec![copy("a"), copy("b")]);
+    let expected = [
+        "currency_mismatch review xendit:a",
+        "currency_mismatch review xendit:b",
+        "duplicate_payment info xendit:b",
+    ];
+    assert_eq!(found(&unified), expected);
+    assert_eq!(unified.conflicts[2].scope, "owner:ana@example.com");
+    assert_eq!(unified.conflicts[2].evidence["survivor"]["source_row"], "xendit:a");
+}
+
+#[test]
+fn tags_and_payments_should_agree() {
+    let check = |contacts: Vec<Contact>, payments: Vec<Payment>, expected: &[&str]| {
+        assert_eq!(found(&unified(contacts, payments)), expected);
+    };
+    let pay = || vec![paid("a", "2025-01-01")];
+    let with = |status| vec![Payment { status, ..paid("a", "2025-01-01") }];
+    check(vec![tagged("1", &["PAIDP2P"])], pay(), &[]);
+    let missing_payment = "tag_without_payment info ana@example.com#p2p";
+    let missing_tag = "payment_without_tag info ana@example.com#p2p";
+    check(vec![tagged("1", &["PaidP2P"])], vec![], &[missing_payment]);
+    check(vec![tagged("1", &["PaidP2P"])], with(Status::Pending), &[missing_payment]);
+    check(vec![tagged("1", &["PaidP2P"])], with(Status::Refunded), &[]);
+    let canva = "tag_without_payment info ana@example.com#canva";
+    check(vec![contact("1"), tagged("2", &["PaidCanva"])], vec![], &[canva]);
+    check(vec![tagged("1", &["PaidP2P2"])], pay(), &[missing_tag]);
+    check(vec![contact("1")], pay(), &[missing_tag]);
+    check(vec![contact("1")], with(Status::Refunded), &[]);
+    check(vec![], pay(), &[]);
+}
+
+#[test]
+fn the_newest_successful_payment_may_disagree_about_the_name() {
+    let ana = || Contact {
+        first_name: some("Ana"),
+        last_name: some("dela Cruz"),
+        ..tagged("1", &["PaidP2P"])
+    };
+    let by = |key: &str, day: &str, first: &str, last: &str| Payment {
+        first_name: some(first),
+        last_name: some(last),
+        external_id: some(key),
+        products: vec!["canva".into()],
+        ..paid(key, day)
+    };
+    let check = |payments: Vec<Payment>, disagrees: bool| {
+        let unified = unified(vec![ana()], payments);
+        let lines = found_but(&unified, &["tag_without", "payment_without"]);
+        let expected: &[&str] =
+            if disagrees { &["name_disagreement info ana@example.com"] } else { &[] };
+        assert_eq!(lines, expected);
+    };
+    check(vec![by("a", "2025-01-01", "Ben", "Santos")], true);
+    check(vec![by("a", "2025-01-01", "BEN", "CRUZ")], false);
+    check(vec![by("a", "2025-01-01", "Ben", "Cruz-Santos")], true);
+    // Only the newest successful one is looked at, even where it has no name.
+    let ben = || by("a", "2025-01-01", "Ben", "Santos");
+    check(vec![ben(), by("b", "2025-01-02", "Ana", "Santos")], false);
+    let nameless = Payment { products: vec!["canva".into()], ..paid("b", "2025-01-02") };
+    check(vec![ben(), nameless], false);
+    let failed = Payment { status: Status::Failed, ..by("b", "2025-01-02", "Ana", "X") };
+    check(vec![ben(), failed], true);
+    // Without a name of its own the profile has the payment's.
+    assert_eq!(found(&unified(vec![], vec![ben()])), Vec::<String>::new());
+}
+
+#[test]
+fn cross_person_kinds_have_stable_bounded_evidence() {
+    let side = |row: &str, person: Option<&str>, amount: &str| ExternalIdSide {
+        source_row: row.to_owned(),
+        person: person.map(Into::into),
+        amount: money(amount),
+        currency: "PHP".to_owned(),
+        product: None,
+        payment_id: None,
+        status: "PAID".to_owned(),
+    };
+    let (a, b) = (side("xendit:a", Some(ANA), "1.0"), side("xendit:b", None, "1"));
+    let found = duplicate_external_id("v", &[b.clone(), a.clone()], false);
+    assert_eq!(found, duplicate_external_id("v", &[a, b], false));
+    assert_eq!((found.subject.as_str(), found.severity), ("external_id:v", Severity::Review));
+    assert_eq!(found.evidence["differs_in"], serde_json::json!(["person"]));
+    let many: Vec<_> = (0..50).map(|i| side(&format!("xendit:{i}"), None, "1")).collect();
+    let found = duplicate_external_id("v", &many, false);
+    assert_eq!(found.evidence["sides"].as_array().unwrap().len(), 10);
+    assert_eq!(found.evidence["more"], true);
+
+    let people = ["z@example.com".to_owned(), ANA.to_owned()];
+    let found = contact_id_collision("9", ANA, &people, false);
+    assert_eq!(found.scope, "contact_id:9");
+    assert_eq!(found.evidence["people"], serde_json::json!([ANA, "z@example.com"]));
+}
+
+#[test]
+fn subjects_and_scopes_of_the_other_constructors() {
+    let check = |found: crate::unify::Conflict, kind, severity, subject: &str, scope: &str| {
+        assert_eq!((found.kind, found.severity), (kind, severity));
+        assert_eq!((found.subject.as_str(), found.scope.as_str()), (subject, scope));
+        assert!(found.evidence.is_object());
+    };
+    use ConflictKind as K;
+    use Severity::{Info, Review};
+    check(
+        possible_duplicate("b@x.ph", "a@x.ph", "c"),
+        K::PossibleDuplicate,
+        Review,
+        "a@x.ph|b@x.ph",
+        "pair:b@x.ph",
+    );
+    let collision = email_change_collision("b@x.ph", "a@x.ph", "systemeio:1");
+    check(collision, K::EmailChangeCollision, Review, "b@x.ph|a@x.ph", "collision:b@x.ph|a@x.ph");
+    let blocked = delete_blocked("xendit:a", uuid::Uuid::nil(), "public.receipts");
+    check(blocked, K::DeleteBlocked, Review, "xendit:a", "blocked:xendit:a");
+    check(source_absent(ANA), K::SourceAbsent, Info, ANA, "link:ana@example.com");
+    check(missing_auth_user(ANA), K::MissingAuthUser, Info, ANA, "link:ana@example.com");
+    check(duplicate_profile(ANA, 2), K::DuplicateProfile, Review, ANA, "link:ana@example.com");
+    check(
+        rejected_row("xendit:a", "23514"),
+        K::RejectedRow,
+        Review,
+        "xendit:a",
+        "rejected:xendit:a",
+    );
+}
+
+#[test]
+fn evidence_changes_only_with_its_cause() {
+    let judged = |touched: &str, today: &str| {
+        let old = Contact { updated_at: at("2025-02-01"), ..tagged("1", &["PaidCanva"]) };
+        let new = Contact { updated_at: at(touched), ..contact("2") };
+        let context = Context { today: date(today), ..context() };
+        let payments = vec![paid("a", "2025-01-01"), paid("b", "2025-01-02")];
+        unify(&group(vec![old, new], payments), &context, &Rules::default()).conflicts
+    };
+    let before = judged("2025-01-01", "2025-07-01");
+    assert_eq!(before.len(), 3);
+    assert_eq!(before, judged("2025-03-01", "2029-01-01"));
+    // 100 and 100.00 are one amount.
+    let usd = |text: &str| {
+        let odd =
+            Payment { currency: "USD".into(), amount: money(text), ..paid("a", "2025-01-01") };
+        unified(vec![], vec![odd]).conflicts
+    };
+    assert_eq!(usd("100"), usd("100.00"));
+}
+
+#[test]
+fn evidence_is_bounded() {
+    let many: Vec<Payment> = (0..2_000).map(|i| paid(&format!("{i:04}"), "2025-01-01")).collect();
+    let contacts = (0..200).map(|i| contact(&format!("{i:04}"))).collect();
+    let raw = (0..300).map(|i| (format!("column {i}"), "x".repeat(10_000).into())).collect();
+    let orphan = Payment { email: Err(EmailReason::Invalid), raw, ..paid("a", "2025-01-01") };
+    let orphan = orphans(vec![], vec![orphan]);
+    let mut found = unified(contacts, many).conflicts;
+    found.extend(unify(&orphan, &context(), &Rules::default()).conflicts);
+    let kinds: Vec<&str> = found.iter().map(|conflict| conflict.kind.as_str()).collect();
+    assert_eq!(kinds, ["duplicate_purchase", "payment_without_tag", "unlinked_payment"]);
+    for conflict in &found {
+        let length = conflict.evidence.to_string().len();
+        assert!(length < 50_000, "{}: {length} bytes", conflict.kind);
+    }
+    assert_eq!(found[0].evidence["periods"]["shown"][0]["bought_again"]["total"], 1_999);
+    let cut = found[2].evidence["raw"]["column 0"].as_str().unwrap();
+    assert_eq!((cut.chars().count(), cut.ends_with('…')), (501, true));
+}

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use row::{
     Column, ColumnKind, ContactField, Layout, LogicalField, PaymentField, RawRow, SourceKey,
-    SourceTable, source_row,
+    SourceTable, source_key, source_row,
 };
 
 use crate::rules::Status;

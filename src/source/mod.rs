@@ -10,8 +10,8 @@ pub mod publication;
 pub mod session;
 pub mod slot;
 pub mod snapshot;
-//pub mod stream;
+pub mod stream;
 
 pub use layout::layout;
 pub use preflight::{Finding, preflight};
-//pub use stream::{Stream, StreamItem};
+pub use stream::{Stream, StreamItem};

@@ -16,6 +16,8 @@ mod cursor;
 mod error;
 mod message;
 mod relation;
+#[cfg(test)]
+mod tests;
 
 pub use assemble::{Assembler, Change, ChangedRow, Event, Watched};
 pub use copy::CopyDecoder;

@@ -58,7 +58,11 @@ impl CopyDecoder {
 
 fn row(line: &[u8], width: usize) -> Result<RawRow, DecodeError> {
     let values: Vec<_> = line.split(|&b| b == b'\t').map(value).collect();
-    if values.len() == width { Ok(RawRow { values }) } else { Err(DecodeError::malformed("a copied row")) }
+    if values.len() == width {
+        Ok(RawRow { values })
+    } else {
+        Err(DecodeError::malformed("a copied row"))
+    }
 }
 
 fn value(field: &[u8]) -> Option<String> {
@@ -71,7 +75,11 @@ fn value(field: &[u8]) -> Option<String> {
     let mut plain = Vec::with_capacity(field.len());
     let mut bytes = field.iter();
     while let Some(&byte) = bytes.next() {
-        plain.push(if byte == b'\\' { bytes.next().copied().map_or(byte, unescaped) } else { byte });
+        plain.push(if byte == b'\\' {
+            bytes.next().copied().map_or(byte, unescaped)
+        } else {
+            byte
+        });
     }
     Some(text(&plain))
 }

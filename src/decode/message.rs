@@ -153,7 +153,8 @@ impl Message {
 }
 
 fn unsupported(kind: u8) -> DecodeError {
-    let kind = if kind.is_ascii_graphic() { char::from(kind).into() } else { format!("{kind:#04x}") };
+    let kind =
+        if kind.is_ascii_graphic() { char::from(kind).into() } else { format!("{kind:#04x}") };
     DecodeError::Unsupported { kind }
 }
 

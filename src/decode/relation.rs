@@ -5,7 +5,9 @@
 
 use super::message::{OldTuple, Relation, Tuple, Value};
 use super::{DecodeError, text};
-use crate::facts::{Layout, LogicalField, PaymentField, RawRow, SourceKey, SourceTable, source_key};
+use crate::facts::{
+    Layout, LogicalField, PaymentField, RawRow, SourceKey, SourceTable, source_key,
+};
 
 /// A table whose changes are wanted: its name in the source, and which of its columns are read.
 #[derive(Debug, Clone)]
@@ -104,10 +106,13 @@ impl Described {
         let (table, column) = (self.watched.qualified(), self.watched.column(index));
         Err(DecodeError::halt(
             self.watched.table,
-            format!("the replica identity of the source table {table} lacks the key column {column}, so an update or delete does not say which row it changed"),
+            format!(
+                "the replica identity of the source table {table} lacks the key column {column}, so an update or delete does not say which row it changed"
+            ),
             format!(
                 "run on the source: ALTER TABLE {}.{} REPLICA IDENTITY FULL; and, as what is logged already lacks the keys, `tributary slot drop` and a restart, which reads both tables again",
-                quote(&self.watched.schema), quote(&self.watched.name)
+                quote(&self.watched.schema),
+                quote(&self.watched.name)
             ),
         ))
     }
@@ -171,7 +176,9 @@ impl Described {
 
     fn value<'t>(&self, tuple: &'t Tuple, index: usize) -> Result<&'t Value, DecodeError> {
         if tuple.0.len() != self.width {
-            return Err(DecodeError::malformed("a row whose columns are not those of its relation"));
+            return Err(DecodeError::malformed(
+                "a row whose columns are not those of its relation",
+            ));
         }
         let place = self.places.get(index).copied();
         place
@@ -184,8 +191,12 @@ fn missing(watched: &Watched, column: &str) -> DecodeError {
     let table = watched.qualified();
     DecodeError::halt(
         watched.table,
-        format!("the source table {table} no longer has, or no longer publishes, the column {column}"),
-        format!("give {table} the column back (or add it to the publication's column list), or take it out of the configuration; then restart"),
+        format!(
+            "the source table {table} no longer has, or no longer publishes, the column {column}"
+        ),
+        format!(
+            "give {table} the column back (or add it to the publication's column list), or take it out of the configuration; then restart"
+        ),
     )
 }
 

@@ -39,7 +39,10 @@ fn assemble<F: Copy>(mapping: &TableMapping<F>, existing: &[Column]) -> Result<L
         fields.push((*field, names.iter().map(&mut number).collect::<Result<Vec<_>>>()?));
     }
     if key.is_empty() {
-        return Err(Error::Config(format!("the source table {} needs a key column", mapping.table)));
+        return Err(Error::Config(format!(
+            "the source table {} needs a key column",
+            mapping.table
+        )));
     }
     Ok(Layout { columns, key, fields })
 }
@@ -70,8 +73,12 @@ async fn require_table(client: &Client, table: &TableName) -> Result<()> {
     let problem = match kind.as_str() {
         "v" | "m" => "is a view: the log holds no changes of it; name the tables it reads",
         "f" => "is a foreign table: follow it on the server where it lives",
-        "p" if foreign => "has a foreign table among its partitions, whose changes are not logged here",
-        "r" if has_children => "has child tables by inheritance; use declarative partitions instead",
+        "p" if foreign => {
+            "has a foreign table among its partitions, whose changes are not logged here"
+        }
+        "r" if has_children => {
+            "has child tables by inheritance; use declarative partitions instead"
+        }
         "r" | "p" => return Ok(()),
         _ => "is not a table",
     };
@@ -111,13 +118,18 @@ mod tests {
         TableMapping {
             table: TableName { schema: "public".into(), name: "xendit".into() },
             key: names(key),
-            fields: vec![(Amount, names(&["amount"])), (CustomerEmail, names(columns)), (Status, vec![])],
+            fields: vec![
+                (Amount, names(&["amount"])),
+                (CustomerEmail, names(columns)),
+                (Status, vec![]),
+            ],
         }
     }
 
     #[test]
     fn numbers_each_column_once_key_first_spec_1() {
-        let layout = assemble(&mapping(&["Email"], &["Customer Email", "Email"]), &existing()).unwrap();
+        let layout =
+            assemble(&mapping(&["Email"], &["Customer Email", "Email"]), &existing()).unwrap();
         let names: Vec<_> = layout.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names, ["Email", "amount", "Customer Email"]);
         assert_eq!(layout.key, [0]);

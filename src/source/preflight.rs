@@ -56,7 +56,8 @@ pub async fn preflight(client: &Client, source: &Source) -> Result<Vec<Finding>>
     findings.push(role(&row));
     let contacts = table(client, "source.systemeio", &source.systemeio).await?;
     let payments = table(client, "source.xendit", &source.xendit).await?;
-    let tables_found = contacts.first().is_some_and(|f| f.ok) && payments.first().is_some_and(|f| f.ok);
+    let tables_found =
+        contacts.first().is_some_and(|f| f.ok) && payments.first().is_some_and(|f| f.ok);
     findings.extend(contacts.into_iter().chain(payments));
     if tables_found {
         findings.extend(published(client, source, &row).await?);
@@ -140,8 +141,10 @@ async fn table<F: Copy>(
     let role = crate::config::quote_identifier(&role);
     let check = format!("{name}.privileges");
     findings.push(if !schema {
-        let grant = format!("run on the source: GRANT USAGE ON SCHEMA {} TO {role};",
-            crate::config::quote_identifier(&table.schema));
+        let grant = format!(
+            "run on the source: GRANT USAGE ON SCHEMA {} TO {role};",
+            crate::config::quote_identifier(&table.schema)
+        );
         Finding::failed(check, format!("the role may not use the schema {}", table.schema), grant)
     } else if let Some(column) = forbidden {
         let grant = format!("run on the source: GRANT SELECT ON {} TO {role};", table.quoted());
@@ -184,7 +187,8 @@ async fn published(client: &Client, source: &Source, row: &Row) -> Result<Vec<Fi
     } else if may {
         (format!("the publication {publication} will be made"), "on the source")
     } else {
-        let missing = format!("the publication {publication} is missing and the role may not make it");
+        let missing =
+            format!("the publication {publication} is missing and the role may not make it");
         (missing, "on the source as the owner of the tables")
     };
     Ok(vec![Finding::judged(NAME, may && !standby, detail, format!("run {place}: {creation}"))])
@@ -202,11 +206,16 @@ async fn slot_finding(client: &Client, source: &Source) -> Result<Finding> {
     let other = "configure another slot name, or drop this slot if nobody needs it";
     if state.plugin.as_deref() != Some("pgoutput") {
         let plugin = state.plugin.as_deref().unwrap_or("none, as it is a physical slot");
-        return Ok(Finding::failed(NAME, format!("the slot {slot} has the plugin {plugin}"), other));
+        return Ok(Finding::failed(
+            NAME,
+            format!("the slot {slot} has the plugin {plugin}"),
+            other,
+        ));
     }
     let sql = "select current_database()::text,
         (select application_name from pg_stat_activity where pid = $1)";
-    let row = client.query_one(sql, &[&state.active_pid]).await.context("source: reading the slot")?;
+    let row =
+        client.query_one(sql, &[&state.active_pid]).await.context("source: reading the slot")?;
     let (database, reader): (String, Option<String>) = (row.get(0), row.get(1));
     if state.database.as_deref() != Some(&database) {
         return Ok(Finding::failed(NAME, format!("the slot {slot} is of another database"), other));
@@ -217,7 +226,8 @@ async fn slot_finding(client: &Client, source: &Source) -> Result<Finding> {
         return Ok(Finding::failed(NAME, detail, remedy));
     }
     if state.wal_status.as_deref() == Some("unreserved") {
-        let detail = format!("the slot {slot} is about to be lost: it is past max_slot_wal_keep_size");
+        let detail =
+            format!("the slot {slot} is about to be lost: it is past max_slot_wal_keep_size");
         let remedy = "run tributary now so that it catches up, and raise max_slot_wal_keep_size on the source";
         return Ok(Finding::failed(NAME, detail, remedy));
     }

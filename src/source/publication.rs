@@ -73,7 +73,8 @@ pub(super) async fn identities(client: &Client, source: &Source) -> Result<Vec<P
 /// The statement that makes the publication.
 pub(super) async fn creation(client: &Client, source: &Source) -> Result<String> {
     let (contacts, payments) = (&source.systemeio.table, &source.xendit.table);
-    let via_root = is_partitioned(client, contacts).await? || is_partitioned(client, payments).await?;
+    let via_root =
+        is_partitioned(client, contacts).await? || is_partitioned(client, payments).await?;
     Ok(format!(
         "CREATE PUBLICATION {} FOR TABLE {}, {} WITH (publish = 'insert, update, delete, truncate'{});",
         quote_identifier(&source.publication),
@@ -86,7 +87,9 @@ pub(super) async fn creation(client: &Client, source: &Source) -> Result<String>
 async fn is_partitioned(client: &Client, table: &TableName) -> Result<bool> {
     let sql = include_str!("sql/relation_kind.sql");
     let row = client.query_opt(sql, &[&table.schema, &table.name]).await;
-    Ok(row.context("source: reading the catalog")?.is_some_and(|row| row.get::<_, String>(0) == "p"))
+    Ok(row
+        .context("source: reading the catalog")?
+        .is_some_and(|row| row.get::<_, String>(0) == "p"))
 }
 
 /// What an existing publication lacks; `None` where there is no publication.

@@ -61,14 +61,16 @@ pub async fn state(client: &Client, name: &str) -> Result<Option<SlotState>> {
 /// wal_level, a limit or a privilege stands against it.
 pub async fn create(client: &Client, name: &str) -> Result<Lsn> {
     check_name(name)?;
-    let sql = "select lsn::text from pg_create_logical_replication_slot($1::text::name, 'pgoutput')";
+    let sql =
+        "select lsn::text from pg_create_logical_replication_slot($1::text::name, 'pgoutput')";
     let row = client.query_one(sql, &[&name]).await.map_err(|error| refusal(name, &error))?;
     let text: String = row.get(0);
     Lsn::parse(&text).ok_or_else(|| Error::failed("source: making the slot", "no consistent point"))
 }
 
 fn refusal(name: &str, error: &tokio_postgres::Error) -> Error {
-    let problem = |what: &str| format!("source: the replication slot {name} cannot be made: {what}");
+    let problem =
+        |what: &str| format!("source: the replication slot {name} cannot be made: {what}");
     match error.code() {
         Some(code) if *code == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => Error::refused(
             problem("wal_level is not logical"),
@@ -99,13 +101,16 @@ pub async fn drop_when_free(client: &Client, name: &str, wait: Duration) -> Resu
             let sql = "select pg_drop_replication_slot($1::text::name)";
             match client.execute(sql, &[&name]).await {
                 Ok(_) => return Ok(true),
-                Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => return Ok(false),
+                Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {
+                    return Ok(false);
+                }
                 Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) => {}
                 Err(error) => return Err(error).context("source: dropping the slot"),
             }
         }
         if tokio::time::Instant::now() >= deadline {
-            let reader = slot.active_pid.map_or_else(String::new, |pid| format!(" by process {pid}"));
+            let reader =
+                slot.active_pid.map_or_else(String::new, |pid| format!(" by process {pid}"));
             return Err(Error::unavailable(
                 "source: dropping the slot",
                 format!("the replication slot {name} is in use{reader}"),
@@ -150,7 +155,8 @@ mod tests {
 
     #[test]
     fn slot_names_are_what_postgresql_takes() {
-        let check = |name: &str, expected: bool| assert_eq!(check_name(name).is_ok(), expected, "{name}");
+        let check =
+            |name: &str, expected: bool| assert_eq!(check_name(name).is_ok(), expected, "{name}");
         check("tributary", true);
         check("t_1", true);
         check(&"a".repeat(63), true);

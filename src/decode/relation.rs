@@ -195,7 +195,7 @@ fn missing(watched: &Watched, column: &str) -> DecodeError {
             "the source table {table} no longer has, or no longer publishes, the column {column}"
         ),
         format!(
-            "give {table} the column back (or add it to the publication's column list), or take it out of the configuration; then restart"
+            "give {table} the column back (or add it to the publication's column list), or take it out of the configuration, and restart; where it is there now and only what was logged earlier lacks it: `tributary slot drop` and a restart, which reads both tables again"
         ),
     )
 }

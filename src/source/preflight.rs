@@ -103,16 +103,16 @@ fn server(row: &Row) -> Vec<Finding> {
 }
 
 fn role(row: &Row) -> Finding {
+    const NAME: &str = "source.role";
     let role: String = row.get("role");
-    Finding::judged(
-        "source.role",
-        row.get("may_replicate"),
-        format!("the role {role} connects"),
-        format!(
-            "run on the source: ALTER ROLE {} REPLICATION; (on a managed server grant its replication role, such as rds_replication)",
-            crate::config::quote_identifier(&role)
-        ),
-    )
+    if row.get("may_replicate") {
+        return Finding::passed(NAME, format!("the role {role} may replicate"));
+    }
+    let quoted = crate::config::quote_identifier(&role);
+    let remedy = format!(
+        "run on the source: ALTER ROLE {quoted} REPLICATION; (on a managed server grant its replication role, such as rds_replication)"
+    );
+    Finding::failed(NAME, format!("the role {role} may not replicate"), remedy)
 }
 
 /// The table and its columns, the privileges on them, and the replica identity.

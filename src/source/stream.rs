@@ -45,7 +45,7 @@ use pgwire_replication::config::ReplicationConfig;
 use pgwire_replication::error::PgWireError;
 use tokio::time::{Instant, timeout_at};
 
-use self::settings::{endpoints, settings};
+use self::settings::{certified_name, endpoints, settings};
 use super::slot;
 use crate::config::Server;
 use crate::decode::{self, Message};
@@ -110,9 +110,16 @@ impl Stream {
     pub async fn open(server: &Server, slot: &str, publication: &str, start: Lsn) -> Result<Self> {
         slot::check_name(slot)?;
         let mut last = Error::Config("the source's URL names no host".into());
-        for endpoint in endpoints(server)? {
+        for mut endpoint in endpoints(server)? {
             let config = settings(server, &endpoint, slot, publication, start)?;
-            match Self::start(server, config, slot, publication, start).await {
+            let mut outcome = Self::start(server, config, slot, publication, start).await;
+            let name = outcome.as_ref().err().and_then(|error| certified_name(server.tls, error));
+            if let Some(name) = name {
+                endpoint.name = name;
+                let config = settings(server, &endpoint, slot, publication, start)?;
+                outcome = Self::start(server, config, slot, publication, start).await;
+            }
+            match outcome {
                 Err(error @ Error::Unavailable { .. }) => last = error,
                 other => return other,
             }
@@ -288,7 +295,7 @@ fn classify(error: &PgWireError, slot: &str, publication: &str) -> Error {
             format!(
                 "source: the publication {publication} does not exist, or did not exist when a change that is still to be sent was made"
             ),
-            "make it again with `tributary check` and what it says; then `tributary slot drop` and a restart, which reads both tables again",
+            "run `tributary slot drop` and restart: publication and slot are made anew and both tables read again",
         ),
         ("42704", _) | ("58P01", _) => lost(),
         ("55000", _) if message.contains("slot") => lost(),

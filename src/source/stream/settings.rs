@@ -23,12 +23,27 @@ const IDLE_WAKEUP: Duration = Duration::from_secs(3600);
 /// would not be faster, since the socket has buffers too.
 const BUFFER_MESSAGES: usize = 256;
 
+/// A name that the server's certificate is for, from an error that says that `name` is none: what
+/// `verify-ca` connects with instead.
+///
+/// The library means to overlook the name in that mode, but looks for an error that its TLS library no
+/// longer gives. Checking the certificate for a name of its own is the same check: the signature counts,
+/// the name does not.
+pub(super) fn certified_name(tls: TlsMode, error: &Error) -> Option<String> {
+    let Error::Failed { cause, .. } = error else { return None };
+    let (_, names) = cause.split_once("certificate is only valid for ")?;
+    let (_, name) = names.split_once("DnsName(\"")?;
+    let (name, _) = name.split_once('"')?;
+    // A wildcard stands for one label.
+    (tls == TlsMode::VerifyCa).then(|| name.replacen('*', "any", 1))
+}
+
 /// One place to connect to.
 pub(super) struct Endpoint {
     /// A host name, an address, or the directory of a Unix socket.
     host: String,
     /// The name that a certificate must have.
-    name: String,
+    pub(super) name: String,
     port: u16,
 }
 
@@ -176,6 +191,22 @@ mod tests {
             TlsMode::VerifyFull,
             &[("/run/pg", 5432, SslMode::Disable, None)],
         );
+    }
+
+    #[test]
+    fn verify_ca_takes_a_name_from_the_certificate_and_other_modes_do_not() {
+        let check = |names: &str, tls: TlsMode, expected: Option<&str>| {
+            let cause = format!(
+                "certificate not valid for name \"a\"; certificate is only valid for {names}"
+            );
+            let name = certified_name(tls, &Error::failed("x", cause));
+            assert_eq!(name.as_deref(), expected, "{names}");
+        };
+        check("DnsName(\"localhost\")", TlsMode::VerifyCa, Some("localhost"));
+        check("DnsName(\"*.example.com\") or b", TlsMode::VerifyCa, Some("any.example.com"));
+        check("IpAddress(192.0.2.1)", TlsMode::VerifyCa, None);
+        check("DnsName(\"localhost\")", TlsMode::VerifyFull, None);
+        assert_eq!(certified_name(TlsMode::VerifyCa, &Error::failed("x", "UnknownIssuer")), None);
     }
 
     #[test]

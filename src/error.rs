@@ -32,6 +32,15 @@ pub enum Error {
         /// What to run or change.
         remedy: String,
     },
+    /// The slot is missing, or the log it needs is gone: a new one is made and the tables are read again
+    /// (P12).
+    #[error("the replication slot {slot} is lost: {problem}")]
+    SlotLost {
+        /// The slot's name.
+        slot: String,
+        /// What became of it.
+        problem: String,
+    },
     /// A row cannot be written as it is (SQLSTATE classes 22 and 23): the caller isolates it (P10).
     #[error("{context}: {cause}")]
     Data {
@@ -105,6 +114,17 @@ impl Error {
             Self::Unavailable { .. } => 69,
             Self::Config(_) => 78,
             _ => 1,
+        }
+    }
+}
+
+impl From<crate::decode::DecodeError> for Error {
+    fn from(error: crate::decode::DecodeError) -> Self {
+        match error {
+            crate::decode::DecodeError::Halt { problem, remedy, .. } => {
+                Self::Refused { problem, remedy }
+            }
+            other => Self::failed("reading from the source", other),
         }
     }
 }

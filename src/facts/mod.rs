@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use clean::visible;
 pub use row::{
     Column, ColumnKind, ContactField, Layout, LogicalField, PaymentField, RawRow, SourceKey,
-    SourceTable, source_row,
+    SourceTable, source_key, source_row,
 };
 
 use crate::rules::Status;

@@ -1,0 +1,56 @@
+//! Why a stream cannot be decoded, by what happens next.
+
+use crate::facts::SourceTable;
+
+/// A stream that cannot be followed. No message quotes a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not what the protocol says: a bug, or a server of an unknown kind.
+    #[error("the source sent {what} that cannot be read")]
+    Malformed {
+        /// The message or part.
+        what: &'static str,
+    },
+    /// A message of a protocol version or option that was not asked for.
+    #[error("the source sent a message of type {kind}, which protocol version 1 does not have")]
+    Unsupported {
+        /// The type byte, printable, or its number.
+        kind: String,
+    },
+    /// A change came outside of a transaction, or a transaction within another.
+    #[error("the source sent {what} out of order")]
+    OutOfOrder {
+        /// The message.
+        what: &'static str,
+    },
+    /// A change of a relation that was never described.
+    #[error("the source sent a change of relation {oid} without describing it first")]
+    UnknownRelation {
+        /// Its object id in the source.
+        oid: u32,
+    },
+    /// The source can no longer be followed until a person acts.
+    #[error("{problem}")]
+    Halt {
+        /// The table concerned.
+        table: SourceTable,
+        /// What is wrong, with the names of table and column.
+        problem: String,
+        /// What to run or change.
+        remedy: String,
+    },
+}
+
+impl DecodeError {
+    pub(super) fn malformed(what: &'static str) -> Self {
+        Self::Malformed { what }
+    }
+
+    pub(super) fn halt(
+        table: SourceTable,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Halt { table, problem: problem.into(), remedy: remedy.into() }
+    }
+}

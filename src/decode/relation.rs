@@ -1,0 +1,205 @@
+//! A configured table as the stream describes it at one point of its history.
+//!
+//! A relation may be described again in mid-stream with columns added, dropped, moved or renamed;
+//! columns are found by name each time, so only the loss of one that is configured matters.
+
+use super::message::{OldTuple, Relation, Tuple, Value};
+use super::{DecodeError, text};
+use crate::facts::{
+    Layout, LogicalField, PaymentField, RawRow, SourceKey, SourceTable, source_key,
+};
+
+/// A table whose changes are wanted: its name in the source, and which of its columns are read.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    pub(super) table: SourceTable,
+    schema: String,
+    name: String,
+    /// Columns and key alone: what a column means does not matter here, so the logical fields are
+    /// left out and both tables are of one type.
+    layout: Layout<PaymentField>,
+}
+
+impl Watched {
+    /// `schema` and `name` as the source's catalog spells them.
+    pub fn new<F: LogicalField>(
+        table: SourceTable,
+        schema: impl Into<String>,
+        name: impl Into<String>,
+        layout: &Layout<F>,
+    ) -> Self {
+        let (schema, name) = (schema.into(), name.into());
+        let (columns, key) = (layout.columns.clone(), layout.key.clone());
+        Self { table, schema, name, layout: Layout { columns, key, fields: Vec::new() } }
+    }
+
+    /// Whether a relation message is about this table.
+    pub(super) fn is(&self, relation: &Relation) -> bool {
+        relation.schema == self.schema && relation.name == self.name
+    }
+
+    fn column(&self, index: usize) -> &str {
+        self.layout.columns.get(index).map_or("", |column| &column.name)
+    }
+
+    fn qualified(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+/// A watched table under its current definition.
+#[derive(Debug)]
+pub(super) struct Described {
+    watched: Watched,
+    /// For each layout column its place in a tuple.
+    places: Vec<usize>,
+    /// For each layout column whether the replica identity holds it.
+    identity: Vec<bool>,
+    /// How many columns a tuple has.
+    width: usize,
+}
+
+/// A row after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedRow {
+    /// Its key.
+    pub key: SourceKey,
+    /// Its values; those of [`ChangedRow::unchanged`] are `None` and mean nothing.
+    pub row: RawRow,
+    /// Indexes of the layout columns whose large value did not change and was not sent (P6), ascending.
+    pub unchanged: Vec<usize>,
+}
+
+impl Described {
+    /// Finds the configured columns in a relation.
+    pub(super) fn new(watched: &Watched, relation: &Relation) -> Result<Self, DecodeError> {
+        let find = |name: &str| relation.columns.iter().position(|column| column.name == name);
+        let places = watched
+            .layout
+            .columns
+            .iter()
+            .map(|column| find(&column.name).ok_or_else(|| missing(watched, &column.name)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let identity = places.iter().map(|&place| relation.columns[place].identity).collect();
+        Ok(Self { watched: watched.clone(), places, identity, width: relation.columns.len() })
+    }
+
+    pub(super) fn table(&self) -> SourceTable {
+        self.watched.table
+    }
+
+    /// The error of a table that was renamed while it was followed.
+    pub(super) fn renamed(&self, relation: &Relation) -> DecodeError {
+        let (before, schema, name) = (self.watched.qualified(), &relation.schema, &relation.name);
+        DecodeError::halt(
+            self.watched.table,
+            format!("the source table {before} was renamed to {schema}.{name}"),
+            "name the new table in the configuration and restart, or rename it back",
+        )
+    }
+
+    /// Refuses updates and deletes that do not say which row they are about.
+    pub(super) fn require_identity(&self) -> Result<(), DecodeError> {
+        let layout = &self.watched.layout;
+        let uncovered = |index: &&usize| !self.identity.get(**index).copied().unwrap_or(false);
+        let Some(&index) = layout.key.iter().find(uncovered) else { return Ok(()) };
+        let (table, column) = (self.watched.qualified(), self.watched.column(index));
+        Err(DecodeError::halt(
+            self.watched.table,
+            format!(
+                "the replica identity of the source table {table} lacks the key column {column}, so an update or delete does not say which row it changed"
+            ),
+            format!(
+                "run on the source: ALTER TABLE {}.{} REPLICA IDENTITY FULL; and, as what is logged already lacks the keys, `tributary slot drop` and a restart, which reads both tables again",
+                quote(&self.watched.schema),
+                quote(&self.watched.name)
+            ),
+        ))
+    }
+
+    /// The key that the old tuple of an update or delete tells.
+    pub(super) fn old_key(&self, old: &OldTuple) -> Result<SourceKey, DecodeError> {
+        let (OldTuple::Key(tuple) | OldTuple::Full(tuple)) = old;
+        let layout = &self.watched.layout;
+        let mut row = RawRow { values: vec![None; layout.columns.len()] };
+        for &index in &layout.key {
+            row.values[index] = match self.value(tuple, index)? {
+                Value::Null => None,
+                Value::Text(bytes) => Some(text(bytes)),
+                Value::Unchanged => return Err(DecodeError::malformed("an old key")),
+            };
+        }
+        Ok(source_key(&row, layout))
+    }
+
+    /// The row that a new tuple holds; a large value that was not sent is taken from the old tuple
+    /// where that has it.
+    pub(super) fn row(
+        &self,
+        new: &Tuple,
+        old: Option<&OldTuple>,
+    ) -> Result<ChangedRow, DecodeError> {
+        let layout = &self.watched.layout;
+        let mut row = RawRow { values: Vec::with_capacity(layout.columns.len()) };
+        let mut unchanged = Vec::new();
+        for index in 0..layout.columns.len() {
+            let value = match (self.value(new, index)?, old) {
+                (Value::Unchanged, Some(old)) => self.old_value(old, index)?,
+                (value, _) => value,
+            };
+            row.values.push(match value {
+                Value::Null => None,
+                Value::Text(bytes) => Some(text(bytes)),
+                Value::Unchanged => {
+                    unchanged.push(index);
+                    None
+                }
+            });
+        }
+        if layout.key.iter().any(|index| unchanged.contains(index)) {
+            return Err(DecodeError::malformed("a row without its key"));
+        }
+        Ok(ChangedRow { key: source_key(&row, layout), row, unchanged })
+    }
+
+    /// What an old tuple tells of a column: the columns outside of a key tuple read as NULL there,
+    /// which they need not be.
+    fn old_value<'t>(&self, old: &'t OldTuple, index: usize) -> Result<&'t Value, DecodeError> {
+        match old {
+            OldTuple::Full(tuple) => self.value(tuple, index),
+            OldTuple::Key(tuple) if self.identity.get(index) == Some(&true) => {
+                self.value(tuple, index)
+            }
+            OldTuple::Key(_) => Ok(&Value::Unchanged),
+        }
+    }
+
+    fn value<'t>(&self, tuple: &'t Tuple, index: usize) -> Result<&'t Value, DecodeError> {
+        if tuple.0.len() != self.width {
+            return Err(DecodeError::malformed(
+                "a row whose columns are not those of its relation",
+            ));
+        }
+        let place = self.places.get(index).copied();
+        place
+            .and_then(|place| tuple.0.get(place))
+            .ok_or(DecodeError::malformed("a row that is too short"))
+    }
+}
+
+fn missing(watched: &Watched, column: &str) -> DecodeError {
+    let table = watched.qualified();
+    DecodeError::halt(
+        watched.table,
+        format!(
+            "the source table {table} no longer has, or no longer publishes, the column {column}"
+        ),
+        format!(
+            "give {table} the column back (or add it to the publication's column list), or take it out of the configuration, and restart; where it is there now and only what was logged earlier lacks it: `tributary slot drop` and a restart, which reads both tables again"
+        ),
+    )
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

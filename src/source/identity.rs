@@ -1,0 +1,88 @@
+//! Replica identity: whether the log says which row an update or delete changed.
+//!
+//! <https://www.postgresql.org/docs/current/logical-replication-publication.html#LOGICAL-REPLICATION-PUBLICATION-REPLICA-IDENTITY>
+
+use tokio_postgres::Client;
+
+use crate::config::{TableMapping, TableName, quote_identifier};
+use crate::error::{Context, Result};
+
+/// Something that stands against following a table, and what to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) problem: String,
+    pub(super) remedy: String,
+}
+
+/// One physical table: the configured one, or one of its partitions, whose identity counts too.
+struct Part {
+    table: TableName,
+    /// `d` primary key, `i` index, `f` full, `n` nothing.
+    setting: String,
+    /// Columns of that index; empty where there is none.
+    columns: Vec<String>,
+}
+
+/// What is wrong with a table's replica identity, if anything; the table exists.
+pub(super) async fn problem<F>(
+    client: &Client,
+    mapping: &TableMapping<F>,
+) -> Result<Option<Problem>> {
+    let sql = include_str!("sql/replica_identity.sql");
+    let rows = client.query(sql, &[&mapping.table.schema, &mapping.table.name]).await;
+    let rows = rows.context("source: reading the replica identity")?;
+    let part = |row: &tokio_postgres::Row| Part {
+        table: TableName { schema: row.get(0), name: row.get(1) },
+        setting: row.get(2),
+        columns: row.get(3),
+    };
+    Ok(rows.iter().map(part).find_map(|part| judge(&part, &mapping.key)))
+}
+
+fn judge(part: &Part, key: &[String]) -> Option<Problem> {
+    if part.setting == "f" {
+        return None;
+    }
+    let table = part.table.quoted();
+    let full = format!("run on the source: ALTER TABLE {table} REPLICA IDENTITY FULL;");
+    if part.columns.is_empty() {
+        let primary = key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
+        let problem = format!(
+            "{} has no usable replica identity: once published, every UPDATE and DELETE of it would fail",
+            part.table
+        );
+        let remedy = format!("{full} or, better: ALTER TABLE {table} ADD PRIMARY KEY ({primary});");
+        return Some(Problem { problem, remedy });
+    }
+    let column = key.iter().find(|name| !part.columns.contains(name))?;
+    let problem =
+        format!("the replica identity of {} lacks the configured key column {column}", part.table);
+    Some(Problem { problem, remedy: full })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_must_hold_the_whole_key_p12() {
+        let check = |setting: &str, columns: &[&str], key: &[&str], expected: Option<&str>| {
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let table = TableName { schema: "public".into(), name: "t".into() };
+            let part = Part { table, setting: setting.into(), columns: names(columns) };
+            let key: Vec<String> = names(key);
+            let problem = judge(&part, &key).map(|problem| problem.problem);
+            assert_eq!(problem.is_some(), expected.is_some(), "{setting} {columns:?} {key:?}");
+            assert!(problem.unwrap_or_default().contains(expected.unwrap_or_default()));
+        };
+        check("d", &["id"], &["id"], None);
+        check("d", &["id", "part"], &["id"], None);
+        check("f", &[], &["id"], None);
+        check("i", &["a", "b"], &["b", "a"], None);
+        check("d", &[], &["id"], Some("would fail"));
+        check("n", &[], &["id"], Some("would fail"));
+        check("i", &[], &["id"], Some("would fail"));
+        check("d", &["id"], &["email"], Some("key column email"));
+        check("i", &["a"], &["a", "b"], Some("key column b"));
+    }
+}

@@ -1,0 +1,17 @@
+//! The source server: checks, slot, publication, chunked reading and the replication stream.
+//!
+//! Nothing here writes to the source but a publication and a slot of its own. What rows mean is
+//! not known here ([`crate::facts`]), nor where they go.
+
+mod identity;
+pub mod layout;
+pub mod preflight;
+pub mod publication;
+pub mod session;
+pub mod slot;
+pub mod snapshot;
+pub mod stream;
+
+pub use layout::layout;
+pub use preflight::{Finding, preflight};
+pub use stream::{Stream, StreamItem};

@@ -1,0 +1,32 @@
+//! Session settings that decide how a value is written as text.
+//!
+//! The stream, the chunk reader and look-ups by key must write one value in one way, or the same row
+//! would give different facts (P3); so each of them pins these settings, whatever the server, database
+//! or role has as its default.
+
+use tokio_postgres::Client;
+
+use crate::error::{Context, Result};
+
+/// Settings of every session that reads rows.
+const PINNED: [(&str, &str); 6] = [
+    ("DateStyle", "ISO,MDY"),
+    ("TimeZone", "UTC"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+    ("standard_conforming_strings", "on"),
+];
+
+/// The `options` start-up parameter that pins the settings, for the replication connection.
+pub(super) fn startup_options() -> String {
+    PINNED.map(|(name, value)| format!("-c {name}={value}")).join(" ")
+}
+
+/// Pins the settings of a session that reads rows with SQL. Row-level security is set to fail rather
+/// than to hide rows, which would look like deletes.
+pub(super) async fn pin(client: &Client) -> Result<()> {
+    let set = |(name, value)| format!("set {name} = '{value}'; ");
+    let sql = PINNED.map(set).concat() + "set row_security = off; set statement_timeout = 0";
+    client.batch_execute(&sql).await.context("source: session settings")
+}

@@ -1,0 +1,168 @@
+//! The logical replication slot: what keeps the log until it is applied.
+//!
+//! <https://www.postgresql.org/docs/current/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS>
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use crate::error::{Context, Error, Result};
+use crate::lsn::Lsn;
+
+/// How often a slot that is in use is looked at again.
+const POLL: Duration = Duration::from_millis(250);
+
+/// What the server says of a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotState {
+    /// Its output plugin; `None` for a physical slot.
+    pub plugin: Option<String>,
+    /// The database it decodes; `None` for a physical slot.
+    pub database: Option<String>,
+    /// The server process that reads it now.
+    pub active_pid: Option<i32>,
+    /// From where the server keeps its log for it.
+    pub restart_lsn: Option<Lsn>,
+    /// What was confirmed last.
+    pub confirmed_flush_lsn: Option<Lsn>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: Option<String>,
+    /// The log it needs is gone, or the server gave it up: it can only be dropped.
+    pub invalidated: bool,
+}
+
+/// The slot of this name, if there is one.
+///
+/// # Errors
+///
+/// The source is away.
+pub async fn state(client: &Client, name: &str) -> Result<Option<SlotState>> {
+    let sql = include_str!("sql/slot_state.sql");
+    let row = client.query_opt(sql, &[&name]).await.context("source: reading the slot")?;
+    let lsn = |text: Option<String>| text.as_deref().and_then(Lsn::parse);
+    Ok(row.map(|row| SlotState {
+        plugin: row.get(0),
+        database: row.get(1),
+        active_pid: row.get(2),
+        restart_lsn: lsn(row.get(3)),
+        confirmed_flush_lsn: lsn(row.get(4)),
+        wal_status: row.get(5),
+        invalidated: row.get(6),
+    }))
+}
+
+/// Makes a slot and returns the position from which it streams: every transaction that commits after
+/// it is sent, every one before is in the tables. Waits for transactions that run now to end.
+///
+/// # Errors
+///
+/// [`Error::Config`] for a name that PostgreSQL does not take; [`Error::Refused`] with the remedy where
+/// wal_level, a limit or a privilege stands against it.
+pub async fn create(client: &Client, name: &str) -> Result<Lsn> {
+    check_name(name)?;
+    let sql =
+        "select lsn::text from pg_create_logical_replication_slot($1::text::name, 'pgoutput')";
+    let row = client.query_one(sql, &[&name]).await.map_err(|error| refusal(name, &error))?;
+    let text: String = row.get(0);
+    Lsn::parse(&text).ok_or_else(|| Error::failed("source: making the slot", "no consistent point"))
+}
+
+fn refusal(name: &str, error: &tokio_postgres::Error) -> Error {
+    let problem =
+        |what: &str| format!("source: the replication slot {name} cannot be made: {what}");
+    match error.code() {
+        Some(code) if *code == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => Error::refused(
+            problem("wal_level is not logical"),
+            "run on the source: ALTER SYSTEM SET wal_level = 'logical'; and restart it",
+        ),
+        Some(code) if *code == SqlState::CONFIGURATION_LIMIT_EXCEEDED => Error::refused(
+            problem("all replication slots are in use"),
+            "drop one that nobody needs, or raise max_replication_slots on the source and restart it",
+        ),
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => Error::refused(
+            problem("the role may not replicate"),
+            "run on the source: ALTER ROLE … REPLICATION (or grant the provider's replication role)",
+        ),
+        _ => Error::postgres(format!("source: making the replication slot {name}"), error),
+    }
+}
+
+/// Removes a slot once nobody reads it; true if there was one. Waits up to `wait`.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] where it is still being read after that time.
+pub async fn drop_when_free(client: &Client, name: &str, wait: Duration) -> Result<bool> {
+    let deadline = tokio::time::Instant::now() + wait;
+    loop {
+        let Some(slot) = state(client, name).await? else { return Ok(false) };
+        if slot.active_pid.is_none() {
+            let sql = "select pg_drop_replication_slot($1::text::name)";
+            match client.execute(sql, &[&name]).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {
+                    return Ok(false);
+                }
+                Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) => {}
+                Err(error) => return Err(error).context("source: dropping the slot"),
+            }
+        }
+        if tokio::time::Instant::now() >= deadline {
+            let reader =
+                slot.active_pid.map_or_else(String::new, |pid| format!(" by process {pid}"));
+            return Err(Error::unavailable(
+                "source: dropping the slot",
+                format!("the replication slot {name} is in use{reader}"),
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The end of the source's log on disk; on a standby, of what it has replayed.
+///
+/// # Errors
+///
+/// The source is away.
+pub async fn current_lsn(client: &Client) -> Result<Lsn> {
+    let sql = "select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                       else pg_current_wal_flush_lsn() end)::text";
+    let row = client.query_one(sql, &[]).await.context("source: reading the log position")?;
+    let text: Option<String> = row.get(0);
+    let lsn = text.as_deref().and_then(Lsn::parse);
+    lsn.ok_or_else(|| Error::unavailable("source: reading the log position", "there is none yet"))
+}
+
+/// Refuses a slot name that PostgreSQL would refuse, or that could not go unquoted into a replication
+/// command.
+///
+/// # Errors
+///
+/// [`Error::Config`].
+pub fn check_name(name: &str) -> Result<()> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if (1..=63).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    let rule = "a slot name has 1 to 63 lowercase letters, digits and underscores";
+    Err(Error::Config(format!("the slot name {name:?} is not allowed: {rule}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slot_names_are_what_postgresql_takes() {
+        let check =
+            |name: &str, expected: bool| assert_eq!(check_name(name).is_ok(), expected, "{name}");
+        check("tributary", true);
+        check("t_1", true);
+        check(&"a".repeat(63), true);
+        check(&"a".repeat(64), false);
+        for bad in ["", "Tributary", "a-b", "a b", "a;drop", "é", "a\"b"] {
+            check(bad, false);
+        }
+    }
+}

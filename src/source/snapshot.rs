@@ -1,0 +1,252 @@
+//! Reading whole tables for the backfill, in chunks of blocks.
+//!
+//! A chunk is a range of physical row addresses (`ctid`). Reading in that order is sequential, needs no
+//! index and no order among keys, and asks for no long snapshot that would hold back the source's
+//! vacuum. That rows move meanwhile does no harm: the slot is made before the first chunk, so whatever
+//! changes after that, a row that moved to a block already read or past the last one included, is in
+//! the stream, and is applied after the chunks. Only a rewrite of the whole table (VACUUM FULL, CLUSTER,
+//! TRUNCATE) moves rows without a word in the stream. It shows in [`TablePlan::filenode`], which is
+//! compared before and after each chunk; where it differs the table is read again from block 0.
+//!
+//! <https://www.postgresql.org/docs/current/storage-page-layout.html>
+
+use std::pin::pin;
+
+use futures_util::StreamExt;
+use tokio_postgres::Client;
+
+use super::session;
+use crate::config::{TableName, quote_identifier};
+use crate::decode::CopyDecoder;
+use crate::error::{Context, Error, Result};
+use crate::facts::{Layout, RawRow};
+
+/// Bytes of COPY text after which a chunk of several blocks is cut short (P13): wide values lie out of
+/// line, so that the number of blocks alone says little about the size of their rows. Large enough that
+/// usual rows (100 to a block of 8 KiB) never meet it.
+const CHUNK_BYTES: usize = 32 << 20;
+
+/// What must be read of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TablePlan {
+    /// Which physical files hold the table; another value means that block numbers started anew.
+    pub filenode: i64,
+    /// Blocks to read, from 0; of a partitioned table those of its largest partition, as a range of
+    /// blocks is read of all of them.
+    pub blocks: u64,
+    /// Rows, as the source's planner estimates them.
+    pub rows_estimated: u64,
+}
+
+/// The rows of a range of blocks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chunk {
+    /// The rows, in no order to rely on.
+    pub rows: Vec<RawRow>,
+    /// Where the next chunk starts: the end that was asked for, or earlier where the rows are large.
+    pub next_block: u64,
+}
+
+/// How far a table must be read, as of now. Make the slot first.
+///
+/// # Errors
+///
+/// The source is away, or the table is gone.
+pub async fn plan(client: &Client, table: &TableName) -> Result<TablePlan> {
+    let (filenode, blocks) = extent(client, table).await?;
+    let sql = format!("explain (format json) select from {}", table.quoted());
+    let row =
+        client.query_one(&sql, &[]).await.context("source: estimating the rows of a table")?;
+    let plan: serde_json::Value =
+        row.try_get(0).context("source: estimating the rows of a table")?;
+    let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    // The planner takes an empty table for a small one.
+    Ok(TablePlan { filenode, blocks, rows_estimated: if blocks == 0 { 0 } else { rows } })
+}
+
+/// Which physical files hold the table now; see [`TablePlan::filenode`].
+///
+/// # Errors
+///
+/// The source is away, or the table is gone.
+pub async fn filenode(client: &Client, table: &TableName) -> Result<i64> {
+    Ok(extent(client, table).await?.0)
+}
+
+async fn extent(client: &Client, table: &TableName) -> Result<(i64, u64)> {
+    let sql = include_str!("sql/table_extent.sql");
+    let row = client.query_opt(sql, &[&table.schema, &table.name]).await;
+    let Some(row) = row.context("source: reading the size of a table")? else {
+        return Err(Error::Config(format!("the source has no table {table}")));
+    };
+    let blocks: i64 = row.get(1);
+    Ok((row.get(0), u64::try_from(blocks).unwrap_or(0)))
+}
+
+/// Reads the rows in blocks `from_block` to before `to_block`, or to before an earlier block where their
+/// text is over 32 MiB. At least one block is read, so a chunk holds at most that or one block's rows
+/// (291 at most of each partition).
+///
+/// # Errors
+///
+/// The source is away; the role may not read the table, or not all of its rows (row-level security).
+pub async fn read_chunk<F>(
+    client: &Client,
+    table: &TableName,
+    layout: &Layout<F>,
+    from_block: u64,
+    to_block: u64,
+) -> Result<Chunk> {
+    session::pin(client).await?;
+    let mut to = to_block;
+    loop {
+        let limit = if to > from_block.saturating_add(1) { CHUNK_BYTES } else { usize::MAX };
+        let sql = format!(
+            "copy (select {} from {} t where t.ctid >= '({},0)' and t.ctid < '({},0)') to stdout",
+            column_list(layout),
+            table.quoted(),
+            block_number(from_block),
+            block_number(to),
+        );
+        if let Some(rows) = copy(client, &sql, layout.columns.len(), limit).await? {
+            return Ok(Chunk { rows, next_block: to });
+        }
+        to = from_block + (to - from_block) / 2;
+    }
+}
+
+/// Reads the rows that now have the keys of `rows`, whose other values are not looked at. Keys that no
+/// row has any more are left out; the order is not that of `rows`. The caller bounds how many it asks for.
+///
+/// # Errors
+///
+/// As [`read_chunk`].
+pub async fn read_rows<F>(
+    client: &Client,
+    table: &TableName,
+    layout: &Layout<F>,
+    rows: &[RawRow],
+) -> Result<Vec<RawRow>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    session::pin(client).await?;
+    let types = column_types(client, table).await?;
+    let sql = by_key(table, layout, &types, rows)?;
+    Ok(copy(client, &sql, layout.columns.len(), usize::MAX).await?.unwrap_or_default())
+}
+
+/// The query of [`read_rows`]. The keys' text is cast to the columns' own types, not the other way
+/// round, so that the key's index serves. They are literals as COPY takes no parameters, and COPY is
+/// used so that a value has the same text as in a chunk.
+fn by_key<F>(
+    table: &TableName,
+    layout: &Layout<F>,
+    types: &[(String, String)],
+    rows: &[RawRow],
+) -> Result<String> {
+    let values = rows.iter().map(|row| {
+        let key = layout.key.iter().map(|&index| row.values.get(index).and_then(Option::as_deref));
+        format!("({})", key.map(literal).collect::<Vec<_>>().join(", "))
+    });
+    let values = values.collect::<Vec<_>>().join(", ");
+    let (mut names, mut conditions) = (Vec::new(), Vec::new());
+    for (position, column) in layout.key.iter().filter_map(|&i| layout.columns.get(i)).enumerate() {
+        let Some((_, kind)) = types.iter().find(|(name, _)| *name == column.name) else {
+            let what = format!("the source table {table} has no column {}", column.name);
+            return Err(Error::Config(what));
+        };
+        names.push(format!("k{position}"));
+        let quoted = quote_identifier(&column.name);
+        conditions.push(format!("t.{quoted} = k.k{position}::{kind}"));
+    }
+    Ok(format!(
+        "copy (select {} from (values {values}) k ({}) join {} t on {}) to stdout",
+        column_list(layout),
+        names.join(", "),
+        table.quoted(),
+        conditions.join(" and "),
+    ))
+}
+
+/// Name and SQL type of each column.
+async fn column_types(client: &Client, table: &TableName) -> Result<Vec<(String, String)>> {
+    let sql = "select a.attname::text, format_type(a.atttypid, a.atttypmod)
+          from pg_attribute a
+          join pg_class c on c.oid = a.attrelid
+          join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped";
+    let rows = client.query(sql, &[&table.schema, &table.name]).await;
+    let rows = rows.context("source: reading the catalog")?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Runs a COPY; `None` where it has more than `limit` bytes.
+async fn copy(
+    client: &Client,
+    sql: &str,
+    width: usize,
+    limit: usize,
+) -> Result<Option<Vec<RawRow>>> {
+    const CONTEXT: &str = "source: reading rows";
+    let mut pieces = pin!(client.copy_out(sql).await.map_err(|error| reading(&error))?);
+    let (mut decoder, mut rows, mut bytes) = (CopyDecoder::new(width), Vec::new(), 0_usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.context(CONTEXT)?;
+        bytes = bytes.saturating_add(piece.len());
+        if bytes > limit {
+            return Ok(None);
+        }
+        decoder.push(&piece, &mut rows)?;
+    }
+    decoder.finish()?;
+    Ok(Some(rows))
+}
+
+/// Names the remedy of the two privileges that reading needs.
+fn reading(error: &tokio_postgres::Error) -> Error {
+    if error.code() != Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) {
+        return Error::postgres("source: reading rows", error);
+    }
+    let message = error.as_db_error().map_or("permission denied", |db| db.message());
+    Error::refused(
+        format!("source: {message}"),
+        "run on the source: GRANT SELECT ON the table TO the role; and, where row-level security hides rows, ALTER ROLE … BYPASSRLS",
+    )
+}
+
+fn column_list<F>(layout: &Layout<F>) -> String {
+    let names = layout.columns.iter().map(|column| format!("t.{}", quote_identifier(&column.name)));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// A block number is 32 bits wide.
+fn block_number(block: u64) -> u32 {
+    u32::try_from(block).unwrap_or(u32::MAX)
+}
+
+/// A string literal under standard_conforming_strings, which the session pins.
+fn literal(value: Option<&str>) -> String {
+    value.map_or_else(|| "null".to_owned(), |text| format!("'{}'", text.replace('\'', "''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Column, ColumnKind, PaymentField};
+
+    #[test]
+    fn keys_are_cast_to_the_columns_own_types_and_cannot_break_out() {
+        let table = TableName { schema: "public".into(), name: "t\"x".into() };
+        let column = |name: &str| Column { name: name.into(), kind: ColumnKind::Text };
+        let layout: Layout<PaymentField> =
+            Layout { columns: vec![column("a"), column("B c")], key: vec![1, 0], fields: vec![] };
+        let types = [("a", "uuid"), ("B c", "timestamp with time zone")];
+        let types = types.map(|(name, kind)| (name.to_owned(), kind.to_owned()));
+        let rows = [RawRow { values: vec![Some("o'\\".into()), None] }];
+        assert_eq!(
+            by_key(&table, &layout, &types, &rows).unwrap(),
+            r#"copy (select t."a", t."B c" from (values (null, 'o''\')) k (k0, k1) join "public"."t""x" t on t."B c" = k.k0::timestamp with time zone and t."a" = k.k1::uuid) to stdout"#
+        );
+    }
+}

@@ -1,0 +1,22 @@
+-- Columns with the name of their type, a domain (also over a domain) resolved to its base type.
+with recursive col as (
+    select a.attname, a.attnum, a.atttypid as type
+      from pg_attribute a
+      join pg_class c on c.oid = a.attrelid
+      join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = $1
+       and c.relname = $2
+       and a.attnum > 0
+       and not a.attisdropped
+       and a.attgenerated = ''
+    union all
+    select col.attname, col.attnum, t.typbasetype
+      from col
+      join pg_type t on t.oid = col.type
+     where t.typtype = 'd'
+)
+select col.attname::text, t.typname::text
+  from col
+  join pg_type t on t.oid = col.type
+ where t.typtype <> 'd'
+ order by col.attnum

@@ -1,0 +1,358 @@
+//! The replication stream: this module alone knows the replication client library.
+//!
+//! # What a position means
+//!
+//! The server keeps its log from the slot's `restart_lsn` on, which follows what the client confirms as
+//! *flushed*. It keeps nothing for what is confirmed, so a position may be confirmed only once the
+//! target's commit of everything before it is on disk (P7). Opening a stream at a position *before* the
+//! confirmed one does not fail: the server goes on from the confirmed one and says nothing. That hides
+//! a target that was restored from an older backup, so [`Stream::open`] compares the two first.
+//! <https://www.postgresql.org/docs/current/protocol-replication.html>
+//!
+//! # An idle stream (P15)
+//!
+//! Changes of other tables move the log without a message for us. Whenever the server waits for new log
+//! and the client has confirmed less than was sent, it sends a keepalive with the position up to which
+//! it has decoded: [`StreamItem::Keepalive`]. Items come in order, so when no transaction is open and
+//! all that came before is durable, that position may be checkpointed and confirmed like a commit.
+//! Within a transaction it may not. Measured with PostgreSQL 15: with writes to other tables alone the
+//! keepalives follow the log's end at once, and the slot follows what is confirmed within a second.
+//!
+//! # A source that shuts down
+//!
+//! A fast shutdown ends ordinary sessions, but the sending process stays until the client has confirmed
+//! *exactly* the end of the log. It asks by keepalives with `reply_requested`; the library answers each
+//! at once with the position confirmed so far and asks in turn. Measured with PostgreSQL 15: as long as
+//! that position is behind, the two go on like this tens of thousands of times a second, and the server
+//! waits for ever, as the answers keep `wal_sender_timeout` away. Once `wal_end` is confirmed, it is
+//! gone within `STATUS_INTERVAL` (0.1 s where nothing was confirmed in the last second). So the owner
+//! of the stream must confirm `wal_end` as soon as all before it is durable, and drop the stream when the
+//! target is away; repeated keepalives are held back here ([`KEEPALIVE_PAUSE`]).
+//!
+//! # A connection that dies without a word
+//!
+//! The server sends a keepalive that asks for an answer when it has heard nothing for half of its
+//! `wal_sender_timeout`, so a client that speaks unasked would never hear from it on a quiet night, and
+//! would not notice a dead peer. Hence the client is silent while it has nothing to confirm
+//! (`IDLE_WAKEUP`), and a server silent for twice its own timeout is taken for dead.
+
+mod settings;
+
+use std::time::Duration;
+
+use pgwire_replication::client::{ReplicationClient, ReplicationEvent};
+use pgwire_replication::config::ReplicationConfig;
+use pgwire_replication::error::PgWireError;
+use tokio::time::{Instant, timeout_at};
+
+use self::settings::{certified_name, endpoints, settings};
+use super::slot;
+use crate::config::Server;
+use crate::decode::{self, Message};
+use crate::error::{Error, Result};
+use crate::lsn::Lsn;
+
+/// Time to connect, authenticate and start, where the configuration names none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time for the worker to end after [`Stream::stop`].
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Least silence that counts as a dead connection, whatever `wal_sender_timeout` says.
+const LEAST_SILENCE: Duration = Duration::from_secs(30);
+
+/// Least time between two keepalives that say the same.
+const KEEPALIVE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a repeated keepalive is held, which slows down the server that sends it: with
+/// `BUFFER_MESSAGES` of them ahead a message is late by half a second at most.
+const REPEAT_PAUSE: Duration = Duration::from_millis(2);
+
+const CONTEXT: &str = "source: replication stream";
+
+/// What the stream says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamItem {
+    /// A logical replication message.
+    Message(Message),
+    /// Everything before `wal_end` has been sent.
+    Keepalive {
+        /// Up to where the server has read its log.
+        wal_end: Lsn,
+        /// The server waits for an answer, for instance in order to stop: where nothing is pending,
+        /// confirm `wal_end` without delay.
+        reply_requested: bool,
+    },
+}
+
+/// A running replication stream. It holds the slot until it is stopped or dropped.
+pub struct Stream {
+    client: ReplicationClient,
+    slot: String,
+    publication: String,
+    silence: Option<Duration>,
+    /// When the last item came. Kept here rather than in [`Stream::next`], which may be cancelled often.
+    heard: Instant,
+    /// The last keepalive that was handed out, and when.
+    told: Option<(StreamItem, Instant)>,
+}
+
+impl Stream {
+    /// Connects and starts the slot at `start`, the durable checkpoint; returns once the server has
+    /// accepted. Transactions that committed at or before `start` are not sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] while the source is away or another process reads the slot;
+    /// [`Error::SlotLost`] where the slot is missing, was given up by the server, or was confirmed past
+    /// `start`, so that changes are missing between the two; [`Error::Config`] for a slot name that
+    /// PostgreSQL does not take.
+    pub async fn open(server: &Server, slot: &str, publication: &str, start: Lsn) -> Result<Self> {
+        slot::check_name(slot)?;
+        let mut last = Error::Config("the source's URL names no host".into());
+        for mut endpoint in endpoints(server)? {
+            let config = settings(server, &endpoint, slot, publication, start)?;
+            let mut outcome = Self::start(server, config, slot, publication, start).await;
+            let name = outcome.as_ref().err().and_then(|error| certified_name(server.tls, error));
+            if let Some(name) = name {
+                endpoint.name = name;
+                let config = settings(server, &endpoint, slot, publication, start)?;
+                outcome = Self::start(server, config, slot, publication, start).await;
+            }
+            match outcome {
+                Err(error @ Error::Unavailable { .. }) => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    async fn start(
+        server: &Server,
+        config: ReplicationConfig,
+        slot: &str,
+        publication: &str,
+        start: Lsn,
+    ) -> Result<Self> {
+        let limit = server.postgres.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        let (slot_name, publication_name) = (slot.to_owned(), publication.to_owned());
+        let started = async move {
+            let failed = |error| classify(&error, &slot_name, &publication_name);
+            let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
+            let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
+            let silence = check_slot(&rows, &slot_name, start)?;
+            client.start().await.map_err(failed)?;
+            client.wait_started().await.map_err(failed)?;
+            let heard = Instant::now();
+            Ok(Self {
+                client,
+                slot: slot_name,
+                publication: publication_name,
+                silence,
+                heard,
+                told: None,
+            })
+        };
+        let timed_out = || Error::unavailable(CONTEXT, "connecting took too long");
+        tokio::time::timeout(limit, started).await.map_err(|_| timed_out())?
+    }
+
+    /// The next item. Cancellation-safe: an item is either returned or kept. A keepalive that says what
+    /// the last one said comes at most ten times a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::open`]; [`Error::Refused`] where the publication is missing. After an error the
+    /// stream is at its end: open another.
+    pub async fn next(&mut self) -> Result<StreamItem> {
+        loop {
+            let received = match self.silence {
+                Some(silence) => timeout_at(self.heard + silence, self.client.recv()).await,
+                None => Ok(self.client.recv().await),
+            };
+            let Ok(received) = received else {
+                return Err(Error::unavailable(CONTEXT, "the server has fallen silent"));
+            };
+            self.heard = Instant::now();
+            match received.map_err(|error| classify(&error, &self.slot, &self.publication))? {
+                Some(event) => {
+                    let Some(item) = item(event)? else { continue };
+                    if !self.repeats(&item) {
+                        return Ok(item);
+                    }
+                    tokio::time::sleep(REPEAT_PAUSE).await;
+                }
+                None => return Err(Error::unavailable(CONTEXT, "the stream has ended")),
+            }
+        }
+    }
+
+    /// Whether an item says nothing that was not said a moment ago.
+    fn repeats(&mut self, item: &StreamItem) -> bool {
+        let &StreamItem::Keepalive { wal_end, reply_requested } = item else { return false };
+        let asked = StreamItem::Keepalive { wal_end, reply_requested: true };
+        let known = |told: &StreamItem| *told == asked || told == item && !reply_requested;
+        if self
+            .told
+            .as_ref()
+            .is_some_and(|(told, at)| known(told) && at.elapsed() < KEEPALIVE_PAUSE)
+        {
+            return true;
+        }
+        self.told = Some((item.clone(), Instant::now()));
+        false
+    }
+
+    /// Tells the server, within a second, that everything before `lsn` may be forgotten. Only durable
+    /// positions (P7). A position below an earlier one is ignored.
+    pub fn confirm(&self, lsn: Lsn) {
+        self.client.update_applied_lsn(pgwire_replication::Lsn::from_u64(lsn.0));
+    }
+
+    /// Ends the stream and frees the slot.
+    pub async fn stop(mut self) {
+        if tokio::time::timeout(STOP_TIMEOUT, self.client.shutdown()).await.is_err() {
+            self.client.abort();
+        }
+    }
+}
+
+/// A message or keepalive; `None` for what says nothing to a consumer.
+fn item(event: ReplicationEvent) -> Result<Option<StreamItem>> {
+    let lsn = |lsn: pgwire_replication::Lsn| Lsn(lsn.as_u64());
+    Ok(Some(match event {
+        ReplicationEvent::KeepAlive { wal_end, reply_requested, .. } => {
+            StreamItem::Keepalive { wal_end: lsn(wal_end), reply_requested }
+        }
+        ReplicationEvent::XLogData { data, .. } => StreamItem::Message(decode::message(&data)?),
+        ReplicationEvent::Begin { final_lsn, commit_time_micros, .. } => {
+            let commit_time = Message::commit_time(commit_time_micros)?;
+            StreamItem::Message(Message::Begin { final_lsn: lsn(final_lsn), commit_time })
+        }
+        ReplicationEvent::Commit { lsn: commit_lsn, end_lsn, commit_time_micros } => {
+            let commit_time = Message::commit_time(commit_time_micros)?;
+            let (commit_lsn, end_lsn) = (lsn(commit_lsn), lsn(end_lsn));
+            StreamItem::Message(Message::Commit { commit_lsn, end_lsn, commit_time })
+        }
+        ReplicationEvent::Message { .. } | ReplicationEvent::StoppedAt { .. } => return Ok(None),
+    }))
+}
+
+/// Asks for the state of the slot, and for the server's idea of a dead connection in milliseconds. The
+/// slot's name was checked, so it can stand in a literal.
+fn state_query(slot: &str) -> String {
+    format!(
+        "select (select setting from pg_settings where name = 'wal_sender_timeout'), \
+         s.confirmed_flush_lsn::text, s.wal_status \
+         from (values (1)) one left join pg_replication_slots s on s.slot_name = '{slot}'"
+    )
+}
+
+/// Checks that the slot still has everything after `start`; returns the silence that means a dead peer.
+fn check_slot(
+    rows: &[Vec<Option<bytes::Bytes>>],
+    slot: &str,
+    start: Lsn,
+) -> Result<Option<Duration>> {
+    let lost = |problem: String| Error::SlotLost { slot: slot.to_owned(), problem };
+    let field = |index: usize| {
+        let value = rows.first().and_then(|row| row.get(index)).and_then(Option::as_ref);
+        value.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
+    let Some(confirmed) = field(1).as_deref().and_then(Lsn::parse) else {
+        return Err(lost("it does not exist".into()));
+    };
+    if field(2).as_deref() == Some("lost") {
+        return Err(lost("the log it needs was removed".into()));
+    }
+    if start > Lsn(0) && confirmed > start {
+        let problem = format!("it was confirmed up to {confirmed}, past the checkpoint {start}");
+        return Err(lost(problem));
+    }
+    let timeout = field(0).and_then(|millis| millis.parse().ok()).filter(|millis| *millis > 0);
+    Ok(timeout.map(|millis| Duration::from_millis(millis).saturating_mul(2).max(LEAST_SILENCE)))
+}
+
+/// Sorts an error by what happens next.
+fn classify(error: &PgWireError, slot: &str, publication: &str) -> Error {
+    let PgWireError::Server(text) = error else {
+        let cause = error.to_string();
+        let severed = ["eof", "reset", "broken pipe", "close_notify"];
+        let severed = severed.iter().any(|word| cause.to_lowercase().contains(word));
+        return match error {
+            PgWireError::Io(_) | PgWireError::Internal(_) => Error::unavailable(CONTEXT, cause),
+            PgWireError::Tls(_) if severed => Error::unavailable(CONTEXT, cause),
+            _ => Error::failed(CONTEXT, cause),
+        };
+    };
+    let (message, code) = match text.rsplit_once(" (SQLSTATE ") {
+        Some((message, code)) => (message, code.trim_end_matches(')')),
+        None => (text.as_str(), ""),
+    };
+    let lost = || Error::SlotLost { slot: slot.to_owned(), problem: message.to_owned() };
+    match (code, code.get(..2).unwrap_or("")) {
+        ("42704", _) if message.starts_with("publication") => Error::refused(
+            format!(
+                "source: the publication {publication} does not exist, or did not exist when a change that is still to be sent was made"
+            ),
+            "run `tributary slot drop` and restart: publication and slot are made anew and both tables read again",
+        ),
+        ("42704", _) | ("58P01", _) => lost(),
+        ("55000", _) if message.contains("slot") => lost(),
+        ("55006", _) | (_, "08" | "53" | "57" | "58" | "40") => Error::unavailable(CONTEXT, text),
+        // Such a message quotes the value that is wrong (P14).
+        (_, "22") => Error::failed(CONTEXT, format!("invalid data (SQLSTATE {code})")),
+        _ => Error::failed(CONTEXT, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sorted_by_what_happens_next() {
+        let check = |text: &str, expected: &str| {
+            let error = classify(&PgWireError::Server(text.into()), "s", "p");
+            let kind = format!("{error:?}");
+            assert!(kind.starts_with(expected), "{text}: {kind}");
+        };
+        check("replication slot \"s\" is active for PID 7 (SQLSTATE 55006)", "Unavailable");
+        check("replication slot \"s\" does not exist (SQLSTATE 42704)", "SlotLost");
+        check("publication \"p\" does not exist (SQLSTATE 42704)", "Refused");
+        check("cannot read from logical replication slot \"s\" (SQLSTATE 55000)", "SlotLost");
+        check("can no longer get changes from replication slot \"s\" (SQLSTATE 55000)", "SlotLost");
+        check("requested WAL segment 0 has already been removed (SQLSTATE 58P01)", "SlotLost");
+        check(
+            "terminating connection due to administrator command (SQLSTATE 57P01)",
+            "Unavailable",
+        );
+        check("the database system is starting up (SQLSTATE 57P03)", "Unavailable");
+        check("password authentication failed (SQLSTATE 28P01)", "Failed");
+        let hidden = classify(
+            &PgWireError::Server("bad \"x@example.com\" (SQLSTATE 22021)".into()),
+            "s",
+            "p",
+        );
+        assert!(!hidden.to_string().contains("example"));
+    }
+
+    #[test]
+    fn a_slot_must_still_have_what_follows_the_checkpoint_p12() {
+        let check = |confirmed: Option<&str>, status: Option<&str>, start: u64, expected: bool| {
+            let text = |text: &str| bytes::Bytes::copy_from_slice(text.as_bytes());
+            let row = vec![Some(text("60000")), confirmed.map(text), status.map(text)];
+            let outcome = check_slot(&[row], "s", Lsn(start));
+            assert_eq!(outcome.is_ok(), expected, "{confirmed:?} {status:?} {start}");
+            if let Ok(silence) = outcome {
+                assert_eq!(silence, Some(Duration::from_secs(120)));
+            }
+        };
+        check(Some("0/10"), Some("reserved"), 0x10, true);
+        check(Some("0/10"), Some("extended"), 0x20, true);
+        check(Some("0/10"), Some("reserved"), 0, true);
+        check(Some("0/11"), Some("reserved"), 0x10, false);
+        check(Some("0/10"), Some("lost"), 0x10, false);
+        check(None, None, 0x10, false);
+    }
+}

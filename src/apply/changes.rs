@@ -499,7 +499,7 @@ fn fill(row: &mut RawRow, unchanged: &[usize], known: Option<&RawRow>) {
 }
 
 /// A stored fact's raw values as the row they came from. sync_timestamp is not among them.
-fn row_from_raw<F: LogicalField>(
+pub(super) fn row_from_raw<F: LogicalField>(
     layout: &Layout<F>,
     raw: &serde_json::Map<String, serde_json::Value>,
 ) -> RawRow {

@@ -171,6 +171,8 @@ impl Writer {
                 for value in &values {
                     touched.removed.insert(super::parse_source_row(value)?);
                 }
+                // A later part may have inserted the row again.
+                self.drop_present(&mut touched).await?;
             }
             "external_id" => touched.external_ids.extend(values),
             _ => touched.contact_ids.extend(values),

@@ -72,6 +72,13 @@ impl Writer {
     /// # Errors
     /// Those of the target.
     pub async fn derive_aliases(&self) -> Result<()> {
+        self.begin().await?;
+        self.rederive_aliases().await?;
+        self.commit_data().await
+    }
+
+    /// As [`Writer::derive_aliases`], within the open transaction.
+    pub(super) async fn rederive_aliases(&self) -> Result<()> {
         self.db.batch("target: deriving aliases", include_str!("sql/derive_aliases.sql")).await
     }
 

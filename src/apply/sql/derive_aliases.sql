@@ -1,4 +1,3 @@
-begin;
 delete from tributary.alias a
 where not exists (
     select from tributary.decision d
@@ -24,4 +23,3 @@ insert into tributary.alias (from_key, root_key)
 select from_key, root_key from ended
 on conflict (from_key) do update set root_key = excluded.root_key
 where alias.root_key <> excluded.root_key;
-commit;

@@ -5,6 +5,8 @@ pub mod decode;
 pub mod error;
 pub mod facts;
 pub mod lsn;
+pub mod metrics;
 pub mod rules;
 pub mod source;
+pub mod status;
 pub mod unify;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::facts::{Note, NoteKind, SourceTable};
 use crate::lsn::Lsn;
 use crate::status::Phase;
-use crate::unify::model::{ConflictKind, Severity};
+use crate::unify::{ConflictKind, Severity};
 
 const ROWS_APPLIED: &str = "tributary_rows_applied_total";
 const TRANSACTIONS: &str = "tributary_transactions_total";
@@ -26,6 +26,7 @@ const CHECKPOINT_LSN: &str = "tributary_checkpoint_lsn";
 const SOURCE_LSN: &str = "tributary_source_lsn";
 const LAG_BYTES: &str = "tributary_lag_bytes";
 const LAG_SECONDS: &str = "tributary_lag_seconds";
+const BACKFILL_READ: &str = "tributary_backfill_rows_read_total";
 const BACKFILL_DONE: &str = "tributary_backfill_rows_done";
 const BACKFILL_ESTIMATED: &str = "tributary_backfill_rows_estimated";
 const CONFLICTS: &str = "tributary_conflicts";
@@ -91,6 +92,12 @@ const METRICS: &[Metric] = &[
         Kind::Gauge,
         Unit::Seconds,
         "Age of the newest applied change when it was committed, 0 when nothing waits.",
+    ),
+    Metric(
+        BACKFILL_READ,
+        Kind::Counter,
+        Unit::Count,
+        "Source rows that this process read for backfills.",
     ),
     Metric(BACKFILL_DONE, Kind::Gauge, Unit::Count, "Source rows read by the current backfill."),
     Metric(
@@ -183,6 +190,11 @@ pub fn count_batch(source_transactions: u64, elapsed: Duration, committed_at: Ti
 /// Row changes that arrived. `op` is `insert`, `update`, `delete` or `truncate`.
 pub fn count_changes(source: SourceTable, op: &'static str, changes: u64) {
     metrics::counter!(CHANGES, "source" => source.as_str(), "op" => op).increment(changes);
+}
+
+/// Source rows read for a backfill.
+pub fn count_backfill_rows(rows: u64) {
+    metrics::counter!(BACKFILL_READ).increment(rows);
 }
 
 /// The notes of facts that were read, also those that are not stored (SPEC §6).

@@ -4,6 +4,7 @@ pub mod config;
 pub mod decode;
 pub mod error;
 pub mod facts;
+pub mod http;
 pub mod lsn;
 pub mod metrics;
 pub mod rules;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::facts::{Note, NoteKind, SourceTable};
 use crate::lsn::Lsn;
 use crate::status::Phase;
-use crate::unify::model::{ConflictKind, Severity};
+use crate::unify::{ConflictKind, Severity};
 
 const ROWS_APPLIED: &str = "tributary_rows_applied_total";
 const TRANSACTIONS: &str = "tributary_transactions_total";

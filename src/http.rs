@@ -44,13 +44,14 @@ struct Endpoint {
 /// Takes the port. Apart from [`serve`], so that a port that is taken stops the daemon before it works.
 ///
 /// # Errors
-/// [`Error::Config`] where the address cannot be used.
+/// [`Error::Refused`] where the address cannot be had.
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(listen).await.map_err(|error| {
-        Error::Config(format!(
-            "cannot listen on {listen}: {error}; is another tributary running? Set another address \
-             under [http] listen or in TRIBUTARY_HTTP_LISTEN"
-        ))
+        Error::refused(
+            format!("cannot listen on {listen}: {error}"),
+            "stop what listens there, or set another address under [http] listen or in \
+             TRIBUTARY_HTTP_LISTEN",
+        )
     })
 }
 

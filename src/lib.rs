@@ -5,6 +5,7 @@ pub mod decode;
 pub mod error;
 pub mod facts;
 pub mod http;
+pub mod logging;
 pub mod lsn;
 pub mod metrics;
 pub mod rules;

@@ -65,6 +65,6 @@ async fn a_silent_main_loop_is_not_alive() {
 async fn a_port_that_is_taken_names_the_setting() {
     let taken = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let error = bind(taken.local_addr().unwrap()).await.unwrap_err();
-    assert_eq!(error.exit_code(), 78);
+    assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("TRIBUTARY_HTTP_LISTEN"), "{error}");
 }

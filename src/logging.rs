@@ -3,7 +3,9 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -13,16 +15,20 @@ use crate::error::{Error, Result};
 /// what rustls negotiates.
 const DEFAULT: &str = "info,refinery_core=warn,rustls=warn,tokio_postgres=warn";
 
-/// No log line of these libraries passes, whatever `RUST_LOG` says, since they hold what the databases
-/// sent: statements with their parameters, notices, packets (P14).
-const SILENCED: [&str; 2] = ["tokio_postgres=warn", "postgres_protocol=warn"];
+/// The drivers' lines below this level never pass, whatever `RUST_LOG` says: they hold what goes over the
+/// wire, such as statements with their parameters, and notices (P14).
+const DRIVERS_SPEAK_FROM: Level = Level::WARN;
+
+/// Targets of the drivers, with everything below them.
+const DRIVERS: [&str; 3] = ["tokio_postgres", "postgres_protocol", "pgwire_replication"];
 
 /// Starts logging. `directives` is `RUST_LOG`, `None` or empty where it is not set.
 ///
 /// # Errors
 /// [`Error::Config`] for a `RUST_LOG` that cannot be read.
 pub fn init(directives: Option<&str>) -> Result<()> {
-    let registry = tracing_subscriber::registry().with(filter(directives)?);
+    let discreet = filter_fn(|line| is_discreet(line.target(), *line.level()));
+    let registry = tracing_subscriber::registry().with(filter(directives)?).with(discreet);
     let terminal = io::stderr().is_terminal();
     let started: std::result::Result<(), TryInitError> = if terminal {
         let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
@@ -41,13 +47,13 @@ pub fn init(directives: Option<&str>) -> Result<()> {
 
 fn filter(directives: Option<&str>) -> Result<EnvFilter> {
     let chosen = directives.map(str::trim).filter(|text| !text.is_empty()).unwrap_or(DEFAULT);
-    let unreadable =
-        |error: &dyn std::fmt::Display| Error::Config(format!("RUST_LOG cannot be read: {error}"));
-    let mut filter = EnvFilter::builder().parse(chosen).map_err(|error| unreadable(&error))?;
-    for directive in SILENCED {
-        filter = filter.add_directive(directive.parse().map_err(|error| unreadable(&error))?);
-    }
-    Ok(filter)
+    EnvFilter::builder()
+        .parse(chosen)
+        .map_err(|error| Error::Config(format!("RUST_LOG cannot be read: {error}")))
+}
+
+fn is_discreet(target: &str, level: Level) -> bool {
+    level <= DRIVERS_SPEAK_FROM || !DRIVERS.iter().any(|driver| target.starts_with(driver))
 }
 
 #[cfg(test)]
@@ -65,12 +71,15 @@ mod tests {
 
     /// P14: the drivers' own debug lines quote rows.
     #[test]
-    fn no_level_lets_the_drivers_speak() {
-        for asked in ["trace", "tokio_postgres=trace", "info,tokio_postgres=debug"] {
-            let shown = filter(Some(asked)).unwrap().to_string();
-            assert!(shown.contains("tokio_postgres=warn"), "{asked} gives {shown}");
-            assert!(!shown.contains("tokio_postgres=trace"), "{asked} gives {shown}");
-            assert!(!shown.contains("tokio_postgres=debug"), "{asked} gives {shown}");
+    fn the_drivers_only_warn() {
+        for (target, level, expected) in [
+            ("tokio_postgres::query", Level::DEBUG, false),
+            ("tokio_postgres::connection", Level::INFO, false),
+            ("tokio_postgres::connection", Level::WARN, true),
+            ("pgwire_replication::client", Level::TRACE, false),
+            ("tributary::source", Level::TRACE, true),
+        ] {
+            assert_eq!(is_discreet(target, level), expected, "{target} {level}");
         }
     }
 }

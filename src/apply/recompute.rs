@@ -59,7 +59,7 @@ impl Writer {
     pub async fn recompute(&mut self, touched: &Touched) -> Result<Report> {
         let owners: Vec<&String> = touched.owners.iter().collect();
         let mut report = Report::default();
-        let mut changed_people = BTreeSet::new();
+        let mut changed_people = touched.people.clone();
         for round in owners.chunks(OWNERS_PER_ROUND) {
             let owners: Vec<String> = round.iter().map(|owner| (*owner).clone()).collect();
             report.add(self.recompute_owners(&owners, &mut changed_people).await?);

@@ -1,0 +1,180 @@
+//! Reading one TOML table: every problem is collected, and keys that nobody asked for are told.
+
+use toml::{Table, Value};
+
+/// What is wrong with a configuration, in the order it was found. An operator who mends a file wants to
+/// see all of it at once.
+#[derive(Debug, Default)]
+pub(super) struct Problems(pub(super) Vec<String>);
+
+impl Problems {
+    /// Adds a problem of the value at `path`. The text must not hold the value of a secret.
+    pub(super) fn add(&mut self, path: &str, problem: impl AsRef<str>) {
+        self.0.push(format!("{path}: {}", problem.as_ref()));
+    }
+}
+
+/// A table of the file, which may be absent.
+pub(super) struct Section<'t> {
+    path: String,
+    table: Option<&'t Table>,
+    known: Vec<&'static str>,
+}
+
+impl<'t> Section<'t> {
+    /// The whole file.
+    pub(super) fn root(table: &'t Table) -> Self {
+        Self { path: String::new(), table: Some(table), known: Vec::new() }
+    }
+
+    /// A table that is an element of a list, such as `rules.products[2]`.
+    pub(super) fn element(path: String, table: &'t Table) -> Self {
+        Self { path, table: Some(table), known: Vec::new() }
+    }
+
+    /// The path of a key of this table, such as `source.xendit.key`.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        let key = if is_bare(key) { key.to_owned() } else { format!("{key:?}") };
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The value of a key, which is known from now on.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<&'t Value> {
+        self.known.push(key);
+        self.table?.get(key)
+    }
+
+    /// The table at a key; what is no table counts as absent.
+    pub(super) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Section<'t> {
+        let path = self.path_of(key);
+        let table = self.value(key).and_then(|value| {
+            expect(value.as_table(), value, &path, &format!("a table: [{path}]"), problems)
+        });
+        Section { path, table, known: Vec::new() }
+    }
+
+    /// Every key with its value, whatever its name, for tables whose keys are data.
+    pub(super) fn entries(&mut self) -> impl Iterator<Item = (&'t str, &'t Value)> + use<'t> {
+        self.table.into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// Whether the file has this table.
+    pub(super) fn is_present(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// A text that is not blank.
+    pub(super) fn text(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'t str> {
+        let path = self.path_of(key);
+        self.value(key).and_then(|value| text(value, &path, problems))
+    }
+
+    /// A list of texts that are not blank.
+    pub(super) fn texts(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<Vec<String>> {
+        let path = self.path_of(key);
+        self.value(key).and_then(|value| texts(value, &path, problems))
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str, problems: &mut Problems) -> Option<bool> {
+        let path = self.path_of(key);
+        self.value(key)
+            .and_then(|value| expect(value.as_bool(), value, &path, "true or false", problems))
+    }
+
+    /// A whole number within a range.
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u32>,
+        problems: &mut Problems,
+    ) -> Option<u32> {
+        let path = self.path_of(key);
+        self.value(key).and_then(|value| number(value, &path, range, problems))
+    }
+
+    /// Tells the keys that no call above asked for, with the nearest that there is.
+    pub(super) fn finish(self, problems: &mut Problems) {
+        for key in self.table.into_iter().flatten().map(|(key, _)| key) {
+            if !self.known.contains(&key.as_str()) {
+                let hint = nearest(key, self.known.iter().copied());
+                problems.add(&self.path_of(key), format!("unknown key{hint}"));
+            }
+        }
+    }
+}
+
+/// A text that is not blank.
+pub(super) fn text<'t>(value: &'t Value, path: &str, problems: &mut Problems) -> Option<&'t str> {
+    let text = expect(value.as_str(), value, path, "a text in quotes", problems)?;
+    if text.trim().is_empty() {
+        problems.add(path, "must not be empty");
+        return None;
+    }
+    Some(text)
+}
+
+/// A list of texts that are not blank.
+pub(super) fn texts(value: &Value, path: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let list = expect(value.as_array(), value, path, "a list of texts", problems)?;
+    let each = list.iter().enumerate();
+    each.map(|(index, value)| text(value, &format!("{path}[{index}]"), problems).map(str::to_owned))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .collect()
+}
+
+/// A whole number within a range.
+pub(super) fn number(
+    value: &Value,
+    path: &str,
+    range: std::ops::RangeInclusive<u32>,
+    problems: &mut Problems,
+) -> Option<u32> {
+    let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+    let found = value.as_integer().and_then(|number| u32::try_from(number).ok());
+    expect(found.filter(|number| range.contains(number)), value, path, &wanted, problems)
+}
+
+/// What was read, or the problem that the value is something else. The value itself is not told, for it
+/// may be a secret in the wrong place.
+pub(super) fn expect<T>(
+    read: Option<T>,
+    value: &Value,
+    path: &str,
+    wanted: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    if read.is_none() {
+        let found = match value {
+            Value::Integer(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+            Value::Boolean(flag) => flag.to_string(),
+            Value::String(_) => "a text".into(),
+            Value::Datetime(_) => "a date".into(),
+            Value::Array(_) => "a list".into(),
+            Value::Table(_) => "a table".into(),
+        };
+        problems.add(path, format!("must be {wanted}, not {found}"));
+    }
+    read
+}
+
+/// `; did you mean "x"?`, or nothing where there is no name at all.
+pub(super) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let folded = wanted.to_lowercase();
+    names
+        .min_by_key(|name| strsim::osa_distance(&folded, &name.to_lowercase()))
+        .map(|name| format!("; did you mean {name:?}?"))
+        .unwrap_or_default()
+}
+
+/// Whether TOML lets the key stand without quotes.
+pub(super) fn is_bare(key: &str) -> bool {
+    !key.is_empty()
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}

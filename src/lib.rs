@@ -10,6 +10,7 @@ pub mod error;
 pub mod facts;
 pub mod halt;
 pub mod http;
+pub mod logging;
 pub mod lsn;
 pub mod metrics;
 pub mod migrate;

@@ -1,6 +1,7 @@
 //! Tributary.
 
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod facts;
 pub mod lsn;

@@ -41,12 +41,18 @@ async fn a_row_that_the_target_rejects_is_set_aside_and_all_others_go_on() {
     let world = World::canonical(PAYMENTS).await;
     let daemon = world.started().await;
     world.target.execute("alter table transactions add check (amount < 1000000)").await;
-    world.source.execute("update xendit set amount = 500; update xendit set amount = 2000000
-        where customer_email = 'p1@example.com'").await;
+    world
+        .source
+        .execute(
+            "update xendit set amount = 500; update xendit set amount = 2000000
+        where customer_email = 'p1@example.com'",
+        )
+        .await;
     daemon.wait_until_caught_up(&world).await;
     let others = "select count(*) from transactions where amount = 500";
     assert_eq!(world.target.value(others).await, "2999");
-    let rejected = "select count(*) from tributary.conflict where kind = 'rejected_row' and status = 'open'";
+    let rejected =
+        "select count(*) from tributary.conflict where kind = 'rejected_row' and status = 'open'";
     assert_eq!(world.target.value(rejected).await, "1");
     world.source.execute("update xendit set amount = 501 where amount = 2000000").await;
     daemon.wait_until_caught_up(&world).await;
@@ -85,11 +91,18 @@ async fn a_large_transaction_is_not_split() {
     let world = World::canonical("select 1").await;
     let daemon = world.started().await;
     world.source.execute(&PAYMENTS.replace("3000", "50000")).await;
-    eventually("all rows of the transaction", || daemon.log(), || async {
-        let count = transactions(&world).await;
-        assert!(count == "0" || count == "50000", "a part of a transaction is visible: {count}");
-        count == "50000"
-    })
+    eventually(
+        "all rows of the transaction",
+        || daemon.log(),
+        || async {
+            let count = transactions(&world).await;
+            assert!(
+                count == "0" || count == "50000",
+                "a part of a transaction is visible: {count}"
+            );
+            count == "50000"
+        },
+    )
     .await;
 }
 
@@ -97,7 +110,7 @@ async fn a_large_transaction_is_not_split() {
 async fn of_two_daemons_one_works_and_the_other_takes_over() {
     let world = World::canonical(PAYMENTS).await;
     let first = world.started().await;
-    let waiting = World { http: tributary::demo::cluster::free_port().unwrap(), ..world };
+    let waiting = world.on_another_port();
     let mut second = Daemon::start(&waiting);
     second.wait_for_phase("waiting_for_lock").await;
     first.kill9().await;

@@ -59,7 +59,8 @@ pub(crate) async fn assert_targets_equal(streamed: &Place, fresh: &Place, layout
         let mut left = rows(streamed, sql, layout).await;
         let right = rows(fresh, sql, layout).await;
         if name == "profile" {
-            let history = format!("select p.email, '{{}}'::jsonb from unified_profiles p where {HISTORY}");
+            let history =
+                format!("select p.email, '{{}}'::jsonb from unified_profiles p where {HISTORY}");
             for email in rows(streamed, &history, layout).await.keys() {
                 if !right.contains_key(email) {
                     left.remove(email);
@@ -92,7 +93,9 @@ pub(crate) async fn assert_equals_fresh_backfill(world: &World) {
 async fn rows(place: &Place, sql: &str, layout: SourceLayout) -> Rows {
     let created_at = match layout {
         SourceLayout::Canonical => "created_at",
-        SourceLayout::Legacy => "nullif(greatest(created_at, now() - interval '1 day'), created_at)",
+        SourceLayout::Legacy => {
+            "nullif(greatest(created_at, now() - interval '1 day'), created_at)"
+        }
     };
     let created_at = created_at.replace("created_at", "p.created_at");
     let client = place.connect().await;
@@ -106,22 +109,27 @@ fn difference(name: &str, left: &Rows, right: &Rows) -> Vec<String> {
     for (key, row) in left {
         match right.get(key) {
             None => lines.push(format!("{name} {key}: only in the streamed target: {row}")),
-            Some(other) if other != row => lines.push(format!("{name} {key}: {}", fields(row, other))),
+            Some(other) if other != row => {
+                lines.push(format!("{name} {key}: {}", fields(row, other)))
+            }
             Some(_) => {}
         }
     }
     let missing = right.iter().filter(|(key, _)| !left.contains_key(*key));
-    lines.extend(missing.map(|(key, row)| format!("{name} {key}: only in the fresh target: {row}")));
+    lines
+        .extend(missing.map(|(key, row)| format!("{name} {key}: only in the fresh target: {row}")));
     lines
 }
 
 /// The fields that differ, streamed against fresh.
 fn fields(left: &Value, right: &Value) -> String {
-    let keys = left.as_object().into_iter().chain(right.as_object()).flat_map(|object| object.keys());
+    let keys =
+        left.as_object().into_iter().chain(right.as_object()).flat_map(|object| object.keys());
     let keys: std::collections::BTreeSet<&String> = keys.collect();
     let differing = keys.into_iter().filter(|key| left.get(*key) != right.get(*key));
     let shown = |value: Option<&Value>| value.map_or("nothing".into(), Value::to_string);
-    let texts = differing.map(|key| format!("{key} {} ≠ {}", shown(left.get(key)), shown(right.get(key))));
+    let texts =
+        differing.map(|key| format!("{key} {} ≠ {}", shown(left.get(key)), shown(right.get(key))));
     texts.collect::<Vec<_>>().join("; ")
 }
 
@@ -139,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_difference_names_the_fields() {
-        let rows = |amount: i32| Rows::from([("a".into(), serde_json::json!({"amount": amount, "x": 1}))]);
+        let rows =
+            |amount: i32| Rows::from([("a".into(), serde_json::json!({"amount": amount, "x": 1}))]);
         assert!(difference("transaction", &rows(1), &rows(1)).is_empty());
         let lines = difference("transaction", &rows(1), &rows(2));
         assert_eq!(lines, ["transaction a: amount 1 ≠ 2"]);

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Polls until the condition holds; `explain` is asked once, on failure.
-pub(crate) async fn eventually<F, Fut>(what: &str, explain: impl FnOnce() -> String, mut condition: F)
-where
+pub(crate) async fn eventually<F, Fut>(
+    what: &str,
+    explain: impl FnOnce() -> String,
+    mut condition: F,
+) where
     F: FnMut() -> Fut,
     Fut: Future<Output = bool>,
 {

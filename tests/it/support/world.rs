@@ -126,8 +126,7 @@ impl World {
 
     /// The same source with an empty database as target and a slot of its own.
     pub(crate) async fn with_fresh_target(&self) -> Self {
-        let source =
-            Place { cluster: self.source.cluster, database: self.source.database.clone() };
+        let source = Place { cluster: self.source.cluster, database: self.source.database.clone() };
         let target = Place::new(self.target.cluster, "fresh").await;
         Self::between(self.layout, source, target)
     }
@@ -192,6 +191,11 @@ impl World {
         daemon
     }
 
+    /// The same world for a second daemon: only its HTTP endpoint differs.
+    pub(crate) fn on_another_port(self) -> Self {
+        Self { http: free_port().unwrap(), ..self }
+    }
+
     /// Made-up rows into the source.
     pub(crate) async fn load(&self, population: &Population, contacts: u64, payments: u64) {
         let client = self.source.connect().await;
@@ -205,7 +209,12 @@ pub(crate) fn dirty(seed: u64, people: u64) -> Population {
 }
 
 /// Sets `[section] key`.
-pub(crate) fn set(table: &mut toml::Table, section: &str, key: &str, value: impl Into<toml::Value>) {
+pub(crate) fn set(
+    table: &mut toml::Table,
+    section: &str,
+    key: &str,
+    value: impl Into<toml::Value>,
+) {
     let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
     section.as_table_mut().unwrap().insert(key.into(), value.into());
 }

@@ -420,7 +420,7 @@ impl PaymentRow {
 
     /// The address is in one of two columns, and the whole pesos of an amount are all there is.
     fn legacy_values(&self) -> Values {
-        let in_first = self.id.as_u128() % 2 == 0;
+        let in_first = self.id.as_u128().is_multiple_of(2);
         let pesos =
             self.amount.as_deref().and_then(|text| text.split('.').next()?.parse::<i64>().ok());
         vec![
@@ -438,7 +438,7 @@ impl PaymentRow {
             self.amount.as_ref().map(|amount| format!("₱{amount}")),
             Some(self.payment_method.clone()),
             None,
-            Some("+0800 UTC".into()).filter(|_| self.id.as_u128() % 3 == 0),
+            Some("+0800 UTC".into()).filter(|_| self.id.as_u128().is_multiple_of(3)),
             self.created.clone(),
             self.paid_at.clone(),
             self.settled_at.clone(),

@@ -1,5 +1,8 @@
 //! The product on a real PostgreSQL that the tests start themselves.
 
+// A test fails by panicking; clippy knows that only of functions marked as tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 mod convergence;

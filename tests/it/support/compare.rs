@@ -110,7 +110,7 @@ fn difference(name: &str, left: &Rows, right: &Rows) -> Vec<String> {
         match right.get(key) {
             None => lines.push(format!("{name} {key}: only in the streamed target: {row}")),
             Some(other) if other != row => {
-                lines.push(format!("{name} {key}: {}", fields(row, other)))
+                lines.push(format!("{name} {key}: {}", fields(row, other)));
             }
             Some(_) => {}
         }

@@ -94,7 +94,7 @@ async fn rows(place: &Place, sql: &str, layout: SourceLayout) -> Rows {
     let created_at = match layout {
         SourceLayout::Canonical => "created_at",
         SourceLayout::Legacy => {
-            "nullif(greatest(created_at, now() - interval '1 day'), created_at)"
+            "case when created_at < now() - interval '1 day' then created_at end"
         }
     };
     let created_at = created_at.replace("created_at", "p.created_at");

@@ -15,8 +15,6 @@ mod rules;
 mod section;
 mod server;
 mod show;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;

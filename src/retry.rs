@@ -56,8 +56,8 @@ impl Backoff {
     }
 }
 
-/// Runs an operation again while it finds a server unavailable, until `patience` has passed. An attempt
-/// that is under way by then is given up.
+/// Runs an operation again while it finds a server unavailable, unless `patience` would have passed by
+/// then. An attempt that is under way is never cut off; connecting has a limit of its own.
 ///
 /// # Errors
 ///
@@ -68,23 +68,15 @@ pub async fn within<T>(
 ) -> Result<T> {
     let deadline = Instant::now() + patience;
     let mut backoff = Backoff::new();
-    let mut last = None;
     loop {
-        let Ok(outcome) = tokio::time::timeout_at(deadline, operation()).await else {
-            let seconds = patience.as_secs_f32();
-            let silence = || Error::unavailable("a server", format!("no answer in {seconds} s"));
-            return Err(last.unwrap_or_else(silence));
-        };
-        match outcome {
-            Err(error @ Error::Unavailable { .. }) => {
-                let resume = Instant::now() + backoff.next_delay();
-                if resume >= deadline {
-                    return Err(error);
-                }
-                last = Some(error);
-                tokio::time::sleep_until(resume).await;
-            }
+        let error = match operation().await {
+            Err(error @ Error::Unavailable { .. }) => error,
             other => return other,
+        };
+        let resume = Instant::now() + backoff.next_delay();
+        if resume >= deadline {
+            return Err(error);
         }
+        tokio::time::sleep_until(resume).await;
     }
 }

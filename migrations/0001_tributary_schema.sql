@@ -18,7 +18,11 @@ create table tributary.state (
     expiry_judged_on date,
     -- Source LSN up to which changes may already be contained in backfilled rows.
     backfilled_until pg_lsn,
-    halted jsonb
+    -- The slot that is about to be made, so that a crash right after leaves no riddle.
+    slot_intent text,
+    -- What the daemon halted in front of (P9), and what an operator accepted.
+    halted jsonb,
+    accepted jsonb
 );
 insert into tributary.state default values;
 
@@ -27,6 +31,8 @@ create table tributary.backfill (
     only_row boolean primary key default true check (only_row),
     generation bigint not null,
     phase text not null,
+    -- The rules it began under.
+    rules text,
     filenode text collate "C",
     next_block bigint not null default 0,
     end_block bigint not null default 0,

@@ -41,6 +41,9 @@ pub enum Error {
         /// What became of it.
         problem: String,
     },
+    /// A delete waits for an operator (P9).
+    #[error("{}", .0.reason())]
+    Halted(Box<crate::halt::Halt>),
     /// A row cannot be written as it is (SQLSTATE classes 22 and 23): the caller isolates it (P10).
     #[error("{context}: {cause}")]
     Data {

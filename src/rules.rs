@@ -180,9 +180,16 @@ impl Default for Rules {
             currency: "PHP".into(),
             date_order: DateOrder::MonthFirst,
             fiscal_year_start_month: 1,
-            known_tags: ["PaidP2P", "PaidCanva", "Canva", "FBInviteSent", "InvitedtoCourse", "Imported"]
-                .map(String::from)
-                .to_vec(),
+            known_tags: [
+                "PaidP2P",
+                "PaidCanva",
+                "Canva",
+                "FBInviteSent",
+                "InvitedtoCourse",
+                "Imported",
+            ]
+            .map(String::from)
+            .to_vec(),
             products: default_products(),
             status_words: default_status_words(),
             profiles: ProfileFilter::default(),

@@ -83,24 +83,33 @@ impl Writer {
             let sql = include_str!("sql/revert_automatic_aliases.sql");
             self.db.execute("target: reverting aliases", sql, &[&reopened, &ACTOR]).await?;
         }
-        // The rare pairs where both persons have a profile are merged one by one; the others move as a set.
-        let sql = "select email_key from tributary.person where email_key = any($1)";
-        let rows = self.db.query("target: looking up persons", sql, &[&to]).await?;
-        let taken: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
         let sql = include_str!("sql/record_moves.sql");
         self.db.execute("target: recording moves", sql, &[&from, &to, &ACTOR]).await?;
-        for (from, to, _) in wave.iter().filter(|(_, to, _)| taken.contains(to.as_str())) {
-            self.merge_into(from, to, super::Merge::KeepFrom).await?;
+        // The rare pairs where both have a profile are joined one by one; the others move as a set.
+        let sql = include_str!("sql/moves_onto_people.sql");
+        for row in self.db.query("target: looking up persons", sql, &[&from, &to]).await? {
+            let (from, to) = (EmailKey::trusted(row.get(1)), EmailKey::trusted(row.get(2)));
+            self.join_people(&from, &to, super::Merge::KeepFrom, row.get(0)).await?;
         }
         let sql = include_str!("sql/rename_persons.sql");
         self.db.execute("target: renaming persons", sql, &[&from, &to, &canonical]).await?;
-        self.hand_over_facts(&from, &to).await?;
-        touched.owners.extend(from.iter().chain(&to).map(|key| (*key).to_owned()));
+        self.hand_over_facts(&from, &to, touched).await?;
+        let named = || from.iter().chain(&to).map(|key| (*key).to_owned());
+        touched.owners.extend(named());
+        touched.people.extend(named());
         Ok(())
     }
 
     /// The facts of each person `from` become those of `to`, and so do the aliases that end there.
-    pub(super) async fn hand_over_facts(&self, from: &[&str], to: &[&str]) -> Result<()> {
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn hand_over_facts(
+        &self,
+        from: &[&str],
+        to: &[&str],
+        touched: &mut Touched,
+    ) -> Result<()> {
         for sql in [
             "delete from tributary.alias where from_key = any($2) and $1::text[] is not null",
             "update tributary.alias a set root_key = n.t \
@@ -114,6 +123,6 @@ impl Writer {
         ] {
             self.db.execute("target: handing facts over", sql, &[&from, &to]).await?;
         }
-        Ok(())
+        self.touch_shared_ids(to, touched).await
     }
 }

@@ -343,7 +343,7 @@ impl Writer {
     }
 
     /// The persons with whom the touched contact_ids stay: their profiles change with the answer.
-    async fn touch_holders(&self, touched: &mut Touched) -> Result<()> {
+    pub(super) async fn touch_holders(&self, touched: &mut Touched) -> Result<()> {
         if touched.contact_ids.is_empty() {
             return Ok(());
         }
@@ -382,7 +382,10 @@ impl Writer {
     }
 
     /// The person at which the alias of each of these keys ends; keys without an alias are left out.
-    pub(super) async fn roots(&self, emails: &[String]) -> Result<HashMap<EmailKey, EmailKey>> {
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn roots(&self, emails: &[String]) -> Result<HashMap<EmailKey, EmailKey>> {
         let sql = "select from_key, root_key from tributary.alias where from_key = any($1)";
         let rows = self.db.query("target: looking up aliases", sql, &[&emails]).await?;
         let key = |row: &tokio_postgres::Row, i| EmailKey::trusted(row.get::<_, String>(i));
@@ -499,7 +502,7 @@ fn fill(row: &mut RawRow, unchanged: &[usize], known: Option<&RawRow>) {
 }
 
 /// A stored fact's raw values as the row they came from. sync_timestamp is not among them.
-fn row_from_raw<F: LogicalField>(
+pub(super) fn row_from_raw<F: LogicalField>(
     layout: &Layout<F>,
     raw: &serde_json::Map<String, serde_json::Value>,
 ) -> RawRow {

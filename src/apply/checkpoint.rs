@@ -115,6 +115,7 @@ impl Writer {
         touched.owners.into_iter().for_each(|value| add("owner", value));
         touched.external_ids.into_iter().for_each(|value| add("external_id", value));
         touched.contact_ids.into_iter().for_each(|value| add("contact_id", value));
+        touched.people.into_iter().for_each(|value| add("person", value));
         removed.into_iter().for_each(|value| add("removed", value));
         let sql = "insert into tributary_open_touched (kind, value) \
                    select * from unnest($1::text[], $2::text[])";
@@ -131,7 +132,7 @@ impl Writer {
         let mut report = super::recompute::Report::default();
         let mut people = std::collections::BTreeSet::new();
         // Owners first: a removed payment's transaction may be referenced until its enrollment moved on.
-        for kind in ["owner", "removed", "external_id", "contact_id"] {
+        for kind in ["owner", "removed", "external_id", "contact_id", "person"] {
             let mut after = String::new();
             loop {
                 let values = self.next_touched(kind, &after).await?;
@@ -171,11 +172,70 @@ impl Writer {
                 for value in &values {
                     touched.removed.insert(super::parse_source_row(value)?);
                 }
+                // A later part may have inserted the row again.
+                self.drop_present(&mut touched).await?;
             }
             "external_id" => touched.external_ids.extend(values),
+            "person" => touched.people.extend(values),
             _ => touched.contact_ids.extend(values),
         }
         self.recompute(&touched).await
+    }
+
+    /// Rows of a table that the open source transaction deleted, in effect.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn removed_so_far(&self, table: crate::facts::SourceTable) -> Result<u64> {
+        let sql = match table {
+            crate::facts::SourceTable::Xendit => include_str!("sql/removed_payments.sql"),
+            crate::facts::SourceTable::Systemeio => include_str!("sql/removed_contacts.sql"),
+        };
+        let rows = self.db.query("target: counting deletes", sql, &[]).await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    }
+
+    /// The target's log position now: everything committed so far is before it.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn target_lsn(&self) -> Result<Lsn> {
+        self.read_lsn("select pg_current_wal_insert_lsn()::text").await
+    }
+
+    /// What the target has on disk.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn target_flushed(&self) -> Result<Lsn> {
+        self.read_lsn("select pg_current_wal_flush_lsn()::text").await
+    }
+
+    /// Up to where backfilled rows may be newer than the stream.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn backfilled_until(&self) -> Result<Option<Lsn>> {
+        let sql = "select backfilled_until::text from tributary.state";
+        let rows = self.db.query("target: reading the state", sql, &[]).await?;
+        let text: Option<String> = rows.first().and_then(|row| row.get(0));
+        Ok(text.as_deref().and_then(Lsn::parse))
+    }
+
+    /// Waits until everything committed is on the target's disk.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn flush_target(&self) -> Result<()> {
+        let sql = "begin; set local synchronous_commit = on; \
+                   update tributary.checkpoint set updated_at = now(); commit";
+        self.db.batch("target: waiting for the disk", sql).await
+    }
+
+    async fn read_lsn(&self, sql: &str) -> Result<Lsn> {
+        let rows = self.db.query("target: reading the log position", sql, &[]).await?;
+        let text: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        Lsn::parse(&text).ok_or_else(|| Error::failed("target: reading the log position", text))
     }
 
     /// Stores the changes of one part of a source transaction too large for one batch.

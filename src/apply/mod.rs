@@ -12,7 +12,10 @@ mod checkpoint;
 mod conflicts;
 mod db;
 mod groups;
+mod joining;
 mod moves;
+mod open;
+mod passes;
 mod people;
 mod persons;
 mod recompute;
@@ -27,6 +30,7 @@ use jiff::civil;
 pub use changes::{Arrival, RowChange, RowId, parse_source_row};
 pub use checkpoint::ChunkSnapshots;
 pub use db::{Db, Param};
+pub use recompute::Report;
 pub use persons::Merge;
 pub use store::{load_contacts, load_payments};
 pub use text::{TextColumns, instant as instant_text, text_params};
@@ -65,6 +69,8 @@ pub struct Touched {
     pub external_ids: BTreeSet<String>,
     /// contact_ids whose contacts changed.
     pub contact_ids: BTreeSet<String>,
+    /// Persons who came or went by a decision.
+    pub people: BTreeSet<String>,
     /// Rows that are gone.
     pub removed: BTreeSet<RowId>,
     /// Facts written or deleted.
@@ -95,6 +101,7 @@ impl Touched {
         self.owners.extend(other.owners);
         self.external_ids.extend(other.external_ids);
         self.contact_ids.extend(other.contact_ids);
+        self.people.extend(other.people);
         self.removed.extend(other.removed);
         self.rows += other.rows;
     }
@@ -105,6 +112,7 @@ impl Touched {
         self.owners.is_empty()
             && self.external_ids.is_empty()
             && self.contact_ids.is_empty()
+            && self.people.is_empty()
             && self.removed.is_empty()
     }
 

@@ -17,6 +17,8 @@ use super::DecodeError;
 pub enum Event {
     /// A transaction starts.
     Begin {
+        /// The low 32 bits of its transaction id.
+        xid: u32,
         /// Where its commit record starts.
         final_lsn: Lsn,
     },
@@ -74,10 +76,10 @@ impl Assembler {
     /// trusted.
     pub fn push(&mut self, message: Message) -> Result<Option<Event>, DecodeError> {
         match message {
-            Message::Begin { final_lsn, .. } => {
+            Message::Begin { final_lsn, xid, .. } => {
                 self.order(false, "a Begin message")?;
                 self.in_transaction = true;
-                Ok(Some(Event::Begin { final_lsn }))
+                Ok(Some(Event::Begin { xid, final_lsn }))
             }
             Message::Commit { commit_lsn, end_lsn, commit_time } => {
                 self.order(true, "a Commit message")?;

@@ -17,6 +17,8 @@ const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 pub enum Message {
     /// A transaction starts. Whole transactions come one after the other, in commit order.
     Begin {
+        /// The low 32 bits of its transaction id.
+        xid: u32,
         /// Where its commit record starts.
         final_lsn: Lsn,
         /// When it committed, by the source's clock.
@@ -161,9 +163,9 @@ fn unsupported(kind: u8) -> DecodeError {
 fn begin(mut cursor: Cursor) -> Result<Message, DecodeError> {
     let final_lsn = Lsn(cursor.u64()?);
     let commit_time = Message::commit_time(cursor.i64()?)?;
-    let _xid = cursor.u32()?;
+    let xid = cursor.u32()?;
     cursor.end()?;
-    Ok(Message::Begin { final_lsn, commit_time })
+    Ok(Message::Begin { final_lsn, xid, commit_time })
 }
 
 fn commit(mut cursor: Cursor) -> Result<Message, DecodeError> {

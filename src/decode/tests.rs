@@ -136,7 +136,7 @@ fn changed(old: Option<&str>, row: Option<ChangedRow>) -> Event {
 fn transactions_are_bracketed() {
     let mut assembler = assembler();
     let mut push = |bytes: Bytes| assembler.push(message(&bytes).unwrap());
-    assert_eq!(push(begin()), Ok(Some(Event::Begin { final_lsn: Lsn(16) })));
+    assert_eq!(push(begin()), Ok(Some(Event::Begin { xid: 7, final_lsn: Lsn(16) })));
     assert!(matches!(push(begin()), Err(DecodeError::OutOfOrder { .. })));
     let done = Event::Commit { commit_lsn: Lsn(16), end_lsn: Lsn(24), commit_time: at() };
     assert_eq!(push(commit()), Ok(Some(done)));

@@ -3,7 +3,22 @@
 //! Pure: no I/O, no clock, no driver. Bad input never fails; it becomes a `None` and a [`Note`].
 
 mod clean;
+mod contact;
+mod email;
+mod key;
+mod money;
+mod name;
+mod payment;
+mod phone;
+mod product;
+mod reader;
 mod row;
+mod status;
+mod tags;
+mod time;
+
+#[cfg(test)]
+mod row_tests;
 
 use std::fmt;
 
@@ -11,11 +26,19 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-pub use clean::visible;
+pub use clean::{clean, visible};
+pub use contact::contact;
+pub use email::{canonical_key, email_key};
+pub use key::source_key;
+pub use payment::payment;
+pub use phone::phone;
+pub use product::match_products;
 pub use row::{
     Column, ColumnKind, ContactField, Layout, LogicalField, PaymentField, RawRow, SourceKey,
-    SourceTable, source_key, source_row,
+    SourceTable, source_row,
 };
+pub use status::status_word;
+pub use time::parse_timestamp;
 
 use crate::rules::Status;
 

@@ -241,17 +241,3 @@ pub struct RawRow {
     /// One value a column.
     pub values: Vec<Option<String>>,
 }
-
-/// The key of a row (SPEC §1).
-#[must_use]
-pub fn source_key<F>(row: &RawRow, layout: &Layout<F>) -> SourceKey {
-    let part = |&index: &usize| {
-        let value = row.values.get(index).and_then(Option::as_deref).unwrap_or("");
-        let kind = layout.columns.get(index).map(|column| column.kind);
-        match (kind, value.parse::<jiff::Timestamp>()) {
-            (Some(ColumnKind::Instant), Ok(instant)) => instant.to_string(),
-            _ => value.to_owned(),
-        }
-    };
-    SourceKey(layout.key.iter().map(part).collect::<Vec<_>>().join("|"))
-}

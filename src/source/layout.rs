@@ -14,7 +14,14 @@ use crate::facts::{Column, ColumnKind, Layout};
 /// exist, or where the relation cannot be followed (a view, a foreign table).
 pub async fn layout<F: Copy>(client: &Client, mapping: &TableMapping<F>) -> Result<Layout<F>> {
     require_table(client, &mapping.table).await?;
-    let existing = columns(client, &mapping.table).await?;
+    let (existing, generated) = columns(client, &mapping.table).await?;
+    let configured = mapping.key.iter().chain(mapping.fields.iter().flat_map(|(_, names)| names));
+    if let Some(name) = configured.into_iter().find(|name| generated.contains(name)) {
+        return Err(Error::Config(format!(
+            "the column {name} of the source table {} is generated, which the log does not hold: name the columns that it is made from",
+            mapping.table
+        )));
+    }
     assemble(mapping, &existing)
 }
 
@@ -85,12 +92,19 @@ async fn require_table(client: &Client, table: &TableName) -> Result<()> {
     Err(Error::Config(format!("the source table {table} {problem}")))
 }
 
-/// The columns of a table, a domain counting as its base type.
-async fn columns(client: &Client, table: &TableName) -> Result<Vec<Column>> {
+/// The columns of a table, a domain counting as its base type, and the names of the generated ones.
+async fn columns(client: &Client, table: &TableName) -> Result<(Vec<Column>, Vec<String>)> {
     let sql = include_str!("sql/columns.sql");
     let rows = client.query(sql, &[&table.schema, &table.name]).await;
-    let column = |row: &tokio_postgres::Row| Column { name: row.get(0), kind: kind(row.get(1)) };
-    Ok(rows.context("source: reading the catalog")?.iter().map(column).collect())
+    let (mut logged, mut generated) = (Vec::new(), Vec::new());
+    for row in rows.context("source: reading the catalog")? {
+        if row.get(2) {
+            generated.push(row.get(0));
+        } else {
+            logged.push(Column { name: row.get(0), kind: kind(row.get(1)) });
+        }
+    }
+    Ok((logged, generated))
 }
 
 fn kind(base_type: &str) -> ColumnKind {

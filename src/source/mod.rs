@@ -4,6 +4,7 @@
 //! not known here ([`crate::facts`]), nor where they go.
 
 mod identity;
+mod reader;
 pub mod layout;
 pub mod preflight;
 pub mod publication;
@@ -14,4 +15,5 @@ pub mod stream;
 
 pub use layout::layout;
 pub use preflight::{Finding, preflight};
+pub use reader::RowReader;
 pub use stream::{Stream, StreamItem};

@@ -24,7 +24,7 @@ pub(crate) fn startup_options() -> String {
 }
 
 /// Pins the settings of a session that reads rows with SQL. Row-level security is set to fail rather
-/// than to hide rows, which would look like deletes.
+/// than to hide rows, which would look like deletes. The settings stay for the rest of the session.
 pub(super) async fn pin(client: &Client) -> Result<()> {
     let set = |(name, value)| format!("set {name} = '{value}'; ");
     let sql = PINNED.map(set).concat() + "set row_security = off; set statement_timeout = 0";

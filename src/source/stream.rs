@@ -210,7 +210,7 @@ impl Stream {
     }
 
     /// Ends the stream and frees the slot.
-    pub async fn stop(mut self) {
+    pub async fn stop(&mut self) {
         if tokio::time::timeout(STOP_TIMEOUT, self.client.shutdown()).await.is_err() {
             self.client.abort();
         }
@@ -225,9 +225,9 @@ fn item(event: ReplicationEvent) -> Result<Option<StreamItem>> {
             StreamItem::Keepalive { wal_end: lsn(wal_end), reply_requested }
         }
         ReplicationEvent::XLogData { data, .. } => StreamItem::Message(decode::message(&data)?),
-        ReplicationEvent::Begin { final_lsn, commit_time_micros, .. } => {
+        ReplicationEvent::Begin { final_lsn, xid, commit_time_micros } => {
             let commit_time = Message::commit_time(commit_time_micros)?;
-            StreamItem::Message(Message::Begin { final_lsn: lsn(final_lsn), commit_time })
+            StreamItem::Message(Message::Begin { final_lsn: lsn(final_lsn), xid, commit_time })
         }
         ReplicationEvent::Commit { lsn: commit_lsn, end_lsn, commit_time_micros } => {
             let commit_time = Message::commit_time(commit_time_micros)?;

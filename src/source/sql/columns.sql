@@ -1,6 +1,7 @@
--- Columns with the name of their type, a domain (also over a domain) resolved to its base type.
+-- Columns with the name of their type, a domain (also over a domain) resolved to its base type, and
+-- whether they are generated.
 with recursive col as (
-    select a.attname, a.attnum, a.atttypid as type
+    select a.attname, a.attnum, a.attgenerated <> '' as generated, a.atttypid as type
       from pg_attribute a
       join pg_class c on c.oid = a.attrelid
       join pg_namespace n on n.oid = c.relnamespace
@@ -8,14 +9,13 @@ with recursive col as (
        and c.relname = $2
        and a.attnum > 0
        and not a.attisdropped
-       and a.attgenerated = ''
     union all
-    select col.attname, col.attnum, t.typbasetype
+    select col.attname, col.attnum, col.generated, t.typbasetype
       from col
       join pg_type t on t.oid = col.type
      where t.typtype = 'd'
 )
-select col.attname::text, t.typname::text
+select col.attname::text, t.typname::text, col.generated
   from col
   join pg_type t on t.oid = col.type
  where t.typtype <> 'd'

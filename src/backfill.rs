@@ -1,0 +1,426 @@
+//! The backfill: both source tables in chunks, then the people in key ranges (SPEC §8, DESIGN "backfill
+//! without a long snapshot").
+//!
+//! The slot exists before the first chunk is read, so whatever changes meanwhile is in the stream. Each
+//! chunk commits with its cursor: a crash resumes at the last chunk. Facts come first and people
+//! afterwards, so that each person is unified once. A later backfill is a reconcile: facts carry the
+//! generation of the backfill that saw them, and what the source no longer has is swept at the end, under
+//! the guard of P9. A rebuild is the second half alone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::{Arrival, Report, RowChange, Writer};
+use crate::config::{Config, TableName};
+use crate::error::{Context, Error, Result};
+use crate::facts::{RawRow, SourceTable, source_key};
+use crate::halt::{Halt, HaltCause};
+use crate::source::{slot, snapshot};
+
+/// Owners unified in one target transaction of the people phase.
+const OWNERS_PER_COMMIT: i64 = 2_000;
+/// Facts swept in one target transaction.
+const SWEPT_PER_COMMIT: i64 = 2_000;
+
+/// Where a backfill is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Which reconcile this is.
+    pub generation: i64,
+    /// `contacts`, `payments`, `sweep`, `people`, `groups` or `done`.
+    pub phase: String,
+    /// Rows read so far, over restarts.
+    pub rows_done: i64,
+    /// Rows of both tables, as the source's planner estimates them.
+    pub rows_estimated: i64,
+    /// The rules it began under.
+    pub rules: Option<String>,
+    filenode: Option<String>,
+    next_block: i64,
+    end_block: i64,
+    next_owner: Option<String>,
+}
+
+/// What a backfill needs beside the writer.
+pub struct Backfill<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// A session on the source of its own.
+    pub source: Arc<Client>,
+    /// Ends the backfill after the current chunk.
+    pub shutdown: &'a CancellationToken,
+    /// Told after every commit.
+    pub progress: &'a (dyn Fn(&Progress) + Sync),
+}
+
+/// The backfill under way or the last one, if any.
+///
+/// # Errors
+/// Those of the target.
+pub async fn progress(writer: &Writer) -> Result<Option<Progress>> {
+    let sql = "select generation, phase, rows_done, rows_estimated, filenode, next_block, end_block, \
+               next_owner, rules from tributary.backfill";
+    let rows = writer.db.query("target: reading the backfill", sql, &[]).await?;
+    Ok(rows.first().map(|row| Progress {
+        generation: row.get(0),
+        phase: row.get(1),
+        rows_done: row.get(2),
+        rows_estimated: row.get(3),
+        filenode: row.get(4),
+        next_block: row.get(5),
+        end_block: row.get(6),
+        next_owner: row.get(7),
+        rules: row.get(8),
+    }))
+}
+
+/// Schedules a full reconcile (`contacts`) or a rebuild from the stored facts (`people`). One that is under
+/// way starts over.
+///
+/// # Errors
+/// Those of the target.
+pub async fn schedule(writer: &Writer, config: &Config, phase: &str) -> Result<()> {
+    let sql = "insert into tributary.backfill (generation, phase, rules) values (1, $1, $2) \
+               on conflict (only_row) do update set phase = excluded.phase, rules = excluded.rules, \
+               generation = backfill.generation + case when $1 = 'people' then 0 else 1 end, \
+               filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
+               rows_estimated = 0, started_at = now(), finished_at = null";
+    writer.db.execute("target: scheduling a backfill", sql, &[&phase, &rules(config)]).await?;
+    Ok(())
+}
+
+/// All rules in one text, to tell whether they changed.
+#[must_use]
+pub fn rules(config: &Config) -> String {
+    format!("{} {}", config.facts_hash(), config.people_hash())
+}
+
+impl Backfill<'_> {
+    /// Runs the scheduled backfill to its end, or until shutdown (`false`).
+    ///
+    /// # Errors
+    /// Those of both servers; [`Error::Halted`] in front of a sweep that the guard stops.
+    pub async fn run(&self, writer: &mut Writer) -> Result<bool> {
+        let Some(mut at) = progress(writer).await? else { return Ok(true) };
+        writer.generation = at.generation;
+        while at.phase != "done" {
+            if self.shutdown.is_cancelled() {
+                return Ok(false);
+            }
+            let finished = match at.phase.as_str() {
+                "contacts" => self.read_table(writer, &mut at, SourceTable::Systemeio).await?,
+                "payments" => self.read_table(writer, &mut at, SourceTable::Xendit).await?,
+                "sweep" => self.sweep(writer, &at).await?,
+                "people" => self.people(writer, &mut at).await?,
+                _ => self.groups(writer).await?,
+            };
+            if finished {
+                self.next_phase(writer, &mut at).await?;
+            }
+            (self.progress)(&at);
+        }
+        Ok(true)
+    }
+
+    async fn next_phase(&self, writer: &Writer, at: &mut Progress) -> Result<()> {
+        let next = match at.phase.as_str() {
+            "contacts" => "payments",
+            "payments" => "sweep",
+            "sweep" => "people",
+            "people" => "groups",
+            _ => "done",
+        };
+        tracing::info!(finished = at.phase, rows = at.rows_done, next, "backfill phase finished");
+        at.phase = next.to_owned();
+        (at.filenode, at.next_block, at.end_block) = (None, 0, 0);
+        if next == "sweep" {
+            // What was read may be as new as this; the stream repeats everything up to here.
+            let until = slot::current_lsn(&self.source).await?.to_string();
+            let sql = "update tributary.state set backfilled_until = $1::text::pg_lsn";
+            writer.db.execute("target: noting the end of reading", sql, &[&until]).await?;
+        }
+        if next == "done" {
+            let sql = "update tributary.state set facts_hash = $1, people_hash = $2";
+            let hashes = (self.config.facts_hash(), self.config.people_hash());
+            writer.db.execute("target: noting the rules", sql, &[&hashes.0, &hashes.1]).await?;
+        }
+        let sql = "update tributary.backfill set phase = $1, filenode = null, next_block = 0, \
+                   end_block = 0, finished_at = case when $1 = 'done' then now() end";
+        writer.db.execute("target: advancing the backfill", sql, &[&next]).await?;
+        Ok(())
+    }
+
+    fn table(&self, table: SourceTable) -> &TableName {
+        match table {
+            SourceTable::Xendit => &self.config.source.xendit.table,
+            SourceTable::Systemeio => &self.config.source.systemeio.table,
+        }
+    }
+
+    /// Reads a table from the cursor on. While one chunk is applied, the next one is read.
+    async fn read_table(
+        &self,
+        writer: &mut Writer,
+        at: &mut Progress,
+        table: SourceTable,
+    ) -> Result<bool> {
+        let plan = snapshot::plan(&self.source, self.table(table)).await?;
+        let filenode = plan.filenode.to_string();
+        if at.filenode.as_ref() != Some(&filenode) {
+            self.start_table(writer, at, table, &filenode, &plan).await?;
+        }
+        let blocks = self.blocks_per_chunk(&plan);
+        let layouts = writer.layouts.clone();
+        let mut read = self.read(&layouts, table, at.next_block, at.end_block, blocks).await?;
+        while let Some(chunk) = read.take() {
+            let next = chunk.next_block;
+            let ahead = self.read(&layouts, table, next, at.end_block, blocks);
+            // Disjoint sessions: the source reads on while the target writes.
+            let changes = changes_of(table, &layouts, chunk.rows);
+            let (ahead, written) = {
+                let apply = self.apply_chunk(writer, at, changes, next, &chunk.snapshot);
+                tokio::join!(ahead, apply)
+            };
+            written?;
+            (self.progress)(at);
+            if self.shutdown.is_cancelled() {
+                return Ok(false);
+            }
+            read = ahead?;
+        }
+        // A rewrite of the table (VACUUM FULL, CLUSTER) numbers its blocks anew: read it again.
+        let now = snapshot::filenode(&self.source, self.table(table)).await?.to_string();
+        if now == filenode {
+            return Ok(true);
+        }
+        tracing::warn!(%table, "the table was rewritten while it was read; reading it again");
+        Ok(false)
+    }
+
+    async fn start_table(
+        &self,
+        writer: &Writer,
+        at: &mut Progress,
+        table: SourceTable,
+        filenode: &str,
+        plan: &snapshot::TablePlan,
+    ) -> Result<()> {
+        let mut estimated = i64::try_from(plan.rows_estimated).unwrap_or(i64::MAX);
+        estimated += match table {
+            SourceTable::Systemeio => {
+                let other = snapshot::plan(&self.source, self.table(SourceTable::Xendit)).await?;
+                i64::try_from(other.rows_estimated).unwrap_or(0)
+            }
+            SourceTable::Xendit => at.rows_done,
+        };
+        at.filenode = Some(filenode.to_owned());
+        at.next_block = 0;
+        at.end_block = i64::try_from(plan.blocks).unwrap_or(i64::MAX);
+        at.rows_estimated = estimated;
+        let sql = "update tributary.backfill set filenode = $1, next_block = 0, end_block = $2, \
+                   rows_estimated = $3";
+        writer
+            .db
+            .execute("target: starting a table", sql, &[&filenode, &at.end_block, &estimated])
+            .await?;
+        tracing::info!(%table, rows_estimated = plan.rows_estimated, "reading a source table");
+        Ok(())
+    }
+
+    fn blocks_per_chunk(&self, plan: &snapshot::TablePlan) -> i64 {
+        let rows_per_block = (plan.rows_estimated / plan.blocks.max(1)).max(1);
+        let blocks = (self.config.run.chunk_rows as u64 / rows_per_block).max(1);
+        i64::try_from(blocks).unwrap_or(1)
+    }
+
+    async fn read(
+        &self,
+        layouts: &crate::apply::Layouts,
+        table: SourceTable,
+        from: i64,
+        end: i64,
+        blocks: i64,
+    ) -> Result<Option<ReadChunk>> {
+        if from >= end {
+            return Ok(None);
+        }
+        let to = (from + blocks).min(end);
+        let (from, to) = (from.unsigned_abs(), to.unsigned_abs());
+        let begin = "begin isolation level repeatable read read only";
+        self.source.batch_execute(begin).await.context("source: opening a snapshot")?;
+        let row = self
+            .source
+            .query_one("select pg_current_snapshot()::text", &[])
+            .await
+            .context("source: reading the snapshot")?;
+        let name = self.table(table);
+        let chunk = match table {
+            SourceTable::Xendit => {
+                snapshot::read_chunk(&self.source, name, &layouts.xendit, from, to).await?
+            }
+            SourceTable::Systemeio => {
+                snapshot::read_chunk(&self.source, name, &layouts.systemeio, from, to).await?
+            }
+        };
+        self.source.batch_execute("commit").await.context("source: closing a snapshot")?;
+        let next_block = i64::try_from(chunk.next_block).unwrap_or(end);
+        Ok(Some(ReadChunk { rows: chunk.rows, next_block, snapshot: row.get(0) }))
+    }
+
+    async fn apply_chunk(
+        &self,
+        writer: &mut Writer,
+        at: &mut Progress,
+        changes: Vec<RowChange>,
+        next_block: i64,
+        snapshot: &str,
+    ) -> Result<()> {
+        let rows = changes.len() as i64;
+        writer.begin().await?;
+        let sql = "insert into tributary.backfill_chunk (generation, snapshot) values ($1, $2) \
+                   returning id";
+        let row =
+            writer.db.query("target: noting a chunk", sql, &[&at.generation, &snapshot]).await?;
+        let chunk: i64 = row.first().map_or(0, |row| row.get(0));
+        writer.apply_changes(changes, Arrival::Chunk(chunk)).await?;
+        let sql = "update tributary.backfill set next_block = $1, rows_done = rows_done + $2 \
+                   where next_block = $3 and generation = $4";
+        let advanced = writer
+            .db
+            .execute(
+                "target: advancing the backfill",
+                sql,
+                &[&next_block, &rows, &at.next_block, &at.generation],
+            )
+            .await?;
+        if advanced != 1 {
+            return Err(Error::Superseded("the backfill moved on without this daemon".into()));
+        }
+        writer.commit_data().await?;
+        writer.chunks.add(chunk, snapshot)?;
+        at.next_block = next_block;
+        at.rows_done += rows;
+        crate::metrics::count_backfill_rows(rows.unsigned_abs());
+        Ok(())
+    }
+
+    /// Deletes what the source no longer has, under the guard. A row that moved between blocks while its
+    /// table was read was not seen either, so the source is asked again by key.
+    async fn sweep(&self, writer: &mut Writer, at: &Progress) -> Result<bool> {
+        for table in SourceTable::ALL {
+            self.guard_sweep(writer, table, at).await?;
+            loop {
+                let rows = writer.unseen(table, at.generation, SWEPT_PER_COMMIT).await?;
+                if rows.is_empty() {
+                    break;
+                }
+                writer.begin().await?;
+                let changes = self.ask_again(writer, table, rows).await?;
+                let touched = writer.apply_changes(changes.0, Arrival::Whole).await?;
+                writer.mark_checked(table, &changes.1, at.generation).await?;
+                writer.recompute(&touched).await?;
+                writer.commit_data().await?;
+                if self.shutdown.is_cancelled() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn ask_again(
+        &self,
+        writer: &Writer,
+        table: SourceTable,
+        rows: Vec<(crate::facts::SourceKey, RawRow)>,
+    ) -> Result<(Vec<RowChange>, Vec<String>)> {
+        let raw: Vec<RawRow> = rows.iter().map(|(_, row)| row.clone()).collect();
+        let found = writer.reader.rows_by_key(table, &raw).await?;
+        let there: std::collections::HashMap<_, _> = found.into_iter().collect();
+        let mut changes = Vec::new();
+        let mut kept = Vec::new();
+        for (key, _) in rows {
+            let row = there.get(&key).cloned();
+            if row.is_some() {
+                kept.push(key.0.clone());
+            }
+            changes.push(change(table, key, row));
+        }
+        Ok((changes, kept))
+    }
+
+    async fn guard_sweep(&self, writer: &Writer, table: SourceTable, at: &Progress) -> Result<()> {
+        let (unseen, total) = writer.count_unseen(table, at.generation).await?;
+        if !self.config.guard.stops(unseen, total) {
+            return Ok(());
+        }
+        let halt = Halt::new(HaltCause::Sweep { generation: at.generation }, table, unseen, total);
+        if crate::halt::is_accepted(&writer.db, &halt).await? {
+            return Ok(());
+        }
+        Err(Error::Halted(Box::new(halt)))
+    }
+
+    async fn people(&self, writer: &mut Writer, at: &mut Progress) -> Result<bool> {
+        let after = at.next_owner.clone().unwrap_or_default();
+        let owners = writer.next_owners(&after, OWNERS_PER_COMMIT).await?;
+        let Some(last) = owners.last().cloned() else { return Ok(true) };
+        writer.begin().await?;
+        let mut people = BTreeSet::new();
+        let report: Report = writer.recompute_owners(&owners, &mut people).await?;
+        report.count();
+        let sql = "update tributary.backfill set next_owner = $1 \
+                   where generation = $2 and phase = 'people' \
+                   and next_owner is not distinct from $3";
+        let advanced = writer
+            .db
+            .execute(
+                "target: advancing the backfill",
+                sql,
+                &[&last, &at.generation, &at.next_owner],
+            )
+            .await?;
+        if advanced != 1 {
+            return Err(Error::Superseded("the backfill moved on without this daemon".into()));
+        }
+        writer.commit_data().await?;
+        at.next_owner = Some(last);
+        Ok(false)
+    }
+
+    async fn groups(&self, writer: &mut Writer) -> Result<bool> {
+        writer.begin().await?;
+        writer.judge_everything().await?;
+        writer.commit_data().await?;
+        Ok(true)
+    }
+}
+
+struct ReadChunk {
+    rows: Vec<RawRow>,
+    next_block: i64,
+    snapshot: String,
+}
+
+fn changes_of(
+    table: SourceTable,
+    layouts: &crate::apply::Layouts,
+    rows: Vec<RawRow>,
+) -> Vec<RowChange> {
+    rows.into_iter()
+        .map(|row| {
+            let key = match table {
+                SourceTable::Xendit => source_key(&row, &layouts.xendit),
+                SourceTable::Systemeio => source_key(&row, &layouts.systemeio),
+            };
+            change(table, key, Some(row))
+        })
+        .collect()
+}
+
+fn change(table: SourceTable, key: crate::facts::SourceKey, row: Option<RawRow>) -> RowChange {
+    RowChange { tx: 0, xid: None, table, key, previous: None, row, unchanged: Vec::new() }
+}

@@ -1,0 +1,209 @@
+//! Decisions (SPEC §7): what people decided about conflicts, carried out at once by the one writer.
+//!
+//! A decision is an input like the source rows: it survives every rebuild, a fresh backfill gives the same
+//! answer with it, and it can be reverted. Each request is one target transaction: recorded and carried
+//! out together, or refused with a reason.
+
+mod alias;
+mod rows;
+
+pub(crate) use alias::undo;
+use serde::{Deserialize, Serialize};
+
+use crate::apply::{Touched, Writer};
+use crate::error::{Error, Result};
+use crate::facts::{EmailKey, email_key};
+
+/// What an operator asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Request {
+    /// The facts of `from` belong to person `to`.
+    Alias {
+        /// The address that is given up.
+        from: String,
+        /// The address that remains.
+        to: String,
+    },
+    /// These two are different people.
+    Separate {
+        /// One address.
+        a: String,
+        /// The other one.
+        b: String,
+    },
+    /// Use this address for that source row.
+    Email {
+        /// `xendit:<key>` or `systemeio:<key>`.
+        row: String,
+        /// The address.
+        address: String,
+    },
+    /// This payment is for that product.
+    Product {
+        /// `xendit:<key>`.
+        row: String,
+        /// The product's code.
+        code: String,
+    },
+    /// These conflicts need nothing, as long as their evidence is the same.
+    Dismiss {
+        /// Their ids.
+        conflicts: Vec<i64>,
+    },
+    /// Take a decision back.
+    Revert {
+        /// Its id.
+        decision: i64,
+    },
+    /// Apply the guarded delete that the daemon halted in front of (P9).
+    Accept,
+    /// Recompute everybody from the stored facts.
+    Rebuild,
+}
+
+/// A request with who made it and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What.
+    pub request: Request,
+    /// Why.
+    pub note: Option<String>,
+    /// The conflict that it resolves.
+    pub conflict: Option<i64>,
+}
+
+/// Carries a command out in a transaction of its own. Returns what was done, for people to read.
+///
+/// # Errors
+/// A refusal with the reason; those of the target.
+pub async fn execute(writer: &mut Writer, command: &Command, actor: &str) -> Result<String> {
+    writer.begin().await?;
+    match within(writer, command, actor).await {
+        Ok(answer) => {
+            writer.commit_data().await?;
+            Ok(answer)
+        }
+        Err(error) => {
+            writer.rollback().await?;
+            writer.load_decisions().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn within(writer: &mut Writer, command: &Command, actor: &str) -> Result<String> {
+    let note = command.note.as_deref();
+    let by = By { actor, note, conflict: command.conflict };
+    let (answer, touched) = match &command.request {
+        Request::Alias { from, to } => alias::alias(writer, from, to, &by).await?,
+        Request::Separate { a, b } => alias::separate(writer, a, b, &by).await?,
+        Request::Email { row, address } => rows::email(writer, row, address, &by).await?,
+        Request::Product { row, code } => rows::product(writer, row, code, &by).await?,
+        Request::Dismiss { conflicts } => rows::dismiss(writer, conflicts, &by).await?,
+        Request::Revert { decision } => revert(writer, *decision, &by).await?,
+        Request::Accept => {
+            let halt = crate::halt::accept(&writer.db).await?;
+            (format!("accepted: {}", halt.reason()), Touched::default())
+        }
+        Request::Rebuild => {
+            return Err(Error::refused(
+                "a rebuild is not carried out within a transaction",
+                "this is a bug: please report it",
+            ));
+        }
+    };
+    let report = writer.recompute(&touched).await?;
+    report.count();
+    if let Some(conflict) = command.conflict {
+        credit(writer, conflict, &by).await?;
+    }
+    Ok(answer)
+}
+
+/// Who decides, why, and about which conflict.
+struct By<'a> {
+    actor: &'a str,
+    note: Option<&'a str>,
+    conflict: Option<i64>,
+}
+
+/// A conflict that closed by a decision was resolved by the person, not by the source.
+async fn credit(writer: &Writer, conflict: i64, by: &By<'_>) -> Result<()> {
+    let sql = "update tributary.conflict set resolved_by = $2, note = coalesce($3, note) \
+               where id = $1 and status = 'resolved' and resolved_by = 'source' \
+               and resolved_at = now()";
+    writer.db.execute("target: closing a conflict", sql, &[&conflict, &by.actor, &by.note]).await?;
+    Ok(())
+}
+
+/// Records a decision and returns its id.
+async fn record(writer: &Writer, kind: &str, a: &str, b: &str, by: &By<'_>) -> Result<i64> {
+    let sql = "insert into tributary.decision (kind, a, b, actor, note, conflict_id) \
+               values ($1, $2, $3, $4, $5, $6) returning id";
+    let rows = writer
+        .db
+        .query(
+            "target: recording a decision",
+            sql,
+            &[&kind, &a, &b, &by.actor, &by.note, &by.conflict],
+        )
+        .await?;
+    Ok(rows.first().map_or(0, |row| row.get(0)))
+}
+
+/// A decision as stored.
+struct Decision {
+    id: i64,
+    kind: String,
+    a: String,
+    b: String,
+    undo: Option<serde_json::Value>,
+}
+
+async fn revert(writer: &mut Writer, id: i64, by: &By<'_>) -> Result<(String, Touched)> {
+    let sql = "select kind, a, b, undo, reverted_at is not null from tributary.decision where id = $1";
+    let rows = writer.db.query("target: reading a decision", sql, &[&id]).await?;
+    let Some(row) = rows.first() else {
+        return Err(Error::refused(
+            format!("there is no decision {id}"),
+            "`tributary decisions list` shows them",
+        ));
+    };
+    if row.get(4) {
+        return Err(Error::refused(
+            format!("decision {id} was reverted already"),
+            "`tributary decisions list --all` shows when and by whom",
+        ));
+    }
+    let (kind, a, b) = (row.get(0), row.get(1), row.get(2));
+    let decision = Decision { id, kind, a, b, undo: row.get(3) };
+    if decision.kind == "alias" {
+        alias::refuse_if_built_upon(writer, &decision).await?;
+    }
+    mark_reverted(writer, id, by).await?;
+    let touched = match decision.kind.as_str() {
+        "alias" => alias::unmerge(writer, &decision).await?,
+        "separate" => alias::people_touched(&decision.a, &decision.b),
+        "dismiss" => rows::reopen(writer, &decision).await?,
+        _ => rows::place_again(writer, &decision.a).await?,
+    };
+    Ok((format!("reverted decision {id} ({} {} → {})", decision.kind, decision.a, decision.b), touched))
+}
+
+async fn mark_reverted(writer: &Writer, id: i64, by: &By<'_>) -> Result<()> {
+    let sql = "update tributary.decision \
+               set reverted_at = now(), reverted_by = $2, reverted_note = $3 where id = $1";
+    writer.db.execute("target: reverting a decision", sql, &[&id, &by.actor, &by.note]).await?;
+    Ok(())
+}
+
+/// An address that a person typed, as a key.
+fn parse_email(text: &str) -> Result<EmailKey> {
+    email_key(text).0.map_err(|reason| {
+        Error::refused(
+            format!("that is not an e-mail address to match people by ({})", reason.as_str()),
+            "write one plain address, such as maria@example.com",
+        )
+    })
+}

@@ -1,0 +1,393 @@
+//! The matching key of a person (SPEC §3.2), and the key that only suggests duplicates (SPEC §3.3).
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use strsim::osa_distance;
+use unicode_script::{Script, UnicodeScript};
+
+use super::clean::{clean_compatible, is_format, is_letter, is_letter_or_digit};
+use super::{EmailKey, EmailReason};
+
+/// Longest local part, in bytes (RFC 5321).
+const LOCAL_BYTES: usize = 64;
+
+/// Longest address, in bytes (RFC 5321).
+const ADDRESS_BYTES: usize = 254;
+
+/// Longest domain label, in bytes (RFC 1035).
+const LABEL_BYTES: usize = 63;
+
+/// The characters of a local part besides letters, digits and the dot (RFC 5322 `atext`).
+const LOCAL_SYMBOLS: &str = "!#$%&'*+/=?^_`{|}~-";
+
+/// The domains that a slip of the finger is read as (SPEC §3.3).
+const WELL_KNOWN_DOMAINS: [&str; 17] = [
+    "gmail.com",
+    "googlemail.com",
+    "yahoo.com",
+    "yahoo.com.ph",
+    "ymail.com",
+    "rocketmail.com",
+    "hotmail.com",
+    "outlook.com",
+    "live.com",
+    "msn.com",
+    "icloud.com",
+    "me.com",
+    "aol.com",
+    "proton.me",
+    "protonmail.com",
+    "mail.com",
+    "email.com",
+];
+
+/// SPEC §3.2: the matching key of a raw e-mail text, or why there is none, and whether the text holds a
+/// character that does not show (note `invisible_character`; never with `Missing` or `Bidi`).
+#[must_use]
+pub fn email_key(raw: &str) -> (Result<EmailKey, EmailReason>, bool) {
+    let Some(text) = clean_compatible(raw) else {
+        return (Err(EmailReason::Missing), false);
+    };
+    if raw.chars().any(is_bidi_control) {
+        return (Err(EmailReason::Bidi), false);
+    }
+    let invisible = raw.chars().any(is_format);
+    (key_of(&unwrapped(&text).to_lowercase()), invisible)
+}
+
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The address out of what people and mail programs put around it.
+fn unwrapped(text: &str) -> &str {
+    let text = match text.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => text[7..].trim(),
+        _ => text,
+    };
+    let text = in_angle_brackets(text).unwrap_or(text).trim();
+    let text = in_quotes(text).unwrap_or(text).trim();
+    text.trim_end_matches(['.', ',', ';', ' ']).trim()
+}
+
+/// `addr` of a text that is as a whole `Name <addr>`. A list of addresses is not one.
+fn in_angle_brackets(text: &str) -> Option<&str> {
+    let (name, address) = text.strip_suffix('>')?.split_once('<')?;
+    let list = name.contains('@') && name.contains([',', ';']) && !name.trim_end().ends_with('"');
+    (!list && !name.contains('>') && !address.contains(['<', '>'])).then_some(address)
+}
+
+fn in_quotes(text: &str) -> Option<&str> {
+    [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’')]
+        .into_iter()
+        .find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close))
+}
+
+fn key_of(text: &str) -> Result<EmailKey, EmailReason> {
+    let addresses = text.split([',', ';', '/', ' ']).filter(|part| part.contains('@'));
+    if addresses.count() > 1 {
+        return Err(EmailReason::Multiple);
+    }
+    let (local, domain) = text.split_once('@').ok_or(EmailReason::Invalid)?;
+    if domain.contains('@') || !is_local_part(local) {
+        return Err(EmailReason::Invalid);
+    }
+    let domain = ascii_domain(domain).ok_or(EmailReason::Invalid)?;
+    let key = format!("{local}@{domain}");
+    if key.len() > ADDRESS_BYTES {
+        return Err(EmailReason::Invalid);
+    }
+    if is_confusable(local) || has_confusable_label(&domain) {
+        return Err(EmailReason::Confusable);
+    }
+    Ok(EmailKey::trusted(key))
+}
+
+fn is_local_part(local: &str) -> bool {
+    (1..=LOCAL_BYTES).contains(&local.len())
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..")
+        && local.chars().all(|c| c == '.' || is_letter_or_digit(c) || LOCAL_SYMBOLS.contains(c))
+}
+
+/// The domain in ASCII, if mail could be sent to it.
+fn ascii_domain(domain: &str) -> Option<String> {
+    let plain = domain.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+        && !domain.contains("xn--");
+    let ascii = if plain {
+        domain.to_owned()
+    } else {
+        let (deny, hyphens) = (AsciiDenyList::STD3, Hyphens::Allow);
+        // Lengths are checked below: the library lets a root dot pass in places.
+        Uts46::new()
+            .to_ascii(domain.as_bytes(), deny, hyphens, DnsLength::Ignore)
+            .ok()?
+            .into_owned()
+    };
+    let mut labels = 0;
+    let mut last = "";
+    for label in ascii.split('.') {
+        if !is_label(label) {
+            return None;
+        }
+        labels += 1;
+        last = label;
+    }
+    let top = last.len() > 1 && !last.bytes().all(|b| b.is_ascii_digit());
+    (labels > 1 && top).then_some(ascii)
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=LABEL_BYTES).contains(&label.len())
+        && label.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+/// Latin letters together with the Cyrillic or Greek ones that look like them.
+fn is_confusable(text: &str) -> bool {
+    if text.is_ascii() {
+        return false;
+    }
+    let mut latin = false;
+    let mut lookalike = false;
+    for c in text.chars().filter(|c| is_letter(*c)) {
+        match c.script() {
+            Script::Latin => latin = true,
+            Script::Cyrillic | Script::Greek => lookalike = true,
+            _ => {}
+        }
+    }
+    latin && lookalike
+}
+
+fn has_confusable_label(ascii_domain: &str) -> bool {
+    if !ascii_domain.contains("xn--") {
+        return false;
+    }
+    let (deny, hyphens) = (AsciiDenyList::STD3, Hyphens::Allow);
+    let (shown, _) = Uts46::new().to_unicode(ascii_domain.as_bytes(), deny, hyphens);
+    shown.split('.').any(is_confusable)
+}
+
+/// SPEC §3.3: what addresses of one person tend to have in common. Only suggests, never matches.
+#[must_use]
+pub fn canonical_key(key: &EmailKey) -> String {
+    let Some((local, domain)) = key.as_str().split_once('@') else {
+        return key.as_str().to_owned();
+    };
+    let domain = intended_domain(domain);
+    let local = match local.split_once('+') {
+        Some((base, _)) if !base.is_empty() => base,
+        _ => local,
+    };
+    if matches!(domain, "gmail.com" | "googlemail.com") {
+        return format!("{}@gmail.com", local.replace('.', ""));
+    }
+    format!("{local}@{domain}")
+}
+
+/// The one well-known domain that is a slip away, else the domain itself.
+fn intended_domain(domain: &str) -> &str {
+    if WELL_KNOWN_DOMAINS.contains(&domain) {
+        return domain;
+    }
+    let near =
+        |known: &&&str| known.len().abs_diff(domain.len()) <= 1 && osa_distance(known, domain) == 1;
+    let mut candidates = WELL_KNOWN_DOMAINS.iter().filter(near);
+    match (candidates.next(), candidates.next()) {
+        (Some(only), None) => only,
+        _ => domain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::EmailReason::{Bidi, Confusable, Invalid, Missing, Multiple};
+    use super::*;
+
+    fn check(raw: &str, expected: Result<&str, EmailReason>) {
+        let (key, _) = email_key(raw);
+        assert_eq!(
+            key.as_ref().map(EmailKey::as_str).map_err(|reason| *reason),
+            expected,
+            "{raw:?}"
+        );
+    }
+
+    #[test]
+    fn wrappings_are_taken_off_spec_3_2() {
+        for raw in [
+            "ana@example.com",
+            " ANA@Example.COM ",
+            "mailto:ana@example.com",
+            "MailTo: ana@example.com",
+            "Ana Cruz <ana@example.com>",
+            "<ana@example.com>",
+            "Cruz, Ana < ana@example.com >",
+            "\"ana@example.com\" <ana@example.com>",
+            "mailto:Ana <ana@example.com>",
+            "\"ana@example.com\"",
+            "'ana@example.com'",
+            "“ana@example.com”",
+            "‘ana@example.com’",
+            "ana@example.com.",
+            "ana@example.com , ;.",
+            "ａｎａ＠ｅｘａｍｐｌｅ．ｃｏｍ",
+            "ana@example。com",
+            "ana\u{200b}@exam\u{ad}ple.com\u{feff}",
+            "ana@\u{0}example.com",
+        ] {
+            check(raw, Ok("ana@example.com"));
+        }
+        check("peña@PEÑA.ph", Ok("peña@xn--pea-8ma.ph"));
+        check("pen\u{303}a@xn--pea-8ma.ph", Ok("peña@xn--pea-8ma.ph"));
+        check("a@straße.de", Ok("a@xn--strae-oqa.de"));
+    }
+
+    #[test]
+    fn the_five_reasons_of_spec_3_2() {
+        for raw in ["", " ", "n/a", "NULL", "-", "ＮＡ", "\u{200b}", "\u{202e}"] {
+            check(raw, Err(Missing));
+        }
+        check("ana@example.com\u{202e}", Err(Bidi));
+        check("\u{2066}ana", Err(Bidi));
+        for raw in [
+            "a@example.com, b@example.com",
+            "a@example.com;b@example.com",
+            "a@example.com/b@example.com",
+            "a@example.com b@example.com",
+            "A <a@example.com>, B <b@example.com>",
+            "<a@example.com>, <b@example.com>",
+            "a@example.com, B <b@example.com>",
+        ] {
+            check(raw, Err(Multiple));
+        }
+        check("pаypal@example.com", Err(Confusable));
+        check("ana@exаmple.com", Err(Confusable));
+        check("ana@xn--exmple-4nf.com", Err(Confusable));
+        check("oµ@example.com", Err(Confusable));
+        check("иван@example.com", Ok("иван@example.com"));
+        check("иван@пример.com", Ok("иван@xn--e1afmkfd.com"));
+    }
+
+    #[test]
+    fn addresses_that_are_none_spec_3_2() {
+        for raw in [
+            "ana",
+            "@example.com",
+            "ana@",
+            "ana@@example.com",
+            "a@b@example.com",
+            "ana@example",
+            "ana@example.c",
+            "ana@example.123",
+            "ana@-example.com",
+            "ana@example-.com",
+            "ana@exam_ple.com",
+            "ana@example..com",
+            "ana@.example.com",
+            "ana@example。",
+            "ana@[127.0.0.1]",
+            "ana@127.0.0.1",
+            "ana cruz@example.com",
+            ".ana@example.com",
+            "ana.@example.com",
+            "a..na@example.com",
+            "a\"na@example.com",
+            "a(na)@example.com",
+            "a:na@example.com",
+            "an\u{301}\u{302}\u{303}a x",
+            "x\u{303}@example.com",
+            "ana@xn--.com",
+            "ana@xn--a.com",
+            "ana@xn--abc-.com",
+            "ana@example.com>",
+            "ana@exa%mple.com",
+            "½@example.com½",
+            "א1a@אa.com",
+        ] {
+            check(raw, Err(Invalid));
+        }
+        for raw in ["a!#$%&'*+/=?^_`{|}~-@example.com", "1@1.ph", "a@a--b.ph", "na@x-1.co"] {
+            check(raw, Ok(raw));
+        }
+    }
+
+    #[test]
+    fn lengths_are_bytes_spec_3_2() {
+        let local = |n: usize| format!("{}@example.com", "a".repeat(n));
+        check(&local(64), Ok(&local(64)));
+        check(&local(65), Err(Invalid));
+        check(&format!("{}@example.com", "ñ".repeat(33)), Err(Invalid));
+        let label = |n: usize| format!("a@{}.com", "b".repeat(n));
+        check(&label(63), Ok(&label(63)));
+        check(&label(64), Err(Invalid));
+        let total = |n: usize| {
+            let domain =
+                format!("{}.{}.{}.com", "b".repeat(63), "b".repeat(63), "b".repeat(n - 196));
+            format!("{}@{domain}", "a".repeat(63))
+        };
+        assert_eq!(total(254).len(), 254);
+        check(&total(254), Ok(&total(254)));
+        check(&total(255), Err(Invalid));
+    }
+
+    #[test]
+    fn invisible_characters_are_noted_spec_3_2() {
+        for (raw, noted) in [
+            ("ana@example.com", false),
+            ("ana\u{200b}@example.com", true),
+            ("\u{feff}nonsense", true),
+            ("ana\u{7}@example.com", false),
+            ("\u{200b}", false),
+            ("\u{200b}\u{202e}ana", false),
+            ("ana@example.com\u{200e}", true),
+        ] {
+            assert_eq!(email_key(raw).1, noted, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn canonical_keys_suggest_duplicates_spec_3_3() {
+        for (key, expected) in [
+            ("a.n.a+x@gmail.com", "ana@gmail.com"),
+            ("ana@googlemail.com", "ana@gmail.com"),
+            ("a.na@yahoo.com", "a.na@yahoo.com"),
+            ("ana+x+y@example.com", "ana@example.com"),
+            ("+x@example.com", "+x@example.com"),
+            ("+x.y@gmail.com", "+xy@gmail.com"),
+            ("ana@gmial.com", "ana@gmail.com"),
+            ("a.na@gmil.com", "ana@gmail.com"),
+            ("ana@gmail.con", "ana@gmail.com"),
+            ("ana@gmaill.com", "ana@gmail.com"),
+            ("ana@hmail.com", "ana@hmail.com"),
+            ("ana@yahoo.co", "ana@yahoo.com"),
+            ("ana@yahoo.com.pj", "ana@yahoo.com.ph"),
+            ("ana@mail.com", "ana@mail.com"),
+            ("ana@gmx.com", "ana@gmx.com"),
+            ("ana@ml.com", "ana@ml.com"),
+        ] {
+            assert_eq!(canonical_key(&EmailKey::trusted(key.into())), expected, "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(raw in any::<String>()) {
+            if let (Ok(key), _) = email_key(&raw) {
+                canonical_key(&key);
+            }
+        }
+
+        #[test]
+        fn a_key_is_its_own_key(raw in "[ <\"']?\\PC{1,6}@(xn--)?[\\p{L}a-z0-9-]{1,8}\\.(ph|com|\\p{L}{2})[>.]?") {
+            if let (Ok(key), _) = email_key(&raw) {
+                prop_assert!(key.as_str().split_once('@').unwrap().1.is_ascii());
+                prop_assert_eq!(email_key(key.as_str()).0, Ok(key));
+            }
+        }
+    }
+}

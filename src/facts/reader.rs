@@ -1,0 +1,168 @@
+//! The fields of one row: which column wins, what is noted, what is kept as evidence (SPEC §1).
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::clean::clean;
+use super::email::email_key;
+use super::phone::phone;
+use super::row::{ColumnKind, Layout, LogicalField, RawRow};
+use super::time::{is_zone, parse_instant, parse_timestamp};
+use super::{EmailKey, EmailReason, Note, NoteKind};
+use crate::rules::Rules;
+
+/// What a rule makes of one column: the value, if it is usable, and the notes.
+pub(super) type Reading<T> = (Option<T>, Vec<NoteKind>);
+
+/// Reads the fields of one row and collects their notes in the order of reading.
+pub(super) struct Reader<'a, F> {
+    row: &'a RawRow,
+    layout: &'a Layout<F>,
+    rules: &'a Rules,
+    notes: Vec<Note>,
+}
+
+impl<'a, F: LogicalField> Reader<'a, F> {
+    pub(super) fn new(row: &'a RawRow, layout: &'a Layout<F>, rules: &'a Rules) -> Self {
+        Self { row, layout, rules, notes: Vec::new() }
+    }
+
+    /// The notes of every field that was read.
+    pub(super) fn into_notes(self) -> Vec<Note> {
+        self.notes
+    }
+
+    /// The columns of a field that are not NULL, first choice first.
+    pub(super) fn texts(
+        &self,
+        field: F,
+    ) -> impl Iterator<Item = (&'a str, ColumnKind)> + use<'a, F> {
+        let (row, layout) = (self.row, self.layout);
+        layout.of(field).iter().filter_map(move |&index| {
+            let text = row.values.get(index)?.as_deref()?;
+            Some((text, layout.columns.get(index)?.kind))
+        })
+    }
+
+    /// The first usable value. Where no column gives one, the first that is not NULL after cleaning is
+    /// the evidence: its notes count.
+    pub(super) fn value<T>(
+        &mut self,
+        field: F,
+        read: impl Fn(&str, ColumnKind) -> Reading<T>,
+    ) -> Option<T> {
+        let mut evidence = None;
+        for (text, kind) in self.texts(field) {
+            let (value, notes) = read(text, kind);
+            if value.is_some() {
+                self.note(field, text, notes);
+                return value;
+            }
+            if evidence.is_none() && clean(text).is_some() {
+                evidence = Some((text, notes));
+            }
+        }
+        let (text, notes) = evidence?;
+        self.note(field, text, notes);
+        None
+    }
+
+    /// Records notes on a raw text.
+    pub(super) fn note(&mut self, field: F, raw: &str, kinds: Vec<NoteKind>) {
+        for kind in kinds {
+            self.notes.push(Note { kind, field: field.name().to_owned(), raw: raw.to_owned() });
+        }
+    }
+
+    /// SPEC §3.1.
+    pub(super) fn text(&mut self, field: F) -> Option<String> {
+        self.value(field, |text, _| (clean(text), Vec::new()))
+    }
+
+    /// SPEC §3.2. Where no column gives a key, the reason is that of the first that is not missing.
+    pub(super) fn email(&mut self, field: F) -> Result<EmailKey, EmailReason> {
+        let mut evidence = None;
+        for (text, _) in self.texts(field) {
+            let (key, invisible) = email_key(text);
+            let notes = if invisible { vec![NoteKind::InvisibleCharacter] } else { Vec::new() };
+            match key {
+                Ok(key) => {
+                    self.note(field, text, notes);
+                    return Ok(key);
+                }
+                Err(EmailReason::Missing) => {}
+                Err(reason) if evidence.is_none() => evidence = Some((reason, text, notes)),
+                Err(_) => {}
+            }
+        }
+        let (reason, text, notes) = evidence.ok_or(EmailReason::Missing)?;
+        self.note(field, text, notes);
+        Err(reason)
+    }
+
+    /// SPEC §3.5.
+    pub(super) fn phone(&mut self, field: F) -> Option<String> {
+        self.value(field, |text, _| {
+            let (number, invalid) = phone(text);
+            (number, if invalid { vec![NoteKind::InvalidPhone] } else { Vec::new() })
+        })
+    }
+
+    /// SPEC §3.7. `zone` is the text of the row's timezone column.
+    pub(super) fn time(&mut self, field: F, zone: Option<&str>) -> Option<Timestamp> {
+        let rules = self.rules;
+        self.value(field, |text, kind| time(text, kind, zone, rules))
+    }
+
+    /// A time whose damage nobody needs to hear of.
+    pub(super) fn time_without_notes(&self, field: F, zone: Option<&str>) -> Option<Timestamp> {
+        self.texts(field).find_map(|(text, kind)| time(text, kind, zone, self.rules).0)
+    }
+
+    /// The text of the first timezone column that is understood.
+    pub(super) fn zone(&self, field: F) -> Option<&'a str> {
+        self.texts(field).map(|(text, _)| text).find(|text| is_zone(text))
+    }
+
+    /// The row as evidence: raw text by column name, without NULLs. A column that is nothing but the
+    /// time of the last synchronisation is left out, so that a change of it changes nothing (P4).
+    pub(super) fn evidence(&self, sync_timestamp: F) -> Map<String, Value> {
+        let columns = self.layout.columns.iter().zip(&self.row.values).enumerate();
+        let kept = columns.filter(|(index, _)| !self.is_only(*index, sync_timestamp));
+        kept.filter_map(|(_, (column, text))| {
+            Some((column.name.clone(), Value::String(text.as_ref()?.clone())))
+        })
+        .collect()
+    }
+
+    /// Whether a column is mapped to this field, to no other, and is no key.
+    fn is_only(&self, index: usize, field: F) -> bool {
+        self.layout.of(field).contains(&index)
+            && !self.layout.key.contains(&index)
+            && !self
+                .layout
+                .fields
+                .iter()
+                .any(|(other, columns)| *other != field && columns.contains(&index))
+    }
+}
+
+pub(super) fn time(
+    text: &str,
+    kind: ColumnKind,
+    zone: Option<&str>,
+    rules: &Rules,
+) -> Reading<Timestamp> {
+    if kind != ColumnKind::Instant {
+        return parse_timestamp(text, zone, rules);
+    }
+    match parse_instant(text) {
+        Some(instant) => (Some(instant), Vec::new()),
+        None => (None, vec![NoteKind::UnparsableTimestamp]),
+    }
+}
+
+/// The notes of a name (SPEC §3.4).
+pub(super) fn mojibake(mended: bool) -> Vec<NoteKind> {
+    if mended { vec![NoteKind::Mojibake] } else { Vec::new() }
+}

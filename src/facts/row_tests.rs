@@ -1,0 +1,1 @@
+//! Whole rows, in both layouts of SPEC §1.

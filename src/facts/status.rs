@@ -1,0 +1,62 @@
+//! Payment statuses (SPEC §3.10).
+
+use super::clean::{clean, push_folded};
+use crate::rules::{Rules, Status};
+
+/// A status text as [`Rules::status_words`] writes it: clean, case-folded, `_` for spaces and `-`
+/// (SPEC §3.10). `None` where nothing is left.
+#[must_use]
+pub fn status_word(raw: &str) -> Option<String> {
+    let text = clean(raw)?;
+    let mut word = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' ' | '-' => word.push('_'),
+            c => push_folded(&mut word, c),
+        }
+    }
+    Some(word)
+}
+
+/// SPEC §3.10: what the word means; `None` is UNKNOWN.
+pub(super) fn status(raw: &str, rules: &Rules) -> Option<Status> {
+    rules.status_words.get(&status_word(raw)?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_read_as_spec_3_10_says() {
+        let rules = Rules::default();
+        let check = |raw: &str, expected: Option<Status>| {
+            assert_eq!(status(raw, &rules), expected, "{raw}");
+        };
+        for raw in ["PAID", "Completed", "complete", "SUCCESS", "successful", " ſucceeded\u{200b} "]
+        {
+            check(raw, Some(Status::Paid));
+        }
+        check("Settled", Some(Status::Settled));
+        for raw in ["PENDING", "Unpaid", "ACTIVE"] {
+            check(raw, Some(Status::Pending));
+        }
+        for raw in ["EXPIRED", "stopped", "InActive"] {
+            check(raw, Some(Status::Expired));
+        }
+        check("failed", Some(Status::Failed));
+        check("REFUNDED", Some(Status::Refunded));
+        for raw in ["partially_refunded", "Partially Refunded", "PARTIALLY-REFUNDED"] {
+            check(raw, Some(Status::PartiallyRefunded));
+        }
+        for raw in ["voided", "VOID", "Cancelled", "canceled", "reversed"] {
+            check(raw, Some(Status::Voided));
+        }
+        for raw in ["chargeback", "charged back", "Charged-Back"] {
+            check(raw, Some(Status::Chargeback));
+        }
+        for raw in ["", "n/a", "none", "refund", "paid!", "partially - refunded", "ΡAID"] {
+            check(raw, None);
+        }
+    }
+}

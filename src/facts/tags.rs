@@ -1,0 +1,90 @@
+//! Tags: whole words that a marketer gave to a contact (SPEC §3.6).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::clean::clean;
+
+/// SPEC §3.6: the tags of a raw text, in their known spelling, without repeats, sorted.
+pub(super) fn tags(raw: &str, known: &[String]) -> Vec<String> {
+    match json_tags(raw) {
+        Some(texts) => merged(texts.iter().map(String::as_str), known),
+        None => merged(raw.split(','), known),
+    }
+}
+
+/// The texts of a JSON array: its strings, and the names of its objects.
+fn json_tags(raw: &str) -> Option<Vec<String>> {
+    if !raw.contains('[') {
+        return None;
+    }
+    let parse = |text: &str| serde_json::from_str::<Vec<Value>>(text).ok();
+    // A byte-order mark or another invisible character around it does not make it another thing.
+    let values = parse(raw).or_else(|| parse(&clean(raw)?))?;
+    let text = |value| match value {
+        Value::String(text) => Some(text),
+        Value::Object(mut object) => match object.remove("name") {
+            Some(Value::String(name)) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    };
+    Some(values.into_iter().filter_map(text).collect())
+}
+
+fn merged<'a>(texts: impl Iterator<Item = &'a str>, known: &[String]) -> Vec<String> {
+    let mut by_lowercase = BTreeMap::new();
+    for tag in texts.filter_map(clean) {
+        by_lowercase.entry(tag.to_lowercase()).or_insert(tag);
+    }
+    let spelling = |(lowercase, tag): (String, String)| {
+        let known = known.iter().find(|known| known.to_lowercase() == lowercase);
+        known.cloned().unwrap_or(tag)
+    };
+    by_lowercase.into_iter().map(spelling).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rules::Rules;
+
+    #[test]
+    fn tags_are_read_as_spec_3_6_says() {
+        let known = Rules::default().known_tags;
+        let check = |raw: &str, expected: &[&str]| {
+            assert_eq!(tags(raw, &known), expected, "{raw}");
+        };
+        check("paidp2p, VIP", &["PaidP2P", "VIP"]);
+        check("VIP,vip, Vip", &["VIP"]);
+        check("PaidP2P2, xPaidP2P", &["PaidP2P2", "xPaidP2P"]);
+        check("b, A, _c, Z", &["_c", "A", "b", "Z"]);
+        check(" \u{feff}VIP\u{200b} ,, n/a, null,-", &["VIP"]);
+        check("Gold  member,gold\tMember", &["Gold member"]);
+        check("", &[]);
+        check("[]", &[]);
+        check(r#"["vip", "CANVA", "vip"]"#, &["Canva", "vip"]);
+        check(
+            r#"[{"id": 1, "name": "imported"}, "New", 3, null, ["x"], {"name": 4}]"#,
+            &["Imported", "New"],
+        );
+        check(r#" ["Gold, silver"] "#, &["Gold, silver"]);
+        check("\u{feff}[\"A\"]", &["A"]);
+        check(r#"["A","#, &["[\"A\""]);
+        check(r#"{"name": "A"}"#, &[r#"{"name": "A"}"#]);
+        check("[A], B", &["[A]", "B"]);
+        check("ÉCOLE,école", &["ÉCOLE"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_stable_tags(raw in any::<String>()) {
+            let once = tags(&raw, &[]);
+            let again = serde_json::to_string(&once).unwrap();
+            prop_assert_eq!(tags(&again, &[]), once);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The HTTP endpoint (SPEC §9): `/metrics`, `/livez`, `/readyz`, `/status`.
+//!
+//! It only reads: everything it tells comes from [`Health`], which the main loop keeps up to date, so an
+//! answer costs no query and comes also while both databases are away. There is no authentication, which
+//! is why the default address is on the loopback, and no customer value in any answer (P14).
+
+mod client;
+mod health;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use client::{Answer, fetch};
+pub use health::Health;
+
+use crate::error::{Error, Result};
+use crate::status::Status;
+
+/// How often histogram samples are folded into their buckets. Without it they pile up in memory while
+/// nobody asks for `/metrics` (P13).
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long open requests may take after the shutdown began, so that a slow reader cannot hold the daemon.
+const DRAIN: Duration = Duration::from_secs(2);
+
+const PATHS: &str = "/metrics, /livez, /readyz, /status";
+
+struct Endpoint {
+    health: Arc<Health>,
+    prometheus: PrometheusHandle,
+}
+
+/// Takes the port. Apart from [`serve`], so that a port that is taken stops the daemon before it works.
+///
+/// # Errors
+/// [`Error::Refused`] where the address cannot be had.
+pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        Error::refused(
+            format!("cannot listen on {listen}: {error}"),
+            "stop what listens there, or set another address under [http] listen or in \
+             TRIBUTARY_HTTP_LISTEN",
+        )
+    })
+}
+
+/// Answers requests until `shutdown` ends, then gives open requests two seconds.
+pub async fn serve(
+    listener: TcpListener,
+    health: Arc<Health>,
+    prometheus: PrometheusHandle,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let (stop, mut stopped) = watch::channel(false);
+    let upkeep = prometheus.clone();
+    let server = axum::serve(listener, router(health, prometheus))
+        .with_graceful_shutdown(async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        })
+        .into_future();
+    let watchdog = async {
+        let mut beat = tokio::time::interval(UPKEEP);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                _ = beat.tick() => upkeep.run_upkeep(),
+            }
+        }
+        stop.send_replace(true);
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = server => result.map_err(|error| Error::failed("the HTTP endpoint", error)),
+        () = watchdog => Ok(()),
+    }
+}
+
+fn router(health: Arc<Health>, prometheus: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .fallback(async || {
+            let body = json!({"error": format!("no such path; there are {PATHS}")});
+            (StatusCode::NOT_FOUND, Json(body))
+        })
+        .with_state(Arc::new(Endpoint { health, prometheus }))
+}
+
+async fn metrics(State(endpoint): State<Arc<Endpoint>>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, endpoint.prometheus.render()).into_response()
+}
+
+async fn livez(State(endpoint): State<Arc<Endpoint>>) -> Response {
+    verdict(endpoint.health.dead_because(), &endpoint.health.status())
+}
+
+async fn readyz(State(endpoint): State<Arc<Endpoint>>) -> Response {
+    let status = endpoint.health.status();
+    verdict(health::unready_because(&status), &status)
+}
+
+async fn status(State(endpoint): State<Arc<Endpoint>>) -> Json<Status> {
+    Json(endpoint.health.status())
+}
+
+fn verdict(complaint: Option<String>, status: &Status) -> Response {
+    let code =
+        if complaint.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({"ok": complaint.is_none(), "phase": status.phase, "reason": complaint});
+    (code, Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! What the main loop tells about itself, and what follows from it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::lsn::Lsn;
+use crate::metrics;
+use crate::status::{Backfill, OpenConflicts, Phase, Status};
+
+/// The daemon's state, shared between the main loop, which sets it, and the endpoint, which reads it.
+///
+/// The setters keep the metrics of the same facts in step, take no lock for longer than a copy, and never
+/// wait.
+#[derive(Debug)]
+pub struct Health {
+    status: watch::Sender<Status>,
+    born: Instant,
+    /// Milliseconds from `born` to the last tick.
+    ticked: AtomicU64,
+    tick_bound: Duration,
+}
+
+impl Health {
+    /// A daemon that starts now. `tick_bound` is the longest time between two ticks of a main loop that is
+    /// alive.
+    #[must_use]
+    pub fn new(slot: &str, started_at: Timestamp, tick_bound: Duration) -> Self {
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slot: slot.to_owned(),
+            started_at: Some(started_at),
+            ..Status::default()
+        };
+        let (status, _) = watch::channel(status);
+        Self { status, born: Instant::now(), ticked: AtomicU64::new(0), tick_bound }
+    }
+
+    /// A copy of the present state.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// The main loop came round.
+    pub fn tick(&self) {
+        let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ticked.store(millis, Ordering::Relaxed);
+    }
+
+    /// Enters a phase. Every phase but [`Phase::Halted`] clears the reason of a halt.
+    pub fn set_phase(&self, phase: Phase) {
+        self.status.send_modify(|status| {
+            status.phase = phase;
+            if phase != Phase::Halted {
+                status.halted = None;
+            }
+        });
+        metrics::set_phase(phase);
+        metrics::set_halted(phase == Phase::Halted);
+    }
+
+    /// Halts with a reason and its remedy; `None` takes the reason back, and the next
+    /// [`Health::set_phase`] says how it goes on.
+    pub fn set_halted(&self, reason: Option<String>) {
+        metrics::set_halted(reason.is_some());
+        if reason.is_some() {
+            metrics::set_phase(Phase::Halted);
+        }
+        self.status.send_modify(|status| {
+            if reason.is_some() {
+                status.phase = Phase::Halted;
+            }
+            status.halted = reason;
+        });
+    }
+
+    /// Whether progress stands still although the source writes on.
+    pub fn set_frozen(&self, frozen: bool) {
+        self.status.send_modify(|status| status.frozen = frozen);
+        metrics::set_frozen(frozen);
+    }
+
+    /// Everything up to here is committed in the target.
+    pub fn set_checkpoint(&self, lsn: Lsn) {
+        metrics::set_checkpoint_lsn(lsn);
+        self.update_lag(|status| status.checkpoint_lsn = Some(lsn));
+    }
+
+    /// The end of the source's log, as it said last.
+    pub fn set_source_lsn(&self, lsn: Lsn) {
+        metrics::set_source_lsn(lsn);
+        self.update_lag(|status| status.source_lsn = Some(lsn));
+    }
+
+    /// See [`Status::lag_seconds`]. A negative value, from clocks that disagree, counts as 0.
+    pub fn set_lag_seconds(&self, seconds: f64) {
+        let seconds = seconds.max(0.0);
+        self.status.send_modify(|status| status.lag_seconds = Some(seconds));
+        metrics::set_lag_seconds(seconds);
+    }
+
+    /// Progress of the backfill, in source rows of both tables.
+    pub fn set_backfill(&self, rows_done: u64, rows_estimated: u64) {
+        let backfill = Backfill { rows_done, rows_estimated };
+        self.status.send_modify(|status| status.backfill = backfill);
+        metrics::set_backfill(rows_done, rows_estimated);
+    }
+
+    /// Open conflicts. [`metrics::set_conflicts`] takes them by kind.
+    pub fn set_conflicts(&self, review: u64, info: u64) {
+        let conflicts = OpenConflicts { review, info };
+        self.status.send_modify(|status| status.conflicts = conflicts);
+        metrics::set_conflicts_open(review, info);
+    }
+
+    /// Why the main loop counts as dead; `None` while it ticks.
+    pub(super) fn dead_because(&self) -> Option<String> {
+        self.dead_at(self.born.elapsed())
+    }
+
+    /// As [`Health::dead_because`], at an age of the daemon.
+    fn dead_at(&self, age: Duration) -> Option<String> {
+        let ticked = Duration::from_millis(self.ticked.load(Ordering::Relaxed));
+        let silence = age.saturating_sub(ticked);
+        (silence > self.tick_bound)
+            .then(|| format!("the main loop has not come round for {} s", silence.as_secs()))
+    }
+
+    fn update_lag(&self, change: impl FnOnce(&mut Status)) {
+        let mut lag = None;
+        self.status.send_modify(|status| {
+            change(status);
+            status.measure_lag();
+            lag = status.lag_bytes;
+        });
+        if let Some(bytes) = lag {
+            metrics::set_lag_bytes(bytes);
+        }
+    }
+}
+
+/// Why a daemon in this state does not do its work (SPEC §9, `/readyz`); `None` when it does.
+pub(super) fn unready_because(status: &Status) -> Option<String> {
+    match status.phase {
+        Phase::Starting => Some("the daemon is starting".to_owned()),
+        Phase::WaitingForLock => Some("another daemon works on this target".to_owned()),
+        Phase::Halted => {
+            Some(status.halted.clone().unwrap_or_else(|| "the daemon has halted".to_owned()))
+        }
+        Phase::Backfilling | Phase::Streaming if status.frozen => {
+            Some("progress stands still although the source writes on".to_owned())
+        }
+        Phase::Backfilling | Phase::Streaming => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> Health {
+        Health::new("tributary", Timestamp::UNIX_EPOCH, Duration::from_secs(60))
+    }
+
+    /// SPEC §9: ready when it holds the lock, streams or backfills, and is not frozen.
+    #[test]
+    fn is_ready_only_while_it_works() {
+        let table = [
+            (Phase::Starting, false, false),
+            (Phase::WaitingForLock, false, false),
+            (Phase::Backfilling, false, true),
+            (Phase::Streaming, false, true),
+            (Phase::Streaming, true, false),
+            (Phase::Backfilling, true, false),
+            (Phase::Halted, false, false),
+        ];
+        for (phase, frozen, expected) in table {
+            let health = health();
+            health.set_phase(phase);
+            health.set_frozen(frozen);
+            let complaint = unready_because(&health.status());
+            assert_eq!(complaint.is_none(), expected, "{phase} {frozen}: {complaint:?}");
+        }
+    }
+
+    /// P9: the reason is told, and gone once the daemon goes on.
+    #[test]
+    fn a_halt_has_its_reason_until_the_next_phase() {
+        let health = health();
+        health.set_phase(Phase::Streaming);
+        health.set_halted(Some("2,000 rows would be deleted".into()));
+        assert_eq!(health.status().phase, Phase::Halted);
+        assert_eq!(
+            unready_because(&health.status()).as_deref(),
+            Some("2,000 rows would be deleted")
+        );
+        health.set_phase(Phase::Halted);
+        assert!(health.status().halted.is_some());
+        health.set_phase(Phase::Streaming);
+        assert_eq!(health.status().halted, None);
+        assert_eq!(unready_because(&health.status()), None);
+    }
+
+    #[test]
+    fn is_dead_when_the_loop_is_silent_for_longer_than_the_bound() {
+        let health = health();
+        let table = [(0, 0, true), (0, 60, true), (0, 61, false), (30, 90, true), (30, 91, false)];
+        for (ticked, age, alive) in table {
+            health.ticked.store(ticked * 1000, Ordering::Relaxed);
+            assert_eq!(health.dead_at(Duration::from_secs(age)).is_none(), alive, "{ticked} {age}");
+        }
+        health.tick();
+        assert!(health.dead_because().is_none());
+    }
+
+    #[test]
+    fn lag_follows_both_positions() {
+        let health = health();
+        health.set_checkpoint(Lsn(100));
+        assert_eq!(health.status().lag_bytes, None);
+        health.set_source_lsn(Lsn(130));
+        assert_eq!(health.status().lag_bytes, Some(30));
+        health.set_checkpoint(Lsn(130));
+        assert_eq!(health.status().lag_bytes, Some(0));
+        health.set_lag_seconds(-0.2);
+        assert_eq!(health.status().lag_seconds, Some(0.0));
+    }
+}

@@ -1,0 +1,70 @@
+//! Over a real socket.
+
+use jiff::Timestamp;
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::*;
+use crate::lsn::Lsn;
+use crate::status::Phase;
+
+/// A daemon's endpoint on a free port, and what stops it.
+async fn endpoint(
+    health: &Arc<Health>,
+) -> (SocketAddr, tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let prometheus = PrometheusBuilder::new().build_recorder().handle();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async move {
+        let _ = stopped.await;
+    };
+    let server = tokio::spawn(serve(listener, Arc::clone(health), prometheus, shutdown));
+    (address, stop, server)
+}
+
+fn health(bound: Duration) -> Arc<Health> {
+    Arc::new(Health::new("tributary", Timestamp::UNIX_EPOCH, bound))
+}
+
+#[tokio::test]
+async fn tells_whether_the_daemon_is_alive_and_ready() {
+    let health = health(Duration::from_secs(60));
+    let (address, stop, server) = endpoint(&health).await;
+    let check = async |path: &str, code: u16, part: &str| {
+        let answer = fetch(address, path).await.unwrap();
+        assert_eq!(answer.code, code, "{path}: {}", answer.body);
+        assert!(answer.body.contains(part), "{path}: {}", answer.body);
+    };
+    check("/livez", 200, "\"phase\":\"starting\"").await;
+    check("/readyz", 503, "the daemon is starting").await;
+    health.set_phase(Phase::Streaming);
+    health.set_checkpoint(Lsn(0x10));
+    check("/readyz", 200, "\"ok\":true").await;
+    check("/status", 200, "\"checkpoint_lsn\":\"0/10\"").await;
+    check("/metrics", 200, "").await;
+    check("/nothing", 404, "/readyz").await;
+    // P9: halted is unready, yet alive.
+    health.set_halted(Some("accept the delete".into()));
+    check("/readyz", 503, "accept the delete").await;
+    check("/livez", 200, "\"phase\":\"halted\"").await;
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
+    assert_eq!(fetch(address, "/livez").await.unwrap_err().exit_code(), 69);
+}
+
+#[tokio::test]
+async fn a_silent_main_loop_is_not_alive() {
+    let health = health(Duration::ZERO);
+    let (address, _stop, _server) = endpoint(&health).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let answer = fetch(address, "/livez").await.unwrap();
+    assert_eq!(answer.code, 503, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_names_the_setting() {
+    let taken = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let error = bind(taken.local_addr().unwrap()).await.unwrap_err();
+    assert_eq!(error.exit_code(), 1);
+    assert!(error.to_string().contains("TRIBUTARY_HTTP_LISTEN"), "{error}");
+}

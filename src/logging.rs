@@ -1,0 +1,85 @@
+//! Log lines: to standard error, level by `RUST_LOG` (default info), JSON when that is not a terminal
+//! (SPEC §9). Standard output belongs to the results of commands.
+
+use std::io::{self, IsTerminal};
+
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::error::{Error, Result};
+
+/// What is logged without `RUST_LOG`. These libraries log, at info, every statement they migrate with and
+/// what rustls negotiates.
+const DEFAULT: &str = "info,refinery_core=warn,rustls=warn,tokio_postgres=warn";
+
+/// The drivers' lines below this level never pass, whatever `RUST_LOG` says: they hold what goes over the
+/// wire, such as statements with their parameters, and notices (P14).
+const DRIVERS_SPEAK_FROM: Level = Level::WARN;
+
+/// Targets of the drivers, with everything below them.
+const DRIVERS: [&str; 3] = ["tokio_postgres", "postgres_protocol", "pgwire_replication"];
+
+/// Starts logging. `directives` is `RUST_LOG`, `None` or empty where it is not set.
+///
+/// # Errors
+/// [`Error::Config`] for a `RUST_LOG` that cannot be read.
+pub fn init(directives: Option<&str>) -> Result<()> {
+    let discreet = filter_fn(|line| is_discreet(line.target(), *line.level()));
+    let registry = tracing_subscriber::registry().with(filter(directives)?).with(discreet);
+    let terminal = io::stderr().is_terminal();
+    let started: std::result::Result<(), TryInitError> = if terminal {
+        let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+        registry.with(lines).try_init()
+    } else {
+        let lines = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(io::stderr);
+        registry.with(lines).try_init()
+    };
+    started.map_err(|error| Error::failed("starting the log", error))
+}
+
+fn filter(directives: Option<&str>) -> Result<EnvFilter> {
+    let chosen = directives.map(str::trim).filter(|text| !text.is_empty()).unwrap_or(DEFAULT);
+    EnvFilter::builder()
+        .parse(chosen)
+        .map_err(|error| Error::Config(format!("RUST_LOG cannot be read: {error}")))
+}
+
+fn is_discreet(target: &str, level: Level) -> bool {
+    level <= DRIVERS_SPEAK_FROM || !DRIVERS.iter().any(|driver| target.starts_with(driver))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_info_and_nonsense_is_an_error() {
+        for unset in [None, Some(""), Some("  ")] {
+            assert!(filter(unset).unwrap().to_string().contains("info"), "{unset:?}");
+        }
+        assert!(filter(Some("debug,tributary=trace")).unwrap().to_string().contains("debug"));
+        assert_eq!(filter(Some("tributary=loud")).unwrap_err().exit_code(), 78);
+    }
+
+    /// P14: the drivers' own debug lines quote rows.
+    #[test]
+    fn the_drivers_only_warn() {
+        for (target, level, expected) in [
+            ("tokio_postgres::query", Level::DEBUG, false),
+            ("tokio_postgres::connection", Level::INFO, false),
+            ("tokio_postgres::connection", Level::WARN, true),
+            ("pgwire_replication::client", Level::TRACE, false),
+            ("tributary::source", Level::TRACE, true),
+        ] {
+            assert_eq!(is_discreet(target, level), expected, "{target} {level}");
+        }
+    }
+}

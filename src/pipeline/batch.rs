@@ -1,0 +1,173 @@
+//! Source transactions collected for one target transaction. Pure.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use crate::apply::RowChange;
+use crate::decode::Change;
+use crate::facts::{SourceKey, SourceTable};
+use crate::lsn::Lsn;
+
+/// Changes of one source transaction held in memory; a larger one is applied in parts, so that memory
+/// does not grow with it (P13). At 1 KB a row this is about 10 MB.
+pub(super) const PART_ROWS: usize = 5_000;
+/// Bytes of one source transaction held in memory, for the same reason, where rows are large.
+pub(super) const PART_BYTES: usize = 16 << 20;
+
+/// The source transaction that is being received.
+#[derive(Debug, Default)]
+pub(super) struct OpenTransaction {
+    /// Its id.
+    pub xid: u32,
+    /// Where its commit record starts.
+    pub commit_lsn: Lsn,
+    /// Changes received and not yet applied.
+    pub changes: Vec<RowChange>,
+    /// Bytes of their values.
+    pub bytes: usize,
+    /// Whether parts of it were applied already.
+    pub in_parts: bool,
+    /// Tables that it truncates.
+    pub truncated: Vec<SourceTable>,
+}
+
+impl OpenTransaction {
+    /// A transaction that begins.
+    #[must_use]
+    pub(super) fn begin(xid: u32, commit_lsn: Lsn) -> Self {
+        Self { xid, commit_lsn, ..Self::default() }
+    }
+
+    /// Adds a change.
+    pub(super) fn push(&mut self, change: Change) {
+        let Change { table, old_key, row } = change;
+        let change = match row {
+            Some(row) => RowChange {
+                tx: 0,
+                xid: Some(self.xid),
+                table,
+                key: row.key,
+                previous: old_key,
+                row: Some(row.row),
+                unchanged: row.unchanged,
+            },
+            None => {
+                let Some(key) = old_key else { return };
+                let xid = Some(self.xid);
+                RowChange { tx: 0, xid, table, key, previous: None, row: None, unchanged: vec![] }
+            }
+        };
+        let row = change.row.as_ref();
+        self.bytes += row.map_or(0, |row| row.values.iter().flatten().map(String::len).sum());
+        self.changes.push(change);
+    }
+
+    /// Whether it must be applied in parts.
+    #[must_use]
+    pub(super) fn is_large(&self) -> bool {
+        self.changes.len() >= PART_ROWS || self.bytes >= PART_BYTES
+    }
+
+    /// Rows of each table that it deletes, in effect: one that it inserts again does not count.
+    #[must_use]
+    pub(super) fn deletes(&self) -> HashMap<SourceTable, u64> {
+        let mut gone: HashSet<(SourceTable, &SourceKey)> = HashSet::new();
+        for change in &self.changes {
+            if change.row.is_some() {
+                gone.remove(&(change.table, &change.key));
+            } else {
+                gone.insert((change.table, &change.key));
+            }
+        }
+        let mut counts = HashMap::new();
+        for (table, _) in gone {
+            *counts.entry(table).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// Whole source transactions that share the next target transaction.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Their changes, numbered by transaction.
+    pub changes: Vec<RowChange>,
+    /// How many transactions.
+    pub transactions: u32,
+    /// Where the last one's commit record ends: the checkpoint once they are applied.
+    pub end_lsn: Lsn,
+    /// When the last one committed.
+    pub commit_time: Option<Timestamp>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Adds a whole transaction.
+    pub(super) fn push(&mut self, open: OpenTransaction, end_lsn: Lsn, commit_time: Timestamp) {
+        let tx = self.transactions;
+        self.changes.extend(open.changes.into_iter().map(|change| RowChange { tx, ..change }));
+        self.transactions += 1;
+        self.end_lsn = end_lsn;
+        self.commit_time = Some(commit_time);
+        self.bytes += open.bytes;
+    }
+
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub(super) fn is_empty(&self) -> bool {
+        self.transactions == 0
+    }
+
+    /// Whether it should be applied now.
+    #[must_use]
+    pub(super) fn is_full(&self, batch_rows: usize) -> bool {
+        self.changes.len() >= batch_rows || self.bytes >= PART_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::ChangedRow;
+    use crate::facts::RawRow;
+
+    fn key(key: &str) -> SourceKey {
+        SourceKey(key.into())
+    }
+
+    fn upsert(name: &str, old: Option<&str>) -> Change {
+        let row = RawRow { values: vec![Some("x".repeat(10))] };
+        Change {
+            table: SourceTable::Xendit,
+            old_key: old.map(key),
+            row: Some(ChangedRow { key: key(name), row, unchanged: vec![] }),
+        }
+    }
+
+    fn delete(name: &str) -> Change {
+        Change { table: SourceTable::Xendit, old_key: Some(key(name)), row: None }
+    }
+
+    #[test]
+    fn only_rows_that_are_gone_in_the_end_count_as_deleted() {
+        let mut open = OpenTransaction::begin(1, Lsn(5));
+        for change in [delete("a"), upsert("a", None), delete("b"), upsert("c", Some("d")), delete("c")] {
+            open.push(change);
+        }
+        assert_eq!(open.deletes(), HashMap::from([(SourceTable::Xendit, 2)]));
+    }
+
+    #[test]
+    fn transactions_are_numbered_and_the_last_one_gives_the_checkpoint() {
+        let mut batch = Batch::default();
+        assert!(batch.is_empty());
+        for end in [10, 20] {
+            let mut open = OpenTransaction::begin(1, Lsn(end - 1));
+            open.push(upsert("a", None));
+            batch.push(open, Lsn(end), Timestamp::UNIX_EPOCH);
+        }
+        let numbers: Vec<u32> = batch.changes.iter().map(|change| change.tx).collect();
+        assert_eq!((numbers, batch.end_lsn, batch.is_full(2)), (vec![0, 1], Lsn(20), true));
+    }
+}

@@ -1,0 +1,180 @@
+//! What the loop does beside the stream: commands of operators, the date, numbers for those who watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::{Touched, Writer};
+use crate::backfill;
+use crate::config::Config;
+use crate::decisions::{self, Command, Request};
+use crate::error::{Error, Result};
+use crate::halt::{self, Halt};
+use crate::http::Health;
+use crate::session::Session;
+use crate::source::slot;
+use crate::status::Phase;
+use crate::unify::{ConflictKind, Severity};
+
+/// How often the numbers for `/status` and metrics are read.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the date, waiting people and blocked deletes are looked at.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
+/// How often commands are looked for while halted.
+const HALT_POLL: Duration = Duration::from_millis(500);
+
+/// When each chore was last done.
+pub(super) struct Chores {
+    watched_at: Option<Instant>,
+    clock_at: Option<Instant>,
+}
+
+impl Chores {
+    /// All are due.
+    pub(super) fn new() -> Self {
+        Self { watched_at: None, clock_at: None }
+    }
+
+    /// Does what is due. Between source transactions only.
+    pub(super) async fn run(
+        &mut self,
+        config: &Config,
+        session: &mut Session,
+        health: &Arc<Health>,
+    ) -> Result<()> {
+        serve_commands(config, session).await?;
+        if due(&mut self.clock_at, CLOCK_INTERVAL) {
+            clock(&mut session.writer).await?;
+        }
+        if due(&mut self.watched_at, WATCH_INTERVAL) {
+            watch(session, health).await?;
+        }
+        Ok(())
+    }
+}
+
+fn due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let is_due = last.is_none_or(|last| last.elapsed() >= every);
+    if is_due {
+        *last = Some(Instant::now());
+    }
+    is_due
+}
+
+/// Carries out what operators asked for. A refusal is answered, not fatal.
+///
+/// # Errors
+/// Those of the target; [`Error::Unavailable`] never ends a command without an answer: it is served again.
+pub async fn serve_commands(config: &Config, session: &mut Session) -> Result<()> {
+    loop {
+        let sql = "select id, request, actor from tributary.command \
+                   where finished_at is null order by id limit 1";
+        let rows = session.writer.db.query("target: looking for commands", sql, &[]).await?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        let (id, actor): (i64, String) = (row.get(0), row.get(2));
+        let request: serde_json::Value = row.get(1);
+        let answered = match serde_json::from_value::<Command>(request) {
+            Ok(command) => carry_out(config, session, &command, &actor).await,
+            Err(error) => Err(Error::failed("reading a command", error)),
+        };
+        let (ok, answer) = match answered {
+            Ok(answer) => (true, answer),
+            Err(error @ (Error::Refused { .. } | Error::Failed { .. } | Error::Data { .. })) => {
+                (false, error.to_string())
+            }
+            Err(error) => return Err(error),
+        };
+        tracing::info!(command = id, ok, "carried out a command");
+        let sql = "update tributary.command set finished_at = now(), ok = $2, answer = $3 \
+                   where id = $1";
+        let answer = serde_json::Value::String(answer);
+        session.writer.db.execute("target: answering a command", sql, &[&id, &ok, &answer]).await?;
+    }
+}
+
+async fn carry_out(
+    config: &Config,
+    session: &mut Session,
+    command: &Command,
+    actor: &str,
+) -> Result<String> {
+    if command.request != Request::Rebuild {
+        return decisions::execute(&mut session.writer, command, actor).await;
+    }
+    backfill::schedule(&session.writer, config, "people").await?;
+    let never = CancellationToken::new();
+    let source = Arc::clone(&session.source);
+    let show = |_: &backfill::Progress| {};
+    let work = backfill::Backfill { config, source, shutdown: &never, progress: &show };
+    work.run(&mut session.writer).await?;
+    Ok("everybody is recomputed from the stored facts".to_owned())
+}
+
+/// What the clock alone changes: expiries (SPEC §5.4), people who wait, deletes that were blocked.
+async fn clock(writer: &mut Writer) -> Result<()> {
+    writer.set_today(Timestamp::now());
+    let mut touched: Touched = writer.people_due().await?;
+    touched.merge(writer.people_waiting().await?);
+    touched.merge(writer.deletes_blocked().await?);
+    if touched.is_empty() {
+        return Ok(());
+    }
+    writer.begin().await?;
+    let report = writer.recompute(&touched).await?;
+    report.count();
+    writer.commit_data().await
+}
+
+async fn watch(session: &Session, health: &Arc<Health>) -> Result<()> {
+    health.set_source_lsn(slot::current_lsn(&session.source).await?);
+    let sql = "select kind, severity, count(*) from tributary.conflict \
+               where status = 'open' group by kind, severity";
+    let rows = session.writer.db.query("target: counting conflicts", sql, &[]).await?;
+    let counts: Vec<(ConflictKind, Severity, u64)> = rows
+        .iter()
+        .filter_map(|row| {
+            let kind = ConflictKind::parse(row.get(0))?;
+            let severity =
+                if row.get::<_, &str>(1) == "review" { Severity::Review } else { Severity::Info };
+            Some((kind, severity, row.get::<_, i64>(2).unsigned_abs()))
+        })
+        .collect();
+    let of = |severity: Severity| -> u64 {
+        counts.iter().filter(|(_, s, _)| *s == severity).map(|(_, _, n)| n).sum()
+    };
+    health.set_conflicts(of(Severity::Review), of(Severity::Info));
+    crate::metrics::set_conflicts(&counts);
+    Ok(())
+}
+
+/// Stays up in front of a guarded delete until an operator accepts it, or shutdown.
+pub(super) async fn wait_until_accepted(
+    config: &Config,
+    session: &mut Session,
+    halt: &Halt,
+    health: &Arc<Health>,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    tracing::error!(reason = halt.reason(), "halted");
+    halt::record(&session.writer.db, Some(halt)).await?;
+    health.set_phase(Phase::Halted);
+    health.set_halted(Some(halt.reason()));
+    crate::systemd::ready();
+    let mut chores = Chores::new();
+    loop {
+        health.tick();
+        chores.run(config, session, health).await?;
+        if halt::is_accepted(&session.writer.db, halt).await? {
+            health.set_halted(None);
+            health.set_phase(Phase::Starting);
+            return Ok(());
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(HALT_POLL) => {}
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! Following the stream.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{Batch, OpenTransaction};
+use super::chores::Chores;
+use crate::apply::{Arrival, RowChange, Touched};
+use crate::config::Config;
+use crate::decode::{Assembler, Event, Watched};
+use crate::error::{Context, Error, Result};
+use crate::facts::SourceTable;
+use crate::halt::{self, Halt, HaltCause};
+use crate::http::Health;
+use crate::lsn::Lsn;
+use crate::retry::Backoff;
+use crate::session::Session;
+use crate::source::{Stream, StreamItem};
+use crate::status::Phase;
+
+/// How often the loop looks after what is not in the stream: confirmations, commands, the clock.
+const TICK: Duration = Duration::from_millis(200);
+/// How often an idle position is checkpointed (P15). The target may be in the same cluster, where each
+/// checkpoint moves the log itself.
+const IDLE_INTERVAL: Duration = Duration::from_secs(5);
+/// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
+const FROZEN_AFTER: Duration = Duration::from_secs(60);
+
+/// The state of following.
+struct Follow<'a> {
+    config: &'a Config,
+    session: &'a mut Session,
+    health: &'a Arc<Health>,
+    stream: Stream,
+    assembler: Assembler,
+    batch: Batch,
+    open: Option<OpenTransaction>,
+    /// When the oldest change of the batch came.
+    since: Option<Instant>,
+    /// The last position that the source reported while nothing was pending.
+    idle: Option<Lsn>,
+    idle_at: Instant,
+    /// Committed positions that are not yet known to be on the target's disk: source, target.
+    unflushed: VecDeque<(Lsn, Lsn)>,
+    /// When the checkpoint last moved.
+    moved_at: Instant,
+}
+
+/// Follows the stream until shutdown, or a halt or error that ends the session.
+pub(super) async fn follow(
+    config: &Config,
+    session: &mut Session,
+    health: &Arc<Health>,
+    shutdown: &CancellationToken,
+    backoff: &mut Backoff,
+) -> Result<()> {
+    let (server, slot) = (&config.source.server, &config.source.slot);
+    free_slot(session, slot).await?;
+    let stream =
+        Stream::open(server, slot, &config.source.publication, session.checkpoint).await?;
+    tracing::info!(from = %session.checkpoint, "streaming");
+    health.set_phase(Phase::Streaming);
+    health.set_halted(None);
+    backoff.reset();
+    crate::systemd::ready();
+    let assembler = Assembler::new(vec![
+        watched(SourceTable::Xendit, &config.source.xendit.table, &session.writer.layouts.xendit),
+        watched(
+            SourceTable::Systemeio,
+            &config.source.systemeio.table,
+            &session.writer.layouts.systemeio,
+        ),
+    ]);
+    let mut follow = Follow {
+        config,
+        session,
+        health,
+        stream,
+        assembler,
+        batch: Batch::default(),
+        open: None,
+        since: None,
+        idle: None,
+        idle_at: Instant::now(),
+        unflushed: VecDeque::new(),
+        moved_at: Instant::now(),
+    };
+    follow.run(shutdown).await
+}
+
+fn watched<F: crate::facts::LogicalField>(
+    table: SourceTable,
+    name: &crate::config::TableName,
+    layout: &crate::facts::Layout<F>,
+) -> Watched {
+    Watched::new(table, name.schema.clone(), name.name.clone(), layout)
+}
+
+/// What happened to a row, as metrics name it.
+fn operation(change: &crate::decode::Change) -> &'static str {
+    match (&change.row, &change.old_key) {
+        (None, _) => "delete",
+        (Some(_), Some(_)) => "rekey",
+        (Some(_), None) => "upsert",
+    }
+}
+
+/// A reader that died without a word may hold the slot still. This session holds the target's lock, so no
+/// living daemon reads it for this target.
+async fn free_slot(session: &Session, name: &str) -> Result<()> {
+    let sql = "select pg_terminate_backend(active_pid) from pg_replication_slots \
+               where slot_name = $1 and active_pid is not null";
+    let freed = session.source.query_opt(sql, &[&name]).await;
+    if freed.context("source: freeing the slot")?.is_some() {
+        tracing::warn!(slot = name, "ended a session that still held the slot");
+    }
+    Ok(())
+}
+
+impl Follow<'_> {
+    async fn run(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut chores = Chores::new();
+        loop {
+            let linger = self.linger();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return self.leave().await,
+                _ = tick.tick() => {
+                    self.health.tick();
+                    if self.open.as_ref().is_none_or(|open| !open.in_parts) {
+                        self.flush().await?;
+                        self.look_after(&mut chores).await?;
+                    }
+                    self.confirm_flushed().await?;
+                }
+                item = self.stream.next() => {
+                    let item = item?;
+                    self.take(item).await?;
+                }
+                // Nothing more is there at once: what is complete need not wait.
+                () = tokio::time::sleep(linger), if !self.batch.is_empty() => self.flush().await?,
+            }
+        }
+    }
+
+    /// How long the batch still waits for company.
+    fn linger(&self) -> Duration {
+        let waited = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.config.run.batch_delay.saturating_sub(waited)
+    }
+
+    async fn take(&mut self, item: StreamItem) -> Result<()> {
+        match item {
+            StreamItem::Keepalive { wal_end, reply_requested } => {
+                self.health.set_source_lsn(wal_end);
+                if self.open.is_none() {
+                    self.flush().await?;
+                    self.idle = Some(wal_end);
+                    if reply_requested {
+                        self.checkpoint_idle().await?;
+                    }
+                }
+                Ok(())
+            }
+            StreamItem::Message(message) => match self.assembler.push(message)? {
+                Some(event) => self.handle(event).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Begin { xid, final_lsn } => {
+                self.idle = None;
+                self.open = Some(OpenTransaction::begin(xid, final_lsn));
+            }
+            Event::Change(change) => {
+                crate::metrics::count_changes(change.table, operation(&change), 1);
+                let Some(open) = self.open.as_mut() else { return Ok(()) };
+                open.push(change);
+                if open.is_large() {
+                    self.apply_part().await?;
+                }
+            }
+            Event::Truncate(tables) => self.truncate(tables).await?,
+            Event::Commit { end_lsn, commit_time, .. } => self.complete(end_lsn, commit_time).await?,
+        }
+        Ok(())
+    }
+
+    /// The open transaction is too large for memory: what has come is applied in the target transaction
+    /// that its commit will end.
+    async fn apply_part(&mut self) -> Result<()> {
+        self.flush().await?;
+        let Some(open) = self.open.as_mut() else { return Ok(()) };
+        if !open.in_parts {
+            open.in_parts = true;
+            self.session.writer.begin().await?;
+        }
+        open.bytes = 0;
+        let changes = std::mem::take(&mut open.changes);
+        self.session.writer.apply_part(changes).await?;
+        self.health.tick();
+        Ok(())
+    }
+
+    /// A TRUNCATE waits for an operator; an accepted one is a delete of every row.
+    async fn truncate(&mut self, tables: Vec<SourceTable>) -> Result<()> {
+        for table in tables {
+            self.flush().await?;
+            let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
+            let of = self.session.writer.count_facts(table).await?;
+            let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
+            self.guard(Halt::new(cause, table, of, of)).await?;
+            self.apply_part().await?;
+            loop {
+                let keys = self.session.writer.some_keys(table, 5_000).await?;
+                if keys.is_empty() {
+                    break;
+                }
+                let gone = |key| RowChange {
+                    tx: 0,
+                    xid: None,
+                    table,
+                    key,
+                    previous: None,
+                    row: None,
+                    unchanged: Vec::new(),
+                };
+                let changes = keys.into_iter().map(gone).collect();
+                self.session.writer.apply_part(changes).await?;
+            }
+            if let Some(open) = self.open.as_mut() {
+                open.truncated.push(table);
+            }
+        }
+        Ok(())
+    }
+
+    async fn complete(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
+        let Some(open) = self.open.as_ref() else { return Ok(()) };
+        if open.in_parts {
+            return self.complete_parts(end_lsn, commit_time).await;
+        }
+        for (table, rows) in open.deletes() {
+            self.guard_deletes(table, rows).await?;
+        }
+        if let Some(open) = self.open.take() {
+            self.batch.push(open, end_lsn, commit_time);
+        }
+        self.since.get_or_insert_with(Instant::now);
+        if self.batch.is_full(self.config.run.batch_rows) {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn complete_parts(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
+        self.apply_part().await?;
+        let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
+        for table in SourceTable::ALL.into_iter().filter(|table| !truncated.contains(table)) {
+            let rows = self.session.writer.removed_so_far(table).await?;
+            self.guard_removed(table, rows).await?;
+        }
+        let started = Instant::now();
+        let report = self.session.writer.recompute_remembered().await?;
+        report.count();
+        self.open = None;
+        self.commit(end_lsn, Some(commit_time), 1, started).await
+    }
+
+    /// Halts in front of a transaction that deletes too much; those before it are applied first.
+    async fn guard_deletes(&mut self, table: SourceTable, rows: u64) -> Result<()> {
+        if rows <= self.config.guard.delete_rows {
+            return Ok(());
+        }
+        self.flush().await?;
+        self.guard_removed(table, rows).await
+    }
+
+    async fn guard_removed(&mut self, table: SourceTable, rows: u64) -> Result<()> {
+        if rows <= self.config.guard.delete_rows {
+            return Ok(());
+        }
+        let in_parts = self.open.as_ref().is_some_and(|open| open.in_parts);
+        let left = self.session.writer.count_facts(table).await?;
+        let of = if in_parts { left + rows } else { left };
+        if !self.config.guard.stops(rows, of) {
+            return Ok(());
+        }
+        let lsn = self.open.as_ref().map(|open| open.commit_lsn).unwrap_or_default();
+        let cause = HaltCause::MassDelete { commit_lsn: lsn.to_string() };
+        self.guard(Halt::new(cause, table, rows, of)).await
+    }
+
+    async fn guard(&self, halt: Halt) -> Result<()> {
+        if halt::is_accepted(&self.session.writer.db, &halt).await? {
+            tracing::warn!(reason = halt.reason(), "accepted by an operator");
+            return Ok(());
+        }
+        Err(Error::Halted(Box::new(halt)))
+    }
+
+    /// Applies the batch in one target transaction.
+    async fn flush(&mut self) -> Result<()> {
+        self.since = None;
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let batch = std::mem::take(&mut self.batch);
+        self.session.writer.set_today(Timestamp::now());
+        if !batch.changes.is_empty() {
+            let writer = &mut self.session.writer;
+            writer.begin().await?;
+            let touched: Touched = writer.apply_changes(batch.changes, Arrival::Whole).await?;
+            let report = writer.recompute(&touched).await?;
+            report.count();
+        } else {
+            self.session.writer.begin().await?;
+        }
+        self.commit(batch.end_lsn, batch.commit_time, batch.transactions, started).await
+    }
+
+    /// Ends the target transaction with the checkpoint at `lsn`.
+    async fn commit(
+        &mut self,
+        lsn: Lsn,
+        commit_time: Option<Timestamp>,
+        transactions: u32,
+        started: Instant,
+    ) -> Result<()> {
+        let slot = &self.config.source.slot;
+        self.session.writer.commit(slot, self.session.checkpoint, lsn).await?;
+        self.session.checkpoint = lsn;
+        self.moved_at = Instant::now();
+        let written = self.session.writer.target_lsn().await?;
+        self.unflushed.push_back((lsn, written));
+        self.health.set_checkpoint(lsn);
+        if let Some(time) = commit_time {
+            let lag = Timestamp::now().duration_since(time).as_secs_f64().max(0.0);
+            self.health.set_lag_seconds(lag);
+        }
+        let elapsed = started.elapsed();
+        crate::metrics::count_batch(u64::from(transactions), elapsed, Timestamp::now());
+        Ok(())
+    }
+
+    /// Confirms what is on the target's disk (P7).
+    async fn confirm_flushed(&mut self) -> Result<()> {
+        if self.unflushed.is_empty() {
+            return Ok(());
+        }
+        let flushed = self.session.writer.target_flushed().await?;
+        let mut durable = None;
+        while let Some((lsn, _)) = self.unflushed.pop_front_if(|(_, written)| *written <= flushed) {
+            durable = Some(lsn);
+        }
+        if let Some(lsn) = durable {
+            self.stream.confirm(lsn);
+        }
+        Ok(())
+    }
+
+    /// Advances the checkpoint over log that holds nothing for us, durably, and confirms it.
+    async fn checkpoint_idle(&mut self) -> Result<()> {
+        self.idle_at = Instant::now();
+        let Some(lsn) = self.idle.take().filter(|lsn| *lsn > self.session.checkpoint) else {
+            return Ok(());
+        };
+        let writer = &self.session.writer;
+        writer.begin().await?;
+        writer.db.batch("target: durable commit", "set local synchronous_commit = on").await?;
+        writer.commit(&self.config.source.slot, self.session.checkpoint, lsn).await?;
+        self.session.checkpoint = lsn;
+        self.moved_at = Instant::now();
+        self.unflushed.clear();
+        self.stream.confirm(lsn);
+        self.health.set_checkpoint(lsn);
+        self.health.set_lag_seconds(0.0);
+        Ok(())
+    }
+
+    /// What is not in the stream: idle progress, commands of operators, the clock.
+    async fn look_after(&mut self, chores: &mut Chores) -> Result<()> {
+        if self.open.is_none() && self.idle_at.elapsed() >= IDLE_INTERVAL {
+            self.checkpoint_idle().await?;
+        }
+        if self.open.is_none() && !self.session.writer.chunks.is_empty() {
+            self.forget_snapshots().await?;
+        }
+        let frozen = self.health.is_behind() && self.moved_at.elapsed() >= FROZEN_AFTER;
+        self.health.set_frozen(frozen);
+        chores.run(self.config, self.session, self.health).await
+    }
+
+    /// The stream has passed everything that backfilled rows may contain already.
+    async fn forget_snapshots(&mut self) -> Result<()> {
+        let writer = &mut self.session.writer;
+        if writer.backfilled_until().await?.is_none_or(|until| self.session.checkpoint >= until) {
+            writer.forget_snapshots().await?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the batch, makes it durable, confirms it and stops the stream.
+    async fn leave(&mut self) -> Result<()> {
+        if self.open.as_ref().is_some_and(|open| open.in_parts) {
+            self.session.writer.rollback().await?;
+        }
+        self.open = None;
+        self.flush().await?;
+        self.session.writer.flush_target().await?;
+        self.stream.confirm(self.session.checkpoint);
+        tracing::info!(checkpoint = %self.session.checkpoint, "stopped");
+        self.stream.stop().await;
+        Ok(())
+    }
+}

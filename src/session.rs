@@ -1,0 +1,267 @@
+//! Opening a writing session: the lock on the target, the schema, the slot and where to go on from.
+//!
+//! # One writer (P11)
+//!
+//! The writer holds a session advisory lock on the target for as long as its connection lives. A second
+//! daemon asks for it every [`LOCK_INTERVAL`]; when the first one's session ends, however it ends, the
+//! lock is free. TCP keepalives of the target are set so short that a host that vanished is noticed within
+//! [`P11`'s](crate) 15 s too.
+//!
+//! # Slot and checkpoint (P12)
+//!
+//! | slot    | checkpoint | then |
+//! |---------|------------|------|
+//! | there   | there      | go on from the checkpoint |
+//! | missing | missing    | make the slot, backfill |
+//! | missing | there      | it was lost: make a new one, reconcile |
+//! | there   | missing    | refuse: it is another target's, or this target was emptied |
+//! | invalid | any        | drop it, make a new one, reconcile |
+//!
+//! See <https://www.postgresql.org/docs/current/logicaldecoding-explanation.html>.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::{Layouts, Writer};
+use crate::config::Config;
+use crate::connect::connect;
+use crate::error::{Context, Error, Result};
+use crate::lsn::Lsn;
+use crate::source::{self, RowReader, publication, slot};
+use crate::{backfill, migrate};
+
+/// The advisory lock of the one writer of a target.
+const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
+/// How often a waiting daemon asks for the lock.
+const LOCK_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a slot that is still held by a dead reader is waited for.
+const SLOT_WAIT: Duration = Duration::from_secs(10);
+
+/// A session that may write.
+pub struct Session {
+    /// Applies changes.
+    pub writer: Writer,
+    /// A session on the source.
+    pub source: Arc<Client>,
+    /// Everything the source committed up to here is applied.
+    pub checkpoint: Lsn,
+}
+
+/// What to do when another daemon holds the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLock {
+    /// Wait until it is free, or shutdown.
+    Wait,
+    /// Give up at once.
+    Refuse,
+}
+
+/// Opens a session. `None`: shutdown came while waiting for the lock.
+///
+/// # Errors
+/// Those of both servers; refusals with their remedy.
+pub async fn open(
+    config: &Config,
+    on_lock: OnLock,
+    shutdown: &CancellationToken,
+    waiting: &(dyn Fn(bool) + Sync),
+) -> Result<Option<Session>> {
+    let mut target = connect(&config.target.server, "tributary", "target").await?;
+    if !lock(&target, on_lock, shutdown, waiting).await? {
+        return Ok(None);
+    }
+    if config.run.migrate {
+        for line in migrate::migrate(&mut target, config).await? {
+            tracing::info!("{line}");
+        }
+    } else {
+        require_schema(&target).await?;
+    }
+    let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
+    let layouts = Layouts {
+        xendit: source::layout(&source, &config.source.xendit).await?,
+        systemeio: source::layout(&source, &config.source.systemeio).await?,
+    };
+    publication::ensure(&source, &config.source).await?;
+    let (checkpoint, reconcile) = hand_over_slot(&source, &target, config).await?;
+    let reader = RowReader::new(Arc::clone(&source), &config.source, layouts.clone());
+    let writer = Writer::open(target, config, layouts, reader).await?;
+    if reconcile {
+        backfill::schedule(&writer, config, "contacts").await?;
+    }
+    recompute_after_new_rules(&writer, config).await?;
+    Ok(Some(Session { writer, source, checkpoint }))
+}
+
+/// Opens a session on the target alone, for commands that need no source. Another daemon that works on the
+/// target is `Ok(None)`.
+///
+/// # Errors
+/// Those of the target.
+pub async fn lock_target(config: &Config) -> Result<Option<Client>> {
+    let target = connect(&config.target.server, "tributary", "target").await?;
+    Ok(try_lock(&target).await?.then_some(target))
+}
+
+async fn lock(
+    target: &Client,
+    on_lock: OnLock,
+    shutdown: &CancellationToken,
+    waiting: &(dyn Fn(bool) + Sync),
+) -> Result<bool> {
+    let keepalives = "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; \
+                      set tcp_keepalives_count = 3; set idle_in_transaction_session_timeout = 0; \
+                      set statement_timeout = 0; set synchronous_commit = off";
+    target.batch_execute(keepalives).await.context("target: session settings")?;
+    let mut told = false;
+    loop {
+        if try_lock(target).await? {
+            waiting(false);
+            return Ok(true);
+        }
+        if on_lock == OnLock::Refuse {
+            return Err(Error::refused(
+                "a tributary daemon works on this target",
+                "stop it first, or ask it: `tributary status`",
+            ));
+        }
+        if !told {
+            tracing::info!("another tributary daemon works on this target; waiting for it to end");
+            told = true;
+        }
+        waiting(true);
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(false),
+            () = tokio::time::sleep(LOCK_INTERVAL) => {}
+        }
+    }
+}
+
+async fn try_lock(target: &Client) -> Result<bool> {
+    let row = target
+        .query_one("select pg_try_advisory_lock($1)", &[&WRITER_LOCK])
+        .await
+        .context("target: asking for the writer's lock")?;
+    Ok(row.get(0))
+}
+
+async fn require_schema(target: &Client) -> Result<()> {
+    let row = target
+        .query_one("select to_regclass('tributary.state') is not null", &[])
+        .await
+        .context("target: looking for schema tributary")?;
+    if row.get(0) {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "the target has no schema tributary, and run.migrate is false",
+        "run `tributary migrate` once",
+    ))
+}
+
+/// Decides where to go on from; the second value says whether the tables must be read (again).
+async fn hand_over_slot(source: &Client, target: &Client, config: &Config) -> Result<(Lsn, bool)> {
+    let name = &config.source.slot;
+    let checkpoint = checkpoint(target, name).await?;
+    let state = slot::state(source, name).await?;
+    match (state, checkpoint) {
+        (Some(state), Some(checkpoint)) => match slot_problem(&state, checkpoint) {
+            None => Ok((checkpoint, false)),
+            Some(problem) => {
+                tracing::warn!(slot = name, problem, "the slot is lost; reconciling with a new one");
+                slot::drop_when_free(source, name, SLOT_WAIT).await?;
+                Ok((make_slot(source, target, name).await?, true))
+            }
+        },
+        (None, Some(_)) => {
+            tracing::warn!(slot = name, "the slot is missing; reconciling with a new one");
+            Ok((make_slot(source, target, name).await?, true))
+        }
+        (None, None) => Ok((make_slot(source, target, name).await?, true)),
+        (Some(_), None) if intended(target, name).await? => {
+            slot::drop_when_free(source, name, SLOT_WAIT).await?;
+            Ok((make_slot(source, target, name).await?, true))
+        }
+        (Some(_), None) => Err(Error::refused(
+            format!("the source has a slot {name}, but this target has no checkpoint for it"),
+            "if another target uses it, set another source.slot here; if this target was emptied, run \
+             `tributary slot drop` and start again",
+        )),
+    }
+}
+
+/// Why a slot cannot be gone on with.
+fn slot_problem(state: &slot::SlotState, checkpoint: Lsn) -> Option<&'static str> {
+    if state.invalidated || state.wal_status.as_deref() == Some("lost") {
+        return Some("the server gave up the log it needs");
+    }
+    if state.confirmed_flush_lsn.is_some_and(|confirmed| confirmed > checkpoint) {
+        return Some("it was confirmed past the checkpoint: the target was set back");
+    }
+    None
+}
+
+/// The checkpoint of a slot in this target.
+///
+/// # Errors
+/// Those of the target.
+pub async fn checkpoint(target: &Client, slot: &str) -> Result<Option<Lsn>> {
+    let sql = "select lsn::text from tributary.checkpoint where slot = $1";
+    let row = target.query_opt(sql, &[&slot]).await.context("target: reading the checkpoint")?;
+    Ok(row.and_then(|row| Lsn::parse(row.get(0))))
+}
+
+async fn intended(target: &Client, name: &str) -> Result<bool> {
+    let sql = "select slot_intent is not distinct from $1 from tributary.state";
+    let row = target.query_opt(sql, &[&name]).await.context("target: reading the state")?;
+    Ok(row.is_some_and(|row| row.get(0)))
+}
+
+/// Makes the slot. The intent is on disk first: a crash before the checkpoint leaves no riddle.
+async fn make_slot(source: &Client, target: &Client, name: &str) -> Result<Lsn> {
+    let intend = "update tributary.state set slot_intent = $1";
+    target
+        .batch_execute("set synchronous_commit = on")
+        .await
+        .context("target: session settings")?;
+    target.execute(intend, &[&name]).await.context("target: noting the slot")?;
+    let lsn = slot::create(source, name).await?;
+    let keep = "with made as (insert into tributary.checkpoint (slot, lsn) \
+                    values ($1, $2::text::pg_lsn) on conflict (slot) \
+                    do update set lsn = excluded.lsn, updated_at = now()) \
+                update tributary.state set slot_intent = null";
+    target.execute(keep, &[&name, &lsn.to_string()]).await.context("target: first checkpoint")?;
+    target
+        .batch_execute("delete from tributary.backfill_chunk; set synchronous_commit = off")
+        .await
+        .context("target: session settings")?;
+    tracing::info!(slot = name, %lsn, "made the replication slot");
+    Ok(lsn)
+}
+
+/// A changed rule is noticed by its hash: facts are derived anew from the source, or people from facts. A
+/// backfill that began under other rules starts over.
+async fn recompute_after_new_rules(writer: &Writer, config: &Config) -> Result<()> {
+    let sql = "select facts_hash, people_hash from tributary.state";
+    let rows = writer.db.query("target: reading the state", sql, &[]).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (facts, people): (Option<String>, Option<String>) = (row.get(0), row.get(1));
+    let now = (config.facts_hash(), config.people_hash());
+    let under_way = backfill::progress(writer).await?.filter(|at| at.phase != "done");
+    if let Some(at) = under_way {
+        if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {
+            tracing::info!("the rules changed during a backfill; it starts over");
+            backfill::schedule(writer, config, "contacts").await?;
+        }
+    } else if facts.is_some_and(|hash| hash != now.0) {
+        tracing::info!("the rules of rows changed; reading the source again");
+        backfill::schedule(writer, config, "contacts").await?;
+    } else if people.is_some_and(|hash| hash != now.1) {
+        tracing::info!("the rules of people changed; recomputing everybody");
+        backfill::schedule(writer, config, "people").await?;
+    }
+    Ok(())
+}

@@ -44,6 +44,19 @@ impl Health {
         self.status.borrow().clone()
     }
 
+    /// The present phase.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.status.borrow().phase
+    }
+
+    /// Whether the source's log, as last seen, goes on beyond the checkpoint.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let status = self.status.borrow();
+        status.source_lsn > status.checkpoint_lsn
+    }
+
     /// The main loop came round.
     pub fn tick(&self) {
         let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);

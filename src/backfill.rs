@@ -303,7 +303,7 @@ impl Backfill<'_> {
         writer.chunks.add(chunk, snapshot)?;
         at.next_block = next_block;
         at.rows_done += rows;
-        crate::metrics::backfill_rows_read(rows.unsigned_abs());
+        crate::metrics::count_backfill_rows(rows.unsigned_abs());
         Ok(())
     }
 
@@ -371,7 +371,7 @@ impl Backfill<'_> {
         writer.begin().await?;
         let mut people = BTreeSet::new();
         let report: Report = writer.recompute_owners(&owners, &mut people).await?;
-        crate::metrics::rows_written(&report);
+        report.count();
         let sql = "update tributary.backfill set next_owner = $1 \
                    where generation = $2 and phase = 'people' \
                    and next_owner is not distinct from $3";

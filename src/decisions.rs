@@ -114,7 +114,7 @@ async fn within(writer: &mut Writer, command: &Command, actor: &str) -> Result<S
         }
     };
     let report = writer.recompute(&touched).await?;
-    crate::metrics::rows_written(&report);
+    report.count();
     if let Some(conflict) = command.conflict {
         credit(writer, conflict, &by).await?;
     }

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::apply::Report;
 use crate::error::{Error, Result};
 use crate::facts::{Note, NoteKind, SourceTable};
 use crate::lsn::Lsn;
@@ -27,7 +26,7 @@ const CHECKPOINT_LSN: &str = "tributary_checkpoint_lsn";
 const SOURCE_LSN: &str = "tributary_source_lsn";
 const LAG_BYTES: &str = "tributary_lag_bytes";
 const LAG_SECONDS: &str = "tributary_lag_seconds";
-const BACKFILL_ROWS: &str = "tributary_backfill_rows_total";
+const BACKFILL_READ: &str = "tributary_backfill_rows_read_total";
 const BACKFILL_DONE: &str = "tributary_backfill_rows_done";
 const BACKFILL_ESTIMATED: &str = "tributary_backfill_rows_estimated";
 const CONFLICTS: &str = "tributary_conflicts";
@@ -60,14 +59,13 @@ const METRICS: &[Metric] = &[
         BATCH_SECONDS,
         Kind::Histogram,
         Unit::Seconds,
-        "Time to apply and commit one target transaction.",
+        "Time from the first change of a target transaction to its commit.",
     ),
     Metric(
         CHANGES,
         Kind::Counter,
         Unit::Count,
-        "Row changes received, by source table (source) and op: write (insert or update), rekey (an \
-         update of the key) or delete.",
+        "Row changes received, by source table (source) and insert, update, delete or truncate (op).",
     ),
     Metric(
         NOTES,
@@ -79,7 +77,7 @@ const METRICS: &[Metric] = &[
         RECONNECTS,
         Kind::Counter,
         Unit::Count,
-        "Times work was taken up again after a server or the lock was lost.",
+        "Times a connection was made anew after a failure, by server (source, target).",
     ),
     Metric(
         CHECKPOINT_LSN,
@@ -95,7 +93,12 @@ const METRICS: &[Metric] = &[
         Unit::Seconds,
         "Age of the newest applied change when it was committed, 0 when nothing waits.",
     ),
-    Metric(BACKFILL_ROWS, Kind::Counter, Unit::Count, "Source rows read by backfills."),
+    Metric(
+        BACKFILL_READ,
+        Kind::Counter,
+        Unit::Count,
+        "Source rows that this process read for backfills.",
+    ),
     Metric(BACKFILL_DONE, Kind::Gauge, Unit::Count, "Source rows read by the current backfill."),
     Metric(
         BACKFILL_ESTIMATED,
@@ -158,56 +161,40 @@ fn describe() {
         }
     }
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    for name in [TRANSACTIONS, BATCHES, BACKFILL_ROWS, RECONNECTS] {
+    for name in [TRANSACTIONS, BATCHES, BACKFILL_READ] {
         metrics::counter!(name).absolute(0);
     }
-    set_leader(false);
+    for server in ["source", "target"] {
+        metrics::counter!(RECONNECTS, "server" => server).absolute(0);
+    }
     set_halted(false);
     set_frozen(false);
     set_phase(Phase::Starting);
 }
 
-/// What a recompute wrote.
-pub fn rows_written(report: &Report) {
-    let rows = |table: &'static str, op: &'static str, rows: u64| {
-        metrics::counter!(ROWS_APPLIED, "table" => table, "op" => op).increment(rows);
-    };
-    for (table, written) in [
-        ("profiles", report.profiles),
-        ("transactions", report.transactions),
-        ("enrollments", report.enrollments),
-    ] {
-        rows(table, "insert", written.inserted);
-        rows(table, "update", written.updated);
-    }
-    rows("transactions", "delete", report.deleted);
+/// Rows written to a target table. `table` is its role, such as `profiles`; `op` is `insert`, `update` or
+/// `delete`.
+pub fn count_rows_applied(table: &'static str, op: &'static str, rows: u64) {
+    metrics::counter!(ROWS_APPLIED, "table" => table, "op" => op).increment(rows);
 }
 
-/// Source transactions that go into the next commit.
-pub fn transactions_applied(source_transactions: u64) {
-    metrics::counter!(TRANSACTIONS).increment(source_transactions);
-}
-
-/// One target transaction is committed, `elapsed` after its work began.
-pub fn batch_applied(elapsed: Duration) {
+/// One target transaction, with the source transactions it holds. `elapsed` runs from its first change to
+/// its commit, at `committed_at`.
+pub fn count_batch(source_transactions: u64, elapsed: Duration, committed_at: Timestamp) {
     metrics::counter!(BATCHES).increment(1);
+    metrics::counter!(TRANSACTIONS).increment(source_transactions);
     metrics::histogram!(BATCH_SECONDS).record(elapsed.as_secs_f64());
-    metrics::gauge!(LAST_COMMIT).set(Timestamp::now().as_duration().as_secs_f64());
+    metrics::gauge!(LAST_COMMIT).set(committed_at.as_duration().as_secs_f64());
 }
 
-/// A row change arrived: whether a key went away with it, and whether there is a row now.
-pub fn change_received(source: SourceTable, key_gone: bool, row_there: bool) {
-    let op = match (key_gone, row_there) {
-        (_, false) => "delete",
-        (true, true) => "rekey",
-        (false, true) => "write",
-    };
-    metrics::counter!(CHANGES, "source" => source.as_str(), "op" => op).increment(1);
+/// Row changes that arrived. `op` is `insert`, `update`, `delete` or `truncate`.
+pub fn count_changes(source: SourceTable, op: &'static str, changes: u64) {
+    metrics::counter!(CHANGES, "source" => source.as_str(), "op" => op).increment(changes);
 }
 
-/// A backfill read and committed this many more source rows.
-pub fn backfill_rows_read(rows: u64) {
-    metrics::counter!(BACKFILL_ROWS).increment(rows);
+/// Source rows read for a backfill.
+pub fn count_backfill_rows(rows: u64) {
+    metrics::counter!(BACKFILL_READ).increment(rows);
 }
 
 /// The notes of facts that were read, also those that are not stored (SPEC §6).
@@ -217,14 +204,9 @@ pub fn count_notes<'a>(notes: impl Iterator<Item = &'a Note>) {
     }
 }
 
-/// Work is taken up again after a failure that may heal.
-pub fn reconnected() {
-    metrics::counter!(RECONNECTS).increment(1);
-}
-
-/// Whether this daemon is the writer of its target (P11).
-pub fn set_leader(leader: bool) {
-    metrics::gauge!(IS_LEADER).set(f64::from(u8::from(leader)));
+/// A connection had to be made anew. `server` is `source` or `target`.
+pub fn count_reconnect(server: &'static str) {
+    metrics::counter!(RECONNECTS, "server" => server).increment(1);
 }
 
 /// Everything up to here is applied.
@@ -257,14 +239,15 @@ pub(crate) fn set_backfill(rows_done: u64, rows_estimated: u64) {
     metrics::gauge!(BACKFILL_ESTIMATED).set(rows_estimated as f64);
 }
 
-/// All open conflicts as (kind, severity, count): a kind that is not there has none.
+/// All open conflicts: a kind that is not among `counts` has none.
 #[allow(clippy::cast_precision_loss)]
-pub fn set_conflicts(counts: &[(String, String, u64)]) {
-    for kind in ConflictKind::ALL.map(ConflictKind::as_str) {
-        for severity in [Severity::Review, Severity::Info].map(Severity::as_str) {
-            let open = counts.iter().filter(|(k, s, _)| k == kind && s == severity);
-            let count: u64 = open.map(|(_, _, count)| count).sum();
-            metrics::gauge!(CONFLICTS, "kind" => kind, "severity" => severity).set(count as f64);
+pub fn set_conflicts(counts: &[(ConflictKind, Severity, u64)]) {
+    for kind in ConflictKind::ALL {
+        for severity in [Severity::Review, Severity::Info] {
+            let open = |(k, s, _): &&(ConflictKind, Severity, u64)| *k == kind && *s == severity;
+            let count: u64 = counts.iter().filter(open).map(|(_, _, count)| count).sum();
+            metrics::gauge!(CONFLICTS, "kind" => kind.as_str(), "severity" => severity.as_str())
+                .set(count as f64);
         }
     }
 }
@@ -286,11 +269,12 @@ pub(crate) fn set_frozen(frozen: bool) {
     metrics::gauge!(FROZEN).set(f64::from(u8::from(frozen)));
 }
 
-/// The phase.
+/// The phase, and with it whether this daemon is the writer.
 pub(crate) fn set_phase(now: Phase) {
     for phase in Phase::ALL {
         metrics::gauge!(PHASE, "phase" => phase.as_str()).set(f64::from(u8::from(phase == now)));
     }
+    metrics::gauge!(IS_LEADER).set(f64::from(u8::from(now.holds_lock())));
 }
 
 fn note_kind(kind: NoteKind) -> &'static str {

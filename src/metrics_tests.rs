@@ -26,26 +26,19 @@ fn names_are_unique_prefixed_and_say_what_they_count() {
 #[test]
 fn every_metric_that_is_set_is_described() {
     let text = rendered(|| {
-        let mut report = Report::default();
-        report.profiles.inserted = 3;
-        report.deleted = 2;
-        rows_written(&report);
-        transactions_applied(2);
-        batch_applied(Duration::from_millis(20));
-        backfill_rows_read(5);
-        change_received(SourceTable::Xendit, false, true);
-        change_received(SourceTable::Xendit, true, true);
-        change_received(SourceTable::Systemeio, true, false);
+        count_rows_applied("profiles", "insert", 3);
+        count_batch(2, Duration::from_millis(20), Timestamp::from_second(1_750_000_000).unwrap());
+        count_changes(SourceTable::Xendit, "update", 4);
         let kind = NoteKind::TimezoneAssumed;
         count_notes([Note { kind, field: "created".into(), raw: "private".into() }].iter());
-        reconnected();
-        set_leader(true);
+        count_reconnect("source");
         set_checkpoint_lsn(Lsn(16));
         set_source_lsn(Lsn(20));
         set_lag_bytes(4);
         set_lag_seconds(0.25);
         set_backfill(5, 6);
-        set_conflicts(&[("underpaid".into(), "review".into(), 7)]);
+        count_backfill_rows(8);
+        set_conflicts(&[(ConflictKind::Underpaid, Severity::Review, 7)]);
         set_conflicts_open(7, 0);
         set_halted(true);
         set_phase(Phase::Streaming);
@@ -55,16 +48,15 @@ fn every_metric_that_is_set_is_described() {
         "tributary_transactions_total 2",
         "tributary_batches_total 1",
         "tributary_batch_seconds_bucket{le=\"0.025\"} 1",
-        "tributary_rows_applied_total{table=\"transactions\",op=\"delete\"} 2",
-        "tributary_backfill_rows_total 5",
-        "tributary_changes_total{source=\"xendit\",op=\"write\"} 1",
-        "tributary_changes_total{source=\"xendit\",op=\"rekey\"} 1",
-        "tributary_changes_total{source=\"systemeio\",op=\"delete\"} 1",
+        "tributary_last_commit_timestamp_seconds 1750000000",
+        "tributary_changes_total{source=\"xendit\",op=\"update\"} 4",
         "tributary_notes_total{kind=\"timezone_assumed\"} 1",
-        "tributary_reconnects_total 1",
+        "tributary_reconnects_total{server=\"source\"} 1",
+        "tributary_reconnects_total{server=\"target\"} 0",
         "tributary_lag_bytes 4",
         "tributary_lag_seconds 0.25",
         "tributary_backfill_rows_done 5",
+        "tributary_backfill_rows_read_total 8",
         "tributary_conflicts{kind=\"underpaid\",severity=\"review\"} 7",
         "tributary_conflicts{kind=\"mojibake\",severity=\"info\"} 0",
         "tributary_conflicts_open{severity=\"review\"} 7",

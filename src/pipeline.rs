@@ -60,7 +60,7 @@ pub async fn run(
             Err(error) if error.is_retryable() || matches!(error, Error::SlotLost { .. }) => {
                 let delay = backoff.next_delay();
                 tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
-                crate::metrics::reconnected();
+                crate::metrics::count_reconnect(server_of(&error));
                 if health.phase() == Phase::Streaming {
                     health.set_phase(Phase::Starting);
                 }
@@ -72,6 +72,11 @@ pub async fn run(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Which server an error is about: the context of every error begins with it.
+fn server_of(error: &Error) -> &'static str {
+    if error.to_string().starts_with("target") { "target" } else { "source" }
 }
 
 /// Waits while the health endpoint stays alive.
@@ -102,9 +107,7 @@ async fn one_session(
     let Some(mut session) = opened else { return Ok(()) };
     backoff.reset();
     health.set_checkpoint(session.checkpoint);
-    crate::metrics::set_leader(true);
     let result = work(config, &mut session, health, shutdown, show, backoff).await;
-    crate::metrics::set_leader(false);
     match result {
         Err(Error::Halted(halt)) => {
             // The open transaction of the halted work, if any, must not hold what the operator changes.

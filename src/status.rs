@@ -43,6 +43,12 @@ impl Phase {
             Self::Halted => "halted",
         }
     }
+
+    /// Whether a daemon in this phase is the one writer of its target.
+    #[must_use]
+    pub fn holds_lock(self) -> bool {
+        matches!(self, Self::Backfilling | Self::Streaming | Self::Halted)
+    }
 }
 
 impl fmt::Display for Phase {

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Touched, Writer};
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
-use crate::rules::Status;
 use crate::unify::{self, Conflict, ExternalIdSide};
 
 /// Values judged per round.
@@ -85,7 +84,7 @@ impl Writer {
                 currency: row.get("currency"),
                 product: if products.len() == 1 { products.into_iter().next() } else { None },
                 payment_id: row.get("payment_id"),
-                status: Status::parse(&status).unwrap_or(Status::Unknown),
+                status,
             });
         }
         let conflicts = sides

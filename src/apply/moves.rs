@@ -12,7 +12,7 @@ use crate::facts::{EmailKey, SourceKey};
 
 /// What one source transaction did to the e-mail key of one fact, in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transition {
+pub(super) struct Transition {
     /// Number of the source transaction within the batch, ascending.
     pub tx: u32,
     /// The contact row when the change can be a move; `None` for payments.
@@ -25,7 +25,7 @@ pub struct Transition {
 
 /// What is known of the keys that the moves of a batch involve, and of all keys with the same person.
 #[derive(Debug, Clone, Default)]
-pub struct Knowledge {
+pub(super) struct Knowledge {
     /// The person of each key that is an alias; a key that is not here is its own person.
     roots: HashMap<EmailKey, EmailKey>,
     /// The aliases of each person.
@@ -38,7 +38,7 @@ pub struct Knowledge {
 
 /// What the rule decides, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// The person `from` becomes `to`; `reopened` is the alias that led from `to` to `from` until now.
     Move {
         /// The person until now.
@@ -62,7 +62,7 @@ pub enum Step {
 impl Knowledge {
     /// `roots` are the aliases with the person each ends at, `automatic` those that the rule made,
     /// `facts` how many facts each key has before aliases.
-    pub fn new(
+    pub(super) fn new(
         roots: impl IntoIterator<Item = (EmailKey, EmailKey)>,
         automatic: impl IntoIterator<Item = EmailKey>,
         facts: impl IntoIterator<Item = (EmailKey, i64)>,
@@ -112,7 +112,7 @@ impl Knowledge {
 }
 
 /// Judges all transitions of a batch; `transitions` are in commit order.
-pub fn walk(transitions: &[Transition], known: &mut Knowledge) -> Vec<Step> {
+pub(super) fn walk(transitions: &[Transition], known: &mut Knowledge) -> Vec<Step> {
     let mut steps = Vec::new();
     for transaction in transitions.chunk_by(|a, b| a.tx == b.tx) {
         for transition in transaction {
@@ -127,7 +127,7 @@ pub fn walk(transitions: &[Transition], known: &mut Knowledge) -> Vec<Step> {
 
 /// Whether a transition can be a move at all.
 #[must_use]
-pub fn may_move(transition: &Transition) -> bool {
+pub(super) fn may_move(transition: &Transition) -> bool {
     transition.contact.is_some()
         && transition.old.is_some()
         && transition.new.is_some()

@@ -38,6 +38,19 @@ impl Report {
         }
         self.deleted += other.deleted;
     }
+
+    /// Counts what was written in the metrics.
+    pub fn count(&self) {
+        for (table, written) in [
+            ("profiles", self.profiles),
+            ("transactions", self.transactions),
+            ("enrollments", self.enrollments),
+        ] {
+            crate::metrics::count_rows_applied(table, "insert", written.inserted);
+            crate::metrics::count_rows_applied(table, "update", written.updated);
+        }
+        crate::metrics::count_rows_applied("transactions", "delete", self.deleted);
+    }
 }
 
 /// One round: owners, their facts unified, and the persons among them.
@@ -88,7 +101,7 @@ impl Writer {
         let left: Vec<&str> = owners
             .iter()
             .map(String::as_str)
-            .filter(|owner| !owner.contains(' ') && !wanted.contains_sorted(owner))
+            .filter(|owner| !owner.contains(' ') && wanted.binary_search(owner).is_err())
             .collect();
         let people = self.find_people(&wanted, &left).await?;
         changed_people.extend(people.changed.iter().cloned());
@@ -340,10 +353,11 @@ impl Writer {
         judged: &[SourceKey],
         conflicts: &mut Vec<Conflict>,
     ) -> Result<u64> {
-        let blocked = if ids.is_empty() { vec![] } else { self.delete_transactions(ids).await? };
+        let (deleted, blocked) =
+            if ids.is_empty() { (0, vec![]) } else { self.delete_transactions(ids).await? };
         let stored = self.blocked_scopes(judged).await?;
         if blocked.is_empty() && stored.is_empty() {
-            return Ok(ids.len() as u64);
+            return Ok(deleted);
         }
         let by_id: HashMap<Uuid, &SourceKey> =
             judged.iter().map(|key| (unify::transaction_id(key), key)).collect();
@@ -351,12 +365,12 @@ impl Writer {
         for (id, table) in &blocked {
             if let Some(key) = by_id.get(id) {
                 let row = source_row(SourceTable::Xendit, key);
-                found.push(unify::delete_blocked(&row, &id.to_string(), table));
+                found.push(unify::delete_blocked(&row, *id, table));
             }
         }
         self.reconcile_conflicts(&stored, found.clone()).await?;
         conflicts.extend(found);
-        Ok((ids.len() - blocked.len()) as u64)
+        Ok(deleted)
     }
 
     async fn blocked_scopes(&self, judged: &[SourceKey]) -> Result<BTreeSet<String>> {
@@ -369,17 +383,6 @@ impl Writer {
             .map(|key| unify::scope_of_blocked(&source_row(SourceTable::Xendit, key)))
             .filter(|scope| stored.contains(scope))
             .collect())
-    }
-}
-
-trait ContainsSorted {
-    /// Whether a sorted list has this text.
-    fn contains_sorted(&self, text: &str) -> bool;
-}
-
-impl ContainsSorted for Vec<&str> {
-    fn contains_sorted(&self, text: &str) -> bool {
-        self.binary_search(&text).is_ok()
     }
 }
 
@@ -428,7 +431,7 @@ fn user_of(owner: &str, has_profile: bool, people: &People) -> Option<Uuid> {
 fn link_conflicts(owner: &str, people: &People, has_facts: bool) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
     if let Some(others) = people.duplicates.get(owner) {
-        conflicts.push(unify::duplicate_profile(owner, *others));
+        conflicts.push(unify::duplicate_profile(owner, usize::try_from(*others).unwrap_or(0)));
     }
     match people.recorded.get(owner).map(|person| person.state) {
         Some(State::Waiting) if has_facts => conflicts.push(unify::missing_auth_user(owner)),

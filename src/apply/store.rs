@@ -103,7 +103,7 @@ fn load(table: &str, columns: &[(&str, &str)]) -> String {
 
 /// Where a fact belongs and where it was read, beside the fact itself.
 #[derive(Debug, Clone)]
-pub struct Placement {
+pub(super) struct Placement {
     /// Whose it is.
     pub owner: Owner,
     /// The e-mail key after decisions.
@@ -119,7 +119,7 @@ pub struct Placement {
 }
 
 /// Writes contacts, replacing those with the same source key.
-pub async fn write_contacts(db: &Db, facts: &[(Contact, Placement)]) -> Result<()> {
+pub(super) async fn write_contacts(db: &Db, facts: &[(Contact, Placement)]) -> Result<()> {
     if facts.is_empty() {
         return Ok(());
     }
@@ -132,7 +132,7 @@ pub async fn write_contacts(db: &Db, facts: &[(Contact, Placement)]) -> Result<(
 }
 
 /// Writes payments, replacing those with the same source key.
-pub async fn write_payments(db: &Db, facts: &[(Payment, Placement)]) -> Result<()> {
+pub(super) async fn write_payments(db: &Db, facts: &[(Payment, Placement)]) -> Result<()> {
     if facts.is_empty() {
         return Ok(());
     }
@@ -199,7 +199,7 @@ fn payment_columns(fact: &Payment, placement: &Placement) -> [Option<String>; 32
         fact.paid_at.map(instant),
         fact.settled_at.map(instant),
         fact.synced_at.map(instant),
-        Some(crate::unify::identity(&effective).to_string()),
+        Some(identity(&effective).to_string()),
         Some(json(&fact.metadata)),
         Some(json(&fact.notes)),
         Some(json(&fact.raw)),
@@ -207,6 +207,11 @@ fn payment_columns(fact: &Payment, placement: &Placement) -> [Option<String>; 32
         placement.chunk.map(|chunk| chunk.to_string()),
         Some(placement.generation.to_string()),
     ]
+}
+
+/// The person is a column of its own, since aliases change it.
+fn identity(payment: &Payment) -> Uuid {
+    crate::unify::identity(&Owner::Orphans("orphan of nobody".to_owned()), payment)
 }
 
 fn email_columns(email: &Result<EmailKey, EmailReason>) -> (Option<String>, Option<String>) {
@@ -234,7 +239,7 @@ pub async fn load_payments(db: &Db, owners: &[String]) -> Result<Vec<(Owner, Pay
 }
 
 /// The contacts with these source keys, with the e-mail of the row itself.
-pub async fn load_contact_rows(db: &Db, keys: &[String]) -> Result<Vec<Contact>> {
+pub(super) async fn load_contact_rows(db: &Db, keys: &[String]) -> Result<Vec<Contact>> {
     static SQL: LazyLock<String> =
         LazyLock::new(|| LOAD_CONTACTS.replace("where owner", "where source_key"));
     let rows = db.query("target: loading contacts", &SQL, &[&keys]).await?;
@@ -247,7 +252,7 @@ pub async fn load_contact_rows(db: &Db, keys: &[String]) -> Result<Vec<Contact>>
 }
 
 /// The payments with these source keys, with the e-mail and products of the row itself.
-pub async fn load_payment_rows(db: &Db, keys: &[String]) -> Result<Vec<Payment>> {
+pub(super) async fn load_payment_rows(db: &Db, keys: &[String]) -> Result<Vec<Payment>> {
     static SQL: LazyLock<String> =
         LazyLock::new(|| LOAD_PAYMENTS.replace("where owner", "where source_key"));
     let rows = db.query("target: loading payments", &SQL, &[&keys]).await?;
@@ -331,7 +336,7 @@ fn from_json<T: serde::de::DeserializeOwned>(row: &Row, column: &str) -> Result<
 
 /// What must be known of a stored fact before it is replaced.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub(super) struct Stored {
     /// Whose it is.
     pub owner: String,
     /// Its e-mail key after decisions.
@@ -345,7 +350,7 @@ pub struct Stored {
 }
 
 /// The stored facts with these keys, without their values.
-pub async fn load_stored(
+pub(super) async fn load_stored(
     db: &Db,
     table: SourceTable,
     keys: &[String],
@@ -374,7 +379,7 @@ pub async fn load_stored(
 }
 
 /// The raw values of stored facts, for columns that the stream did not send.
-pub async fn load_raw(
+pub(super) async fn load_raw(
     db: &Db,
     table: SourceTable,
     keys: &[String],
@@ -395,7 +400,7 @@ pub async fn load_raw(
 }
 
 /// Removes facts.
-pub async fn delete(db: &Db, table: SourceTable, keys: &[String]) -> Result<()> {
+pub(super) async fn delete(db: &Db, table: SourceTable, keys: &[String]) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -408,7 +413,7 @@ pub async fn delete(db: &Db, table: SourceTable, keys: &[String]) -> Result<()> 
 }
 
 /// Marks unchanged facts as seen by this backfill chunk.
-pub async fn mark_seen(
+pub(super) async fn mark_seen(
     db: &Db,
     table: SourceTable,
     keys: &[String],

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::Writer;
-use super::db::Db;
+use super::db::{Db, Param};
 use super::text::{TextColumns, array, date, instant, text_params};
 use crate::config::{TableName, Target};
 use crate::error::{Context, Error, Result};
@@ -308,9 +308,11 @@ impl Writer {
                and exists (select from tributary.person o where o.profile_id = p.id)"
         );
         let what = "target: freeing unique values";
+        let (by_email, by_systemeio): ([Param<'_>; 2], [Param<'_>; 2]) =
+            ([&ids, &emails], [&ids, &systemeio]);
         tokio::try_join!(
-            self.db.execute(what, &park_email, &[&ids, &emails]),
-            self.db.execute(what, &park_systemeio, &[&ids, &systemeio]),
+            self.db.execute(what, &park_email, &by_email),
+            self.db.execute(what, &park_systemeio, &by_systemeio),
         )?;
         Ok(())
     }
@@ -371,7 +373,7 @@ impl Writer {
 
     /// Deletes transactions whose payment is gone or gives none (SPEC §5.3). Those that another table of the
     /// application references stay, VOIDED, and are returned with the table's name.
-    pub(super) async fn delete_transactions(&self, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
+    pub(super) async fn delete_transactions(&self, ids: &[Uuid]) -> Result<(u64, Vec<(Uuid, String)>)> {
         let mut blocked: HashMap<Uuid, String> = HashMap::new();
         for (table, column) in &self.tables.references {
             let sql = format!(
@@ -394,10 +396,10 @@ impl Writer {
             self.db.execute("target: voiding transactions", &sql, &[&kept]).await?;
         }
         let sql = format!("delete from {} where id = any($1)", self.tables.names.transactions);
-        self.db.execute("target: deleting transactions", &sql, &[&free]).await?;
+        let deleted = self.db.execute("target: deleting transactions", &sql, &[&free]).await?;
         let mut blocked: Vec<(Uuid, String)> = blocked.into_iter().collect();
         blocked.sort();
-        Ok(blocked)
+        Ok((deleted, blocked))
     }
 }
 

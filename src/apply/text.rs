@@ -55,13 +55,13 @@ pub fn instant(value: Timestamp) -> String {
 
 /// A date as PostgreSQL reads it. Dates come from instants of this era only.
 #[must_use]
-pub fn date(value: civil::Date) -> String {
+pub(super) fn date(value: civil::Date) -> String {
     value.to_string()
 }
 
 /// A text array literal.
 #[must_use]
-pub fn array(values: &[String]) -> String {
+pub(super) fn array(values: &[String]) -> String {
     let mut literal = String::from("{");
     for (i, value) in values.iter().enumerate() {
         if i > 0 {

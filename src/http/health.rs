@@ -236,7 +236,9 @@ mod tests {
         assert_eq!(health.status().lag_bytes, None);
         health.set_source_lsn(Lsn(130));
         assert_eq!(health.status().lag_bytes, Some(30));
+        assert!(health.is_behind());
         health.set_checkpoint(Lsn(130));
+        assert!(!health.is_behind());
         assert_eq!(health.status().lag_bytes, Some(0));
         health.set_lag_seconds(-0.2);
         assert_eq!(health.status().lag_seconds, Some(0.0));

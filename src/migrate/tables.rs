@@ -53,7 +53,7 @@ impl TargetTable {
 
 /// The four tables, referenced ones first.
 #[must_use]
-pub fn all(target: &Target) -> Vec<TargetTable> {
+pub(super) fn all(target: &Target) -> Vec<TargetTable> {
     let references = |column: &str, table: &TableName| {
         format!("foreign key ({column}) references {} (id)", table.quoted())
     };

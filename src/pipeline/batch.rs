@@ -11,13 +11,13 @@ use crate::lsn::Lsn;
 
 /// Changes of one source transaction held in memory; a larger one is applied in parts, so that memory
 /// does not grow with it (P13). At 1 KB a row this is about 10 MB.
-pub const PART_ROWS: usize = 5_000;
+pub(super) const PART_ROWS: usize = 5_000;
 /// Bytes of one source transaction held in memory, for the same reason, where rows are large.
-pub const PART_BYTES: usize = 16 << 20;
+pub(super) const PART_BYTES: usize = 16 << 20;
 
 /// The source transaction that is being received.
 #[derive(Debug, Default)]
-pub struct OpenTransaction {
+pub(super) struct OpenTransaction {
     /// Its id.
     pub xid: u32,
     /// Where its commit record starts.
@@ -35,12 +35,12 @@ pub struct OpenTransaction {
 impl OpenTransaction {
     /// A transaction that begins.
     #[must_use]
-    pub fn begin(xid: u32, commit_lsn: Lsn) -> Self {
+    pub(super) fn begin(xid: u32, commit_lsn: Lsn) -> Self {
         Self { xid, commit_lsn, ..Self::default() }
     }
 
     /// Adds a change.
-    pub fn push(&mut self, change: Change) {
+    pub(super) fn push(&mut self, change: Change) {
         let Change { table, old_key, row } = change;
         let change = match row {
             Some(row) => RowChange {
@@ -65,13 +65,13 @@ impl OpenTransaction {
 
     /// Whether it must be applied in parts.
     #[must_use]
-    pub fn is_large(&self) -> bool {
+    pub(super) fn is_large(&self) -> bool {
         self.changes.len() >= PART_ROWS || self.bytes >= PART_BYTES
     }
 
     /// Rows of each table that it deletes, in effect: one that it inserts again does not count.
     #[must_use]
-    pub fn deletes(&self) -> HashMap<SourceTable, u64> {
+    pub(super) fn deletes(&self) -> HashMap<SourceTable, u64> {
         let mut gone: HashSet<(SourceTable, &SourceKey)> = HashSet::new();
         for change in &self.changes {
             if change.row.is_some() {
@@ -90,7 +90,7 @@ impl OpenTransaction {
 
 /// Whole source transactions that share the next target transaction.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(super) struct Batch {
     /// Their changes, numbered by transaction.
     pub changes: Vec<RowChange>,
     /// How many transactions.
@@ -104,7 +104,7 @@ pub struct Batch {
 
 impl Batch {
     /// Adds a whole transaction.
-    pub fn push(&mut self, open: OpenTransaction, end_lsn: Lsn, commit_time: Timestamp) {
+    pub(super) fn push(&mut self, open: OpenTransaction, end_lsn: Lsn, commit_time: Timestamp) {
         let tx = self.transactions;
         self.changes.extend(open.changes.into_iter().map(|change| RowChange { tx, ..change }));
         self.transactions += 1;
@@ -115,13 +115,13 @@ impl Batch {
 
     /// Whether there is nothing to commit.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.transactions == 0
     }
 
     /// Whether it should be applied now.
     #[must_use]
-    pub fn is_full(&self, batch_rows: usize) -> bool {
+    pub(super) fn is_full(&self, batch_rows: usize) -> bool {
         self.changes.len() >= batch_rows || self.bytes >= PART_BYTES
     }
 }

@@ -17,6 +17,7 @@ use crate::http::Health;
 use crate::session::Session;
 use crate::source::slot;
 use crate::status::Phase;
+use crate::unify::{ConflictKind, Severity};
 
 /// How often the numbers for `/status` and metrics are read.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
@@ -123,7 +124,7 @@ async fn clock(writer: &mut Writer) -> Result<()> {
     }
     writer.begin().await?;
     let report = writer.recompute(&touched).await?;
-    crate::metrics::rows_written(&report);
+    report.count();
     writer.commit_data().await
 }
 
@@ -132,14 +133,19 @@ async fn watch(session: &Session, health: &Arc<Health>) -> Result<()> {
     let sql = "select kind, severity, count(*) from tributary.conflict \
                where status = 'open' group by kind, severity";
     let rows = session.writer.db.query("target: counting conflicts", sql, &[]).await?;
-    let counts: Vec<(String, String, u64)> = rows
+    let counts: Vec<(ConflictKind, Severity, u64)> = rows
         .iter()
-        .map(|row| (row.get(0), row.get(1), row.get::<_, i64>(2).unsigned_abs()))
+        .filter_map(|row| {
+            let kind = ConflictKind::parse(row.get(0))?;
+            let severity =
+                if row.get::<_, &str>(1) == "review" { Severity::Review } else { Severity::Info };
+            Some((kind, severity, row.get::<_, i64>(2).unsigned_abs()))
+        })
         .collect();
-    let of = |severity: &str| -> u64 {
-        counts.iter().filter(|(_, s, _)| s == severity).map(|(_, _, n)| n).sum()
+    let of = |severity: Severity| -> u64 {
+        counts.iter().filter(|(_, s, _)| *s == severity).map(|(_, _, n)| n).sum()
     };
-    health.set_conflicts(of("review"), of("info"));
+    health.set_conflicts(of(Severity::Review), of(Severity::Info));
     crate::metrics::set_conflicts(&counts);
     Ok(())
 }

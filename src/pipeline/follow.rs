@@ -101,6 +101,15 @@ fn watched<F: crate::facts::LogicalField>(
     Watched::new(table, name.schema.clone(), name.name.clone(), layout)
 }
 
+/// What happened to a row, as metrics name it.
+fn operation(change: &crate::decode::Change) -> &'static str {
+    match (&change.row, &change.old_key) {
+        (None, _) => "delete",
+        (Some(_), Some(_)) => "rekey",
+        (Some(_), None) => "upsert",
+    }
+}
+
 /// A reader that died without a word may hold the slot still. This session holds the target's lock, so no
 /// living daemon reads it for this target.
 async fn free_slot(session: &Session, name: &str) -> Result<()> {
@@ -174,7 +183,7 @@ impl Follow<'_> {
                 self.open = Some(OpenTransaction::begin(xid, final_lsn));
             }
             Event::Change(change) => {
-                crate::metrics::change_received(change.table, change.old_key.is_some(), change.row.is_some());
+                crate::metrics::count_changes(change.table, operation(&change), 1);
                 let Some(open) = self.open.as_mut() else { return Ok(()) };
                 open.push(change);
                 if open.is_large() {
@@ -263,9 +272,9 @@ impl Follow<'_> {
         }
         let started = Instant::now();
         let report = self.session.writer.recompute_remembered().await?;
-        crate::metrics::rows_written(&report);
+        report.count();
         self.open = None;
-        self.commit(end_lsn, Some(commit_time), started).await
+        self.commit(end_lsn, Some(commit_time), 1, started).await
     }
 
     /// Halts in front of a transaction that deletes too much; those before it are applied first.
@@ -314,12 +323,11 @@ impl Follow<'_> {
             writer.begin().await?;
             let touched: Touched = writer.apply_changes(batch.changes, Arrival::Whole).await?;
             let report = writer.recompute(&touched).await?;
-            crate::metrics::rows_written(&report);
+            report.count();
         } else {
             self.session.writer.begin().await?;
         }
-        crate::metrics::transactions_applied(u64::from(batch.transactions));
-        self.commit(batch.end_lsn, batch.commit_time, started).await
+        self.commit(batch.end_lsn, batch.commit_time, batch.transactions, started).await
     }
 
     /// Ends the target transaction with the checkpoint at `lsn`.
@@ -327,6 +335,7 @@ impl Follow<'_> {
         &mut self,
         lsn: Lsn,
         commit_time: Option<Timestamp>,
+        transactions: u32,
         started: Instant,
     ) -> Result<()> {
         let slot = &self.config.source.slot;
@@ -340,7 +349,8 @@ impl Follow<'_> {
             let lag = Timestamp::now().duration_since(time).as_secs_f64().max(0.0);
             self.health.set_lag_seconds(lag);
         }
-        crate::metrics::batch_applied(started.elapsed());
+        let elapsed = started.elapsed();
+        crate::metrics::count_batch(u64::from(transactions), elapsed, Timestamp::now());
         Ok(())
     }
 
@@ -411,7 +421,7 @@ impl Follow<'_> {
         self.session.writer.flush_target().await?;
         self.stream.confirm(self.session.checkpoint);
         tracing::info!(checkpoint = %self.session.checkpoint, "stopped");
-        self.stream.stop_now().await;
+        self.stream.stop().await;
         Ok(())
     }
 }

@@ -210,7 +210,7 @@ impl Stream {
     }
 
     /// Ends the stream and frees the slot.
-    pub async fn stop(mut self) {
+    pub async fn stop(&mut self) {
         if tokio::time::timeout(STOP_TIMEOUT, self.client.shutdown()).await.is_err() {
             self.client.abort();
         }

@@ -1,9 +1,28 @@
 //! Configuration: TOML and environment in, a validated [`Config`] out (SPEC §9).
 
+//!
+//! [`Config::load`] reads a file, replaces `${VAR}`, applies the overrides and checks everything it can
+//! without a server; all problems of a file are told together. Secrets are never part of a message,
+//! nor of [`Config::to_toml`].
+
+mod conninfo;
+mod environment;
+mod hash;
+mod load;
+mod mapping;
+mod products;
+mod rules;
+mod section;
+mod server;
+mod show;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use environment::Environment;
+pub use show::Origins;
 
 use crate::facts::{ContactField, PaymentField};
 use crate::rules::Rules;
@@ -23,6 +42,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// The rules of the data.
     pub rules: Rules,
+    /// Where the values came from, for [`Config::to_toml`].
+    pub origins: Origins,
 }
 
 /// The source database.
@@ -71,6 +92,17 @@ pub struct Run {
     pub chunk_rows: usize,
 }
 
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            migrate: true,
+            batch_rows: 1000,
+            batch_delay: Duration::from_millis(50),
+            chunk_rows: 5000,
+        }
+    }
+}
+
 /// Limits above which one source transaction's deletes wait for an operator (P9): both must be passed.
 #[derive(Debug, Clone)]
 pub struct Guard {
@@ -78,6 +110,12 @@ pub struct Guard {
     pub delete_rows: u64,
     /// Share of the table, in percent.
     pub delete_percent: f64,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { delete_rows: 1000, delete_percent: 10.0 }
+    }
 }
 
 /// A PostgreSQL server.
@@ -109,6 +147,19 @@ pub enum TlsMode {
     VerifyCa,
     /// As `VerifyCa`, and for this host name.
     VerifyFull,
+}
+
+impl TlsMode {
+    /// libpq's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
 }
 
 /// A table by schema and name.

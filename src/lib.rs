@@ -6,6 +6,7 @@ pub mod config;
 pub mod connect;
 pub mod decisions;
 pub mod decode;
+pub mod demo;
 pub mod error;
 pub mod facts;
 pub mod halt;

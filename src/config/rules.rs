@@ -121,11 +121,7 @@ fn status_word(text: &str) -> String {
 
 fn profiles(mut section: Section<'_>, problems: &mut Problems) -> ProfileFilter {
     let tags = section.texts("tags", problems).unwrap_or_default();
-    let path = section.path_of("or_payment");
     let or_payment = section.flag("or_payment", problems).unwrap_or(false);
-    if or_payment && tags.is_empty() {
-        problems.add(&path, "says nothing without tags: everybody becomes a profile then");
-    }
     section.finish(problems);
     ProfileFilter { tags, or_payment }
 }

@@ -18,8 +18,8 @@ const PINNED: [(&str, &str); 6] = [
     ("standard_conforming_strings", "on"),
 ];
 
-/// The `options` start-up parameter that pins the settings, for the replication connection.
-pub(super) fn startup_options() -> String {
+/// The `options` start-up parameter that pins the settings, without a round trip of its own.
+pub(crate) fn startup_options() -> String {
     PINNED.map(|(name, value)| format!("-c {name}={value}")).join(" ")
 }
 

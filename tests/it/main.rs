@@ -1,1 +1,11 @@
-//! Integration tests.
+//! The product on a real PostgreSQL that the tests start themselves.
+
+// A test fails by panicking; clippy knows that only of functions marked as tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod convergence;
+mod crashes;
+mod guards;
+mod people;

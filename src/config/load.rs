@@ -1,0 +1,303 @@
+//! From a file to a [`Config`].
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Table;
+
+use super::environment::{Environment, interpolate, lookup};
+use super::mapping::{canonical_contacts, canonical_payments, mapping, table, written};
+use super::section::{Problems, Section};
+use super::server::{Pieces, Shown, server};
+use super::{Config, Guard, Origins, Run, Server, Source, TableName, Target, rules};
+use crate::error::{Error, Result};
+
+/// What is read where nothing else is named.
+const DEFAULT_FILE: &str = "config/tributary.toml";
+
+/// The shipped configuration, in force where [`DEFAULT_FILE`] does not exist, so that the two URLs in
+/// the environment are enough to start.
+const SHIPPED: &str = include_str!("../../config/tributary.toml");
+
+/// Environment variables that replace a value of the file (SPEC §9).
+const OVERRIDES: [(&str, &str); 3] = [
+    ("source.url", "TRIBUTARY_SOURCE_URL"),
+    ("target.url", "TRIBUTARY_TARGET_URL"),
+    ("http.listen", "TRIBUTARY_HTTP_LISTEN"),
+];
+
+/// A server that is not known, while other problems are looked for.
+type Connection = Option<(Server, Shown)>;
+
+impl Config {
+    /// Reads the file at `path`, else at `TRIBUTARY_CONFIG`, else `config/tributary.toml`, else the
+    /// configuration that is built in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with every problem that was found, one a line, each with the path of its key.
+    pub fn load(path: Option<&Path>, env: Environment<'_>) -> Result<Self> {
+        let named = path.map(Path::to_owned);
+        let named = named.or_else(|| lookup(env, "TRIBUTARY_CONFIG").map(PathBuf::from));
+        let file = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+        match std::fs::read_to_string(&file) {
+            Ok(text) => read(&text, Some(&file), env),
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                read(SHIPPED, None, env)
+            }
+            Err(error) => {
+                Err(Error::Config(format!("{} cannot be read: {error}", file.display())))
+            }
+        }
+    }
+
+    /// Reads the text of a file. Relative password files are looked for in the current folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn parse(text: &str, env: Environment<'_>) -> Result<Self> {
+        read(text, None, env)
+    }
+}
+
+fn read(text: &str, file: Option<&Path>, env: Environment<'_>) -> Result<Config> {
+    let name = file.map_or_else(|| "the configuration".into(), |file| file.display().to_string());
+    let mut table: Table = text.parse().map_err(|error| syntax_error(&name, text, &error))?;
+    let mut problems = Problems::default();
+    let overrides: Vec<_> =
+        OVERRIDES.into_iter().filter(|(_, variable)| lookup(env, variable).is_some()).collect();
+    let paths: Vec<&str> = overrides.iter().map(|(path, _)| *path).collect();
+    interpolate(&mut table, &paths, env, &mut problems);
+    let config = build(&table, file, &overrides, env, &mut problems);
+    match config {
+        Some(config) if problems.0.is_empty() => Ok(config),
+        _ => Err(Error::Config(format!("{name}:\n  {}", problems.0.join("\n  ")))),
+    }
+}
+
+/// The place and kind of a syntax error. The line itself may hold a password, so it is not quoted.
+fn syntax_error(name: &str, text: &str, error: &toml::de::Error) -> Error {
+    let place = error.span().and_then(|span| text.get(..span.start)).map(|before| {
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        format!(":{}:{column}", before.matches('\n').count() + 1)
+    });
+    let place = place.unwrap_or_default();
+    let kind = error.message().lines().next().unwrap_or("not TOML");
+    Error::Config(format!("{name}{place}: {kind}"))
+}
+
+fn build(
+    table: &Table,
+    file: Option<&Path>,
+    overrides: &[(&'static str, &'static str)],
+    env: Environment<'_>,
+    problems: &mut Problems,
+) -> Option<Config> {
+    let mut root = Section::root(table);
+    let place = Place { file, overrides, env };
+    let (source, source_shown) = source(root.section("source", problems), &place, problems);
+    let (target, target_shown) = target(root.section("target", problems), &place, problems);
+    let run = run(root.section("run", problems), problems);
+    let guard = guard(root.section("guard", problems), problems);
+    let http_listen = listen(root.section("http", problems), &place, problems);
+    let rules = rules::rules(root.section("rules", problems), problems);
+    root.finish(problems);
+    let (source_shown, target_shown) = (source_shown?, target_shown?);
+    let origins = Origins {
+        file: file.map(Path::to_owned),
+        overrides: overrides.to_vec(),
+        source: source_shown,
+        target: target_shown,
+    };
+    Some(Config {
+        source: source?,
+        target: target?,
+        run,
+        guard,
+        http_listen: http_listen?,
+        rules,
+        origins,
+    })
+}
+
+/// What reading a value may need besides the file's text.
+struct Place<'p> {
+    file: Option<&'p Path>,
+    overrides: &'p [(&'static str, &'static str)],
+    env: Environment<'p>,
+}
+
+impl Place<'_> {
+    /// The override of the value at a path, with the name of its variable.
+    fn override_of(&self, path: &str) -> Option<(&'static str, String)> {
+        let (_, variable) = self.overrides.iter().find(|(known, _)| *known == path)?;
+        lookup(self.env, variable).map(|value| (*variable, value))
+    }
+
+    /// Where a password file is: a relative one in `$CREDENTIALS_DIRECTORY`, where systemd puts
+    /// credentials, else beside the configuration.
+    fn resolve(&self, file: &str) -> PathBuf {
+        let folder = lookup(self.env, "CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let folder = folder.or_else(|| self.file?.parent().map(Path::to_owned));
+        folder.unwrap_or_default().join(file)
+    }
+}
+
+/// `url` and `password_file` of a section.
+fn connection(section: &mut Section<'_>, place: &Place<'_>, problems: &mut Problems) -> Connection {
+    let (path, file_path) = (section.path_of("url"), section.path_of("password_file"));
+    let file = section.text("password_file", problems);
+    let value = section.value("url");
+    let replaced = place.override_of(&path);
+    let (variable, url) = match (&replaced, value) {
+        (Some((variable, url)), _) => (Some(*variable), url.as_str()),
+        (None, Some(value)) => (None, super::section::text(value, &path, problems)?),
+        (None, None) => {
+            let known = OVERRIDES.iter().find(|(known, _)| *known == path);
+            let variable = known.map_or("", |(_, variable)| variable);
+            problems.add(&path, format!("is missing; write it, or set {variable}"));
+            return None;
+        }
+    };
+    // A value that an unset variable left incomplete was told already.
+    if variable.is_none() && problems.0.iter().any(|known| known.starts_with(&format!("{path}: "))) {
+        return None;
+    }
+    let password_file = file.map(|file| (place.resolve(file), file_path.as_str()));
+    let pieces = Pieces { conninfo: url, path: variable.unwrap_or(&path), password_file };
+    server(&pieces, place.env, problems)
+}
+
+fn source(
+    mut section: Section<'_>,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) -> (Option<Source>, Option<Shown>) {
+    let connection = connection(&mut section, place, problems);
+    let (slot_path, publication_path) = (section.path_of("slot"), section.path_of("publication"));
+    let slot = section.text("slot", problems).unwrap_or("tributary").to_owned();
+    let is_slot_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if slot.len() > 63 || !slot.bytes().all(is_slot_byte) {
+        problems.add(&slot_path, "a slot's name is 1 to 63 of a-z, 0-9 and _");
+    }
+    let publication = section.text("publication", problems).unwrap_or("tributary").to_owned();
+    if publication.len() > 63 {
+        problems.add(&publication_path, "a publication's name has at most 63 bytes");
+    }
+    let payments = section.section("xendit", problems);
+    let xendit = mapping(payments, "public.xendit", canonical_payments(), problems);
+    let contacts = section.section("systemeio", problems);
+    let systemeio = mapping(contacts, "public.systemeio", canonical_contacts(), problems);
+    if xendit.table == systemeio.table {
+        let path = section.path_of("systemeio.table");
+        problems.add(&path, format!("is the table of xendit too: {}", xendit.table));
+    }
+    section.finish(problems);
+    let (server, shown) = connection.unzip();
+    (server.map(|server| Source { server, slot, publication, xendit, systemeio }), shown)
+}
+
+fn target(
+    mut section: Section<'_>,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) -> (Option<Target>, Option<Shown>) {
+    let connection = connection(&mut section, place, problems);
+    let mut named = |key, default| table(&mut section, key, default, problems);
+    let profiles = named("profiles", "public.unified_profiles");
+    let transactions = named("transactions", "public.transactions");
+    let enrollments = named("enrollments", "public.enrollments");
+    let courses = named("courses", "public.courses");
+    check_targets(&[&profiles, &transactions, &enrollments, &courses], problems);
+    let link_auth_users = section.flag("link_auth_users", problems).unwrap_or(true);
+    section.finish(problems);
+    let (server, shown) = connection.unzip();
+    let target = server.map(|server| Target {
+        server,
+        profiles,
+        transactions,
+        enrollments,
+        courses,
+        link_auth_users,
+    });
+    (target, shown)
+}
+
+fn check_targets(tables: &[&TableName], problems: &mut Problems) {
+    for (index, table) in tables.iter().enumerate() {
+        if !table.name.is_empty() && tables[..index].contains(table) {
+            problems.add("target", format!("two of its tables are {}", written(table)));
+        }
+        if table.schema == "tributary" {
+            problems.add("target", "the schema tributary is for the daemon's own tables");
+        }
+    }
+}
+
+fn run(mut section: Section<'_>, problems: &mut Problems) -> Run {
+    let default = Run::default();
+    let migrate = section.flag("migrate", problems).unwrap_or(default.migrate);
+    let size = |number: Option<u32>, default: usize| {
+        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(default)
+    };
+    let batch_rows = section.number("batch_rows", 1..=100_000, problems);
+    let delay = section.number("batch_delay_ms", 0..=10_000, problems);
+    let chunk_rows = section.number("chunk_rows", 1..=100_000, problems);
+    section.finish(problems);
+    Run {
+        migrate,
+        batch_rows: size(batch_rows, default.batch_rows),
+        batch_delay: delay
+            .map_or(default.batch_delay, |delay| Duration::from_millis(u64::from(delay))),
+        chunk_rows: size(chunk_rows, default.chunk_rows),
+    }
+}
+
+fn guard(mut section: Section<'_>, problems: &mut Problems) -> Guard {
+    let default = Guard::default();
+    let delete_rows = section.number("delete_rows", 0..=u32::MAX, problems);
+    let path = section.path_of("delete_percent");
+    let percent = section.value("delete_percent").and_then(|value| {
+        let whole = value.as_integer().and_then(|number| u8::try_from(number).ok()).map(f64::from);
+        let number = value.as_float().or(whole).filter(|number| (0.0..=100.0).contains(number));
+        super::section::expect(number, value, &path, "a number from 0 to 100", problems)
+    });
+    section.finish(problems);
+    Guard {
+        delete_rows: delete_rows.map_or(default.delete_rows, u64::from),
+        delete_percent: percent.unwrap_or(default.delete_percent),
+    }
+}
+
+fn listen(
+    mut section: Section<'_>,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) -> Option<SocketAddr> {
+    let path = section.path_of("listen");
+    let value = section.value("listen");
+    let (path, text) = match (place.override_of(&path), value) {
+        (Some((variable, text)), _) => (variable.to_owned(), text),
+        (None, Some(value)) => {
+            let text = super::section::text(value, &path, problems).map(str::to_owned);
+            (path, text.unwrap_or_default())
+        }
+        (None, None) => (path, "127.0.0.1:9464".into()),
+    };
+    section.finish(problems);
+    if text.is_empty() {
+        return None;
+    }
+    let numeric = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.clone(),
+    };
+    let address = numeric.trim().parse().ok();
+    if address.is_none() {
+        let wanted = "must be an address and a port, such as 127.0.0.1:9464 or 0.0.0.0:9464";
+        problems.add(&path, format!("{wanted}, not {text:?}"));
+    }
+    address
+}

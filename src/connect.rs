@@ -1,0 +1,122 @@
+//! Connections to both servers: encryption by `sslmode`, time limits, session settings.
+//!
+//! A URL or password is never part of a message; a server is named by what it is for.
+
+mod certificates;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use rustls::ClientConfig;
+use tokio_postgres::{Client, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::config::{Server, TlsMode};
+use crate::error::{Error, Result};
+use crate::source::session;
+
+/// Longest time for one server to accept a connection, from name look-up to the end of authentication.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest time a query waits for a connection of a full pool: below the time in which probes give up.
+const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connects, and spawns the task that drives the connection until the client is dropped. `what` names the
+/// server in messages, such as `source`.
+///
+/// Values come as text in one format whatever the server, database or role has as its default; see
+/// [`session`]. The encoding is UTF-8.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] where the server is away or does not answer in 5 s, [`Error::Config`] where
+/// its certificates file cannot be used, [`Error::Refused`] where encryption fails for good.
+pub async fn connect(
+    server: &Server,
+    application_name: &str,
+    what: &'static str,
+) -> Result<Client> {
+    let config = session_config(server, application_name);
+    match server.tls {
+        TlsMode::Disable => open(&config, NoTls, what).await,
+        _ => open(&config, MakeRustlsConnect::new(tls_config(server, what)?), what).await,
+    }
+}
+
+async fn open<T>(config: &tokio_postgres::Config, tls: T, what: &'static str) -> Result<Client>
+where
+    T: MakeTlsConnect<Socket> + Send,
+    T::Stream: Send + 'static,
+    T::TlsConnect: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let places = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+    let limit = CONNECT_TIMEOUT * u32::try_from(places).unwrap_or(1);
+    let context = || format!("{what}: connecting");
+    let opened = tokio::time::timeout(limit, config.connect(tls)).await;
+    let opened = opened.map_err(|_| {
+        Error::unavailable(context(), format!("no answer in {} s", limit.as_secs()))
+    })?;
+    let (client, connection) = opened.map_err(|error| {
+        certificates::refusal(what, &error).unwrap_or_else(|| Error::postgres(context(), &error))
+    })?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            let error = Error::postgres(format!("{what}: connection"), &error);
+            tracing::debug!(%error, "a connection ended");
+        }
+    });
+    Ok(client)
+}
+
+/// A pool of connections for short read-only queries of commands and endpoints. It connects when first
+/// used.
+///
+/// # Errors
+///
+/// [`Error::Config`] where the certificates file cannot be used.
+pub fn pool(server: &Server, application_name: &str, size: usize) -> Result<Pool> {
+    let mut config = session_config(server, application_name);
+    let options = format!(
+        "{} -c default_transaction_read_only=on",
+        config.get_options().unwrap_or_default()
+    );
+    config.options(options);
+    let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = match server.tls {
+        TlsMode::Disable => Manager::from_config(config, NoTls, manager),
+        _ => {
+            let tls = MakeRustlsConnect::new(tls_config(server, application_name)?);
+            Manager::from_config(config, tls, manager)
+        }
+    };
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .wait_timeout(Some(POOL_TIMEOUT))
+        .create_timeout(Some(CONNECT_TIMEOUT))
+        .recycle_timeout(Some(POOL_TIMEOUT))
+        .build()
+        .map_err(|error| Error::failed("making a connection pool", error))
+}
+
+/// The server's configuration with a name, a time limit and the pinned settings. Of two settings of one
+/// name the last holds, so the pinned ones come last.
+fn session_config(server: &Server, application_name: &str) -> tokio_postgres::Config {
+    let mut config = server.postgres.clone();
+    let pinned = session::startup_options();
+    let options = match config.get_options() {
+        Some(own) => format!("{own} {pinned}"),
+        None => pinned,
+    };
+    config.options(options).application_name(application_name);
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    config
+}
+
+fn tls_config(server: &Server, what: &str) -> Result<ClientConfig> {
+    certificates::client_config(server.tls, server.ca_file.as_deref())
+        .map_err(|problem| Error::Config(format!("{what}: {problem}")))
+}

@@ -1,0 +1,99 @@
+//! What dies comes back, loses nothing and doubles nothing (P8, P12).
+
+use std::time::Duration;
+
+use tributary::demo::cluster::StopMode;
+use tributary::demo::source_schema::SourceLayout;
+
+use crate::support::compare::assert_equals_fresh_backfill;
+use crate::support::daemon::Daemon;
+use crate::support::world::{Places, World, dirty, set};
+
+const TOUCH: &str =
+    "update xendit set status = case status when 'PAID' then 'SETTLED' else 'PAID' end
+                     where id::text like '3%'";
+
+async fn loaded(places: Places, seed: u64) -> World {
+    let world = World::new(SourceLayout::Canonical, places).await;
+    world.load(&dirty(seed, 3_000), 4_000, 8_000).await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigkill_during_backfill_in_a_loop_resumes_and_converges() {
+    let world = loaded(Places::Shared, 11).await;
+    world.configure(|table| set(table, "run", "chunk_rows", 200));
+    let mut done = 0;
+    for round in 1..=6 {
+        let daemon = world.start();
+        tokio::time::sleep(Duration::from_millis(150 * round)).await;
+        let rows = daemon.status().await["backfill"]["rows_done"].as_i64().unwrap_or(done);
+        assert!(rows >= done, "rows_done went back from {done} to {rows}\n{}", daemon.log());
+        done = rows;
+        daemon.kill9().await;
+    }
+    let daemon = world.started().await;
+    drop(daemon);
+    assert_equals_fresh_backfill(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigkill_during_streaming_in_a_loop_loses_and_doubles_nothing() {
+    let world = loaded(Places::Shared, 12).await;
+    let mut daemon = world.started().await;
+    for round in 0..6 {
+        world.source.execute(TOUCH).await;
+        tokio::time::sleep(Duration::from_millis(40 * round)).await;
+        daemon.kill9().await;
+        daemon = world.start();
+    }
+    daemon.wait_until_caught_up(&world).await;
+    assert_equals_fresh_backfill(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_either_server_while_streaming_is_survived() {
+    let world = loaded(Places::TwoServers, 13).await;
+    let mut daemon = world.started().await;
+    for place in [&world.source, &world.target] {
+        world.source.execute(TOUCH).await;
+        place.cluster.restart(StopMode::Immediate).unwrap();
+        world.source.execute(TOUCH).await;
+        settled(&mut daemon, &world).await;
+    }
+    assert_equals_fresh_backfill(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_walsender_is_replaced() {
+    let world = loaded(Places::Shared, 14).await;
+    let mut daemon = world.started().await;
+    let terminate = format!(
+        "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '{}'",
+        world.slot
+    );
+    for _ in 0..3 {
+        world.source.execute(TOUCH).await;
+        world.source.execute(&terminate).await;
+        settled(&mut daemon, &world).await;
+    }
+    assert_equals_fresh_backfill(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_slot_reconciles_with_the_deletes_that_were_missed() {
+    let world = loaded(Places::Shared, 15).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.source.execute(&format!("select pg_drop_replication_slot('{}')", world.slot)).await;
+    world.source.execute("delete from xendit where id::text like 'ab%'").await;
+    world.source.execute("delete from systemeio where id::text like 'ab%'").await;
+    world.source.execute(TOUCH).await;
+    let _daemon = world.started().await;
+    assert_equals_fresh_backfill(&world).await;
+}
+
+async fn settled(daemon: &mut Daemon, world: &World) {
+    daemon.wait_until_caught_up(world).await;
+    daemon.wait_for_phase("streaming").await;
+}

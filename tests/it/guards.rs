@@ -1,0 +1,129 @@
+//! What the daemon does not do by itself (P9, P10), and how it ends.
+
+use std::time::Instant;
+
+use crate::support::daemon::{Daemon, checkpoint};
+use crate::support::eventually;
+use crate::support::world::{World, set};
+
+const PAYMENTS: &str = "insert into xendit (id, status, amount, currency, customer_email, created)
+    select gen_random_uuid(), 'PAID', 499, 'PHP', 'p' || n || '@example.com', '2025-06-30T04:00:00Z'
+    from generate_series(1, 3000) as n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn truncate_halts_until_accepted() {
+    halts_until_accepted("truncate xendit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mass_delete_halts_until_accepted() {
+    halts_until_accepted("delete from xendit").await;
+}
+
+async fn halts_until_accepted(statement: &str) {
+    let world = World::canonical(PAYMENTS).await;
+    let mut daemon = world.started().await;
+    world.source.execute(statement).await;
+    daemon.wait_for_phase("halted").await;
+    let code = async |path| daemon.get(path).await.map(|(code, _)| code);
+    assert_eq!((code("/livez").await, code("/readyz").await), (Some(200), Some(503)));
+    assert!((daemon.metric("tributary_halted").await - 1.0).abs() < f64::EPSILON);
+    assert_eq!(transactions(&world).await, "3000");
+    world.succeed(&["accept"]).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(transactions(&world).await, "0");
+    assert_eq!(world.run(&["accept"]).await.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_target_rejects_is_set_aside_and_all_others_go_on() {
+    let world = World::canonical(PAYMENTS).await;
+    let daemon = world.started().await;
+    world.target.execute("alter table transactions add check (amount < 1000000)").await;
+    world
+        .source
+        .execute(
+            "update xendit set amount = 500; update xendit set amount = 2000000
+        where customer_email = 'p1@example.com'",
+        )
+        .await;
+    daemon.wait_until_caught_up(&world).await;
+    let others = "select count(*) from transactions where amount = 500";
+    assert_eq!(world.target.value(others).await, "2999");
+    let rejected =
+        "select count(*) from tributary.conflict where kind = 'rejected_row' and status = 'open'";
+    assert_eq!(world.target.value(rejected).await, "1");
+    world.source.execute("update xendit set amount = 501 where amount = 2000000").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(rejected).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_leaves_with_exit_code_0_and_all_committed() {
+    let world = World::canonical(PAYMENTS).await;
+    let daemon = world.started().await;
+    world.source.execute("update xendit set status = 'SETTLED'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let before = checkpoint(&world.target, &world.slot).await;
+    let start = Instant::now();
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    // The promise is five seconds; a loaded machine gets more.
+    assert!(start.elapsed().as_secs() < 15, "{:?}", start.elapsed());
+    assert!(checkpoint(&world.target, &world.slot).await >= before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_configuration_usage_and_dead_servers_have_their_exit_codes() {
+    let world = World::canonical("select 1").await;
+    assert_eq!(world.run(&["no-such-command"]).await.status.code(), Some(2));
+    let start = Instant::now();
+    let mut dead = world.command(&["check"]);
+    let dead = dead.env("TRIBUTARY_TARGET_URL", "postgresql://postgres@127.0.0.1:1/postgres");
+    assert_eq!(dead.output().await.unwrap().status.code(), Some(69));
+    assert!(start.elapsed().as_secs() < 12, "{:?}", start.elapsed());
+    world.configure(|table| set(table, "run", "chunk_rwos", 5));
+    assert_eq!(world.run(&["check"]).await.status.code(), Some(78));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_is_not_split() {
+    let world = World::canonical("select 1").await;
+    let daemon = world.started().await;
+    world.source.execute(&PAYMENTS.replace("3000", "50000")).await;
+    eventually(
+        "all rows of the transaction",
+        || daemon.log(),
+        || async {
+            let count = transactions(&world).await;
+            assert!(
+                count == "0" || count == "50000",
+                "a part of a transaction is visible: {count}"
+            );
+            count == "50000"
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_daemons_one_works_and_the_other_takes_over() {
+    let world = World::canonical(PAYMENTS).await;
+    let first = world.started().await;
+    let waiting = world.on_another_port();
+    let mut second = Daemon::start(&waiting);
+    second.wait_for_phase("waiting_for_lock").await;
+    first.kill9().await;
+    let start = Instant::now();
+    second.wait_for_phase("streaming").await;
+    // The promise is fifteen seconds; a loaded machine gets more.
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    waiting.source.execute("delete from xendit where customer_email < 'p11'").await;
+    second.wait_until_caught_up(&waiting).await;
+    let rows = waiting.source.value("select count(*) from xendit").await;
+    assert_eq!(transactions(&waiting).await, rows);
+}
+
+async fn transactions(world: &World) -> String {
+    world.target.value("select count(*) from transactions").await
+}

@@ -1,0 +1,166 @@
+//! People, products and what the application owns, through the running daemon.
+
+use tributary::demo::random::Random;
+
+use crate::support::world::World;
+
+const CONTACT: &str =
+    "insert into systemeio (id, contact_id, email, first_name, created_at) values";
+const PAYMENT: &str = "insert into xendit (id, status, amount, currency, customer_email, description, created, paid_at) values";
+
+/// A payment row of `PAYMENT` for a person, by the number of its key.
+fn payment(number: u32, email: &str) -> String {
+    let id = format!("00000000-0000-4000-8000-{number:012}");
+    let at = "2025-06-30T04:00:00Z";
+    format!("('{id}', 'PAID', 499, 'PHP', '{email}', 'Papers to Profits', '{at}', '{at}')")
+}
+
+fn contact(number: u32, email: &str) -> String {
+    let id = format!("00000000-0000-4000-9000-{number:012}");
+    format!("('{id}', 'c{number}', '{email}', 'Tala', '2025-01-01Z')")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_of_another_column_keeps_a_toasted_description() {
+    for identity in ["default", "full"] {
+        let world =
+            World::canonical(&format!("alter table xendit replica identity {identity}")).await;
+        let text = Random::new(1, 1).incompressible(100_000);
+        let rows = format!("{PAYMENT} {}", payment(1, "a@example.com"));
+        world.source.execute(&format!("{rows}; update xendit set description = '{text}'")).await;
+        let daemon = world.started().await;
+        let rows = format!("{PAYMENT} {}", payment(2, "b@example.com"));
+        let insert = format!(
+            "{rows}; update xendit set description = '{text}' where description <> '{text}'"
+        );
+        world.source.execute(&insert).await;
+        world.source.execute("update xendit set status = 'SETTLED'").await;
+        daemon.wait_until_caught_up(&world).await;
+        let whole = format!(
+            "select count(*) from transactions where status = 'SETTLED' and description = '{text}'"
+        );
+        assert_eq!(world.target.value(&whole).await, "2", "replica identity {identity}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_timestamp_update_leaves_xmin_of_every_target_row() {
+    let rows = format!(
+        "{CONTACT} {}; {PAYMENT} {}",
+        contact(1, "a@example.com"),
+        payment(1, "a@example.com")
+    );
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    let before = world.target.value(XMINS).await;
+    world.source.execute("update xendit set sync_timestamp = now() + interval '1 day'").await;
+    world.source.execute("update systemeio set sync_timestamp = now() + interval '1 day'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(XMINS).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_backfill_twice_changes_no_row() {
+    let rows = format!(
+        "{CONTACT} {}; {PAYMENT} {}",
+        contact(1, "a@example.com"),
+        payment(1, "a@example.com")
+    );
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let before = world.target.value(XMINS).await;
+    world.succeed(&["backfill"]).await;
+    assert_eq!(world.target.value(XMINS).await, before);
+}
+
+/// The writing transaction of every row of the targets, as one text.
+const XMINS: &str = "select string_agg(line, ' ' order by line) from (
+    select 'p ' || id || ' ' || xmin::text as line from unified_profiles
+    union all select 't ' || id || ' ' || xmin::text from transactions
+    union all select 'e ' || id || ' ' || xmin::text from enrollments) as lines";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_email_change_moves_the_person_with_its_id() {
+    let rows = format!(
+        "{CONTACT} {}; {PAYMENT} {}",
+        contact(1, "a@example.com"),
+        payment(1, "a@example.com")
+    );
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    let id = world.target.value("select id from unified_profiles").await;
+    world.source.execute("update systemeio set email = 'b@example.com'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let profiles = "select string_agg(id || ' ' || email, ', ') from unified_profiles";
+    assert_eq!(world.target.value(profiles).await, format!("{id} b@example.com"));
+    assert_eq!(world.target.value("select user_id from transactions").await, id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unique_values_swap_between_rows() {
+    let rows = [contact(1, "a@example.com"), contact(2, "b@example.com")].join(", ");
+    let world = World::canonical(&format!("{CONTACT} {rows}")).await;
+    let daemon = world.started().await;
+    let swap =
+        "update systemeio set contact_id = case contact_id when 'c1' then 'c2' else 'c1' end";
+    world.source.execute(swap).await;
+    daemon.wait_until_caught_up(&world).await;
+    let pairs = "select string_agg(email || ' ' || systemeio_id, ', ' order by email) from unified_profiles";
+    assert_eq!(world.target.value(pairs).await, "a@example.com c2, b@example.com c1");
+    let swap = "update systemeio set email = case email when 'a@example.com' then 'b@example.com'
+                else 'a@example.com' end";
+    world.source.execute(swap).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(pairs).await, "a@example.com c1, b@example.com c2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn application_columns_survive() {
+    let rows = format!(
+        "{CONTACT} {}; {PAYMENT} {}",
+        contact(1, "a@example.com"),
+        payment(1, "a@example.com")
+    );
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    world
+        .target
+        .execute("update unified_profiles set tier = 'gold', tier_assignment_notes = 'by hand'")
+        .await;
+    world
+        .target
+        .execute(
+            "update enrollments set progress = 70, notes = 'fast', completion_date = '2025-08-01'",
+        )
+        .await;
+    world
+        .source
+        .execute(
+            "update systemeio set first_name = 'Ligaya'; update xendit set status = 'REFUNDED'",
+        )
+        .await;
+    daemon.wait_until_caught_up(&world).await;
+    let profile =
+        "select first_name || ' ' || tier || ' ' || tier_assignment_notes from unified_profiles";
+    assert_eq!(world.target.value(profile).await, "Ligaya gold by hand");
+    let enrollment =
+        "select trunc(progress) || ' ' || notes || ' ' || completion_date || ' ' || status
+                      from enrollments";
+    assert_eq!(world.target.value(enrollment).await, "70 fast 2025-08-01 active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn existing_profiles_are_adopted_with_their_ids() {
+    let world = World::canonical(&format!("{CONTACT} {}", contact(1, "a@example.com"))).await;
+    world.succeed(&["migrate"]).await;
+    let id = "11111111-1111-4111-8111-111111111111";
+    let existing = format!(
+        "insert into unified_profiles (id, email, tier) values ('{id}', 'A@Example.com', 'gold')"
+    );
+    world.target.execute(&existing).await;
+    let _daemon = world.started().await;
+    let profiles =
+        "select string_agg(id || ' ' || email || ' ' || tier, ', ') from unified_profiles";
+    assert_eq!(world.target.value(profiles).await, format!("{id} a@example.com gold"));
+}

@@ -1,0 +1,27 @@
+//! What the scenarios stand on.
+
+pub(crate) mod compare;
+pub(crate) mod daemon;
+pub(crate) mod world;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything the product promises; generous, for a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Polls until the condition holds; `explain` is asked once, on failure.
+pub(crate) async fn eventually<F, Fut>(
+    what: &str,
+    explain: impl FnOnce() -> String,
+    mut condition: F,
+) where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}\n{}", explain());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

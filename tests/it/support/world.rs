@@ -1,0 +1,220 @@
+//! One scenario's databases, configuration and commands.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::process::Command;
+use tokio_postgres::Client;
+use tributary::demo::cluster::{Cluster, ClusterOptions, free_port};
+use tributary::demo::dirt::DirtRates;
+use tributary::demo::load;
+use tributary::demo::people::Population;
+use tributary::demo::source_schema::SourceLayout;
+
+use super::daemon::Daemon;
+
+/// A server with room for the slots of all scenarios.
+pub(crate) fn start_cluster(durable: bool) -> Cluster {
+    let settings = [("max_replication_slots", "100"), ("max_wal_senders", "60")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Cluster::start(&ClusterOptions { durable, settings }).unwrap()
+}
+
+/// The server that most scenarios share. It is never dropped; its watchdog ends it with the process.
+fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| start_cluster(false))
+}
+
+fn unique(prefix: &str) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}_{}", COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A server and a database there.
+pub(crate) struct Place {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) database: String,
+}
+
+impl Place {
+    pub(crate) async fn new(cluster: &'static Cluster, prefix: &str) -> Self {
+        let database = unique(prefix);
+        cluster.create_database(&database).await.unwrap();
+        Self { cluster, database }
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        self.cluster.connect(&self.database).await.unwrap()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.cluster.url(&self.database)
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.cluster.execute(&self.database, sql).await.unwrap();
+    }
+
+    /// The one value of a query, as text; empty for NULL.
+    pub(crate) async fn value(&self, sql: &str) -> String {
+        let sql = format!("select coalesce((select ({sql})::text), '')");
+        self.connect().await.query_one(&sql, &[]).await.unwrap().get(0)
+    }
+}
+
+/// Where a scenario's databases are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// Two databases of the shared server.
+    Shared,
+    /// One database for source and target.
+    OneDatabase,
+    /// Two servers of the scenario's own, which it may crash.
+    TwoServers,
+}
+
+/// A source, a target, and the configuration between them.
+pub(crate) struct World {
+    pub(crate) layout: SourceLayout,
+    pub(crate) source: Place,
+    pub(crate) target: Place,
+    pub(crate) slot: String,
+    pub(crate) http: u16,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn new(layout: SourceLayout, places: Places) -> Self {
+        let own = || -> &'static Cluster { Box::leak(Box::new(start_cluster(true))) };
+        let (source, target) = match places {
+            Places::TwoServers => (own(), own()),
+            _ => (shared(), shared()),
+        };
+        let source = Place::new(source, "source").await;
+        let target = match places {
+            Places::OneDatabase => {
+                Place { cluster: source.cluster, database: source.database.clone() }
+            }
+            _ => Place::new(target, "target").await,
+        };
+        load::create_tables(&source.connect().await, layout).await.unwrap();
+        Self::between(layout, source, target)
+    }
+
+    /// A canonical layout on the shared server, with these statements run at the source.
+    pub(crate) async fn canonical(rows: &str) -> Self {
+        let world = Self::new(SourceLayout::Canonical, Places::Shared).await;
+        world.source.execute(rows).await;
+        world
+    }
+
+    fn between(layout: SourceLayout, source: Place, target: Place) -> Self {
+        let world = Self {
+            layout,
+            source,
+            target,
+            slot: unique("slot"),
+            http: free_port().unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        world.configure(|_| {});
+        world
+    }
+
+    /// The same source with an empty database as target and a slot of its own.
+    pub(crate) async fn with_fresh_target(&self) -> Self {
+        let source = Place { cluster: self.source.cluster, database: self.source.database.clone() };
+        let target = Place::new(self.target.cluster, "fresh").await;
+        Self::between(self.layout, source, target)
+    }
+
+    /// Writes the shipped configuration with this world's slot, and what `change` adds.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut toml::Table)) {
+        let shipped = match self.layout {
+            SourceLayout::Canonical => "tributary.toml",
+            SourceLayout::Legacy => "legacy-csv.toml",
+        };
+        let shipped = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(shipped);
+        let text = std::fs::read_to_string(&shipped).unwrap_or_else(|_| "[source]\n".into());
+        let mut table: toml::Table = text.parse().unwrap();
+        set(&mut table, "source", "slot", self.slot.clone());
+        set(&mut table, "source", "publication", self.slot.clone());
+        change(&mut table);
+        std::fs::write(self.config(), toml::to_string(&table).unwrap()).unwrap();
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("tributary.toml")
+    }
+
+    /// The real binary, on this world's configuration.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+        command
+            .args(arguments)
+            .env("TRIBUTARY_CONFIG", self.config())
+            .env("TRIBUTARY_SOURCE_URL", self.source.url())
+            .env("TRIBUTARY_TARGET_URL", self.target.url())
+            .env("TRIBUTARY_HTTP_LISTEN", format!("127.0.0.1:{}", self.http))
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.unwrap()
+    }
+
+    /// Runs a command that must exit 0; gives its standard output.
+    pub(crate) async fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "tributary {arguments:?}\n{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Starts `tributary run`.
+    pub(crate) fn start(&self) -> Daemon {
+        Daemon::start(self)
+    }
+
+    /// Starts `tributary run` and waits until it streams all that is committed now.
+    pub(crate) async fn started(&self) -> Daemon {
+        let mut daemon = self.start();
+        daemon.wait_for_phase("streaming").await;
+        daemon.wait_until_caught_up(self).await;
+        daemon
+    }
+
+    /// The same world for a second daemon: only its HTTP endpoint differs.
+    pub(crate) fn on_another_port(self) -> Self {
+        Self { http: free_port().unwrap(), ..self }
+    }
+
+    /// Made-up rows into the source.
+    pub(crate) async fn load(&self, population: &Population, contacts: u64, payments: u64) {
+        let client = self.source.connect().await;
+        load::load(&client, self.layout, population, 0..contacts, 0..payments).await.unwrap();
+    }
+}
+
+/// A population dirty enough to meet every rule.
+pub(crate) fn dirty(seed: u64, people: u64) -> Population {
+    Population { seed, people, dirt: DirtRates::heavy() }
+}
+
+/// Sets `[section] key`.
+pub(crate) fn set(
+    table: &mut toml::Table,
+    section: &str,
+    key: &str,
+    value: impl Into<toml::Value>,
+) {
+    let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+    section.as_table_mut().unwrap().insert(key.into(), value.into());
+}

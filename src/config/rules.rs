@@ -57,7 +57,8 @@ fn currency(section: &mut Section<'_>, problems: &mut Problems) -> Option<String
     let code = section.text("currency", problems)?.trim().to_ascii_uppercase();
     let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
     if !is_code {
-        problems.add(&path, format!("{code:?} is no currency code of three letters, such as \"PHP\""));
+        problems
+            .add(&path, format!("{code:?} is no currency code of three letters, such as \"PHP\""));
     }
     is_code.then_some(code)
 }

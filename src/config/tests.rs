@@ -9,7 +9,8 @@ use crate::rules::{DateOrder, Status};
 
 const CANONICAL: &str = include_str!("../../config/tributary.toml");
 const LEGACY: &str = include_str!("../../config/legacy-csv.toml");
-const URLS: &str = "[source]\nurl = \"host=/run/s user=u\"\n[target]\nurl = \"host=/run/t user=u\"\n";
+const URLS: &str =
+    "[source]\nurl = \"host=/run/s user=u\"\n[target]\nurl = \"host=/run/t user=u\"\n";
 
 fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     let env: BTreeMap<&str, &str> = env.iter().copied().collect();
@@ -71,27 +72,51 @@ fn a_problem_names_its_key_and_what_was_meant() {
     };
     check("[runn]\n", "runn: unknown key; did you mean \"run\"?");
     check("[run]\nbatch_row = 1", "run.batch_row: unknown key; did you mean \"batch_rows\"?");
-    check("[run]\nbatch_rows = 0", "run.batch_rows: must be a whole number from 1 to 100000, not 0");
+    check(
+        "[run]\nbatch_rows = 0",
+        "run.batch_rows: must be a whole number from 1 to 100000, not 0",
+    );
     check("[run]\nmigrate = \"yes\"", "run.migrate: must be true or false, not a text");
     check("run = 1", "run: must be a table: [run], not 1");
     check("[guard]\ndelete_percent = 101", "guard.delete_percent: must be a number from 0 to 100");
     check("[http]\nlisten = \":1\"", "http.listen: must be an address and a port");
-    check("[source.xendit]\ntabel = \"x\"", "source.xendit.tabel: unknown key; did you mean \"table\"?");
-    check("[source.xendit.columns]\nemail = \"Email\"", "source.xendit.columns.email: unknown field");
+    check(
+        "[source.xendit]\ntabel = \"x\"",
+        "source.xendit.tabel: unknown key; did you mean \"table\"?",
+    );
+    check(
+        "[source.xendit.columns]\nemail = \"Email\"",
+        "source.xendit.columns.email: unknown field",
+    );
     check("[source.xendit.columns]\nstatsu = \"x\"", "did you mean \"status\"?");
     check("[source.xendit.columns]\nstatus = []", "source.xendit.columns.status: names no column");
     check("[source.xendit]\nkey = []", "source.xendit.key: must name a column");
-    check("[source.xendit]\ntable = \"systemeio\"", "source.systemeio.table: is the table of xendit");
-    check("[rules]\ntime_zone = \"Asia/Manilla\"", "rules.time_zone: \"Asia/Manilla\" is no time zone");
+    check(
+        "[source.xendit]\ntable = \"systemeio\"",
+        "source.systemeio.table: is the table of xendit",
+    );
+    check(
+        "[rules]\ntime_zone = \"Asia/Manilla\"",
+        "rules.time_zone: \"Asia/Manilla\" is no time zone",
+    );
     check("[rules]\ntime_zone = \"Asia/Manilla\"", "did you mean \"Asia/Manila\"?");
     check("[rules]\ncurrency = \"peso\"", "rules.currency: \"PESO\" is no currency code");
     check("[rules]\ndate_order = \"dmy\"", "rules.date_order: must be \"month_first\"");
     check("[rules]\nfiscal_year_start_month = 13", "a whole number from 1 to 12, not 13");
     check("[rules]\nknown_tags = [\"A\", \"a\"]", "rules.known_tags: names \"a\" twice");
     check("[rules.status_words]\nPAYED = []", "rules.status_words.PAYED: unknown status; did you");
-    check("[rules.status_words]\nPAID = [\"x\"]\nFAILED = [\"X\"]", "\"x\" is a word of FAILED too");
-    check("[rules.transactions]\nproducts = [\"p2\"]", "is the code of no product; did you mean \"p2p\"");
-    check("[rules.transactions]\nstatuses = [\"PAYED\"]", "\"PAYED\" is no status; did you mean \"PAID\"");
+    check(
+        "[rules.status_words]\nPAID = [\"x\"]\nFAILED = [\"X\"]",
+        "\"x\" is a word of FAILED too",
+    );
+    check(
+        "[rules.transactions]\nproducts = [\"p2\"]",
+        "is the code of no product; did you mean \"p2p\"",
+    );
+    check(
+        "[rules.transactions]\nstatuses = [\"PAYED\"]",
+        "\"PAYED\" is no status; did you mean \"PAID\"",
+    );
     check("[rules.profiles]\ntag = []", "rules.profiles.tag: unknown key; did you mean \"tags\"?");
 }
 
@@ -109,7 +134,10 @@ fn products_must_be_told_apart() {
     check("[{code='a'}, {code='b', name='Bee', course=true, access_days='lifetime'}]", Ok(2));
     check("[{name='a'}]", Err("rules.products[0].code: is missing"));
     check("[{code='A'}]", Err("rules.products[0].code: \"A\" may hold a-z"));
-    check("[{code='a'}, {code='a', name='b'}]", Err("rules.products[1]: the code \"a\" is that of"));
+    check(
+        "[{code='a'}, {code='a', name='b'}]",
+        Err("rules.products[1]: the code \"a\" is that of"),
+    );
     check("[{code='a', id='1'}]", Err("rules.products[0].id: \"1\" is no UUID"));
     check("[{code='a', phrases=['!']}]", Err("rules.products[0].phrases: \"!\" has no word"));
     check("[{code='a', access_days=0}]", Err("must be a whole number from 1 to 36525, not 0"));
@@ -191,12 +219,12 @@ fn all_problems_are_told_together() {
 
 #[test]
 fn encryption_follows_sslmode_and_never_falls_back() {
-    let check = |url: &str, expected: Result<TlsMode, &str>| match (source_server(url, &[]), expected)
-    {
-        (Ok(server), Ok(mode)) => assert_eq!(server.tls, mode, "{url}"),
-        (Err(message), Err(part)) => assert!(message.contains(part), "{url}: {message}"),
-        (found, _) => panic!("{url}: {found:?}"),
-    };
+    let check =
+        |url: &str, expected: Result<TlsMode, &str>| match (source_server(url, &[]), expected) {
+            (Ok(server), Ok(mode)) => assert_eq!(server.tls, mode, "{url}"),
+            (Err(message), Err(part)) => assert!(message.contains(part), "{url}: {message}"),
+            (found, _) => panic!("{url}: {found:?}"),
+        };
     let remote = |query: &str| format!("postgresql://u:p@db.example.com/d{query}");
     check(&remote(""), Ok(TlsMode::Require));
     check(&remote("?sslmode=disable"), Ok(TlsMode::Disable));
@@ -346,7 +374,59 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
         let end = shown[start..].find(until).unwrap();
         shown[start..start + end].trim_end().to_owned()
     };
-    insta::assert_snapshot!(lines("# the", "slot"), @"");
-    insta::assert_snapshot!(lines("[target]", "[rules]"), @"");
-    insta::assert_snapshot!(lines("[[rules.products]]", "[rules.status"), @"");
+    insta::assert_snapshot!(lines("# the", "slot"), @r#"
+    # the built-in configuration
+
+    [source]
+    # password from the connection string
+    # sslmode require by default
+    url = "host=db.example.com port=5432 user=reader password=*** dbname=raw sslmode=require"
+    "#);
+    insta::assert_snapshot!(lines("[target]", "[rules]"), @r#"
+    [target]
+    # replaced by TRIBUTARY_TARGET_URL
+    # password from PGPASSWORD
+    # sslmode disable by default
+    url = "host=127.0.0.1 port=5432 user=writer password=*** dbname=writer sslmode=disable"
+    profiles = "public.unified_profiles"
+    transactions = "public.transactions"
+    enrollments = "public.enrollments"
+    courses = "public.courses"
+    link_auth_users = true
+
+    [run]
+    migrate = true
+    batch_rows = 1000
+    batch_delay_ms = 50
+    chunk_rows = 5000
+
+    [guard]
+    delete_rows = 1000
+    delete_percent = 10.0
+
+    [http]
+    # replaced by TRIBUTARY_HTTP_LISTEN
+    listen = "0.0.0.0:80"
+    "#);
+    insta::assert_snapshot!(lines("[[rules.products]]", "[rules.status"), @r#"
+    [[rules.products]]
+    code = "p2p"
+    name = "Papers to Profits"
+    id = "abe44885-5784-5b8e-ba61-02aa1026ec13"
+    type = "course"
+    phrases = ["papers to profits", "papers to profit", "p2p"]
+    course = true
+    access_days = 365
+    tag = "PaidP2P"
+
+    [[rules.products]]
+    code = "canva"
+    name = "Canva Ebook"
+    id = "59d72727-e763-566d-9ce2-b8de201de3b3"
+    type = "ebook"
+    phrases = ["canva ebook", "canva e book", "canva"]
+    course = false
+    access_days = "lifetime"
+    tag = "PaidCanva"
+    "#);
 }

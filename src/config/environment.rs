@@ -69,7 +69,7 @@ fn replaced(text: &str, path: &str, env: Environment<'_>, problems: &mut Problem
             None => problems.spoil(path, "\"${…}\" must hold the name of an environment variable"),
             Some(Some(value)) => whole.push_str(&value),
             Some(None) => {
-                problems.spoil(path, format!("the environment variable {name} is not set"))
+                problems.spoil(path, format!("the environment variable {name} is not set"));
             }
         }
         rest = after;

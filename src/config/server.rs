@@ -132,9 +132,9 @@ fn fill_from_environment(
     origins: &mut Vec<String>,
 ) {
     for (name, variable) in FROM_ENVIRONMENT {
-        let absent = !parameters.contains_key(name)
-            && !(name == "host" && parameters.contains_key("hostaddr"));
-        if let Some(value) = lookup(env, variable).filter(|_| absent) {
+        let present = parameters.contains_key(name)
+            || (name == "host" && parameters.contains_key("hostaddr"));
+        if let Some(value) = lookup(env, variable).filter(|_| !present) {
             parameters.insert(name.into(), value);
             origins.push(format!("{name} from {variable}"));
         }

@@ -8,3 +8,4 @@ pub mod load;
 pub mod people;
 pub mod random;
 pub mod source_schema;
+pub mod traffic;

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod backfill;
+pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod decisions;

@@ -1,0 +1,104 @@
+//! `tributary backfill`: the backfill alone, as a full reconcile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::progress::Bar;
+use super::run::stop_on_signal;
+use crate::backfill::{self, Progress};
+use crate::config::Config;
+use crate::connect::connect;
+use crate::error::{Error, Result};
+use crate::facts::SourceTable;
+use crate::http::Health;
+use crate::pipeline;
+use crate::session::{self, OnLock};
+use crate::source::{preflight, slot, snapshot};
+
+/// Options of `backfill`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Print what would be read and from where, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Reads both source tables and brings the targets in line. The slot is made if there is none and left for
+/// `run`.
+///
+/// # Errors
+/// Those of both servers; a refusal while a daemon works on this target.
+pub async fn run(config: &Config, options: &Options) -> Result<()> {
+    if options.dry_run {
+        return plan(config).await;
+    }
+    let shutdown = stop_on_signal()?;
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        session::open(config, OnLock::Refuse, &shutdown, &|_| {})
+    });
+    let Some(mut session) = opened.await? else { return Ok(()) };
+    let under_way = backfill::progress(&session.writer).await?.filter(|at| at.phase != "done");
+    match &under_way {
+        Some(at) if at.phase != "people" || at.rows_done > 0 => {
+            tracing::info!(phase = at.phase, rows_done = at.rows_done, "resuming a backfill");
+        }
+        _ => backfill::schedule(&session.writer, config, "contacts").await?,
+    }
+    let started = Instant::now();
+    let health =
+        Arc::new(Health::new(&config.source.slot, Timestamp::now(), Duration::from_secs(60)));
+    let bar = Bar::new();
+    let show = |at: &Progress| bar.show(at);
+    session.writer.learn_profile_addresses().await?;
+    session.writer.set_today(Timestamp::now());
+    let finished = pipeline::backfill(config, &mut session, &health, &shutdown, &show).await;
+    if let Err(Error::Halted(halt)) = &finished {
+        session.writer.rollback().await?;
+        crate::halt::record(&session.writer.db, Some(halt)).await?;
+    }
+    let finished = finished?;
+    session.writer.flush_target().await?;
+    let rows = backfill::progress(&session.writer).await?.map_or(0, |at| at.rows_done);
+    let seconds = started.elapsed().as_secs_f64();
+    if finished {
+        println!("backfilled {rows} rows in {seconds:.1} s ({:.0} rows/s)", rows as f64 / seconds);
+    } else {
+        println!("stopped after {rows} rows; run the same command to go on");
+    }
+    Ok(())
+}
+
+async fn plan(config: &Config) -> Result<()> {
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.source.server, "tributary", "source")
+    });
+    let source = opened.await?;
+    for table in SourceTable::ALL {
+        let name = match table {
+            SourceTable::Systemeio => &config.source.systemeio.table,
+            SourceTable::Xendit => &config.source.xendit.table,
+        };
+        let plan = snapshot::plan(&source, name).await?;
+        println!("read {name} ({table}): about {} rows, {} blocks", plan.rows_estimated, plan.blocks);
+    }
+    match slot::state(&source, &config.source.slot).await? {
+        Some(_) => println!("use the slot {}", config.source.slot),
+        None => println!("make the slot {}", config.source.slot),
+    }
+    for table in [
+        &config.target.profiles,
+        &config.target.transactions,
+        &config.target.enrollments,
+        &config.target.courses,
+    ] {
+        println!("write {table}");
+    }
+    for finding in preflight(&source, &config.source).await?.iter().filter(|f| !f.ok) {
+        println!("problem: {}: {}", finding.name, finding.detail);
+    }
+    println!("nothing was written");
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! `tributary slot drop`: removes slot and publication when the daemon is retired.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use crate::config::Config;
+use crate::connect::connect;
+use crate::error::{Context as _, Error, Result};
+use crate::source::{publication, slot};
+
+/// How long the slot is waited for to be free.
+const SLOT_WAIT: Duration = Duration::from_secs(30);
+
+/// What to do with the slot.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Remove the slot and the publication from the source, and the checkpoint from the target, so that
+    /// the source no longer keeps its log for this daemon.
+    Drop,
+}
+
+/// Carries the action out. Running it twice is fine.
+///
+/// # Errors
+/// Those of both servers; a refusal while the slot stays in use.
+pub async fn run(config: &Config, action: &Action) -> Result<()> {
+    let Action::Drop = action;
+    let patience = crate::retry::COMMAND_PATIENCE;
+    let source = crate::retry::within(patience, || {
+        connect(&config.source.server, "tributary slot drop", "source")
+    })
+    .await?;
+    let name = &config.source.slot;
+    let dropped = slot::drop_when_free(&source, name, SLOT_WAIT).await?;
+    println!("slot {name}: {}", if dropped { "dropped" } else { "was not there" });
+    let publication = &config.source.publication;
+    let dropped = publication::drop(&source, publication).await?;
+    println!("publication {publication}: {}", if dropped { "dropped" } else { "was not there" });
+    let target = crate::retry::within(patience, || {
+        connect(&config.target.server, "tributary slot drop", "target")
+    })
+    .await?;
+    let known = target
+        .query_one("select to_regclass('tributary.checkpoint') is not null", &[])
+        .await
+        .context("target: looking for the checkpoint")?;
+    if known.try_get(0).map_err(|e| Error::failed("target: looking for the checkpoint", e))? {
+        target
+            .execute("delete from tributary.checkpoint where slot = $1", &[&name])
+            .await
+            .context("target: removing the checkpoint")?;
+    }
+    Ok(())
+}

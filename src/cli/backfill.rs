@@ -1,11 +1,12 @@
 //! `tributary backfill`: the backfill alone, as a full reconcile.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Args;
 use jiff::Timestamp;
 
+use super::Context;
 use super::progress::Bar;
 use super::run::stop_on_signal;
 use crate::backfill::{self, Progress};
@@ -18,12 +19,15 @@ use crate::pipeline;
 use crate::session::{self, OnLock};
 use crate::source::{preflight, slot, snapshot};
 
-/// Options of `backfill`.
-#[derive(Debug, Args)]
-pub struct Options {
+/// Read both source tables and bring the target in line with them, without following the stream
+///
+/// The first time it fills the target; later it is a full reconcile that also finds what was missed. An
+/// interrupted one is resumed. The replication slot is made if there is none, and left for `run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
     /// Print what would be read and from where, and write nothing.
     #[arg(long)]
-    pub dry_run: bool,
+    dry_run: bool,
 }
 
 /// Reads both source tables and brings the targets in line. The slot is made if there is none and left for
@@ -31,15 +35,16 @@ pub struct Options {
 ///
 /// # Errors
 /// Those of both servers; a refusal while a daemon works on this target.
-pub async fn run(config: &Config, options: &Options) -> Result<()> {
-    if options.dry_run {
+pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let config = &context.config()?;
+    if args.dry_run {
         return plan(config).await;
     }
     let shutdown = stop_on_signal()?;
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
         session::open(config, OnLock::Refuse, &shutdown, &|_| {})
     });
-    let Some(mut session) = opened.await? else { return Ok(()) };
+    let Some(mut session) = opened.await? else { return Ok(ExitCode::SUCCESS) };
     let under_way = backfill::progress(&session.writer).await?.filter(|at| at.phase != "done");
     match &under_way {
         Some(at) if at.phase != "people" || at.rows_done > 0 => {
@@ -68,10 +73,10 @@ pub async fn run(config: &Config, options: &Options) -> Result<()> {
     } else {
         println!("stopped after {rows} rows; run the same command to go on");
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn plan(config: &Config) -> Result<()> {
+async fn plan(config: &Config) -> Result<ExitCode> {
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
         connect(&config.source.server, "tributary", "source")
     });
@@ -100,5 +105,5 @@ async fn plan(config: &Config) -> Result<()> {
         println!("problem: {}: {}", finding.name, finding.detail);
     }
     println!("nothing was written");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

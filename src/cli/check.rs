@@ -1,15 +1,20 @@
 //! `tributary check`: preflight of configuration, both servers, privileges, replica identity, slot.
 
+use std::process::ExitCode;
+
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context, Result};
 use crate::source::{self, Finding, preflight};
 
-/// Runs every check and prints each; `false` when one failed.
+/// Exit code when a point failed (SPEC §9).
+const POINT_FAILED: u8 = 3;
+
+/// Runs every check and prints each.
 ///
 /// # Errors
 /// A server that is away.
-pub async fn run(config: &Config) -> Result<bool> {
+pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let patience = crate::retry::COMMAND_PATIENCE;
     let source = crate::retry::within(patience, || {
         connect(&config.source.server, "tributary check", "source")
@@ -42,7 +47,8 @@ pub async fn run(config: &Config) -> Result<bool> {
             println!("     remedy: {remedy}");
         }
     }
-    Ok(findings.iter().all(|finding| finding.ok))
+    let passed = findings.iter().all(|finding| finding.ok);
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(POINT_FAILED) })
 }
 
 async fn target_findings(

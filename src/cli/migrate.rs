@@ -1,5 +1,7 @@
 //! `tributary migrate`: brings the target schema up to date.
 
+use std::process::ExitCode;
+
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::Result;
@@ -8,7 +10,7 @@ use crate::error::Result;
 ///
 /// # Errors
 /// Those of the target; a refusal where privileges are missing.
-pub async fn run(config: &Config) -> Result<()> {
+pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
         connect(&config.target.server, "tributary migrate", "target")
     });
@@ -20,5 +22,5 @@ pub async fn run(config: &Config) -> Result<()> {
     if done.is_empty() {
         println!("the target is up to date");
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,16 @@
 //! A command is a file here with `Args` and `run`, and one line each in [`Command`] and in
 //! [`Command::run`]. Results go to standard output, logs and errors to standard error.
 
+mod backfill;
+mod check;
 mod completions;
 mod config;
 mod healthcheck;
+mod migrate;
+mod progress;
+mod run;
+mod slot;
+mod status;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -33,6 +40,12 @@ Exit codes:
   78  the configuration is wrong
 
 Examples:
+  # A throwaway PostgreSQL, made-up data, the whole job on screen
+  tributary demo
+
+  # Is everything ready? Then start
+  tributary check && tributary run
+
   # What is in force, and where each value comes from; passwords are hidden
   tributary config show
 
@@ -60,6 +73,19 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon: migrate, backfill if needed, then follow the source until SIGTERM or Ctrl-C
+    ///
+    /// What may heal, such as a server that restarts, is retried for ever with growing pauses.
+    Run,
+    Backfill(backfill::Args),
+    /// Check configuration, both servers, privileges, wal_level, replica identity, publication and slot
+    ///
+    /// Each point that fails comes with its remedy; the exit code is then 3.
+    Check,
+    /// Bring the target schema up to date: create what is missing, never drop or retype anything
+    Migrate,
+    Status(status::Args),
+    Slot(slot::Args),
     Config(config::Args),
     Healthcheck(healthcheck::Args),
     Completions(completions::Args),
@@ -68,6 +94,12 @@ enum Command {
 impl Command {
     async fn run(self, context: &Context) -> Result<ExitCode> {
         match self {
+            Self::Run => run::run(&context.config()?).await,
+            Self::Backfill(args) => backfill::run(args, context).await,
+            Self::Check => check::run(&context.config()?).await,
+            Self::Migrate => migrate::run(&context.config()?).await,
+            Self::Status(args) => status::run(args, context).await,
+            Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,
             Self::Healthcheck(args) => healthcheck::run(args, context).await,
             Self::Completions(args) => completions::run(args, context).await,

@@ -12,21 +12,15 @@ use crate::backfill::Progress;
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows progress.
-pub struct Bar {
+pub(super) struct Bar {
     bar: Option<ProgressBar>,
     logged: Mutex<Option<Instant>>,
-}
-
-impl Default for Bar {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Bar {
     /// A bar where standard error is a terminal.
     #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::no_length();
             let style = "{msg:10} {wide_bar} {human_pos}/{human_len} rows  {per_sec}  {eta} left";
@@ -39,7 +33,7 @@ impl Bar {
     }
 
     /// Shows where the backfill is.
-    pub fn show(&self, at: &Progress) {
+    pub(super) fn show(&self, at: &Progress) {
         if let Some(bar) = &self.bar {
             bar.set_length(at.rows_estimated.max(at.rows_done).unsigned_abs());
             bar.set_position(at.rows_done.unsigned_abs());

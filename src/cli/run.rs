@@ -1,5 +1,6 @@
 //! `tributary run`: the daemon.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 ///
 /// # Errors
 /// What no retry mends.
-pub async fn run(config: &Config) -> Result<()> {
+pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let prometheus = metrics::install()?;
     let listener = http::bind(config.http_listen).await?;
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
@@ -47,17 +48,16 @@ pub async fn run(config: &Config) -> Result<()> {
         }
     };
     shutdown.cancel();
-    match server.await {
-        Ok(served) => result.and(served),
-        Err(error) => result.and(Err(Error::failed("serving HTTP", error))),
-    }
+    let served = server.await.map_err(|error| Error::failed("serving HTTP", error))?;
+    result.and(served)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A token that is cancelled by SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When the signals cannot be listened to.
-pub fn stop_on_signal() -> Result<CancellationToken> {
+pub(super) fn stop_on_signal() -> Result<CancellationToken> {
     let listen = |kind| signal(kind).map_err(|e| Error::failed("listening for signals", e));
     let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let token = CancellationToken::new();

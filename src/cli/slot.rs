@@ -1,10 +1,11 @@
 //! `tributary slot drop`: removes slot and publication when the daemon is retired.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
 
-use crate::config::Config;
+use super::Context;
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::source::{publication, slot};
@@ -12,11 +13,18 @@ use crate::source::{publication, slot};
 /// How long the slot is waited for to be free.
 const SLOT_WAIT: Duration = Duration::from_secs(30);
 
-/// What to do with the slot.
+/// Look after the replication slot
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
 #[derive(Debug, Subcommand)]
-pub enum Action {
-    /// Remove the slot and the publication from the source, and the checkpoint from the target, so that
-    /// the source no longer keeps its log for this daemon.
+enum Action {
+    /// Retire the daemon: remove slot and publication from the source, and the checkpoint from the target
+    ///
+    /// The source then no longer keeps its log for this daemon. Waits until the slot is free.
     Drop,
 }
 
@@ -24,8 +32,9 @@ pub enum Action {
 ///
 /// # Errors
 /// Those of both servers; a refusal while the slot stays in use.
-pub async fn run(config: &Config, action: &Action) -> Result<()> {
-    let Action::Drop = action;
+pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let Action::Drop = args.action;
+    let config = &context.config()?;
     let patience = crate::retry::COMMAND_PATIENCE;
     let source = crate::retry::within(patience, || {
         connect(&config.source.server, "tributary slot drop", "source")
@@ -51,5 +60,5 @@ pub async fn run(config: &Config, action: &Action) -> Result<()> {
             .await
             .context("target: removing the checkpoint")?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,14 @@
 //! `tributary status`: what the daemon is doing, asked over HTTP, else read from the target.
 
-use clap::Args;
+use std::process::ExitCode;
+
 use tokio_postgres::Client;
+
+use super::Context;
 
 use crate::config::Config;
 use crate::connect::connect;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::halt::Halt;
 use crate::http;
 use crate::lsn::Lsn;
@@ -13,31 +16,34 @@ use crate::session;
 use crate::source::slot;
 use crate::status::{Phase, Status};
 
-/// Options of `status`.
-#[derive(Debug, Args)]
-pub struct Options {
+/// Show phase, checkpoint, lag, backfill progress and open conflicts
+///
+/// Asks the running daemon over HTTP; where none answers, reads the databases.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
     /// Print one JSON object.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 /// Prints the status.
 ///
 /// # Errors
 /// Those of the target, when no daemon answers.
-pub async fn run(config: &Config, options: &Options) -> Result<()> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let config = &context.config()?;
     let (status, running) = match ask(config).await {
         Some(status) => (status, true),
         None => (read(config).await?, false),
     };
-    if options.json {
+    if args.json {
         let text = serde_json::to_string_pretty(&status)
             .map_err(|error| Error::failed("writing the status", error))?;
         println!("{text}");
     } else {
         print!("{}", render(&status, running));
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The running daemon's own answer. Another daemon may listen there: its slot tells.

@@ -1,7 +1,7 @@
 //! The command line (SPEC §9): one file a command.
 //!
-//! A command is a file here with `Args` and `run`, and one line each in [`Command`] and in
-//! [`Command::run`]. Results go to standard output, logs and errors to standard error.
+//! A command is a file here with `Args` and `run`, and one line each in `Command` and in
+//! `Command::run`. Results go to standard output, logs and errors to standard error.
 
 mod backfill;
 mod check;

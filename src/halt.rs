@@ -51,8 +51,14 @@ impl Halt {
     /// One sentence for operators, with the way on.
     #[must_use]
     pub fn reason(&self) -> String {
+        format!("{}; if that is meant, run `tributary accept`", self.what())
+    }
+
+    /// What would be deleted, in one sentence.
+    #[must_use]
+    pub fn what(&self) -> String {
         let Self { table, rows, of, .. } = self;
-        let what = match &self.cause {
+        match &self.cause {
             HaltCause::Truncate { commit_lsn } => {
                 format!("the source transaction at {commit_lsn} truncates {table} ({of} rows)")
             }
@@ -62,8 +68,7 @@ impl Halt {
             HaltCause::Sweep { .. } => {
                 format!("{rows} of {of} rows of {table} are no longer in the source")
             }
-        };
-        format!("{what}; if that is meant, run `tributary accept`")
+        }
     }
 
     fn key(&self) -> serde_json::Value {

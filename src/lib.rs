@@ -1,7 +1,9 @@
 //! Tributary.
 
 pub mod apply;
+pub mod ask;
 pub mod backfill;
+pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod decisions;

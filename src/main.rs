@@ -1,2 +1,19 @@
-//! The `tributary` binary.
-fn main() {}
+//! The `tributary` binary: arguments, logging, dispatch, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tributary::{cli, logging};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    let done = match logging::init(std::env::var("RUST_LOG").ok().as_deref()) {
+        Ok(()) => cli::run(arguments).await,
+        Err(error) => Err(error),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(error.exit_code())
+    })
+}

@@ -161,7 +161,7 @@ fn describe() {
         }
     }
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    for name in [TRANSACTIONS, BATCHES] {
+    for name in [TRANSACTIONS, BATCHES, BACKFILL_READ] {
         metrics::counter!(name).absolute(0);
     }
     for server in ["source", "target"] {

@@ -37,6 +37,7 @@ fn every_metric_that_is_set_is_described() {
         set_lag_bytes(4);
         set_lag_seconds(0.25);
         set_backfill(5, 6);
+        count_backfill_rows(8);
         set_conflicts(&[(ConflictKind::Underpaid, Severity::Review, 7)]);
         set_conflicts_open(7, 0);
         set_halted(true);
@@ -55,6 +56,7 @@ fn every_metric_that_is_set_is_described() {
         "tributary_lag_bytes 4",
         "tributary_lag_seconds 0.25",
         "tributary_backfill_rows_done 5",
+        "tributary_backfill_rows_read_total 8",
         "tributary_conflicts{kind=\"underpaid\",severity=\"review\"} 7",
         "tributary_conflicts{kind=\"mojibake\",severity=\"info\"} 0",
         "tributary_conflicts_open{severity=\"review\"} 7",

@@ -61,7 +61,7 @@ pub async fn run(
                 let delay = backoff.next_delay();
                 tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
                 crate::metrics::count_reconnect(server_of(&error));
-                if health.phase() == Phase::Streaming {
+                if health.status().phase == Phase::Streaming {
                     health.set_phase(Phase::Starting);
                 }
                 wait(delay, health, shutdown).await;

@@ -44,6 +44,19 @@ impl Health {
         self.status.borrow().clone()
     }
 
+    /// The present phase.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.status.borrow().phase
+    }
+
+    /// Whether the source's log, as last seen, goes on beyond the checkpoint.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let status = self.status.borrow();
+        status.source_lsn > status.checkpoint_lsn
+    }
+
     /// The main loop came round.
     pub fn tick(&self) {
         let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -223,7 +236,9 @@ mod tests {
         assert_eq!(health.status().lag_bytes, None);
         health.set_source_lsn(Lsn(130));
         assert_eq!(health.status().lag_bytes, Some(30));
+        assert!(health.is_behind());
         health.set_checkpoint(Lsn(130));
+        assert!(!health.is_behind());
         assert_eq!(health.status().lag_bytes, Some(0));
         health.set_lag_seconds(-0.2);
         assert_eq!(health.status().lag_seconds, Some(0.0));

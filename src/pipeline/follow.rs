@@ -397,7 +397,8 @@ impl Follow<'_> {
         if self.open.is_none() && !self.session.writer.chunks.is_empty() {
             self.forget_snapshots().await?;
         }
-        let frozen = self.health.is_behind() && self.moved_at.elapsed() >= FROZEN_AFTER;
+        let behind = self.health.status().lag_bytes.is_some_and(|bytes| bytes > 0);
+        let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;
         self.health.set_frozen(frozen);
         chores.run(self.config, self.session, self.health).await
     }

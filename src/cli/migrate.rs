@@ -1,0 +1,26 @@
+//! `tributary migrate`: brings the target schema up to date.
+
+use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::connect::connect;
+use crate::error::Result;
+
+/// Migrates and says what was done.
+///
+/// # Errors
+/// Those of the target; a refusal where privileges are missing.
+pub(super) async fn run(config: &Config) -> Result<ExitCode> {
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.target.server, "tributary migrate", "target")
+    });
+    let mut target = opened.await?;
+    let done = crate::migrate::migrate(&mut target, config).await?;
+    for line in &done {
+        println!("{line}");
+    }
+    if done.is_empty() {
+        println!("the target is up to date");
+    }
+    Ok(ExitCode::SUCCESS)
+}

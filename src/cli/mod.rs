@@ -1,0 +1,184 @@
+//! The command line (SPEC §9): one file a command.
+//!
+//! A command is a file here with `Args` and `run`, and one line each in [`Command`] and in
+//! [`Command::run`]. Results go to standard output, logs and errors to standard error.
+
+mod backfill;
+mod check;
+mod completions;
+mod config;
+mod healthcheck;
+mod migrate;
+mod progress;
+mod run;
+mod slot;
+mod status;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+const EXAMPLES: &str = "\
+Environment:
+  TRIBUTARY_CONFIG       the configuration file, as --config
+  TRIBUTARY_SOURCE_URL   replaces [source] url
+  TRIBUTARY_TARGET_URL   replaces [target] url
+  TRIBUTARY_HTTP_LISTEN  replaces [http] listen
+  RUST_LOG               what is logged, such as info or tributary=debug
+
+Exit codes:
+  0   done
+  1   failed; the message says why, and what to do about it where a person must act
+  2   wrong usage
+  3   differences were found, or a point of a check failed
+  69  a server is unavailable
+  78  the configuration is wrong
+
+Examples:
+  # A throwaway PostgreSQL, made-up data, the whole job on screen
+  tributary demo
+
+  # Is everything ready? Then start
+  tributary check && tributary run
+
+  # What is in force, and where each value comes from; passwords are hidden
+  tributary config show
+
+  # Is the daemon of this configuration alive?
+  tributary healthcheck
+
+  # Another configuration file, with debug lines
+  RUST_LOG=debug tributary --config /etc/tributary.toml config show";
+
+/// Keeps one clean customer database in step with two raw PostgreSQL tables.
+///
+/// It reads the payments (Xendit) and contacts (Systeme.io) of a source database once, then follows their
+/// changes by logical replication, and maintains profiles, transactions and enrollments in a target
+/// database. The source is only read.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// The configuration [default: $TRIBUTARY_CONFIG, else config/tributary.toml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: migrate, backfill if needed, then follow the source until SIGTERM or Ctrl-C
+    ///
+    /// What may heal, such as a server that restarts, is retried for ever with growing pauses.
+    Run,
+    Backfill(backfill::Args),
+    /// Check configuration, both servers, privileges, wal_level, replica identity, publication and slot
+    ///
+    /// Each point that fails comes with its remedy; the exit code is then 3.
+    Check,
+    /// Bring the target schema up to date: create what is missing, never drop or retype anything
+    Migrate,
+    Status(status::Args),
+    Slot(slot::Args),
+    Config(config::Args),
+    Healthcheck(healthcheck::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> Result<ExitCode> {
+        match self {
+            Self::Run => run::run(&context.config()?).await,
+            Self::Backfill(args) => backfill::run(args, context).await,
+            Self::Check => check::run(&context.config()?).await,
+            Self::Migrate => migrate::run(&context.config()?).await,
+            Self::Status(args) => status::run(args, context).await,
+            Self::Slot(args) => slot::run(args, context).await,
+            Self::Config(args) => config::run(args, context).await,
+            Self::Healthcheck(args) => healthcheck::run(args, context).await,
+            Self::Completions(args) => completions::run(args, context).await,
+        }
+    }
+}
+
+/// What every command is given.
+pub(crate) struct Context {
+    file: Option<PathBuf>,
+}
+
+impl Context {
+    /// Reads the configuration. Not done beforehand, since some commands need none.
+    pub(crate) fn config(&self) -> Result<Config> {
+        Config::load(self.file.as_deref(), &|name| std::env::var(name).ok())
+    }
+}
+
+/// Carries out the command, and says how the process ends.
+///
+/// # Errors
+/// Those of the command; [`Error::exit_code`] is the code to end with.
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let Arguments { config, command } = arguments;
+    command.run(&Context { file: config }).await
+}
+
+/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::failed("writing the result", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    /// SPEC §9: exit code 2 is wrong usage; asking for help is none.
+    #[test]
+    fn wrong_usage_is_told_apart_from_help() {
+        for (line, kind, code) in [
+            ("tributary", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, 2),
+            ("tributary nonsense", ErrorKind::InvalidSubcommand, 2),
+            ("tributary config show --nonsense", ErrorKind::UnknownArgument, 2),
+            ("tributary --help", ErrorKind::DisplayHelp, 0),
+            ("tributary --version", ErrorKind::DisplayVersion, 0),
+        ] {
+            let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, code), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_file_may_be_named_before_or_after_the_command() {
+        for line in ["tributary -c a.toml config show", "tributary config show --config a.toml"] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(arguments.config, Some("a.toml".into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_teaches_the_exit_codes_and_the_environment() {
+        let help = Arguments::command().render_long_help().to_string();
+        for part in ["69", "78", "TRIBUTARY_CONFIG", "TRIBUTARY_HTTP_LISTEN", "RUST_LOG"] {
+            assert!(help.contains(part), "{part} is missing in\n{help}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `tributary slot drop`: removes slot and publication when the daemon is retired.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::Context;
+use crate::connect::connect;
+use crate::error::{Context as _, Error, Result};
+use crate::source::{publication, slot};
+
+/// How long the slot is waited for to be free.
+const SLOT_WAIT: Duration = Duration::from_secs(30);
+
+/// Look after the replication slot
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Retire the daemon: remove slot and publication from the source, and the checkpoint from the target
+    ///
+    /// The source then no longer keeps its log for this daemon. Waits until the slot is free.
+    Drop,
+}
+
+/// Carries the action out. Running it twice is fine.
+///
+/// # Errors
+/// Those of both servers; a refusal while the slot stays in use.
+pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let Action::Drop = args.action;
+    let config = &context.config()?;
+    let patience = crate::retry::COMMAND_PATIENCE;
+    let source = crate::retry::within(patience, || {
+        connect(&config.source.server, "tributary slot drop", "source")
+    })
+    .await?;
+    let name = &config.source.slot;
+    let dropped = slot::drop_when_free(&source, name, SLOT_WAIT).await?;
+    println!("slot {name}: {}", if dropped { "dropped" } else { "was not there" });
+    let publication = &config.source.publication;
+    let dropped = publication::drop(&source, publication).await?;
+    println!("publication {publication}: {}", if dropped { "dropped" } else { "was not there" });
+    let target = crate::retry::within(patience, || {
+        connect(&config.target.server, "tributary slot drop", "target")
+    })
+    .await?;
+    let known = target
+        .query_one("select to_regclass('tributary.checkpoint') is not null", &[])
+        .await
+        .context("target: looking for the checkpoint")?;
+    if known.try_get(0).map_err(|e| Error::failed("target: looking for the checkpoint", e))? {
+        target
+            .execute("delete from tributary.checkpoint where slot = $1", &[&name])
+            .await
+            .context("target: removing the checkpoint")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,126 @@
+//! `tributary status`: what the daemon is doing, asked over HTTP, else read from the target.
+
+use std::process::ExitCode;
+
+use tokio_postgres::Client;
+
+use super::Context;
+
+use crate::config::Config;
+use crate::connect::connect;
+use crate::error::{Context as _, Error, Result};
+use crate::halt::Halt;
+use crate::http;
+use crate::lsn::Lsn;
+use crate::session;
+use crate::source::slot;
+use crate::status::{Phase, Status};
+
+/// Show phase, checkpoint, lag, backfill progress and open conflicts
+///
+/// Asks the running daemon over HTTP; where none answers, reads the databases.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the status.
+///
+/// # Errors
+/// Those of the target, when no daemon answers.
+pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let config = &context.config()?;
+    let (status, running) = match ask(config).await {
+        Some(status) => (status, true),
+        None => (read(config).await?, false),
+    };
+    if args.json {
+        let text = serde_json::to_string_pretty(&status)
+            .map_err(|error| Error::failed("writing the status", error))?;
+        println!("{text}");
+    } else {
+        print!("{}", render(&status, running));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The running daemon's own answer. Another daemon may listen there: its slot tells.
+async fn ask(config: &Config) -> Option<Status> {
+    let answer = http::fetch(config.http_listen, "/status").await.ok()?;
+    let status: Status = serde_json::from_str(&answer.body).ok()?;
+    (status.slot == config.source.slot).then_some(status)
+}
+
+async fn read(config: &Config) -> Result<Status> {
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.target.server, "tributary status", "target")
+    });
+    let target = opened.await?;
+    let mut status = Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        slot: config.source.slot.clone(),
+        ..Status::default()
+    };
+    let migrated = target
+        .query_one("select to_regclass('tributary.state') is not null", &[])
+        .await
+        .context("target: looking for schema tributary")?;
+    if migrated.get(0) {
+        fill(&target, config, &mut status).await?;
+    }
+    if let Ok(source) = connect(&config.source.server, "tributary status", "source").await {
+        status.source_lsn = slot::current_lsn(&source).await.ok();
+    }
+    status.measure_lag();
+    Ok(status)
+}
+
+async fn fill(target: &Client, config: &Config, status: &mut Status) -> Result<()> {
+    let what = "target: reading the status";
+    status.checkpoint_lsn = session::checkpoint(target, &config.source.slot).await?;
+    let row = target.query_opt("select halted from tributary.state", &[]).await.context(what)?;
+    let halted: Option<serde_json::Value> = row.and_then(|row| row.get(0));
+    if let Some(halt) = halted.and_then(|value| serde_json::from_value::<Halt>(value).ok()) {
+        status.phase = Phase::Halted;
+        status.halted = Some(halt.reason());
+    }
+    let sql = "select rows_done, rows_estimated from tributary.backfill";
+    if let Some(row) = target.query_opt(sql, &[]).await.context(what)? {
+        status.backfill.rows_done = row.get::<_, i64>(0).unsigned_abs();
+        status.backfill.rows_estimated = row.get::<_, i64>(1).unsigned_abs();
+    }
+    let sql = "select count(*) filter (where severity = 'review'), \
+               count(*) filter (where severity = 'info') \
+               from tributary.conflict where status = 'open'";
+    let row = target.query_one(sql, &[]).await.context(what)?;
+    status.conflicts.review = row.get::<_, i64>(0).unsigned_abs();
+    status.conflicts.info = row.get::<_, i64>(1).unsigned_abs();
+    Ok(())
+}
+
+fn render(status: &Status, running: bool) -> String {
+    let lsn = |lsn: Option<Lsn>| lsn.map_or_else(|| "none".to_owned(), |lsn| lsn.to_string());
+    let daemon = if running { status.phase.as_str() } else { "no daemon answers" };
+    let mut text = format!(
+        "daemon      {daemon}\nslot        {}\ncheckpoint  {}\nsource      {}\nlag         {} bytes, {} s\n\
+         backfill    {} of about {} rows\nconflicts   {} to review, {} notes\n",
+        status.slot,
+        lsn(status.checkpoint_lsn),
+        lsn(status.source_lsn),
+        status.lag_bytes.map_or_else(|| "unknown".to_owned(), |bytes| bytes.to_string()),
+        status.lag_seconds.map_or_else(|| "unknown".to_owned(), |s| format!("{s:.1}")),
+        status.backfill.rows_done,
+        status.backfill.rows_estimated,
+        status.conflicts.review,
+        status.conflicts.info,
+    );
+    if let Some(reason) = &status.halted {
+        text.push_str(&format!("halted      {reason}\n"));
+    }
+    if status.conflicts.review > 0 {
+        text.push_str("next        tributary conflicts list --severity review\n");
+    }
+    text
+}

@@ -60,7 +60,10 @@ impl Patience<'_> {
 /// # Errors
 /// Those of the target; a refusal where it has no schema `tributary`.
 pub async fn open_target(config: &Config) -> Result<Db> {
-    let client = connect(&config.target.server, "tributary", "target").await?;
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.target.server, "tributary", "target")
+    });
+    let client = opened.await?;
     let sql = "select to_regclass('tributary.command') is not null";
     let there = client.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
     if there.get(0) {
@@ -110,11 +113,11 @@ pub async fn ask(
         if let Some(answer) = answer(db, id).await? {
             return Ok(answer);
         }
-        if let (Patience::Progress(_), Some(at)) = (patience, crate::backfill::progress(db).await?) {
-            patience.show(&at);
-        }
         if looked.elapsed() >= LOCK_POLL {
             looked = Instant::now();
+            if let Patience::Progress(show) = patience {
+                show_people(db, show).await?;
+            }
             if !session::is_locked(db).await? && withdraw(db, id).await? {
                 if let Some(answer) = alone(config, command, actor, patience).await? {
                     return Ok(answer);
@@ -133,6 +136,21 @@ pub async fn ask(
             ));
         }
     }
+}
+
+/// Shows how many of the people a rebuild has passed.
+async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
+    let Some(mut at) = crate::backfill::progress(db).await? else { return Ok(()) };
+    if at.phase == "people" {
+        let sql = "select count(*) filter (where p.email_key <= b.next_owner), count(*) \
+                   from tributary.person p, tributary.backfill b";
+        let rows = db.query("target: counting people", sql, &[]).await?;
+        if let Some(row) = rows.first() {
+            (at.rows_done, at.rows_estimated) = (row.get(0), row.get(1));
+        }
+    }
+    show(&at);
+    Ok(())
 }
 
 async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {

@@ -104,20 +104,27 @@ pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
     Ok(())
 }
 
+/// The pending halt.
+///
+/// # Errors
+/// A refusal when nothing is halted.
+pub async fn pending(db: &Db) -> Result<Halt> {
+    let rows = db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
+    let halted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
+    halted.and_then(|value| serde_json::from_value(value).ok()).ok_or_else(|| {
+        Error::refused(
+            "nothing is halted, so there is nothing to accept",
+            "look at `tributary status`",
+        )
+    })
+}
+
 /// Accepts exactly the pending halt and returns it.
 ///
 /// # Errors
 /// A refusal when nothing is halted.
 pub async fn accept(db: &Db) -> Result<Halt> {
-    let rows = db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
-    let halted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
-    let halt: Option<Halt> = halted.and_then(|value| serde_json::from_value(value).ok());
-    let Some(halt) = halt else {
-        return Err(Error::refused(
-            "nothing is halted, so there is nothing to accept",
-            "look at `tributary status`",
-        ));
-    };
+    let halt = pending(db).await?;
     let sql = "update tributary.state set accepted = $1, halted = null";
     db.execute("target: accepting", sql, &[&halt.key()]).await?;
     Ok(halt)

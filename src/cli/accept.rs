@@ -6,6 +6,7 @@ use super::{Context, print};
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::decisions::{Command, Request};
 use crate::error::Result;
+use crate::halt;
 
 /// Accepts exactly the pending halt; never prompts.
 ///
@@ -14,6 +15,8 @@ use crate::error::Result;
 pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let config = &context.config()?;
     let db = &open_target(config).await?;
+    // A daemon that reads or backfills answers only later; that nothing is halted is known now.
+    halt::pending(db).await?;
     let actor = actor(db, None).await?;
     let answer = ask(config, db, &Command::of(Request::Accept), &actor, Patience::Minute).await?;
     if answer.done {

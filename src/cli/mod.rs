@@ -1,7 +1,7 @@
 //! The command line (SPEC §9): one file a command.
 //!
-//! A command is a file here with `Args` and `run`, and one line each in [`Command`] and in
-//! [`Command::run`]. Results go to standard output, logs and errors to standard error.
+//! A command is a file here with `Args` and `run`, and one line each in `Command` and in
+//! `Command::run`. Results go to standard output, logs and errors to standard error.
 
 mod accept;
 mod backfill;
@@ -102,6 +102,11 @@ enum Command {
     Slot(slot::Args),
     Config(config::Args),
     Healthcheck(healthcheck::Args),
+    /// Show the product at work on a throwaway PostgreSQL with made-up data
+    ///
+    /// Backfill, live changes, the outcome on screen. Needs PostgreSQL's server programs, and touches no server
+    /// of yours.
+    Demo(crate::demo::DemoOptions),
     Completions(completions::Args),
 }
 
@@ -121,9 +126,15 @@ impl Command {
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,
             Self::Healthcheck(args) => healthcheck::run(args, context).await,
+            Self::Demo(args) => demo(args).await,
             Self::Completions(args) => completions::run(args, context).await,
         }
     }
+}
+
+async fn demo(options: crate::demo::DemoOptions) -> Result<ExitCode> {
+    crate::demo::run(options, run::stop_on_signal()?).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What every command is given.

@@ -1,67 +1,67 @@
 //! However changes arrive, the targets are what a fresh backfill gives (P1, P3).
 
-use tributary::demo::load;
+use std::time::Duration;
+
 use tributary::demo::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
-use crate::support::world::{Places, World, dirty, set};
+use crate::support::world::{Places, Traffic, World, dirty, set};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_before_during_and_after_the_backfill_converge() {
-    use {Places as P, SourceLayout as L};
-    let table = [
-        (1, L::Canonical, P::Shared),
-        (2, L::Canonical, P::OneDatabase),
-        (3, L::Canonical, P::TwoServers),
-        (4, L::Legacy, P::Shared),
-        (5, L::Legacy, P::OneDatabase),
-    ];
-    for (seed, layout, places) in table {
+/// Contacts and payments that are there before the first change.
+const LOADED: (u64, u64) = (1_000, 2_000);
+
+/// Log that the changes before the daemon's start, and those after its backfill, fill at least.
+const LOG_BYTES: u64 = 150_000;
+
+/// Changes come from several connections before the daemon starts, during its backfill and in the stream.
+async fn changes_before_during_and_after_the_backfill_converge(
+    layout: SourceLayout,
+    places: Places,
+    seeds: std::ops::Range<u64>,
+) {
+    for seed in seeds {
         let world = World::new(layout, places).await;
-        world.configure(|table| set(table, "run", "chunk_rows", 200));
+        world.configure(|table| set(table, "run", "chunk_rows", 100));
         let population = dirty(seed, 800);
-        world.load(&population, 1_000, 2_000).await;
-        world.source.execute(changes(layout, 0)).await;
+        world.load(&population, LOADED.0, LOADED.1).await;
+        let traffic = Traffic::start(&world, &population, LOADED, Duration::from_millis(20));
+        traffic.goes_on(&world, LOG_BYTES).await;
         let mut daemon = world.start();
-        world.source.execute(changes(layout, 1)).await;
         daemon.wait_for_phase("streaming").await;
-        world.source.execute(changes(layout, 2)).await;
-        let client = world.source.connect().await;
-        load::load(&client, layout, &population, 1_000..1_200, 2_000..2_400).await.unwrap();
+        traffic.goes_on(&world, LOG_BYTES).await;
+        let count = traffic.end().await;
         daemon.wait_until_caught_up(&world).await;
+        eprintln!("seed {seed}: {count}");
         assert_equals_fresh_backfill(&world).await;
     }
 }
 
-/// Statements that differ by round: status, e-mail and key changes, deletes, and a rolled back part.
-fn changes(layout: SourceLayout, round: usize) -> &'static str {
-    match (layout, round) {
-        (SourceLayout::Canonical, 0) => {
-            "delete from xendit where id::text like '1%'; update systemeio set tags = 'PaidP2P' where id::text like '2%'"
-        }
-        (SourceLayout::Canonical, 1) => {
-            "begin; update xendit set status = 'REFUNDED' where id::text like '2%';
-             savepoint s; delete from xendit; rollback to s;
-             update systemeio set email = 'moved.' || email where id::text like '3a%'; commit"
-        }
-        (SourceLayout::Canonical, _) => {
-            "begin; update xendit set id = gen_random_uuid() where id::text like '4a%';
-             delete from systemeio where id::text like '5a%'; commit;
-             update xendit set customer_email = upper(customer_email) where id::text like '6%';
-             update systemeio set contact_id = '7' where id::text like '7a%'"
-        }
-        (SourceLayout::Legacy, 0) => {
-            r#"delete from xendit where "External ID" like '%1'; update systemeio set "Tag" = 'PaidP2P'"#
-        }
-        (SourceLayout::Legacy, 1) => {
-            r#"begin; update xendit set "Status" = 'REFUNDED' where "External ID" like '%2';
-               savepoint s; delete from xendit; rollback to s;
-               update systemeio set "Email" = 'moved.' || "Email" where "Email" like 'a%'; commit"#
-        }
-        (SourceLayout::Legacy, _) => {
-            r#"update xendit set "External ID" = 'new-' || "External ID" where "External ID" like '%3';
-               delete from systemeio where "Email" like 'c%';
-               update xendit set "Customer Email" = upper("Customer Email") where "External ID" like '%5'"#
-        }
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_the_canonical_layout_converge() {
+    let (layout, places) = (SourceLayout::Canonical, Places::Shared);
+    changes_before_during_and_after_the_backfill_converge(layout, places, 1..4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_within_one_database_converge() {
+    let (layout, places) = (SourceLayout::Canonical, Places::OneDatabase);
+    changes_before_during_and_after_the_backfill_converge(layout, places, 4..6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_between_two_servers_converge() {
+    let (layout, places) = (SourceLayout::Canonical, Places::TwoServers);
+    changes_before_during_and_after_the_backfill_converge(layout, places, 6..7).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_the_legacy_layout_converge() {
+    let (layout, places) = (SourceLayout::Legacy, Places::Shared);
+    changes_before_during_and_after_the_backfill_converge(layout, places, 7..9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_the_legacy_layout_within_one_database_converge() {
+    let (layout, places) = (SourceLayout::Legacy, Places::OneDatabase);
+    changes_before_during_and_after_the_backfill_converge(layout, places, 9..10).await;
 }

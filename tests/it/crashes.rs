@@ -7,32 +7,49 @@ use tributary::demo::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::Daemon;
-use crate::support::world::{Places, World, dirty, set};
+use crate::support::world::{Places, Traffic, World, dirty, set};
 
 const TOUCH: &str =
     "update xendit set status = case status when 'PAID' then 'SETTLED' else 'PAID' end
                      where id::text like '3%'";
 
+/// Contacts and payments of these scenarios.
+const LOADED: (u64, u64) = (4_000, 8_000);
+
+const ROWS_READ: &str = "tributary_backfill_rows_read_total";
+
 async fn loaded(places: Places, seed: u64) -> World {
     let world = World::new(SourceLayout::Canonical, places).await;
-    world.load(&dirty(seed, 3_000), 4_000, 8_000).await;
+    world.load(&dirty(seed, 3_000), LOADED.0, LOADED.1).await;
     world
 }
+
+/// Rows that may be read again after each kill: the chunks that were being read, and those that had
+/// been read but not committed.
+const ROWS_AGAIN: f64 = 4.0 * CHUNK as f64;
+
+const CHUNK: i64 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigkill_during_backfill_in_a_loop_resumes_and_converges() {
     let world = loaded(Places::Shared, 11).await;
-    world.configure(|table| set(table, "run", "chunk_rows", 200));
-    let mut done = 0;
-    for round in 1..=6 {
-        let daemon = world.start();
-        tokio::time::sleep(Duration::from_millis(150 * round)).await;
-        let rows = daemon.status().await["backfill"]["rows_done"].as_i64().unwrap_or(done);
-        assert!(rows >= done, "rows_done went back from {done} to {rows}\n{}", daemon.log());
-        done = rows;
+    world.configure(|table| set(table, "run", "chunk_rows", CHUNK));
+    let traffic = Traffic::start(&world, &dirty(11, 3_000), LOADED, Duration::from_millis(50));
+    let (mut done, mut read, mut kills) = (0, 0.0, 0.0);
+    for _ in 0..6 {
+        let mut daemon = world.start();
+        done = daemon.wait_for_rows(done + 1_500, done).await;
+        read += daemon.metric(ROWS_READ).await;
+        kills += 1.0;
         daemon.kill9().await;
     }
-    let daemon = world.started().await;
+    let mut daemon = world.start();
+    daemon.wait_for_rows(i64::MAX, done).await;
+    read += daemon.metric(ROWS_READ).await;
+    let inserted = traffic.end().await.total() as f64;
+    let rows = (LOADED.0 + LOADED.1) as f64 + inserted;
+    assert!(read <= rows + kills * ROWS_AGAIN, "{read} rows were read for {rows}");
+    daemon.wait_until_caught_up(&world).await;
     drop(daemon);
     assert_equals_fresh_backfill(&world).await;
 }
@@ -41,12 +58,17 @@ async fn sigkill_during_backfill_in_a_loop_resumes_and_converges() {
 async fn sigkill_during_streaming_in_a_loop_loses_and_doubles_nothing() {
     let world = loaded(Places::Shared, 12).await;
     let mut daemon = world.started().await;
-    for round in 0..6 {
-        world.source.execute(TOUCH).await;
-        tokio::time::sleep(Duration::from_millis(40 * round)).await;
+    let traffic = Traffic::start(&world, &dirty(12, 3_000), LOADED, Duration::from_millis(10));
+    for round in 0..8 {
+        traffic.goes_on(&world, 20_000 * round).await;
         daemon.kill9().await;
         daemon = world.start();
+        // Every other time it is killed on its way to the stream.
+        if round % 2 == 0 {
+            daemon.wait_for_phase("streaming").await;
+        }
     }
+    traffic.end().await;
     daemon.wait_until_caught_up(&world).await;
     assert_equals_fresh_backfill(&world).await;
 }

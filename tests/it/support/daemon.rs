@@ -90,9 +90,28 @@ impl Daemon {
         }
     }
 
+    /// Waits until the backfill has read this many rows, or is over. Gives the rows; they are never
+    /// fewer than `before`, those of an earlier run.
+    pub(crate) async fn wait_for_rows(&mut self, rows: i64, before: i64) -> i64 {
+        let start = Instant::now();
+        loop {
+            let status = self.status().await;
+            let done = status["backfill"]["rows_done"].as_i64().unwrap_or_default();
+            let phase = status["phase"].as_str().unwrap_or_default();
+            let known = ["backfilling", "streaming"].contains(&phase);
+            assert!(!known || done >= before, "rows_done fell from {before} to {done}");
+            if phase == "streaming" || known && done >= rows {
+                return done;
+            }
+            assert!(self.is_running(), "the daemon ended in its backfill\n{}", self.log());
+            assert!(start.elapsed() < PATIENCE, "{rows} rows were never read\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Waits until all that is committed at the source now is applied.
     pub(crate) async fn wait_until_caught_up(&self, world: &World) {
-        let until = Lsn::parse(&world.source.value("pg_current_wal_lsn()").await).unwrap();
+        let until = world.source.lsn().await;
         let what = format!("a checkpoint at {until}");
         let reached = || async { checkpoint(&world.target, &world.slot).await >= Some(until) };
         eventually(&what, || self.log(), reached).await;

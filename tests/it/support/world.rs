@@ -4,16 +4,22 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 use tributary::demo::cluster::{Cluster, ClusterOptions, free_port};
 use tributary::demo::dirt::DirtRates;
 use tributary::demo::load;
 use tributary::demo::people::Population;
 use tributary::demo::source_schema::SourceLayout;
+use tributary::demo::traffic::{LiveTraffic, TrafficCount};
+use tributary::lsn::Lsn;
 
 use super::daemon::Daemon;
+use super::eventually;
 
 /// A server with room for the slots of all scenarios.
 pub(crate) fn start_cluster(durable: bool) -> Cluster {
@@ -56,6 +62,11 @@ impl Place {
 
     pub(crate) async fn execute(&self, sql: &str) {
         self.cluster.execute(&self.database, sql).await.unwrap();
+    }
+
+    /// The end of the log now.
+    pub(crate) async fn lsn(&self) -> Lsn {
+        Lsn::parse(&self.value("pg_current_wal_lsn()").await).unwrap()
     }
 
     /// The one value of a query, as text; empty for NULL.
@@ -200,6 +211,53 @@ impl World {
     pub(crate) async fn load(&self, population: &Population, contacts: u64, payments: u64) {
         let client = self.source.connect().await;
         load::load(&client, self.layout, population, 0..contacts, 0..payments).await.unwrap();
+    }
+}
+
+/// Random changes that go on beside the scenario.
+pub(crate) struct Traffic {
+    stop: CancellationToken,
+    running: JoinHandle<tributary::error::Result<TrafficCount>>,
+}
+
+impl Traffic {
+    /// On three connections, to rows with numbers below these.
+    pub(crate) fn start(
+        world: &World,
+        population: &Population,
+        (contacts, payments): (u64, u64),
+        pause: Duration,
+    ) -> Self {
+        let traffic = LiveTraffic {
+            url: world.source.url(),
+            layout: world.layout,
+            population: population.clone(),
+            contacts,
+            payments,
+            seed: population.seed,
+            connections: 3,
+            transactions: u64::MAX,
+            pause,
+        };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        Self { stop, running: tokio::spawn(async move { traffic.run(&stopped).await }) }
+    }
+
+    /// Waits until the source has written this many bytes of log more.
+    pub(crate) async fn goes_on(&self, world: &World, bytes: u64) {
+        let start = world.source.lsn().await;
+        let explain = || format!("has the traffic ended? {}", self.running.is_finished());
+        eventually("live traffic", explain, || async {
+            world.source.lsn().await.0 >= start.0 + bytes
+        })
+        .await;
+    }
+
+    /// Lets the transactions in hand end, and tells what was done.
+    pub(crate) async fn end(self) -> TrafficCount {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap()
     }
 }
 

@@ -1,0 +1,66 @@
+//! A few people whose rows were dirty: what came in, and what came out.
+
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use crate::error::{Context as _, Result};
+use crate::facts::visible;
+
+const WHAT: &str = "looking for people whose rows were mended";
+
+/// A row in one line.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) table: String,
+    /// `name "value"`, with everything that does not show made visible.
+    pub(super) values: String,
+}
+
+/// One person.
+#[derive(Debug)]
+pub(super) struct Person {
+    pub(super) before: Vec<Line>,
+    pub(super) after: Vec<Line>,
+}
+
+/// The people that show most of what the rules mend.
+pub(super) async fn people(target: &Client) -> Result<Vec<Person>> {
+    let mut people = Vec::new();
+    for row in target.query(include_str!("sql/dirty_people.sql"), &[]).await.context(WHAT)? {
+        let email: &str = row.get(0);
+        people.push(Person {
+            before: lines(target, include_str!("sql/before.sql"), email).await?,
+            after: lines(target, include_str!("sql/after.sql"), email).await?,
+        });
+    }
+    Ok(people)
+}
+
+async fn lines(target: &Client, sql: &str, email: &str) -> Result<Vec<Line>> {
+    let rows = target.query(sql, &[&email]).await.context(WHAT)?;
+    Ok(rows
+        .iter()
+        .map(|row| Line { table: row.get(0), values: line(&row.get::<_, Value>(1)) })
+        .collect())
+}
+
+/// Pairs of name and value as `name "value"`; what is NULL is left out.
+fn line(pairs: &Value) -> String {
+    let pairs = pairs.as_array().into_iter().flatten();
+    let shown = pairs.filter_map(|pair| {
+        let (name, value) = (pair.get(0)?.as_str()?, pair.get(1)?.as_str()?);
+        Some(format!("{name} \"{}\"", visible(value)))
+    });
+    shown.collect::<Vec<_>>().join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dirt_is_made_visible_and_null_left_out() {
+        let pairs = serde_json::json!([["email", "a\u{200b}@example.com"], ["phone", null]]);
+        assert_eq!(line(&pairs), "email \"a<U+200B>@example.com\"");
+    }
+}

@@ -122,11 +122,11 @@ create table tributary.payment (
 );
 create index payment_owner on tributary.payment (owner);
 create index payment_email_key on tributary.payment (email_key);
-create index payment_person_of_external_id on tributary.payment (external_id, person)
+create index payment_person_of_external_id on tributary.payment (external_id, person, source_key)
     where external_id is not null;
-create index payment_identity_of_external_id on tributary.payment (external_id, identity)
+create index payment_identity_of_external_id on tributary.payment (external_id, identity, source_key)
     where external_id is not null;
-create index payment_payment_id_of_external_id on tributary.payment (external_id, payment_id)
+create index payment_payment_id_of_external_id on tributary.payment (external_id, payment_id, source_key)
     where external_id is not null and payment_id is not null;
 
 -- Which profile belongs to which person. state: present, absent (no fact left), merged (facts belong to

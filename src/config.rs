@@ -15,6 +15,8 @@ mod rules;
 mod section;
 mod server;
 mod show;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;

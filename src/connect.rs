@@ -3,6 +3,8 @@
 //! A URL or password is never part of a message; a server is named by what it is for.
 
 mod certificates;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -77,10 +79,8 @@ where
 /// [`Error::Config`] where the certificates file cannot be used.
 pub fn pool(server: &Server, application_name: &str, size: usize) -> Result<Pool> {
     let mut config = session_config(server, application_name);
-    let options = format!(
-        "{} -c default_transaction_read_only=on",
-        config.get_options().unwrap_or_default()
-    );
+    let options =
+        format!("{} -c default_transaction_read_only=on", config.get_options().unwrap_or_default());
     config.options(options);
     let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match server.tls {

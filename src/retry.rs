@@ -80,3 +80,61 @@ pub async fn within<T>(
         tokio::time::sleep_until(resume).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_bound_and_start_over_after_a_success() {
+        let mut backoff = Backoff::new();
+        let check = |delay: Duration, nominal: f64| {
+            let ratio = delay.as_secs_f64() / nominal;
+            assert!((0.8..=1.2001).contains(&ratio), "{delay:?} for {nominal} s");
+        };
+        for nominal in [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8] {
+            check(backoff.next_delay(), nominal);
+        }
+        for _ in 0..1000 {
+            check(backoff.next_delay(), 15.0);
+        }
+        backoff.reset();
+        check(backoff.next_delay(), 0.2);
+    }
+
+    /// What `within` made of an operation that is `failures` times unavailable, and the attempts it took.
+    async fn outcome(patience: Duration, failures: u32) -> (bool, u32) {
+        let mut attempts = 0;
+        let result = within(patience, async || {
+            attempts += 1;
+            if attempts > failures { Ok(()) } else { Err(Error::unavailable("a server", "away")) }
+        })
+        .await;
+        (result.is_ok(), attempts)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_comes_back_in_time_is_used() {
+        assert_eq!(outcome(COMMAND_PATIENCE, 0).await, (true, 1));
+        assert_eq!(outcome(COMMAND_PATIENCE, 2).await, (true, 3));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stays_away_is_given_up() {
+        let start = Instant::now();
+        assert_eq!(outcome(Duration::from_millis(300), u32::MAX).await, (false, 2));
+        assert!(start.elapsed() < Duration::from_millis(300));
+    }
+
+    #[tokio::test]
+    async fn another_error_is_final() {
+        let mut attempts = 0;
+        let result: Result<()> = within(COMMAND_PATIENCE, async || {
+            attempts += 1;
+            Err(Error::Config("wrong".into()))
+        })
+        .await;
+        assert!(matches!(result, Err(Error::Config(_))));
+        assert_eq!(attempts, 1);
+    }
+}

@@ -127,8 +127,9 @@ impl Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        let sql = include_str!("sql/write_persons.sql");
-        self.db.execute("target: writing persons", sql, &rows.params()).await?;
+        let sql = include_str!("sql/write_persons.sql")
+            .replace("{profiles}", &self.tables.names.profiles);
+        self.db.execute("target: writing persons", &sql, &rows.params()).await?;
         Ok(())
     }
 

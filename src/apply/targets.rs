@@ -148,21 +148,26 @@ fn tuple(side: &str, columns: &[&str], types: &HashMap<String, String>) -> Strin
     format!("({})", list.join(", "))
 }
 
+/// Where the facts tell no time of creation, it is that of the first write (SPEC §4.2).
 fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
-    let compared: Vec<&str> = PROFILE[2..].iter().copied().filter(|c| *c != "created_at").collect();
+    let compared = &PROFILE[2..];
+    let created = types.get("created_at").map_or("timestamptz", String::as_str);
+    let others: Vec<&str> = PROFILE.iter().copied().filter(|c| *c != "created_at").collect();
     let sets: Vec<String> = compared.iter().map(|c| format!("{c} = n.{c}")).collect();
     let now = now_as("updated_at", types);
     Ok(format!(
-        "with n as materialized ({new}), \
-         u as (update {table} t set {sets}, created_at = coalesce(n.created_at, t.created_at), \
+        "with given as materialized ({new}), \
+         n as materialized (select {others}, coalesce(created_at, ( \
+             select o.first_seen_at from tributary.person o where o.profile_id = given.id \
+           )::{created}) as created_at from given), \
+         u as (update {table} t set {sets}, \
              email = case when n.email_is_free then n.email else t.email end, \
              updated_at = {now}, last_api_sync_at = now(), \
              api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
            from (select n.*, not exists (select from {table} o \
                      where o.email = n.email and o.id <> n.id) as email_is_free from n) n \
            where t.id = n.id and ({old} is distinct from {newt} \
-               or (t.email is distinct from n.email and n.email_is_free) \
-               or (n.created_at is not null and t.created_at is distinct from n.created_at)) \
+               or (t.email is distinct from n.email and n.email_is_free)) \
            returning 1), \
          i as (insert into {table} ({columns}, updated_at, last_api_sync_at, api_sync_version) \
            select {inserted}, {now}, now(), 1 from n \
@@ -170,16 +175,11 @@ fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String
          select (select count(*) from u), (select count(*) from i)",
         new = new_rows(&PROFILE, types)?,
         sets = sets.join(", "),
-        old = tuple("t", &compared, types),
-        newt = tuple("n", &compared, types),
+        others = others.join(", "),
+        old = tuple("t", compared, types),
+        newt = tuple("n", compared, types),
         columns = PROFILE.join(", "),
-        inserted = PROFILE
-            .map(|c| if c == "created_at" {
-                format!("coalesce(n.created_at, {})", now_as("created_at", types))
-            } else {
-                format!("n.{c}")
-            })
-            .join(", "),
+        inserted = PROFILE.map(|c| format!("n.{c}")).join(", "),
     ))
 }
 

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 pub(super) type Parameters = BTreeMap<String, String>;
 
 /// What a wrong URL most often is.
-const ENCODE: &str = "(characters such as @ : / ? # % in a user or password are written %40 %3A %2F …)";
+const ENCODE: &str =
+    "(characters such as @ : / ? # % in a user or password are written %40 %3A %2F …)";
 
 /// Reads a URL or a text of `key=value` pairs.
 pub(super) fn parse(text: &str) -> Result<Parameters, String> {
@@ -164,10 +165,14 @@ mod tests {
             let found = parse(text).map(|parameters| render(&parameters));
             assert_eq!(found.as_deref(), Ok(expected), "{text}");
         };
-        let all = "host=db.example.com port=5433 user=u@x password='p w' dbname=shop sslmode=require";
+        let all =
+            "host=db.example.com port=5433 user=u@x password='p w' dbname=shop sslmode=require";
         check("postgresql://u%40x:p%20w@db.example.com:5433/shop?sslmode=require", all);
         check("postgres://u@x:p w@db.example.com:5433/shop?ssl=true", all);
-        check(r"user = u@x password='p w'  host=db.example.com port=5433 dbname=shop sslmode=require", all);
+        check(
+            r"user = u@x password='p w'  host=db.example.com port=5433 dbname=shop sslmode=require",
+            all,
+        );
         check("postgresql://", "");
         check("postgresql:///shop?host=/run/pg", "host=/run/pg dbname=shop");
         check("postgresql://%2Frun%2Fpg:99/shop", "host=/run/pg port=99 dbname=shop");

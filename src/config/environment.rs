@@ -61,13 +61,16 @@ fn replaced(text: &str, path: &str, env: Environment<'_>, problems: &mut Problem
         }
         whole.push_str(before);
         let Some((name, after)) = after.split_once('}') else {
-            problems.add(path, "a \"${\" has no \"}\" (write \"$${\" for the characters themselves)");
+            problems
+                .spoil(path, "a \"${\" has no \"}\" (write \"$${\" for the characters themselves)");
             return whole;
         };
         match is_variable(name).then(|| env(name)) {
-            None => problems.add(path, "\"${…}\" must hold the name of an environment variable"),
+            None => problems.spoil(path, "\"${…}\" must hold the name of an environment variable"),
             Some(Some(value)) => whole.push_str(&value),
-            Some(None) => problems.add(path, format!("the environment variable {name} is not set")),
+            Some(None) => {
+                problems.spoil(path, format!("the environment variable {name} is not set"));
+            }
         }
         rest = after;
     }

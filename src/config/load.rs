@@ -46,9 +46,7 @@ impl Config {
             Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
                 read(SHIPPED, None, env)
             }
-            Err(error) => {
-                Err(Error::Config(format!("{} cannot be read: {error}", file.display())))
-            }
+            Err(error) => Err(Error::Config(format!("{} cannot be read: {error}", file.display()))),
         }
     }
 
@@ -72,8 +70,8 @@ fn read(text: &str, file: Option<&Path>, env: Environment<'_>) -> Result<Config>
     interpolate(&mut table, &paths, env, &mut problems);
     let config = build(&table, file, &overrides, env, &mut problems);
     match config {
-        Some(config) if problems.0.is_empty() => Ok(config),
-        _ => Err(Error::Config(format!("{name}:\n  {}", problems.0.join("\n  ")))),
+        Some(config) if problems.told.is_empty() => Ok(config),
+        _ => Err(Error::Config(format!("{name}:\n  {}", problems.told.join("\n  ")))),
     }
 }
 
@@ -161,10 +159,6 @@ fn connection(section: &mut Section<'_>, place: &Place<'_>, problems: &mut Probl
             return None;
         }
     };
-    // A value that an unset variable left incomplete was told already.
-    if variable.is_none() && problems.0.iter().any(|known| known.starts_with(&format!("{path}: "))) {
-        return None;
-    }
     let password_file = file.map(|file| (place.resolve(file), file_path.as_str()));
     let pieces = Pieces { conninfo: url, path: variable.unwrap_or(&path), password_file };
     server(&pieces, place.env, problems)
@@ -191,8 +185,8 @@ fn source(
     let contacts = section.section("systemeio", problems);
     let systemeio = mapping(contacts, "public.systemeio", canonical_contacts(), problems);
     if xendit.table == systemeio.table {
-        let path = section.path_of("systemeio.table");
-        problems.add(&path, format!("is the table of xendit too: {}", xendit.table));
+        let path = "source.systemeio.table";
+        problems.add(path, format!("is the table of xendit too: {}", xendit.table));
     }
     section.finish(problems);
     let (server, shown) = connection.unzip();

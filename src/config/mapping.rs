@@ -39,8 +39,7 @@ pub(super) fn mapping<F: LogicalField>(
         problems.add(&path, format!("names {twice:?} twice"));
     }
     let mut columns = section.section("columns", problems);
-    let fields =
-        if columns.is_present() { fields(&mut columns, problems) } else { default_fields };
+    let fields = if columns.is_present() { fields(&mut columns, problems) } else { default_fields };
     section.finish(problems);
     TableMapping { table, key, fields }
 }
@@ -148,8 +147,7 @@ mod tests {
     fn table_names_are_read_as_the_catalog_writes_them() {
         let check = |text: &str, expected: Result<(&str, &str), &str>| {
             let found = table_name(text);
-            let found =
-                found.as_ref().map(|table| (table.schema.as_str(), table.name.as_str()));
+            let found = found.as_ref().map(|table| (table.schema.as_str(), table.name.as_str()));
             assert_eq!(found.map_err(String::as_str), expected, "{text}");
         };
         check("public.xendit", Ok(("public", "xendit")));

@@ -1,12 +1,11 @@
 //! `[[rules.products]]` (SPEC §3.11).
 
 use toml::Value;
-use unicode_normalization::UnicodeNormalization;
-use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 use uuid::Uuid;
 
 use super::section::{Problems, Section, expect, nearest, number};
-use crate::rules::{Product, default_product_id};
+use crate::facts::match_products;
+use crate::rules::{Product, Rules, default_product_id};
 
 /// The longest access period: a hundred years, in days. More is a slip, or `"lifetime"`.
 const LONGEST_ACCESS: u32 = 36_525;
@@ -46,11 +45,14 @@ fn product(mut section: Section<'_>, problems: &mut Problems) -> Option<Product>
     let course = course.unwrap_or(kind.as_deref() == Some("course"));
     let kind = kind.unwrap_or_else(|| if course { "course" } else { "product" }.into());
     let phrases = phrases.unwrap_or_else(|| vec![name.clone()]);
-    for phrase in phrases.iter().filter(|phrase| words(phrase).is_empty()) {
-        problems.add(&path, format!("{phrase:?} has neither a letter nor a digit"));
-    }
     let id = id.unwrap_or_else(|| default_product_id(&code));
-    Some(Product { code, name, id, kind, phrases, course, access_days, tag })
+    let product = Product { code, name, id, kind, phrases, course, access_days, tag };
+    for phrase in &product.phrases {
+        if !names(phrase, vec![with_phrase(&product, phrase)]) {
+            problems.add(&path, format!("{phrase:?} has no word that a description could hold"));
+        }
+    }
+    Some(product)
 }
 
 fn code(section: &mut Section<'_>, problems: &mut Problems) -> Option<String> {
@@ -109,10 +111,10 @@ fn check_against(
             problems.add(path, format!("the id {} is that of {other_path} too", other.id));
         }
         for (a, b) in pairs(&product.phrases, &other.phrases) {
-            let (words_a, words_b) = (words(a), words(b));
-            if holds(&words_a, &words_b) || holds(&words_b, &words_a) {
+            if names(a, vec![with_phrase(other, b)]) || names(b, vec![with_phrase(product, a)]) {
                 let both = "a payment that names one would be for both products";
-                problems.add(path, format!("the phrase {a:?} overlaps {b:?} of {other_path}: {both}"));
+                problems
+                    .add(path, format!("the phrase {a:?} overlaps {b:?} of {other_path}: {both}"));
             }
         }
     }
@@ -125,18 +127,11 @@ fn pairs<'p>(
     left.iter().flat_map(move |a| right.iter().map(move |b| (a, b)))
 }
 
-/// The letters and digits of a phrase, in one case, with single spaces (SPEC §3.11).
-fn words(phrase: &str) -> String {
-    let is_word = |c: char| {
-        c.general_category_group() == GeneralCategoryGroup::Letter
-            || c.general_category() == GeneralCategory::DecimalNumber
-    };
-    let folded = phrase.nfkc().collect::<String>().to_lowercase();
-    let words = folded.split(|c| !is_word(c)).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ")
+fn with_phrase(product: &Product, phrase: &str) -> Product {
+    Product { phrases: vec![phrase.to_owned()], ..product.clone() }
 }
 
-/// Whether a phrase stands in a text as whole words.
-fn holds(text: &str, phrase: &str) -> bool {
-    !phrase.is_empty() && format!(" {text} ").contains(&format!(" {phrase} "))
+/// Whether a description is a payment for one of the products, by the rule of the rows itself.
+fn names(description: &str, products: Vec<Product>) -> bool {
+    !match_products(description, &Rules { products, ..Rules::default() }).is_empty()
 }

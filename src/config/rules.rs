@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
-use unicode_normalization::UnicodeNormalization;
 
 use super::products::products;
 use super::section::{Problems, Section, nearest, texts};
+use crate::facts::status_word;
 use crate::rules::{
     DateOrder, ProfileFilter, Rules, Status, TransactionFilter, default_status_words,
 };
@@ -57,7 +57,8 @@ fn currency(section: &mut Section<'_>, problems: &mut Problems) -> Option<String
     let code = section.text("currency", problems)?.trim().to_ascii_uppercase();
     let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
     if !is_code {
-        problems.add(&path, format!("{code:?} is no currency code of three letters, such as \"PHP\""));
+        problems
+            .add(&path, format!("{code:?} is no currency code of three letters, such as \"PHP\""));
     }
     is_code.then_some(code)
 }
@@ -100,23 +101,17 @@ fn status_words(mut section: Section<'_>, problems: &mut Problems) -> BTreeMap<S
         };
         words.retain(|_, owner| *owner != status);
         for text in texts(value, &path, problems).unwrap_or_default() {
-            match named.insert(status_word(&text), status) {
-                Some(other) if other != status => {
-                    problems.add(&path, format!("{text:?} is a word of {} too", other.as_str()));
-                }
-                _ => {}
+            let Some(word) = status_word(&text) else {
+                problems.add(&path, format!("{text:?} reads as no value at all"));
+                continue;
+            };
+            if let Some(other) = named.insert(word, status).filter(|other| *other != status) {
+                problems.add(&path, format!("{text:?} is a word of {} too", other.as_str()));
             }
         }
     }
     words.extend(named);
     words
-}
-
-/// A word as [`Rules::status_words`] has it.
-fn status_word(text: &str) -> String {
-    let text: String = text.nfc().collect::<String>().to_lowercase();
-    let words = text.split_whitespace().collect::<Vec<_>>();
-    words.join("_").replace('-', "_")
 }
 
 fn profiles(mut section: Section<'_>, problems: &mut Problems) -> ProfileFilter {

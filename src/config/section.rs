@@ -5,12 +5,25 @@ use toml::{Table, Value};
 /// What is wrong with a configuration, in the order it was found. An operator who mends a file wants to
 /// see all of it at once.
 #[derive(Debug, Default)]
-pub(super) struct Problems(pub(super) Vec<String>);
+pub(super) struct Problems {
+    /// One a line.
+    pub(super) told: Vec<String>,
+    /// Paths of values that are not what the operator meant, so that no more is to be said of them.
+    spoilt: Vec<String>,
+}
 
 impl Problems {
     /// Adds a problem of the value at `path`. The text must not hold the value of a secret.
     pub(super) fn add(&mut self, path: &str, problem: impl AsRef<str>) {
-        self.0.push(format!("{path}: {}", problem.as_ref()));
+        if !self.spoilt.iter().any(|spoilt| spoilt == path) {
+            self.told.push(format!("{path}: {}", problem.as_ref()));
+        }
+    }
+
+    /// Adds a problem that leaves the value without a meaning: nothing else is told of it.
+    pub(super) fn spoil(&mut self, path: &str, problem: impl AsRef<str>) {
+        self.told.push(format!("{path}: {}", problem.as_ref()));
+        self.spoilt.push(path.to_owned());
     }
 }
 

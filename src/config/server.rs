@@ -78,7 +78,7 @@ pub(super) fn server(
     env: Environment<'_>,
     problems: &mut Problems,
 ) -> Option<(Server, Shown)> {
-    let before = problems.0.len();
+    let before = problems.told.len();
     let mut parameters = match conninfo::parse(pieces.conninfo) {
         Ok(parameters) => parameters,
         Err(problem) => {
@@ -101,7 +101,7 @@ pub(super) fn server(
     }
     let shown = Shown { conninfo: conninfo::render(&shown), origins };
     let postgres = driver_config(parameters, tls, pieces.path, problems)?;
-    (problems.0.len() == before).then_some((Server { postgres, tls, ca_file }, shown))
+    (problems.told.len() == before).then_some((Server { postgres, tls, ca_file }, shown))
 }
 
 /// Refuses what nothing here understands. A name is only told where it is nearly a known one, since it
@@ -132,9 +132,9 @@ fn fill_from_environment(
     origins: &mut Vec<String>,
 ) {
     for (name, variable) in FROM_ENVIRONMENT {
-        let absent = !parameters.contains_key(name)
-            && !(name == "host" && parameters.contains_key("hostaddr"));
-        if let Some(value) = lookup(env, variable).filter(|_| absent) {
+        let present = parameters.contains_key(name)
+            || (name == "host" && parameters.contains_key("hostaddr"));
+        if let Some(value) = lookup(env, variable).filter(|_| !present) {
             parameters.insert(name.into(), value);
             origins.push(format!("{name} from {variable}"));
         }
@@ -193,7 +193,8 @@ fn fill_place(
 ) {
     if !parameters.contains_key("hostaddr") {
         let host = parameters.entry("host".into()).or_default();
-        let hosts = host.split(',').map(|host| if host.is_empty() { socket_folder() } else { host });
+        let hosts =
+            host.split(',').map(|host| if host.is_empty() { socket_folder() } else { host });
         *host = hosts.collect::<Vec<_>>().join(",");
     }
     let port = parameters.entry("port".into()).or_default();

@@ -15,10 +15,7 @@ use crate::config::TlsMode;
 use crate::error::Error;
 
 /// The TLS side of a connection, or what is wrong with the certificates to trust.
-pub(super) fn client_config(
-    mode: TlsMode,
-    ca_file: Option<&Path>,
-) -> Result<ClientConfig, String> {
+pub(super) fn client_config(mode: TlsMode, ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match mode {
         TlsMode::Disable | TlsMode::Require => {
@@ -38,10 +35,8 @@ pub(super) fn client_config(
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let mut config = builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+    let mut config =
+        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     // Asked for by servers when encryption starts without PostgreSQL's own request (sslnegotiation).
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(config)
@@ -142,7 +137,8 @@ pub(super) fn refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error
             return Some(Error::refused(problem, remedy));
         }
         if cause.to_string().contains("server does not support TLS") {
-            let remedy = "turn ssl on in the server, or set sslmode=disable where the network is safe";
+            let remedy =
+                "turn ssl on in the server, or set sslmode=disable where the network is safe";
             return Some(Error::refused(format!("{what}: the server has no TLS"), remedy));
         }
         source = cause.source();

@@ -134,6 +134,8 @@ async fn application_columns_survive() {
             "update enrollments set progress = 70, notes = 'fast', completion_date = '2025-08-01'",
         )
         .await;
+    let before = world.target.value("select status from enrollments").await;
+    assert_ne!(before, "revoked");
     world
         .source
         .execute(
@@ -147,7 +149,7 @@ async fn application_columns_survive() {
     let enrollment =
         "select trunc(progress) || ' ' || notes || ' ' || completion_date || ' ' || status
                       from enrollments";
-    assert_eq!(world.target.value(enrollment).await, "70 fast 2025-08-01 active");
+    assert_eq!(world.target.value(enrollment).await, format!("70 fast 2025-08-01 {before}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

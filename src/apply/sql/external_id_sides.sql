@@ -13,22 +13,22 @@ cross join lateral (
 ) high
 cross join lateral (
     (select * from tributary.payment where external_id = v.external_id
-        order by external_id, identity limit 3)
+        order by external_id, identity, source_key limit 3)
     union all
     (select * from tributary.payment where external_id = v.external_id
-        order by external_id desc, identity desc limit 3)
+        order by external_id desc, identity desc, source_key desc limit 3)
     union all
     (select * from tributary.payment where external_id = v.external_id
-        order by external_id, person limit 3)
+        order by external_id, person, source_key limit 3)
     union all
     (select * from tributary.payment where external_id = v.external_id
-        order by external_id desc, person desc limit 3)
+        order by external_id desc, person desc, source_key desc limit 3)
     union all
     (select * from tributary.payment where external_id = v.external_id and payment_id is not null
-        order by external_id, payment_id limit 3)
+        order by external_id, payment_id, source_key limit 3)
     union all
     (select * from tributary.payment where external_id = v.external_id and payment_id is not null
-        order by external_id desc, payment_id desc limit 3)
+        order by external_id desc, payment_id desc, source_key desc limit 3)
 ) p
 where low.lowest <> high.highest
     or (select min(person) <> max(person) from tributary.payment where external_id = v.external_id)

@@ -1,0 +1,49 @@
+# `make` or `make help` lists what there is.
+
+CARGO ?= cargo
+# PostgreSQL major versions of `make test-matrix`.
+VERSIONS ?= 14 15 16 17 18
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test test-unit test-matrix lint format bench ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: postgres ## show it at work on a throwaway PostgreSQL with made-up data
+	$(CARGO) run --quiet --release --locked -- demo
+
+build: ## build target/release/tributary
+	$(CARGO) build --release --locked
+
+test: postgres ## run all tests, on a PostgreSQL that they start themselves
+	$(CARGO) test --locked
+
+test-unit: ## run the tests that need no PostgreSQL
+	$(CARGO) test --locked --lib
+
+test-matrix: ## run the integration tests on each of VERSIONS (needs npm)
+	@tests/matrix.sh $(VERSIONS)
+
+lint: ## check formatting, lints, documentation and dependencies
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
+	else echo "cargo-deny is not installed: dependencies are not checked (cargo install cargo-deny)"; fi
+
+format: ## format the code
+	$(CARGO) fmt
+
+bench: postgres ## run the measured comparisons
+	$(CARGO) bench --locked
+
+ci: ## run what a change must pass
+	.ci/run
+
+clean: ## remove what was built
+	$(CARGO) clean
+
+.PHONY: postgres
+postgres:
+	@deploy/ensure-postgres.sh

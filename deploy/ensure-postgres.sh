@@ -1,62 +1,57 @@
 #!/bin/sh
-# Finds the PostgreSQL server binaries that tests and the demo start, or installs them where apt-get can.
-# They are looked for where the tests look: TRIBUTARY_PG_BIN, pg_config, /usr/lib/postgresql.
+# Makes sure that the demonstration and the tests find PostgreSQL's server programs.
+#
+# Looks where they look: TRIBUTARY_PG_BIN, what pg_config says, the newest under /usr/lib/postgresql.
+# Where there are none, root on Debian or Ubuntu gets the package postgresql, without a cluster or a
+# running server of its own; anybody else is told what to install. Prints the folder; exits 1 without one.
 set -eu
 
-has_server() {
-    [ -x "$1/initdb" ] && [ -x "$1/postgres" ] && [ -x "$1/pg_ctl" ]
+complete() {
+    [ -n "$1" ] && [ -x "$1/initdb" ] && [ -x "$1/pg_ctl" ] && [ -x "$1/postgres" ]
 }
 
 find_server() {
     if [ -n "${TRIBUTARY_PG_BIN:-}" ]; then
-        has_server "$TRIBUTARY_PG_BIN" && echo "$TRIBUTARY_PG_BIN"
-        return
+        complete "$TRIBUTARY_PG_BIN" && printf '%s\n' "$TRIBUTARY_PG_BIN" && return 0
+        echo "TRIBUTARY_PG_BIN=$TRIBUTARY_PG_BIN holds no initdb, pg_ctl and postgres" >&2
+        exit 1
     fi
-    if command -v pg_config >/dev/null 2>&1; then
-        bin=$(pg_config --bindir)
-        if has_server "$bin"; then
-            echo "$bin"
-            return
-        fi
-    fi
-    for bin in $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -rV); do
-        if has_server "$bin"; then
-            echo "$bin"
-            return
-        fi
+    folder=$(pg_config --bindir 2>/dev/null || true)
+    complete "$folder" && printf '%s\n' "$folder" && return 0
+    for version in $(ls /usr/lib/postgresql 2>/dev/null | sort -rn); do
+        folder=/usr/lib/postgresql/$version/bin
+        complete "$folder" && printf '%s\n' "$folder" && return 0
     done
     return 1
 }
 
 explain() {
-    echo "No PostgreSQL server binaries (initdb, postgres, pg_ctl) were found." >&2
-    echo "  Debian, Ubuntu: apt-get install postgresql" >&2
-    echo "  Fedora:         dnf install postgresql-server" >&2
-    echo "  macOS:          brew install postgresql@17" >&2
-    echo "  anywhere:       set TRIBUTARY_PG_BIN to the folder that holds them" >&2
+    cat >&2 <<'END'
+PostgreSQL's server programs (initdb, pg_ctl, postgres) are not installed here. Do one of these:
+  Debian, Ubuntu   sudo apt-get install postgresql
+  Fedora           sudo dnf install postgresql-server
+  Alpine           sudo apk add postgresql
+  macOS            brew install postgresql@17
+  elsewhere        set TRIBUTARY_PG_BIN to the bin folder of a PostgreSQL server, 14 or newer
+END
     exit 1
 }
 
-if bin=$(find_server); then
-    echo "PostgreSQL server binaries: $bin"
-    exit 0
-fi
-if [ -n "${TRIBUTARY_PG_BIN:-}" ]; then
-    echo "TRIBUTARY_PG_BIN is $TRIBUTARY_PG_BIN" >&2
-    explain
-fi
-command -v apt-get >/dev/null 2>&1 || explain
+install_on_debian() {
+    export DEBIAN_FRONTEND=noninteractive
+    echo "installing PostgreSQL with apt-get" >&2
+    apt-get update -q >&2
+    apt-get install -q -y --no-install-recommends postgresql-common >&2
+    # The package would create a cluster and start it; only its programs are wanted here.
+    settings=/etc/postgresql-common/createcluster.conf
+    if ! grep -Eqs '^[[:space:]]*create_main_cluster[[:space:]]*=' "$settings"; then
+        mkdir -p "${settings%/*}"
+        echo 'create_main_cluster = false' >>"$settings"
+    fi
+    apt-get install -q -y --no-install-recommends postgresql >&2
+}
 
-as_root=
-if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null || explain
-    as_root="sudo -n"
-fi
-# The package would start a server of its own, which nothing here needs.
-$as_root apt-get update -qq
-$as_root apt-get install -y -qq --no-install-recommends postgresql-common
-$as_root sh -c 'mkdir -p /etc/postgresql-common/createcluster.d &&
-    echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/tributary.conf'
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql
-bin=$(find_server) || explain
-echo "PostgreSQL server binaries: $bin"
+find_server && exit 0
+[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || explain
+install_on_debian
+find_server || explain

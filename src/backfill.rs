@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{Arrival, Report, RowChange, Writer};
+use crate::apply::{Arrival, Db, Report, RowChange, Writer};
 use crate::config::{Config, TableName};
 use crate::error::{Context, Error, Result};
 use crate::facts::{RawRow, SourceTable, source_key};
@@ -60,10 +60,10 @@ pub struct Backfill<'a> {
 ///
 /// # Errors
 /// Those of the target.
-pub async fn progress(writer: &Writer) -> Result<Option<Progress>> {
+pub async fn progress(db: &Db) -> Result<Option<Progress>> {
     let sql = "select generation, phase, rows_done, rows_estimated, filenode, next_block, end_block, \
                next_owner, rules from tributary.backfill";
-    let rows = writer.db.query("target: reading the backfill", sql, &[]).await?;
+    let rows = db.query("target: reading the backfill", sql, &[]).await?;
     Ok(rows.first().map(|row| Progress {
         generation: row.get(0),
         phase: row.get(1),
@@ -104,7 +104,7 @@ impl Backfill<'_> {
     /// # Errors
     /// Those of both servers; [`Error::Halted`] in front of a sweep that the guard stops.
     pub async fn run(&self, writer: &mut Writer) -> Result<bool> {
-        let Some(mut at) = progress(writer).await? else { return Ok(true) };
+        let Some(mut at) = progress(&writer.db).await? else { return Ok(true) };
         writer.generation = at.generation;
         while at.phase != "done" {
             if self.shutdown.is_cancelled() {

@@ -10,7 +10,7 @@ mod rows;
 pub(crate) use alias::undo;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{Touched, Writer};
+use crate::apply::{Db, Touched, Writer};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
 
@@ -92,6 +92,38 @@ pub async fn execute(writer: &mut Writer, command: &Command, actor: &str) -> Res
     }
 }
 
+/// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source.
+#[must_use]
+pub fn needs_target_alone(request: &Request) -> bool {
+    matches!(request, Request::Dismiss { .. } | Request::Accept)
+}
+
+/// Carries such a request out on a session that holds the lock.
+///
+/// # Errors
+/// As [`execute`].
+pub async fn execute_on_target(db: &Db, command: &Command, actor: &str) -> Result<String> {
+    let by = By { actor, note: command.note.as_deref(), conflict: command.conflict };
+    db.batch("target: beginning", "begin").await?;
+    let done = match &command.request {
+        Request::Dismiss { conflicts } => rows::dismiss(db, conflicts, &by).await,
+        Request::Accept => accept(db).await,
+        _ => Err(Error::failed("a decision", "it needs the source")),
+    };
+    let (end, what) = if done.is_ok() {
+        ("commit", "target: committing")
+    } else {
+        ("rollback", "target: going back")
+    };
+    db.batch(what, end).await?;
+    done
+}
+
+async fn accept(db: &Db) -> Result<String> {
+    let halt = crate::halt::accept(db).await?;
+    Ok(format!("accepted: {}", halt.what()))
+}
+
 async fn within(writer: &mut Writer, command: &Command, actor: &str) -> Result<String> {
     let note = command.note.as_deref();
     let by = By { actor, note, conflict: command.conflict };
@@ -100,11 +132,12 @@ async fn within(writer: &mut Writer, command: &Command, actor: &str) -> Result<S
         Request::Separate { a, b } => alias::separate(writer, a, b, &by).await?,
         Request::Email { row, address } => rows::email(writer, row, address, &by).await?,
         Request::Product { row, code } => rows::product(writer, row, code, &by).await?,
-        Request::Dismiss { conflicts } => rows::dismiss(writer, conflicts, &by).await?,
+        Request::Dismiss { conflicts } => {
+            (rows::dismiss(&writer.db, conflicts, &by).await?, Touched::default())
+        }
         Request::Revert { decision } => revert(writer, *decision, &by).await?,
         Request::Accept => {
-            let halt = crate::halt::accept(&writer.db).await?;
-            (format!("accepted: {}", halt.reason()), Touched::default())
+            (accept(&writer.db).await?, Touched::default())
         }
         Request::Rebuild => {
             return Err(Error::refused(

@@ -51,8 +51,14 @@ impl Halt {
     /// One sentence for operators, with the way on.
     #[must_use]
     pub fn reason(&self) -> String {
+        format!("{}; if that is meant, run `tributary accept`", self.what())
+    }
+
+    /// What would be deleted, in one sentence.
+    #[must_use]
+    pub fn what(&self) -> String {
         let Self { table, rows, of, .. } = self;
-        let what = match &self.cause {
+        match &self.cause {
             HaltCause::Truncate { commit_lsn } => {
                 format!("the source transaction at {commit_lsn} truncates {table} ({of} rows)")
             }
@@ -62,8 +68,7 @@ impl Halt {
             HaltCause::Sweep { .. } => {
                 format!("{rows} of {of} rows of {table} are no longer in the source")
             }
-        };
-        format!("{what}; if that is meant, run `tributary accept`")
+        }
     }
 
     fn key(&self) -> serde_json::Value {
@@ -99,20 +104,27 @@ pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
     Ok(())
 }
 
+/// The pending halt.
+///
+/// # Errors
+/// A refusal when nothing is halted.
+pub async fn pending(db: &Db) -> Result<Halt> {
+    let rows = db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
+    let halted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
+    halted.and_then(|value| serde_json::from_value(value).ok()).ok_or_else(|| {
+        Error::refused(
+            "nothing is halted, so there is nothing to accept",
+            "look at `tributary status`",
+        )
+    })
+}
+
 /// Accepts exactly the pending halt and returns it.
 ///
 /// # Errors
 /// A refusal when nothing is halted.
 pub async fn accept(db: &Db) -> Result<Halt> {
-    let rows = db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
-    let halted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
-    let halt: Option<Halt> = halted.and_then(|value| serde_json::from_value(value).ok());
-    let Some(halt) = halt else {
-        return Err(Error::refused(
-            "nothing is halted, so there is nothing to accept",
-            "look at `tributary status`",
-        ));
-    };
+    let halt = pending(db).await?;
     let sql = "update tributary.state set accepted = $1, halted = null";
     db.execute("target: accepting", sql, &[&halt.key()]).await?;
     Ok(halt)

@@ -120,8 +120,7 @@ async fn status(State(endpoint): State<Arc<Endpoint>>) -> Json<Status> {
 }
 
 fn verdict(complaint: Option<String>, status: &Status) -> Response {
-    let code =
-        if complaint.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if complaint.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({"ok": complaint.is_none(), "phase": status.phase, "reason": complaint});
     (code, Json(body)).into_response()
 }

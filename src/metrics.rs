@@ -210,19 +210,16 @@ pub fn count_reconnect(server: &'static str) {
 }
 
 /// Everything up to here is applied.
-#[allow(clippy::cast_precision_loss)]
 pub(crate) fn set_checkpoint_lsn(lsn: Lsn) {
     metrics::gauge!(CHECKPOINT_LSN).set(lsn.0 as f64);
 }
 
 /// The end of the source's log.
-#[allow(clippy::cast_precision_loss)]
 pub(crate) fn set_source_lsn(lsn: Lsn) {
     metrics::gauge!(SOURCE_LSN).set(lsn.0 as f64);
 }
 
 /// Log between the two.
-#[allow(clippy::cast_precision_loss)]
 pub(crate) fn set_lag_bytes(bytes: u64) {
     metrics::gauge!(LAG_BYTES).set(bytes as f64);
 }
@@ -233,14 +230,12 @@ pub(crate) fn set_lag_seconds(seconds: f64) {
 }
 
 /// See [`crate::status::Backfill`].
-#[allow(clippy::cast_precision_loss)]
 pub(crate) fn set_backfill(rows_done: u64, rows_estimated: u64) {
     metrics::gauge!(BACKFILL_DONE).set(rows_done as f64);
     metrics::gauge!(BACKFILL_ESTIMATED).set(rows_estimated as f64);
 }
 
 /// All open conflicts: a kind that is not among `counts` has none.
-#[allow(clippy::cast_precision_loss)]
 pub fn set_conflicts(counts: &[(ConflictKind, Severity, u64)]) {
     for kind in ConflictKind::ALL {
         for severity in [Severity::Review, Severity::Info] {
@@ -253,7 +248,6 @@ pub fn set_conflicts(counts: &[(ConflictKind, Severity, u64)]) {
 }
 
 /// Open conflicts by severity.
-#[allow(clippy::cast_precision_loss)]
 pub(crate) fn set_conflicts_open(review: u64, info: u64) {
     metrics::gauge!(CONFLICTS_OPEN, "severity" => "review").set(review as f64);
     metrics::gauge!(CONFLICTS_OPEN, "severity" => "info").set(info as f64);

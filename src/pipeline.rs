@@ -146,7 +146,7 @@ pub async fn backfill(
     shutdown: &CancellationToken,
     show: Show<'_>,
 ) -> Result<bool> {
-    let pending = crate::backfill::progress(&session.writer).await?;
+    let pending = crate::backfill::progress(&session.writer.db).await?;
     if pending.is_none_or(|at| at.phase == "done") {
         return Ok(true);
     }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{Layouts, Writer};
+use crate::apply::{Db, Layouts, Writer};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
@@ -104,6 +104,19 @@ pub async fn open(
 pub async fn lock_target(config: &Config) -> Result<Option<Client>> {
     let target = connect(&config.target.server, "tributary", "target").await?;
     Ok(try_lock(&target).await?.then_some(target))
+}
+
+/// Whether a daemon, or a command that writes, works on this target. Takes nothing.
+///
+/// # Errors
+/// Those of the target.
+pub async fn is_locked(db: &Db) -> Result<bool> {
+    // A lock of one bigint is listed by its two halves.
+    let sql = "select exists (select from pg_locks where locktype = 'advisory' and granted \
+               and objsubid = 1 and ((classid::bigint << 32) | objid::bigint) = $1 \
+               and database = (select oid from pg_database where datname = current_database()))";
+    let rows = db.query("target: looking at the writer's lock", sql, &[&WRITER_LOCK]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 async fn lock(
@@ -250,7 +263,7 @@ async fn recompute_after_new_rules(writer: &Writer, config: &Config) -> Result<(
     let Some(row) = rows.first() else { return Ok(()) };
     let (facts, people): (Option<String>, Option<String>) = (row.get(0), row.get(1));
     let now = (config.facts_hash(), config.people_hash());
-    let under_way = backfill::progress(writer).await?.filter(|at| at.phase != "done");
+    let under_way = backfill::progress(&writer.db).await?.filter(|at| at.phase != "done");
     if let Some(at) = under_way {
         if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {
             tracing::info!("the rules changed during a backfill; it starts over");

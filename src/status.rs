@@ -123,7 +123,6 @@ pub struct OpenConflicts {
 mod lsn_text {
     use super::{Deserialize, Deserializer, Lsn, Serialize, Serializer};
 
-    #[allow(clippy::ref_option)]
     pub(super) fn serialize<S: Serializer>(lsn: &Option<Lsn>, to: S) -> Result<S::Ok, S::Error> {
         lsn.map(|lsn| lsn.to_string()).serialize(to)
     }

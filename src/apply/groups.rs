@@ -61,7 +61,7 @@ impl Writer {
                 }
             }
         }
-        let sql = "select distinct evidence ->> 'a' from tributary.conflict \
+        let sql = "select distinct evidence ->> 'from' from tributary.conflict \
                    where kind = 'email_change_collision' and status <> 'resolved'";
         let rows = self.db.query("target: reading collisions", sql, &[]).await?;
         let sides: Vec<String> = rows.iter().filter_map(|row| row.get(0)).collect();

@@ -1,16 +1,15 @@
 //! Steps two to four: the facts of touched owners are loaded, unified, and what differs is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
 use super::people::{People, State};
-use super::store;
 use super::targets::Written;
 use super::{OWNERS_PER_ROUND, Touched, Writer};
 use crate::error::{Error, Result};
-use crate::facts::{EmailKey, SourceKey, SourceTable, source_row};
-use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
+use crate::facts::{SourceKey, SourceTable, source_row};
+use crate::unify::{self, Conflict, Group, Owner, Unified};
 
 /// What a recompute wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -122,43 +121,20 @@ impl Writer {
     }
 
     async fn unify_owners(&self, owners: &[String]) -> Result<Round> {
-        let sql = include_str!("sql/holders_of_owners.sql");
-        let params: [super::Param<'_>; 1] = [&owners];
-        let (contacts, payments, holders) = tokio::try_join!(
-            store::load_contacts(&self.db, owners),
-            store::load_payments(&self.db, owners),
-            self.db.query("target: looking up contact ids", sql, &params),
-        )?;
-        let holders: BTreeMap<String, EmailKey> = holders
-            .iter()
-            .map(|row| (row.get(0), EmailKey::trusted(row.get::<_, String>(1))))
-            .collect();
-        let groups = groups_of(contacts, payments);
+        let groups = super::load_groups(&self.db, owners, self.today).await?;
         let mut round = Round {
             unified: Vec::with_capacity(groups.len()),
             scopes: BTreeSet::new(),
             rows: HashMap::new(),
             payments: Vec::new(),
         };
-        for (owner, group) in groups {
-            let context = self.context(&group, &holders);
+        for (owner, (group, context)) in groups {
             round.scopes.extend(unify::scopes(&group));
             round.rows.insert(owner, source_rows(&group));
             round.payments.extend(group.payments.iter().map(|payment| payment.key.clone()));
             round.unified.push(unify::unify(&group, &context, &self.rules));
         }
         Ok(round)
-    }
-
-    fn context(&self, group: &Group, holders: &BTreeMap<String, EmailKey>) -> Context {
-        let contact_id_holders = group
-            .contacts
-            .iter()
-            .filter_map(|contact| contact.contact_id.as_ref())
-            .filter_map(|id| Some((id.clone(), holders.get(id)?.clone())))
-            .filter(|(_, holder)| group.owner.person() != Some(holder))
-            .collect();
-        Context { today: self.today, contact_id_holders }
     }
 
     /// Writes a round in one savepoint; a row that the target rejects is isolated (P10).
@@ -384,28 +360,6 @@ impl Writer {
             .filter(|scope| stored.contains(scope))
             .collect())
     }
-}
-
-/// Groups facts by owner, owners in byte order.
-fn groups_of(
-    contacts: Vec<(Owner, crate::facts::Contact)>,
-    payments: Vec<(Owner, crate::facts::Payment)>,
-) -> BTreeMap<String, Group> {
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    let empty = |owner: &Owner| Group {
-        owner: owner.clone(),
-        contacts: Vec::new(),
-        payments: Vec::new(),
-    };
-    for (owner, contact) in contacts {
-        let group = groups.entry(owner.as_str().to_owned()).or_insert_with(|| empty(&owner));
-        group.contacts.push(contact);
-    }
-    for (owner, payment) in payments {
-        let group = groups.entry(owner.as_str().to_owned()).or_insert_with(|| empty(&owner));
-        group.payments.push(payment);
-    }
-    groups
 }
 
 fn source_rows(group: &Group) -> Vec<String> {

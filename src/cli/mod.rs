@@ -1,18 +1,24 @@
 //! The command line (SPEC §9): one file a command.
 //!
-//! A command is a file here with `Args` and `run`, and one line each in [`Command`] and in
-//! [`Command::run`]. Results go to standard output, logs and errors to standard error.
+//! A command is a file here with `Args` and `run`, and one line each in `Command` and in
+//! `Command::run`. Results go to standard output, logs and errors to standard error.
 
+mod accept;
 mod backfill;
 mod check;
 mod completions;
 mod config;
+mod conflicts;
+mod decisions;
+mod explain;
 mod healthcheck;
 mod migrate;
 mod progress;
+mod rebuild;
 mod run;
 mod slot;
 mod status;
+mod table;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -85,6 +91,14 @@ enum Command {
     /// Bring the target schema up to date: create what is missing, never drop or retype anything
     Migrate,
     Status(status::Args),
+    Conflicts(conflicts::Args),
+    Decisions(decisions::Args),
+    Explain(explain::Args),
+    Rebuild(rebuild::Args),
+    /// Accept the guarded delete that the daemon halted in front of
+    ///
+    /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
+    Accept,
     Slot(slot::Args),
     Config(config::Args),
     Healthcheck(healthcheck::Args),
@@ -104,6 +118,11 @@ impl Command {
             Self::Check => check::run(&context.config()?).await,
             Self::Migrate => migrate::run(&context.config()?).await,
             Self::Status(args) => status::run(args, context).await,
+            Self::Conflicts(args) => conflicts::run(args, context).await,
+            Self::Decisions(args) => decisions::run(args, context).await,
+            Self::Explain(args) => explain::run(args, context).await,
+            Self::Rebuild(args) => rebuild::run(args, context).await,
+            Self::Accept => accept::run(context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,
             Self::Healthcheck(args) => healthcheck::run(args, context).await,

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{By, Decision, parse_email, record};
-use crate::apply::{Touched, Writer, parse_source_row};
+use crate::apply::{Db, Touched, Writer, parse_source_row};
 use crate::error::{Error, Result};
 use crate::facts::SourceTable;
 
@@ -76,16 +76,16 @@ pub(super) async fn place_again(writer: &mut Writer, row: &str) -> Result<Touche
 
 /// These conflicts need nothing.
 pub(super) async fn dismiss(
-    writer: &Writer,
+    db: &Db,
     conflicts: &[i64],
     by: &By<'_>,
-) -> Result<(String, Touched)> {
+) -> Result<String> {
     if by.note.is_none_or(|note| note.trim().is_empty()) {
         return Err(Error::refused("a dismissal needs a reason", "give one with --note"));
     }
     let sql = "select id, fingerprint, evidence_digest, status from tributary.conflict \
                where id = any($1) order by id";
-    let rows = writer.db.query("target: reading conflicts", sql, &[&conflicts]).await?;
+    let rows = db.query("target: reading conflicts", sql, &[&conflicts]).await?;
     let missing = conflicts.iter().find(|id| !rows.iter().any(|row| row.get::<_, i64>(0) == **id));
     if let Some(id) = missing {
         return Err(Error::refused(
@@ -111,15 +111,14 @@ pub(super) async fn dismiss(
     let clear = "update tributary.decision set reverted_at = now(), reverted_by = $2, \
                  reverted_note = 'the evidence changed' \
                  where kind = 'dismiss' and reverted_at is null and a = any($1)";
-    writer.db.execute("target: recording decisions", clear, &[&names, &by.actor]).await?;
-    writer
-        .db
+    db.execute("target: recording decisions", clear, &[&names, &by.actor]).await?;
+    db
         .execute("target: recording decisions", record, &[&names, &digests, &by.actor, &by.note])
         .await?;
     let close = "update tributary.conflict set status = 'dismissed', resolved_at = now(), \
                  resolved_by = $2, note = $3 where id = any($1)";
-    writer.db.execute("target: dismissing", close, &[&conflicts, &by.actor, &by.note]).await?;
-    Ok((format!("dismissed {}", rows.len()), Touched::default()))
+    db.execute("target: dismissing", close, &[&conflicts, &by.actor, &by.note]).await?;
+    Ok(format!("dismissed {}", rows.len()))
 }
 
 /// A dismissal taken back.

@@ -55,8 +55,7 @@ pub(super) async fn text(stage: &Stage, measured: &Measured) -> Result<String> {
              tributary check                     is everything ready?\n  \
              tributary run                       backfill, then follow the source\n  \
              tributary conflicts list            what a person should look at\n  \
-             tributary explain EMAIL             where each value of a person comes from\n  \
-             tributary verify                    compare the targets with a fresh computation\n";
+             tributary explain EMAIL             where each value of a person comes from\n";
     Ok(text)
 }
 

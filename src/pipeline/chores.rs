@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Error, Result};
 use crate::halt::{self, Halt};
+use crate::pipeline::Show;
 use crate::http::Health;
 use crate::session::Session;
 use crate::source::slot;
@@ -45,7 +46,11 @@ impl Chores {
         session: &mut Session,
         health: &Arc<Health>,
     ) -> Result<()> {
-        serve_commands(config, session).await?;
+        let show = |at: &backfill::Progress| {
+            health.tick();
+            health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
+        };
+        serve_commands(config, session, &show).await?;
         if due(&mut self.clock_at, CLOCK_INTERVAL) {
             clock(&mut session.writer).await?;
         }
@@ -64,11 +69,16 @@ fn due(last: &mut Option<Instant>, every: Duration) -> bool {
     is_due
 }
 
-/// Carries out what operators asked for. A refusal is answered, not fatal.
+/// Carries out what operators asked for. A refusal is answered, not fatal. `show` is told of the progress of
+/// a rebuild, after every commit.
 ///
 /// # Errors
 /// Those of the target; [`Error::Unavailable`] never ends a command without an answer: it is served again.
-pub async fn serve_commands(config: &Config, session: &mut Session) -> Result<()> {
+pub async fn serve_commands(
+    config: &Config,
+    session: &mut Session,
+    show: Show<'_>,
+) -> Result<()> {
     loop {
         let sql = "select id, request, actor from tributary.command \
                    where finished_at is null order by id limit 1";
@@ -77,7 +87,7 @@ pub async fn serve_commands(config: &Config, session: &mut Session) -> Result<()
         let (id, actor): (i64, String) = (row.get(0), row.get(2));
         let request: serde_json::Value = row.get(1);
         let answered = match serde_json::from_value::<Command>(request) {
-            Ok(command) => carry_out(config, session, &command, &actor).await,
+            Ok(command) => carry_out(config, session, &command, &actor, show).await,
             Err(error) => Err(Error::failed("reading a command", error)),
         };
         let (ok, answer) = match answered {
@@ -100,15 +110,23 @@ async fn carry_out(
     session: &mut Session,
     command: &Command,
     actor: &str,
+    show: Show<'_>,
 ) -> Result<String> {
     if command.request != Request::Rebuild {
         return decisions::execute(&mut session.writer, command, actor).await;
     }
+    let under_way = backfill::progress(&session.writer.db).await?;
+    if under_way.is_some_and(|at| at.phase != "done" && at.phase != "people" && at.phase != "groups")
+    {
+        return Err(Error::refused(
+            "a backfill is under way, and it ends by recomputing everybody",
+            "wait until it is done: `tributary status` shows how far it is",
+        ));
+    }
     backfill::schedule(&session.writer, config, "people").await?;
     let never = CancellationToken::new();
     let source = Arc::clone(&session.source);
-    let show = |_: &backfill::Progress| {};
-    let work = backfill::Backfill { config, source, shutdown: &never, progress: &show };
+    let work = backfill::Backfill { config, source, shutdown: &never, progress: show };
     work.run(&mut session.writer).await?;
     Ok("everybody is recomputed from the stored facts".to_owned())
 }

@@ -27,7 +27,7 @@ use crate::status::Phase;
 const TICK: Duration = Duration::from_millis(200);
 /// How often an idle position is checkpointed (P15). The target may be in the same cluster, where each
 /// checkpoint moves the log itself.
-const IDLE_INTERVAL: Duration = Duration::from_secs(5);
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 

@@ -1,18 +1,18 @@
 select k.fingerprint
 from tributary.conflict k
 where k.kind = 'email_change_collision' and k.status <> 'resolved'
-    and (k.evidence ->> 'a' = any($1) or k.evidence ->> 'b' = any($1))
+    and (k.evidence ->> 'from' = any($1) or k.evidence ->> 'to' = any($1))
     and (
         not exists (
             select from tributary.contact c
             where c.source_key = substr(k.evidence ->> 'source_row', 11)
-                and c.owner = k.evidence ->> 'b')
+                and c.owner = k.evidence ->> 'to')
         or not (
-            exists (select from tributary.contact c where c.owner = k.evidence ->> 'a')
-            or exists (select from tributary.payment p where p.owner = k.evidence ->> 'a'))
+            exists (select from tributary.contact c where c.owner = k.evidence ->> 'from')
+            or exists (select from tributary.payment p where p.owner = k.evidence ->> 'from'))
         or exists (
             select from tributary.decision d
             where d.kind = 'separate' and d.reverted_at is null
-                and d.a = least(k.evidence ->> 'a' collate "C", k.evidence ->> 'b' collate "C")
-                and d.b = greatest(k.evidence ->> 'a' collate "C", k.evidence ->> 'b' collate "C"))
+                and d.a = least(k.evidence ->> 'from' collate "C", k.evidence ->> 'to' collate "C")
+                and d.b = greatest(k.evidence ->> 'from' collate "C", k.evidence ->> 'to' collate "C"))
     )

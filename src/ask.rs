@@ -1,0 +1,236 @@
+//! Asks the one writer of a target for something (SPEC §7), whether a daemon runs or not.
+//!
+//! A request is a row of `tributary.command`. The daemon that holds the writer's lock carries it out between
+//! two source transactions and answers in the row. Where nobody holds the lock, the asking process becomes
+//! the writer for this one request, with the same code. So a decision is never made by a second writer, and
+//! never lost: what is not answered in time stays queued.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::Db;
+use crate::backfill::Progress;
+use crate::config::Config;
+use crate::connect::connect;
+use crate::decisions::{self, Command, Request};
+use crate::error::{Context as _, Error, Result};
+use crate::pipeline::{self, Show};
+use crate::session::{self, OnLock};
+
+/// How often the answer is looked for.
+const POLL: Duration = Duration::from_millis(200);
+/// How long a daemon that works on something else is waited for: longer than any batch takes, and short
+/// enough for a person who waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the lock is looked at while waiting: a daemon that ended leaves the request to this process.
+const LOCK_POLL: Duration = Duration::from_secs(2);
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Carried out; otherwise refused, and nothing has changed.
+    pub done: bool,
+    /// What was done, or the reason and the remedy. It may name customers: it is for standard output, never
+    /// for a log (P14).
+    pub text: String,
+}
+
+/// How long an answer is waited for.
+#[derive(Clone, Copy)]
+pub enum Patience<'a> {
+    /// For 60 seconds, as a decision takes.
+    Minute,
+    /// Until it is there, with the state of the backfill shown meanwhile, as a rebuild takes.
+    Progress(Show<'a>),
+}
+
+impl Patience<'_> {
+    fn show(&self, at: &Progress) {
+        if let Self::Progress(show) = self {
+            show(at);
+        }
+    }
+}
+
+/// Opens a session on a target that has been migrated, for reading.
+///
+/// # Errors
+/// Those of the target; a refusal where it has no schema `tributary`.
+pub async fn open_target(config: &Config) -> Result<Db> {
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.target.server, "tributary", "target")
+    });
+    let client = opened.await?;
+    let sql = "select to_regclass('tributary.command') is not null";
+    let there = client.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
+    if there.get(0) {
+        return Ok(Db::new(client));
+    }
+    Err(Error::refused(
+        "the target has no schema tributary",
+        "run `tributary migrate`, or start the daemon with `tributary run`",
+    ))
+}
+
+/// Who asks: the name given, else the login name, else the role on the target.
+///
+/// # Errors
+/// Those of the target.
+pub async fn actor(db: &Db, by: Option<&str>) -> Result<String> {
+    let login = || ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let given = by.map(str::to_owned).or_else(login).filter(|name| !name.trim().is_empty());
+    if let Some(name) = given {
+        return Ok(name.trim().to_owned());
+    }
+    let rows = db.query("target: asking for the role", "select current_user::text", &[]).await?;
+    Ok(rows.first().map_or_else(String::new, |row| row.get(0)))
+}
+
+/// Has a command carried out, by the daemon or, where none runs, here.
+///
+/// # Errors
+/// Those of the servers; a refusal when no answer came in time, with the request still queued.
+pub async fn ask(
+    config: &Config,
+    db: &Db,
+    command: &Command,
+    actor: &str,
+    patience: Patience<'_>,
+) -> Result<Answer> {
+    if !session::is_locked(db).await? {
+        if let Some(answer) = alone(config, command, actor, patience).await? {
+            return Ok(answer);
+        }
+    }
+    let id = queue(db, command, actor).await?;
+    let start = Instant::now();
+    let mut looked = start;
+    loop {
+        tokio::time::sleep(POLL).await;
+        if let Some(answer) = answer(db, id).await? {
+            return Ok(answer);
+        }
+        if looked.elapsed() >= LOCK_POLL {
+            looked = Instant::now();
+            if let Patience::Progress(show) = patience {
+                show_people(db, show).await?;
+            }
+            if !session::is_locked(db).await? && withdraw(db, id).await? {
+                if let Some(answer) = alone(config, command, actor, patience).await? {
+                    return Ok(answer);
+                }
+                return Err(Error::unavailable(
+                    "target: asking the daemon",
+                    "daemons change places; the request was withdrawn, ask again",
+                ));
+            }
+        }
+        if matches!(patience, Patience::Minute) && start.elapsed() >= PATIENCE {
+            return Err(Error::refused(
+                format!("the daemon has not answered request {id} in {} s", PATIENCE.as_secs()),
+                "it stays queued and is carried out when the daemon is free; `tributary status` shows \
+                 what it does, `tributary decisions list` the outcome",
+            ));
+        }
+    }
+}
+
+/// Shows how many of the people a rebuild has passed.
+async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
+    let Some(mut at) = crate::backfill::progress(db).await? else { return Ok(()) };
+    if at.phase == "people" {
+        let sql = "select count(*) filter (where p.email_key <= b.next_owner), count(*) \
+                   from tributary.person p, tributary.backfill b";
+        let rows = db.query("target: counting people", sql, &[]).await?;
+        if let Some(row) = rows.first() {
+            (at.rows_done, at.rows_estimated) = (row.get(0), row.get(1));
+        }
+    }
+    show(&at);
+    Ok(())
+}
+
+async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
+    let request = serde_json::to_value(command)
+        .map_err(|error| Error::failed("writing a request", error))?;
+    let sql = "insert into tributary.command (request, actor) values ($1, $2) returning id";
+    let rows = db.query("target: asking the daemon", sql, &[&request, &actor]).await?;
+    db.batch("target: waking the daemon", "notify tributary_command").await?;
+    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
+}
+
+async fn answer(db: &Db, id: i64) -> Result<Option<Answer>> {
+    let sql = "select ok, answer #>> '{}' from tributary.command \
+               where id = $1 and finished_at is not null";
+    let rows = db.query("target: waiting for the answer", sql, &[&id]).await?;
+    Ok(rows.first().map(|row| Answer {
+        done: row.get::<_, Option<bool>>(0).unwrap_or(false),
+        text: row.get::<_, Option<String>>(1).unwrap_or_default(),
+    }))
+}
+
+/// Takes a request back that nobody has answered; `false`: somebody did.
+async fn withdraw(db: &Db, id: i64) -> Result<bool> {
+    let sql = "delete from tributary.command where id = $1 and finished_at is null";
+    Ok(db.execute("target: withdrawing a request", sql, &[&id]).await? > 0)
+}
+
+/// Carries a command out as the writer, after what is queued. `None`: a daemon took the lock first.
+async fn alone(
+    config: &Config,
+    command: &Command,
+    actor: &str,
+    patience: Patience<'_>,
+) -> Result<Option<Answer>> {
+    if decisions::needs_target_alone(&command.request) {
+        let Some(client) = session::lock_target(config).await? else { return Ok(None) };
+        let done = decisions::execute_on_target(&Db::new(client), command, actor).await;
+        return told(done).map(Some);
+    }
+    let opened = session::open(config, OnLock::Refuse, &CancellationToken::new(), &|_| {}).await;
+    let mut session = match opened {
+        Ok(Some(session)) => session,
+        Ok(None) => return Ok(None),
+        // Somebody was faster; whoever it was carries the request out.
+        Err(Error::Refused { .. }) if locked(config).await? => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    session.writer.learn_profile_addresses().await?;
+    session.writer.set_today(Timestamp::now());
+    let show = |at: &Progress| patience.show(at);
+    let id = queue(&session.writer.db, command, actor).await?;
+    let served = pipeline::serve_commands(config, &mut session, &show).await;
+    if let Err(error) = served {
+        session.writer.rollback().await?;
+        withdraw(&session.writer.db, id).await?;
+        return Err(error);
+    }
+    match answer(&session.writer.db, id).await? {
+        Some(answer) => Ok(Some(answer)),
+        None => Err(Error::failed("carrying out a request", "it was not answered")),
+    }
+}
+
+async fn locked(config: &Config) -> Result<bool> {
+    session::is_locked(&open_target(config).await?).await
+}
+
+/// What the daemon would have answered.
+fn told(done: Result<String>) -> Result<Answer> {
+    match done {
+        Ok(text) => Ok(Answer { done: true, text }),
+        Err(error @ Error::Refused { .. }) => Ok(Answer { done: false, text: error.to_string() }),
+        Err(error) => Err(error),
+    }
+}
+
+impl Command {
+    /// A request without a note, about no conflict.
+    #[must_use]
+    pub fn of(request: Request) -> Self {
+        Self { request, note: None, conflict: None }
+    }
+}

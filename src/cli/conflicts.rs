@@ -1,0 +1,202 @@
+//! `tributary conflicts`: the review queue.
+
+mod dismiss;
+mod people;
+mod query;
+mod render;
+mod resolve;
+mod sides;
+mod summary;
+mod ways;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
+use serde_json::json;
+
+use super::{Context, print};
+use crate::apply::Db;
+use crate::ask::open_target;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::facts::email_key;
+use crate::unify::ConflictKind;
+use query::Filter;
+pub(super) use summary::summary;
+
+/// Work through what the rules could not decide: list, show, resolve, dismiss
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List conflicts, those to review first
+    List(List),
+    /// Show everything about a conflict: both sides, raw values, money, and what can be done
+    Show {
+        /// As `conflicts list` prints it.
+        id: i64,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decide a conflict; each kind has its own options, which `conflicts show` names
+    Resolve(resolve::Args),
+    /// Put conflicts aside for as long as their evidence is the same
+    Dismiss(dismiss::Args),
+}
+
+/// What selects conflicts by what they are.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Only this kind; may be given several times.
+    #[arg(long, value_parser = kind)]
+    kind: Vec<ConflictKind>,
+    /// Only this severity.
+    #[arg(long, value_parser = ["review", "info"])]
+    severity: Option<String>,
+    /// Only subjects that contain this text.
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    which: Which,
+    /// Only this state.
+    #[arg(long, value_parser = ["open", "dismissed", "resolved", "all"], default_value = "open")]
+    status: String,
+    /// Only what is about this address.
+    #[arg(long, value_name = "ADDR")]
+    email: Option<String>,
+    /// Only what was first seen on this local day or later.
+    #[arg(long, value_name = "DATE")]
+    since: Option<civil::Date>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
+    limit: i64,
+    /// Only the numbers by kind.
+    #[arg(long)]
+    counts: bool,
+    /// Print a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A kind by its name.
+fn kind(name: &str) -> std::result::Result<ConflictKind, String> {
+    ConflictKind::parse(name).ok_or_else(|| {
+        let distance = |kind: &ConflictKind| strsim::osa_distance(kind.as_str(), name);
+        let nearest = ConflictKind::ALL.into_iter().min_by_key(distance);
+        nearest.map_or_else(String::new, |kind| format!("there is no such kind; did you mean {kind}?"))
+    })
+}
+
+fn word(value: Option<&str>) -> Option<&'static str> {
+    let known = ["review", "info", "open", "dismissed", "resolved"];
+    known.into_iter().find(|word| value == Some(*word))
+}
+
+impl Which {
+    fn filter(&self) -> Filter {
+        Filter {
+            kinds: self.kind.iter().map(|kind| kind.as_str()).collect(),
+            severity: word(self.severity.as_deref()),
+            subject: self.subject.clone(),
+            ..Filter::default()
+        }
+    }
+}
+
+/// Carries the action out.
+///
+/// # Errors
+/// Those of the target; refusals with their remedy.
+pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let config = &context.config()?;
+    let db = &open_target(config).await?;
+    match args.action {
+        Action::List(args) => list(&args, config, db).await,
+        Action::Show { id, json } => show(id, json, config, db).await,
+        Action::Resolve(args) => resolve::run(args, config, db).await,
+        Action::Dismiss(args) => dismiss::run(args, config, db).await,
+    }
+}
+
+async fn list(args: &List, config: &Config, db: &Db) -> Result<ExitCode> {
+    let zone = &config.rules.zone;
+    let mut filter = args.which.filter();
+    filter.status = word(Some(&args.status));
+    filter.since = args.since.map(|date| midnight(date, zone)).transpose()?;
+    if let Some(address) = &args.email {
+        let key = email_key(address).0.map_err(|reason| {
+            Error::refused(
+                format!("--email is not an address to match people by ({})", reason.as_str()),
+                "write one plain address, or use --subject for a part of one",
+            )
+        })?;
+        filter.email = Some(key.to_string());
+    }
+    if args.counts {
+        let counts = query::counts(db, &filter).await?;
+        let text = if args.json { pretty(&counts)? } else { render::counted(&counts) };
+        print(&text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let conflicts = query::list(db, &filter, args.limit).await?;
+    if args.json {
+        print(&pretty(&conflicts)?)?;
+    } else {
+        let counts = query::counts(db, &filter).await?;
+        print(&render::list(&conflicts, &counts, zone))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn midnight(date: civil::Date, zone: &TimeZone) -> Result<Timestamp> {
+    let midnight = date.to_zoned(zone.clone());
+    midnight.map(|at| at.timestamp()).map_err(|error| Error::refused(error.to_string(), "give a date"))
+}
+
+async fn show(id: i64, json: bool, config: &Config, db: &Db) -> Result<ExitCode> {
+    let conflict = query::one(db, id).await?;
+    let kind = conflict.kind()?;
+    let people = people::look_up(db, &config.target, &people::addresses(&conflict)).await?;
+    let pair = ways::pair(kind, &conflict.evidence);
+    let history = query::history(db, &conflict, pair.as_ref()).await?;
+    if json {
+        let commands = ways::commands(id, kind, &conflict.evidence);
+        print(&pretty(&json!({
+            "conflict": conflict, "people": people, "decisions": history, "commands": commands,
+        }))?)?;
+    } else {
+        let sides: Vec<_> = people.iter().map(people::PersonSide::side).collect();
+        print(&render::show(&conflict, &sides, &history, &config.rules.zone))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// JSON for people and programs, with a line end.
+pub(super) fn pretty(value: &impl serde::Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value);
+    text.map(|text| text + "\n").map_err(|error| Error::failed("writing JSON", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_kind_is_refused_with_the_nearest() {
+        let check = |name: &str, expected: &str| assert!(kind(name).unwrap_err().contains(expected));
+        check("underpayed", "underpaid");
+        check("posible_duplicate", "possible_duplicate");
+        assert_eq!(kind("underpaid"), Ok(ConflictKind::Underpaid));
+    }
+}

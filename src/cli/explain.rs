@@ -1,0 +1,57 @@
+//! `tributary explain`: where each value of a person comes from, and what lost.
+
+mod load;
+mod render;
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use super::{Context, print};
+use crate::ask::open_target;
+use crate::error::{Error, Result};
+use crate::facts::email_key;
+
+/// Show where each value of a person comes from, and what lost
+///
+/// The profile's fields, payments, enrollments, decisions and open conflicts of the person whom the address
+/// belongs to. Only reads, whether or not the daemon runs.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The address, in any spelling.
+    #[arg(value_name = "EMAIL")]
+    email: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Explains; exit code 1 where nobody has the address.
+///
+/// # Errors
+/// Those of the target; a refusal for what is no address.
+pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let config = &context.config()?;
+    let key = email_key(&args.email).0.map_err(|reason| {
+        Error::refused(
+            format!("that is not an address to match people by ({})", reason.as_str()),
+            "write one plain address, such as maria@example.com",
+        )
+    })?;
+    let db = &open_target(config).await?;
+    if let Some(explained) = load::load(config, db, &key, Timestamp::now()).await? {
+        let json = args.json;
+        print(&if json { super::conflicts::pretty(&explained)? } else { render::text(&explained) })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let nearest = load::nearest(db, &key).await?;
+    if args.json {
+        let answer = serde_json::json!({ "key": key, "known": false, "nearest": nearest });
+        print(&super::conflicts::pretty(&answer)?)?;
+    } else if nearest.is_empty() {
+        print(&format!("nothing is known of {key}\n"))?;
+    } else {
+        print(&format!("nothing is known of {key}; near it: {}\n", nearest.join(", ")))?;
+    }
+    Ok(ExitCode::FAILURE)
+}

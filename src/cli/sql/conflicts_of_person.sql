@@ -1,0 +1,9 @@
+-- Open conflicts judged over these scopes, and pairs that these addresses are the first of.
+select id, kind, severity, subject, evidence
+from tributary.conflict
+where status = 'open'
+    and (scope = any($1)
+        or (kind = 'possible_duplicate' and evidence -> 'emails' ?| $2::text[])
+        or (kind = 'email_change_collision'
+            and (evidence ->> 'from' = any($2) or evidence ->> 'to' = any($2))))
+order by severity = 'info', id

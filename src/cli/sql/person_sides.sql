@@ -1,0 +1,27 @@
+-- What is known of each address, for people to compare: {profiles}, {enrollments} and {courses} are the
+-- configured tables.
+select k.key,
+    coalesce(a.root_key, k.key),
+    n.state,
+    n.profile_id::text,
+    nullif(concat_ws(' ', p.first_name, p.last_name), ''),
+    p.phone,
+    p.created_at::timestamptz::text,
+    (select count(*) from tributary.contact c where c.owner = k.key),
+    (select count(*) from tributary.payment y where y.owner = k.key),
+    (select string_agg(s.currency || ' ' || s.total, ', ' order by s.currency)
+        from (
+            select y.currency, sum(y.amount)::text as total
+            from tributary.payment y
+            where y.owner = k.key and y.status in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED')
+            group by y.currency
+        ) s),
+    (select string_agg(coalesce(c.slug, c.title) || ' ' || coalesce(e.status, ''), ', ' order by c.slug)
+        from {enrollments} e
+        join {courses} c on c.id = e.course_id
+        where e.user_id = n.profile_id)
+from unnest($1::text[]) with ordinality as k (key, nth)
+left join tributary.alias a on a.from_key = k.key
+left join tributary.person n on n.email_key = k.key
+left join {profiles} p on p.id = n.profile_id
+order by k.nth

@@ -45,7 +45,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         session::open(config, OnLock::Refuse, &shutdown, &|_| {})
     });
     let Some(mut session) = opened.await? else { return Ok(ExitCode::SUCCESS) };
-    let under_way = backfill::progress(&session.writer).await?.filter(|at| at.phase != "done");
+    let under_way = backfill::progress(&session.writer.db).await?.filter(|at| at.phase != "done");
     match &under_way {
         Some(at) if at.phase != "people" || at.rows_done > 0 => {
             tracing::info!(phase = at.phase, rows_done = at.rows_done, "resuming a backfill");
@@ -66,7 +66,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let finished = finished?;
     session.writer.flush_target().await?;
-    let rows = backfill::progress(&session.writer).await?.map_or(0, |at| at.rows_done);
+    let rows = backfill::progress(&session.writer.db).await?.map_or(0, |at| at.rows_done);
     let seconds = started.elapsed().as_secs_f64();
     if finished {
         println!("backfilled {rows} rows in {seconds:.1} s ({:.0} rows/s)", rows as f64 / seconds);

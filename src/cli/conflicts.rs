@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::facts::email_key;
 use crate::unify::ConflictKind;
 use query::Filter;
-pub(super) use summary::summary;
+pub(in crate::cli) use summary::summary;
 
 /// Work through what the rules could not decide: list, show, resolve, dismiss
 #[derive(Debug, clap::Args)]

@@ -9,7 +9,7 @@ use crate::unify::ConflictKind;
 const MAX_SUMMARY: usize = 100;
 
 /// What a conflict is about, from its evidence. What does not show is made visible.
-pub(super) fn summary(kind: &str, evidence: &Value) -> String {
+pub(in crate::cli) fn summary(kind: &str, evidence: &Value) -> String {
     let line = visible(&line(ConflictKind::parse(kind), evidence));
     match line.char_indices().nth(MAX_SUMMARY) {
         Some((end, _)) => format!("{}…", &line[..end]),

@@ -104,7 +104,10 @@ impl Bench {
 
     async fn change_every_row(&self) -> Result<()> {
         let client = self.cluster.connect("source").await?;
-        client.batch_execute(include_str!("sql/change_every_row.sql")).await.context("changing every row")
+        client
+            .batch_execute(include_str!("sql/change_every_row.sql"))
+            .await
+            .context("changing every row")
     }
 
     async fn catch_up(&self) -> Result<Duration> {

@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn dirt_is_made_visible_and_nothing_left_out() {
-        let pairs = serde_json::json!([["email", "a\u{200b}@example.com"], ["phone", null], ["tags", ""]]);
+        let pairs =
+            serde_json::json!([["email", "a\u{200b}@example.com"], ["phone", null], ["tags", ""]]);
         assert_eq!(line(&pairs), "email \"a<U+200B>@example.com\"");
     }
 }

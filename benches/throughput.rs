@@ -49,8 +49,8 @@ async fn main() -> Result<()> {
     let backfill = bench.backfill()?;
     bench.report("backfill", backfill, plain_first);
     bench.change_every_row().await?;
-    let plain_again = bench.plain().await?;
     let catch_up = bench.catch_up().await?;
+    let plain_again = bench.plain().await?;
     bench.report("catch-up", catch_up, plain_again);
     Ok(())
 }

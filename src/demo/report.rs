@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use tokio_postgres::Client;
 
@@ -83,7 +83,10 @@ async fn conflicts(target: &Client) -> Result<String> {
         let example = visible(&format!("{subject}  {evidence}"));
         table.add_row([severity, kind, count.to_string(), shortened(&example)]);
     }
-    Ok(format!("{}{table}\n", heading("Open conflicts (review: a person decides) and notes (info)")))
+    Ok(format!(
+        "{}{table}\n",
+        heading("Open conflicts (review: a person decides) and notes (info)")
+    ))
 }
 
 async fn numbers(target: &Client, measured: &Measured) -> Result<String> {
@@ -99,7 +102,10 @@ async fn numbers(target: &Client, measured: &Measured) -> Result<String> {
         ("enrollments", format!("{enrollments}, {active} of them active")),
         (
             "backfill",
-            format!("{} rows in {seconds:.1} s from the daemon's start, {rate:.0} rows/s", measured.rows),
+            format!(
+                "{} rows in {seconds:.1} s from the daemon's start, {rate:.0} rows/s",
+                measured.rows
+            ),
         ),
         ("live", measured.traffic.to_string()),
         (
@@ -118,7 +124,7 @@ async fn numbers(target: &Client, measured: &Measured) -> Result<String> {
 
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
 

@@ -151,7 +151,8 @@ pub async fn backfill(
         return Ok(true);
     }
     health.set_phase(Phase::Backfilling);
-    let reader = Arc::new(crate::connect::connect(&config.source.server, "tributary", "source").await?);
+    let reader =
+        Arc::new(crate::connect::connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
         health.tick();
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());

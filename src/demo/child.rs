@@ -71,7 +71,10 @@ impl Daemon {
         if let Ok(Some(status)) = self.child.try_wait() {
             // The process is gone, so its id may soon be another's.
             let _ = self.watchdog.start_kill();
-            return Err(Error::failed("the daemon ended early", format!("{status}\n{}", self.words())));
+            return Err(Error::failed(
+                "the daemon ended early",
+                format!("{status}\n{}", self.words()),
+            ));
         }
         let answer = http::fetch(self.listen, "/status").await.ok();
         Ok(answer.and_then(|answer| serde_json::from_str(&answer.body).ok()))
@@ -85,7 +88,9 @@ impl Daemon {
         drop(self.watchdog.stdin.take());
         match tokio::time::timeout(LEAVING, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(status) => Err(Error::failed("the daemon left", format!("{status:?}\n{}", self.words()))),
+            Ok(status) => {
+                Err(Error::failed("the daemon left", format!("{status:?}\n{}", self.words())))
+            }
             Err(_) => Err(Error::failed("stopping the daemon", "it did not leave")),
         }
     }

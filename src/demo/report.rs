@@ -83,7 +83,10 @@ async fn conflicts(target: &Client) -> Result<String> {
         let example = visible(&format!("{subject}  {evidence}"));
         table.add_row([severity, kind, count.to_string(), shortened(&example)]);
     }
-    Ok(format!("{}{table}\n", heading("Open conflicts (review: a person decides) and notes (info)")))
+    Ok(format!(
+        "{}{table}\n",
+        heading("Open conflicts (review: a person decides) and notes (info)")
+    ))
 }
 
 async fn numbers(target: &Client, measured: &Measured) -> Result<String> {
@@ -99,7 +102,10 @@ async fn numbers(target: &Client, measured: &Measured) -> Result<String> {
         ("enrollments", format!("{enrollments}, {active} of them active")),
         (
             "backfill",
-            format!("{} rows in {seconds:.1} s from the daemon's start, {rate:.0} rows/s", measured.rows),
+            format!(
+                "{} rows in {seconds:.1} s from the daemon's start, {rate:.0} rows/s",
+                measured.rows
+            ),
         ),
         ("live", measured.traffic.to_string()),
         (

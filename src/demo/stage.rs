@@ -52,8 +52,9 @@ impl Stage {
     /// Starts the server and loads the made-up rows.
     pub(super) async fn set(options: &DemoOptions) -> Result<Self> {
         let start = tokio::task::spawn_blocking(|| Cluster::start(&ClusterOptions::default()));
-        let cluster =
-            start.await.map_err(|error| Error::failed("starting a throwaway PostgreSQL", error))??;
+        let cluster = start
+            .await
+            .map_err(|error| Error::failed("starting a throwaway PostgreSQL", error))??;
         cluster.create_database(SOURCE).await?;
         cluster.create_database(TARGET).await?;
         let (source, target) = (cluster.connect(SOURCE).await?, cluster.connect(TARGET).await?);
@@ -140,7 +141,8 @@ impl Stage {
     pub(super) async fn catch_up(&mut self) -> Result<Duration> {
         let start = Instant::now();
         let what = "asking how far the daemon is";
-        let row = self.source.query_one("select pg_current_wal_lsn()::text", &[]).await.context(what)?;
+        let row =
+            self.source.query_one("select pg_current_wal_lsn()::text", &[]).await.context(what)?;
         let until = Lsn::parse(row.get(0));
         let sql = "select max(lsn)::text from tributary.checkpoint";
         loop {
@@ -220,7 +222,10 @@ fn following(status: &Status) -> String {
     let lag = status.lag_seconds.unwrap_or_default();
     let bytes = status.lag_bytes.unwrap_or_default();
     let (review, info) = (status.conflicts.review, status.conflicts.info);
-    format!("{}: {lag:.2} s and {bytes} bytes behind; {review} conflicts, {info} notes", status.phase)
+    format!(
+        "{}: {lag:.2} s and {bytes} bytes behind; {review} conflicts, {info} notes",
+        status.phase
+    )
 }
 
 /// A bar on a terminal, nothing otherwise.

@@ -150,7 +150,9 @@ impl Worker {
             client,
             author,
             random: Random::new(traffic.seed, 1_000 + number),
-            transactions: traffic.transactions.min(NUMBERS_PER_CONNECTION / CHANGES_PER_TRANSACTION),
+            transactions: traffic
+                .transactions
+                .min(NUMBERS_PER_CONNECTION / CHANGES_PER_TRANSACTION),
             pause: traffic.pause,
             count: TrafficCount::default(),
         })
@@ -185,10 +187,7 @@ impl Worker {
     }
 
     /// Whether it was committed; `made` are the changes that then hold.
-    async fn transaction(
-        &mut self,
-        made: &mut Vec<Change>,
-    ) -> Result<bool, tokio_postgres::Error> {
+    async fn transaction(&mut self, made: &mut Vec<Change>) -> Result<bool, tokio_postgres::Error> {
         let end = match self.random.below(10) {
             0 => End::Rollback,
             1 | 2 => End::SavepointRolledBack,

@@ -59,9 +59,9 @@ impl Args {
 pub(super) async fn run(args: Args, config: &Config, db: &Db) -> Result<ExitCode> {
     let conflict = query::one(db, args.id).await?;
     let kind = conflict.kind()?;
-    let choice = args.choice().ok_or_else(|| {
-        Error::refused("nothing was decided", ways::what_fits(kind))
-    })?;
+    let choice = args
+        .choice()
+        .ok_or_else(|| Error::refused("nothing was decided", ways::what_fits(kind)))?;
     let request = ways::request(kind, &conflict.evidence, &choice)?;
     if conflict.status != "open" {
         return Err(Error::refused(

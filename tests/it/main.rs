@@ -9,3 +9,4 @@ mod convergence;
 mod crashes;
 mod guards;
 mod people;
+mod review;

@@ -66,6 +66,7 @@ pub(super) async fn run(args: Args, config: &Config, db: &Db) -> Result<ExitCode
     let conflict = query::one(db, args.id).await?;
     let kind = conflict.kind()?;
     let choice = args
+        .options
         .choice()
         .ok_or_else(|| Error::refused("nothing was decided", ways::what_fits(kind)))?;
     let request = ways::request(kind, &conflict.evidence, &choice)?;

@@ -248,13 +248,13 @@ async fn decisions_settle_their_kinds_with_and_without_a_daemon() {
 
 /// Every owned and application column, by row.
 const WHOLE_ROWS: &str = "select string_agg(line, e'\\n' order by line) from (
-    select 'p ' || (to_jsonb(p) - '{updated_at,last_api_sync_at,api_sync_version}'::text[]) as line
+    select 'p ' || (to_jsonb(p) - '{updated_at,last_api_sync_at,api_sync_version}'::text[])::text as line
     from unified_profiles p
     union all
-    select 't ' || (to_jsonb(t) - '{last_api_sync_at,api_sync_version,processed_at}'::text[])
+    select 't ' || (to_jsonb(t) - '{last_api_sync_at,api_sync_version,processed_at}'::text[])::text
     from transactions t
     union all
-    select 'e ' || (to_jsonb(e) - '{created_at,updated_at}'::text[]) from enrollments e) as lines";
+    select 'e ' || (to_jsonb(e) - '{created_at,updated_at}'::text[])::text from enrollments e) as lines";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_taken_back_restores_exactly_what_was() {

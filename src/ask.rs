@@ -154,8 +154,8 @@ async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
 }
 
 async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
-    let request = serde_json::to_value(command)
-        .map_err(|error| Error::failed("writing a request", error))?;
+    let request =
+        serde_json::to_value(command).map_err(|error| Error::failed("writing a request", error))?;
     let sql = "insert into tributary.command (request, actor) values ($1, $2) returning id";
     let rows = db.query("target: asking the daemon", sql, &[&request, &actor]).await?;
     db.batch("target: waking the daemon", "notify tributary_command").await?;

@@ -136,9 +136,7 @@ async fn within(writer: &mut Writer, command: &Command, actor: &str) -> Result<S
             (rows::dismiss(&writer.db, conflicts, &by).await?, Touched::default())
         }
         Request::Revert { decision } => revert(writer, *decision, &by).await?,
-        Request::Accept => {
-            (accept(&writer.db).await?, Touched::default())
-        }
+        Request::Accept => (accept(&writer.db).await?, Touched::default()),
         Request::Rebuild => {
             return Err(Error::refused(
                 "a rebuild is not carried out within a transaction",
@@ -195,7 +193,8 @@ struct Decision {
 }
 
 async fn revert(writer: &mut Writer, id: i64, by: &By<'_>) -> Result<(String, Touched)> {
-    let sql = "select kind, a, b, undo, reverted_at is not null from tributary.decision where id = $1";
+    let sql =
+        "select kind, a, b, undo, reverted_at is not null from tributary.decision where id = $1";
     let rows = writer.db.query("target: reading a decision", sql, &[&id]).await?;
     let Some(row) = rows.first() else {
         return Err(Error::refused(
@@ -221,7 +220,10 @@ async fn revert(writer: &mut Writer, id: i64, by: &By<'_>) -> Result<(String, To
         "dismiss" => rows::reopen(writer, &decision).await?,
         _ => rows::place_again(writer, &decision.a).await?,
     };
-    Ok((format!("reverted decision {id} ({} {} → {})", decision.kind, decision.a, decision.b), touched))
+    Ok((
+        format!("reverted decision {id} ({} {} → {})", decision.kind, decision.a, decision.b),
+        touched,
+    ))
 }
 
 async fn mark_reverted(writer: &Writer, id: i64, by: &By<'_>) -> Result<()> {

@@ -63,7 +63,9 @@ impl Halt {
                 format!("the source transaction at {commit_lsn} truncates {table} ({of} rows)")
             }
             HaltCause::MassDelete { commit_lsn } => {
-                format!("the source transaction at {commit_lsn} deletes {rows} of {of} rows of {table}")
+                format!(
+                    "the source transaction at {commit_lsn} deletes {rows} of {of} rows of {table}"
+                )
             }
             HaltCause::Sweep { .. } => {
                 format!("{rows} of {of} rows of {table} are no longer in the source")
@@ -89,7 +91,8 @@ impl Guard {
 /// # Errors
 /// Those of the target.
 pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
-    let rows = db.query("target: reading the state", "select accepted from tributary.state", &[]).await?;
+    let rows =
+        db.query("target: reading the state", "select accepted from tributary.state", &[]).await?;
     let accepted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
     Ok(accepted == Some(halt.key()))
 }
@@ -100,7 +103,8 @@ pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
 /// Those of the target.
 pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
     let value = halt.map(|halt| serde_json::json!(halt));
-    db.execute("target: recording the halt", "update tributary.state set halted = $1", &[&value]).await?;
+    db.execute("target: recording the halt", "update tributary.state set halted = $1", &[&value])
+        .await?;
     Ok(())
 }
 
@@ -109,7 +113,8 @@ pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
 /// # Errors
 /// A refusal when nothing is halted.
 pub async fn pending(db: &Db) -> Result<Halt> {
-    let rows = db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
+    let rows =
+        db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
     let halted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
     halted.and_then(|value| serde_json::from_value(value).ok()).ok_or_else(|| {
         Error::refused(

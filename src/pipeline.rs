@@ -147,11 +147,15 @@ pub async fn backfill(
     show: Show<'_>,
 ) -> Result<bool> {
     let pending = crate::backfill::progress(&session.writer.db).await?;
+    if let Some(at) = &pending {
+        health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
+    }
     if pending.is_none_or(|at| at.phase == "done") {
         return Ok(true);
     }
     health.set_phase(Phase::Backfilling);
-    let reader = Arc::new(crate::connect::connect(&config.source.server, "tributary", "source").await?);
+    let reader =
+        Arc::new(crate::connect::connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
         health.tick();
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());

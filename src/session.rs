@@ -184,7 +184,11 @@ async fn hand_over_slot(source: &Client, target: &Client, config: &Config) -> Re
         (Some(state), Some(checkpoint)) => match slot_problem(&state, checkpoint) {
             None => Ok((checkpoint, false)),
             Some(problem) => {
-                tracing::warn!(slot = name, problem, "the slot is lost; reconciling with a new one");
+                tracing::warn!(
+                    slot = name,
+                    problem,
+                    "the slot is lost; reconciling with a new one"
+                );
                 slot::drop_when_free(source, name, SLOT_WAIT).await?;
                 Ok((make_slot(source, target, name).await?, true))
             }

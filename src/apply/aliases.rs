@@ -25,7 +25,11 @@ impl Writer {
             match step {
                 Step::Collision { from, to, contact } => {
                     let row = source_row(SourceTable::Systemeio, &contact);
-                    collisions.push(unify::email_change_collision(from.as_str(), to.as_str(), &row));
+                    collisions.push(unify::email_change_collision(
+                        from.as_str(),
+                        to.as_str(),
+                        &row,
+                    ));
                     touched.owners.extend([from.to_string(), to.to_string()]);
                 }
                 Step::Move { from, to, reopened } => {
@@ -77,8 +81,11 @@ impl Writer {
         let from: Vec<&str> = wave.iter().map(|(from, _, _)| from.as_str()).collect();
         let to: Vec<&str> = wave.iter().map(|(_, to, _)| to.as_str()).collect();
         let canonical: Vec<String> = wave.iter().map(|(_, to, _)| canonical_key(to)).collect();
-        let reopened: Vec<&str> =
-            wave.iter().filter(|(_, _, reopened)| *reopened).map(|(_, to, _)| to.as_str()).collect();
+        let reopened: Vec<&str> = wave
+            .iter()
+            .filter(|(_, _, reopened)| *reopened)
+            .map(|(_, to, _)| to.as_str())
+            .collect();
         if !reopened.is_empty() {
             let sql = include_str!("sql/revert_automatic_aliases.sql");
             self.db.execute("target: reverting aliases", sql, &[&reopened, &ACTOR]).await?;

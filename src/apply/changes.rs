@@ -9,7 +9,8 @@ use super::store::{self, Placement, Stored};
 use super::{Touched, Writer};
 use crate::error::{Error, Result};
 use crate::facts::{
-    self, Contact, EmailKey, LogicalField, Layout, Payment, RawRow, SourceKey, SourceTable, source_row,
+    self, Contact, EmailKey, Layout, LogicalField, Payment, RawRow, SourceKey, SourceTable,
+    source_row,
 };
 use crate::rules::NAMESPACE;
 use crate::unify::{self, Owner};
@@ -96,7 +97,8 @@ impl Writer {
                 of_table.flat_map(|c| std::iter::once(&c.key).chain(c.previous.as_ref())).collect();
             keys.into_iter().map(|key| key.0.clone()).collect()
         };
-        let (contact_keys, payment_keys) = (keys(SourceTable::Systemeio), keys(SourceTable::Xendit));
+        let (contact_keys, payment_keys) =
+            (keys(SourceTable::Systemeio), keys(SourceTable::Xendit));
         let (contacts, payments) = tokio::try_join!(
             store::load_stored(&self.db, SourceTable::Systemeio, &contact_keys),
             store::load_stored(&self.db, SourceTable::Xendit, &payment_keys),
@@ -411,7 +413,8 @@ impl Writer {
         let keys = |table: SourceTable| -> Vec<String> {
             rows.iter().filter(|id| id.0 == table).map(|id| id.1.0.clone()).collect()
         };
-        let (contact_keys, payment_keys) = (keys(SourceTable::Systemeio), keys(SourceTable::Xendit));
+        let (contact_keys, payment_keys) =
+            (keys(SourceTable::Systemeio), keys(SourceTable::Xendit));
         let contacts = store::load_contact_rows(&self.db, &contact_keys).await?;
         let payments = store::load_payment_rows(&self.db, &payment_keys).await?;
         let contacts = contacts

@@ -150,7 +150,8 @@ impl Writer {
         let sql = "select distinct value from tributary_open_touched \
                    where kind = $1 and value > $2 order by value limit $3";
         let limit = super::OWNERS_PER_ROUND as i64;
-        let rows = self.db.query("target: reading what is touched", sql, &[&kind, &after, &limit]).await?;
+        let rows =
+            self.db.query("target: reading what is touched", sql, &[&kind, &after, &limit]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 

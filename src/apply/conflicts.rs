@@ -53,12 +53,9 @@ impl Writer {
             let is_dismissed = dismissed.get(fingerprint) == Some(&digest);
             match verdict(existing.get(fingerprint), conflict, digest, is_dismissed) {
                 Verdict::Keep => {}
-                Verdict::Write(status) => writes.push(conflict_columns(
-                    *fingerprint,
-                    conflict,
-                    digest,
-                    status,
-                )),
+                Verdict::Write(status) => {
+                    writes.push(conflict_columns(*fingerprint, conflict, digest, status))
+                }
             }
         }
         let gone: Vec<Uuid> = existing

@@ -53,11 +53,8 @@ fn groups_of(
     payments: Vec<(Owner, Payment)>,
 ) -> BTreeMap<String, Group> {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    let empty = |owner: &Owner| Group {
-        owner: owner.clone(),
-        contacts: Vec::new(),
-        payments: Vec::new(),
-    };
+    let empty =
+        |owner: &Owner| Group { owner: owner.clone(), contacts: Vec::new(), payments: Vec::new() };
     for (owner, contact) in contacts {
         let group = groups.entry(owner.as_str().to_owned()).or_insert_with(|| empty(&owner));
         group.contacts.push(contact);

@@ -32,12 +32,14 @@ pub use changes::{Arrival, RowChange, RowId, parse_source_row};
 pub use checkpoint::ChunkSnapshots;
 pub use db::{Db, Param};
 pub use groups_of::load_groups;
-pub use recompute::Report;
 pub use persons::Merge;
+pub use recompute::Report;
 pub use store::{load_contacts, load_payments};
 pub use text::{TextColumns, instant as instant_text, text_params};
 
-use crate::facts::{ContactField, EmailKey, Layout, PaymentField, SourceKey, SourceTable, source_row};
+use crate::facts::{
+    ContactField, EmailKey, Layout, PaymentField, SourceKey, SourceTable, source_row,
+};
 use crate::rules::Rules;
 use crate::source::RowReader;
 

@@ -190,9 +190,24 @@ mod tests {
     #[test]
     fn a_move_or_a_collision_by_what_is_there_already() {
         let table = [
-            ("nobody at b", known(&[("a", 1), ("b", 0)]), vec![change(0, "1", "a", "b")], vec![moved("a", "b", false)]),
-            ("payments stay with a", known(&[("a", 3), ("b", 0)]), vec![change(0, "1", "a", "b")], vec![moved("a", "b", false)]),
-            ("b is taken", known(&[("a", 1), ("b", 1)]), vec![change(0, "1", "a", "b")], vec![collided("a", "b", "1")]),
+            (
+                "nobody at b",
+                known(&[("a", 1), ("b", 0)]),
+                vec![change(0, "1", "a", "b")],
+                vec![moved("a", "b", false)],
+            ),
+            (
+                "payments stay with a",
+                known(&[("a", 3), ("b", 0)]),
+                vec![change(0, "1", "a", "b")],
+                vec![moved("a", "b", false)],
+            ),
+            (
+                "b is taken",
+                known(&[("a", 1), ("b", 1)]),
+                vec![change(0, "1", "a", "b")],
+                vec![collided("a", "b", "1")],
+            ),
             ("no change", known(&[("a", 1)]), vec![change(0, "1", "a", "a")], vec![]),
             ("a key appears", known(&[("a", 0)]), vec![change(0, "1", "", "a")], vec![]),
             ("a key is lost", known(&[("a", 1)]), vec![change(0, "1", "a", "")], vec![]),
@@ -213,7 +228,10 @@ mod tests {
     fn an_address_that_comes_back_turns_the_alias_around() {
         let mut known = known(&[("a", 1), ("b", 0)]);
         let there_and_back = [change(0, "1", "a", "b"), change(1, "1", "b", "a")];
-        assert_eq!(walk(&there_and_back, &mut known), [moved("a", "b", false), moved("b", "a", true)]);
+        assert_eq!(
+            walk(&there_and_back, &mut known),
+            [moved("a", "b", false), moved("b", "a", true)]
+        );
         assert_eq!(known.root(&key("b")), key("a"));
     }
 

@@ -53,8 +53,7 @@ impl Writer {
         let sql = "select kind, a, b from tributary.decision \
                    where reverted_at is null and kind in ('email', 'product')";
         let rows = self.db.query("target: reading decisions", sql, &[]).await?;
-        let mut decisions =
-            RowDecisions { emails: HashMap::new(), products: HashMap::new() };
+        let mut decisions = RowDecisions { emails: HashMap::new(), products: HashMap::new() };
         for row in &rows {
             let (kind, a, b): (&str, String, String) = (row.get(0), row.get(1), row.get(2));
             if kind == "email" {

@@ -67,11 +67,10 @@ impl Writer {
         generation: i64,
         limit: i64,
     ) -> Result<Vec<(SourceKey, RawRow)>> {
-        let sql = format!(
-            "select source_key from {} where generation < $1 limit $2",
-            fact_table(table)
-        );
-        let rows = self.db.query("target: reading unseen facts", &sql, &[&generation, &limit]).await?;
+        let sql =
+            format!("select source_key from {} where generation < $1 limit $2", fact_table(table));
+        let rows =
+            self.db.query("target: reading unseen facts", &sql, &[&generation, &limit]).await?;
         let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let raw = store::load_raw(&self.db, table, &keys).await?;
         Ok(raw
@@ -96,10 +95,8 @@ impl Writer {
         keys: &[String],
         generation: i64,
     ) -> Result<()> {
-        let sql = format!(
-            "update {} set generation = $2 where source_key = any($1)",
-            fact_table(table)
-        );
+        let sql =
+            format!("update {} set generation = $2 where source_key = any($1)", fact_table(table));
         self.db.execute("target: marking facts as seen", &sql, &[&keys, &generation]).await?;
         Ok(())
     }

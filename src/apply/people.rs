@@ -65,8 +65,7 @@ impl Writer {
     /// Finds the ids of all persons in `wanted` (who have a profile) and marks those in `left` absent.
     pub(super) async fn find_people(&self, wanted: &[&str], left: &[&str]) -> Result<People> {
         let all: Vec<&str> = wanted.iter().chain(left).copied().collect();
-        let mut people =
-            People { recorded: self.recorded(&all).await?, ..People::default() };
+        let mut people = People { recorded: self.recorded(&all).await?, ..People::default() };
         let fresh: Vec<&str> = wanted
             .iter()
             .copied()
@@ -163,7 +162,11 @@ impl Writer {
             let decided: Option<Uuid> = row.get(2);
             let auth: Option<Uuid> = row.get(3);
             let derived_is_taken: bool = row.get(4);
-            let candidates = [existing, decided.filter(|_| auth.is_none() || !self.tables.needs_auth_user), auth];
+            let candidates = [
+                existing,
+                decided.filter(|_| auth.is_none() || !self.tables.needs_auth_user),
+                auth,
+            ];
             let id = candidates.into_iter().flatten().find(|id| !taken.contains(id));
             let (profile_id, state) = match id {
                 Some(id) => (id, State::Present),

@@ -64,13 +64,22 @@ impl Writer {
         Ok(Some(survivor))
     }
 
-    pub(super) async fn set_person(&self, key: &EmailKey, profile: Uuid, state: &str) -> Result<()> {
+    pub(super) async fn set_person(
+        &self,
+        key: &EmailKey,
+        profile: Uuid,
+        state: &str,
+    ) -> Result<()> {
         let sql = "insert into tributary.person (email_key, profile_id, canonical, state) \
                    values ($1, $2, $3, $4) on conflict (email_key) \
                    do update set profile_id = excluded.profile_id, state = excluded.state";
         let canonical = crate::facts::canonical_key(key);
         self.db
-            .execute("target: writing a person", sql, &[&key.as_str(), &profile, &canonical, &state])
+            .execute(
+                "target: writing a person",
+                sql,
+                &[&key.as_str(), &profile, &canonical, &state],
+            )
             .await?;
         Ok(())
     }
@@ -112,7 +121,8 @@ impl Writer {
              order by course_id, progress desc nulls last, (user_id = $1) desc",
             self.tables.names.enrollments
         );
-        let rows = self.db.query("target: reading enrollments", &sql, &[&survivor, &merged]).await?;
+        let rows =
+            self.db.query("target: reading enrollments", &sql, &[&survivor, &merged]).await?;
         let mut assignment = Vec::new();
         let mut last_course = None;
         for row in &rows {
@@ -156,7 +166,9 @@ impl Writer {
         }
         for (course, user) in &moving {
             let in_the_way = moving.iter().find(|(other, _)| {
-                other.id != course.id && other.course_id == course.course_id && other.user_id == *user
+                other.id != course.id
+                    && other.course_id == course.course_id
+                    && other.user_id == *user
             });
             match in_the_way {
                 Some((other, other_user)) if other.id > course.id => {

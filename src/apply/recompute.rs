@@ -175,10 +175,8 @@ impl Writer {
         let user = |u: &Unified| user_of(u.owner.as_str(), u.profile.is_some(), people);
         let profiles: Vec<_> =
             unified.iter().filter_map(|u| Some((user(u)?, u.profile.as_ref()?))).collect();
-        let transactions: Vec<_> = unified
-            .iter()
-            .flat_map(|u| u.transactions.iter().map(move |t| (user(u), t)))
-            .collect();
+        let transactions: Vec<_> =
+            unified.iter().flat_map(|u| u.transactions.iter().map(move |t| (user(u), t))).collect();
         let enrollments: Vec<_> = unified
             .iter()
             .filter_map(|u| Some((user(u)?, u)))

@@ -18,20 +18,60 @@ use crate::error::{Context, Error, Result};
 use crate::unify::{Enrollment, Profile, Transaction};
 
 const PROFILE: [&str; 14] = [
-    "id", "email", "first_name", "last_name", "phone", "tags", "acquisition_source", "payment_source",
-    "cohort_date", "systemeio_id", "systemeio_tags", "created_at", "last_active_at", "api_source",
+    "id",
+    "email",
+    "first_name",
+    "last_name",
+    "phone",
+    "tags",
+    "acquisition_source",
+    "payment_source",
+    "cohort_date",
+    "systemeio_id",
+    "systemeio_tags",
+    "created_at",
+    "last_active_at",
+    "api_source",
 ];
 
 const TRANSACTION: [&str; 25] = [
-    "id", "user_id", "amount", "currency", "status", "payment_method", "payment_provider",
-    "payment_provider_id", "payment_provider_fee", "description", "product_name", "product_type",
-    "product_id", "created_at", "updated_at", "paid_at", "settled_at", "cancelled_at", "refunded_at",
-    "failed_at", "failure_reason", "metadata", "api_source", "fiscal_year", "fiscal_quarter",
+    "id",
+    "user_id",
+    "amount",
+    "currency",
+    "status",
+    "payment_method",
+    "payment_provider",
+    "payment_provider_id",
+    "payment_provider_fee",
+    "description",
+    "product_name",
+    "product_type",
+    "product_id",
+    "created_at",
+    "updated_at",
+    "paid_at",
+    "settled_at",
+    "cancelled_at",
+    "refunded_at",
+    "failed_at",
+    "failure_reason",
+    "metadata",
+    "api_source",
+    "fiscal_year",
+    "fiscal_quarter",
 ];
 
 const ENROLLMENT: [&str; 9] = [
-    "id", "user_id", "course_id", "transaction_id", "status", "start_date", "expiry_date",
-    "cohort_month", "cohort_quarter",
+    "id",
+    "user_id",
+    "course_id",
+    "transaction_id",
+    "status",
+    "start_date",
+    "expiry_date",
+    "cohort_month",
+    "cohort_quarter",
 ];
 
 /// Quoted names of the target tables.
@@ -325,7 +365,8 @@ impl Writer {
         for (user, transaction) in transactions {
             rows.push(transaction_columns(*user, transaction));
         }
-        write(&self.db, "target: writing transactions", &self.tables.write_transactions, &rows).await
+        write(&self.db, "target: writing transactions", &self.tables.write_transactions, &rows)
+            .await
     }
 
     pub(super) async fn write_enrollments(
@@ -373,7 +414,10 @@ impl Writer {
 
     /// Deletes transactions whose payment is gone or gives none (SPEC §5.3). Those that another table of the
     /// application references stay, VOIDED, and are returned with the table's name.
-    pub(super) async fn delete_transactions(&self, ids: &[Uuid]) -> Result<(u64, Vec<(Uuid, String)>)> {
+    pub(super) async fn delete_transactions(
+        &self,
+        ids: &[Uuid],
+    ) -> Result<(u64, Vec<(Uuid, String)>)> {
         let mut blocked: HashMap<Uuid, String> = HashMap::new();
         for (table, column) in &self.tables.references {
             let sql = format!(

@@ -87,7 +87,10 @@ async fn plan(config: &Config) -> Result<ExitCode> {
             SourceTable::Xendit => &config.source.xendit.table,
         };
         let plan = snapshot::plan(&source, name).await?;
-        println!("read {name} ({table}): about {} rows, {} blocks", plan.rows_estimated, plan.blocks);
+        println!(
+            "read {name} ({table}): about {} rows, {} blocks",
+            plan.rows_estimated, plan.blocks
+        );
     }
     match slot::state(&source, &config.source.slot).await? {
         Some(_) => println!("use the slot {}", config.source.slot),

@@ -42,7 +42,12 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     findings.extend(preflight(&source, &config.source).await?);
     findings.extend(target_findings(&target, config).await?);
     for finding in &findings {
-        println!("{} {}: {}", if finding.ok { "ok  " } else { "FAIL" }, finding.name, finding.detail);
+        println!(
+            "{} {}: {}",
+            if finding.ok { "ok  " } else { "FAIL" },
+            finding.name,
+            finding.detail
+        );
         if let Some(remedy) = finding.remedy.as_ref().filter(|_| !finding.ok) {
             println!("     remedy: {remedy}");
         }
@@ -51,10 +56,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(POINT_FAILED) })
 }
 
-async fn target_findings(
-    target: &tokio_postgres::Client,
-    config: &Config,
-) -> Result<Vec<Finding>> {
+async fn target_findings(target: &tokio_postgres::Client, config: &Config) -> Result<Vec<Finding>> {
     let sql = "select has_database_privilege(current_database(), 'create'), \
                to_regclass('tributary.state') is not null, pg_is_in_recovery()";
     let row = target.query_one(sql, &[]).await.context("target: reading privileges")?;

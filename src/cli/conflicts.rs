@@ -94,7 +94,8 @@ fn kind(name: &str) -> std::result::Result<ConflictKind, String> {
     ConflictKind::parse(name).ok_or_else(|| {
         let distance = |kind: &ConflictKind| strsim::osa_distance(kind.as_str(), name);
         let nearest = ConflictKind::ALL.into_iter().min_by_key(distance);
-        nearest.map_or_else(String::new, |kind| format!("there is no such kind; did you mean {kind}?"))
+        nearest
+            .map_or_else(String::new, |kind| format!("there is no such kind; did you mean {kind}?"))
     })
 }
 
@@ -161,7 +162,9 @@ async fn list(args: &List, config: &Config, db: &Db) -> Result<ExitCode> {
 
 fn midnight(date: civil::Date, zone: &TimeZone) -> Result<Timestamp> {
     let midnight = date.to_zoned(zone.clone());
-    midnight.map(|at| at.timestamp()).map_err(|error| Error::refused(error.to_string(), "give a date"))
+    midnight
+        .map(|at| at.timestamp())
+        .map_err(|error| Error::refused(error.to_string(), "give a date"))
 }
 
 async fn show(id: i64, json: bool, config: &Config, db: &Db) -> Result<ExitCode> {
@@ -194,7 +197,8 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_refused_with_the_nearest() {
-        let check = |name: &str, expected: &str| assert!(kind(name).unwrap_err().contains(expected));
+        let check =
+            |name: &str, expected: &str| assert!(kind(name).unwrap_err().contains(expected));
         check("underpayed", "underpaid");
         check("posible_duplicate", "possible_duplicate");
         assert_eq!(kind("underpaid"), Ok(ConflictKind::Underpaid));

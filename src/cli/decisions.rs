@@ -216,7 +216,8 @@ fn render(decisions: &[Decision], zone: &TimeZone) -> String {
     }
     let mut rows = table::table(&["ID", "KIND", "WHAT", "BY", "WHEN", "NOTE", "REVERTED"]);
     for decision in decisions {
-        let local = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+        let local =
+            |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
         let by = if decision.automatic { "the rules" } else { &decision.actor };
         let reverted = decision.reverted_at.map_or_else(String::new, |at| {
             let by = decision.reverted_by.as_deref().unwrap_or("nobody");
@@ -272,7 +273,11 @@ mod tests {
             ..alias.clone()
         };
         let zone = TimeZone::get("Asia/Manila").unwrap();
-        insta::assert_snapshot!(render(&[alias, dismiss], &zone), @"");
+        insta::assert_snapshot!(render(&[alias, dismiss], &zone), @r"
+            ID  KIND     WHAT                           BY         WHEN              NOTE    REVERTED
+            2   alias    a@example.com → b@example.com  the rules  2025-06-30 12:00          2025-06-30 12:00 by ana: two people
+            1   dismiss  underpaid xendit:1             ana        2025-06-30 12:00  a test
+        ");
         assert_eq!(render(&[], &zone), "nothing was decided\n");
     }
 }

@@ -41,7 +41,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let db = &open_target(config).await?;
     if let Some(explained) = load::load(config, db, &key, Timestamp::now()).await? {
         let json = args.json;
-        print(&if json { super::conflicts::pretty(&explained)? } else { render::text(&explained) })?;
+        print(&if json {
+            super::conflicts::pretty(&explained)?
+        } else {
+            render::text(&explained)
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     let nearest = load::nearest(db, &key).await?;

@@ -25,7 +25,8 @@ impl Bar {
             let bar = ProgressBar::no_length();
             let style = "{msg:10} {wide_bar} {human_pos}/{human_len} rows  {per_sec}  {eta} left";
             bar.set_style(
-                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+                ProgressStyle::with_template(style)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
             bar
         });

@@ -76,7 +76,8 @@ async fn separated(writer: &Writer, a: &EmailKey, b: &EmailKey) -> Result<Option
     let (a, b) = if a <= b { (a, b) } else { (b, a) };
     let sql = "select id from tributary.decision \
                where kind = 'separate' and reverted_at is null and a = $1 and b = $2";
-    let rows = writer.db.query("target: reading decisions", sql, &[&a.as_str(), &b.as_str()]).await?;
+    let rows =
+        writer.db.query("target: reading decisions", sql, &[&a.as_str(), &b.as_str()]).await?;
     Ok(rows.first().map(|row| row.get(0)))
 }
 
@@ -100,7 +101,8 @@ pub(super) fn people_touched(a: &str, b: &str) -> Touched {
 pub(super) async fn refuse_if_built_upon(writer: &Writer, decision: &Decision) -> Result<()> {
     let sql = "select id from tributary.decision where kind = 'alias' and reverted_at is null \
                and a = $1 and id > $2 limit 1";
-    let rows = writer.db.query("target: reading decisions", sql, &[&decision.b, &decision.id]).await?;
+    let rows =
+        writer.db.query("target: reading decisions", sql, &[&decision.b, &decision.id]).await?;
     match rows.first().map(|row| row.get::<_, i64>(0)) {
         None => Ok(()),
         Some(later) => Err(Error::refused(
@@ -118,9 +120,8 @@ pub(super) async fn unmerge(writer: &mut Writer, decision: &Decision) -> Result<
     let mut touched = people_touched(from.as_str(), person.as_str());
     writer.take_back_facts(&person, &mut touched).await?;
     let undo = decision.undo.as_ref();
-    let profile = |side: &str| -> Option<Uuid> {
-        undo?.get(side)?.as_str().and_then(|id| id.parse().ok())
-    };
+    let profile =
+        |side: &str| -> Option<Uuid> { undo?.get(side)?.as_str().and_then(|id| id.parse().ok()) };
     let enrollments: Vec<(Uuid, Uuid)> = undo
         .and_then(|undo| serde_json::from_value(undo.get("enrollments")?.clone()).ok())
         .unwrap_or_default();

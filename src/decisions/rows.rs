@@ -75,11 +75,7 @@ pub(super) async fn place_again(writer: &mut Writer, row: &str) -> Result<Touche
 }
 
 /// These conflicts need nothing.
-pub(super) async fn dismiss(
-    db: &Db,
-    conflicts: &[i64],
-    by: &By<'_>,
-) -> Result<String> {
+pub(super) async fn dismiss(db: &Db, conflicts: &[i64], by: &By<'_>) -> Result<String> {
     if by.note.is_none_or(|note| note.trim().is_empty()) {
         return Err(Error::refused("a dismissal needs a reason", "give one with --note"));
     }
@@ -112,8 +108,7 @@ pub(super) async fn dismiss(
                  reverted_note = 'the evidence changed' \
                  where kind = 'dismiss' and reverted_at is null and a = any($1)";
     db.execute("target: recording decisions", clear, &[&names, &by.actor]).await?;
-    db
-        .execute("target: recording decisions", record, &[&names, &digests, &by.actor, &by.note])
+    db.execute("target: recording decisions", record, &[&names, &digests, &by.actor, &by.note])
         .await?;
     let close = "update tributary.conflict set status = 'dismissed', resolved_at = now(), \
                  resolved_by = $2, note = $3 where id = any($1)";

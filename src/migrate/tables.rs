@@ -28,7 +28,11 @@ const fn column(name: &'static str, definition: &'static str) -> ColumnSpec {
     ColumnSpec { name, definition, constraint: "" }
 }
 
-const fn bound(name: &'static str, definition: &'static str, constraint: &'static str) -> ColumnSpec {
+const fn bound(
+    name: &'static str,
+    definition: &'static str,
+    constraint: &'static str,
+) -> ColumnSpec {
     ColumnSpec { name, definition, constraint }
 }
 
@@ -47,7 +51,11 @@ impl TargetTable {
     #[must_use]
     pub fn add_sql(&self, column: &ColumnSpec) -> String {
         let name = quote_identifier(column.name);
-        format!("alter table {} add column if not exists {name} {}", self.name.quoted(), column.definition)
+        format!(
+            "alter table {} add column if not exists {name} {}",
+            self.name.quoted(),
+            column.definition
+        )
     }
 }
 

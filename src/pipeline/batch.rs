@@ -152,7 +152,9 @@ mod tests {
     #[test]
     fn only_rows_that_are_gone_in_the_end_count_as_deleted() {
         let mut open = OpenTransaction::begin(1, Lsn(5));
-        for change in [delete("a"), upsert("a", None), delete("b"), upsert("c", Some("d")), delete("c")] {
+        for change in
+            [delete("a"), upsert("a", None), delete("b"), upsert("c", Some("d")), delete("c")]
+        {
             open.push(change);
         }
         assert_eq!(open.deletes(), HashMap::from([(SourceTable::Xendit, 2)]));

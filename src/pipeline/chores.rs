@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Error, Result};
 use crate::halt::{self, Halt};
-use crate::pipeline::Show;
 use crate::http::Health;
+use crate::pipeline::Show;
 use crate::session::Session;
 use crate::source::slot;
 use crate::status::Phase;
@@ -74,11 +74,7 @@ fn due(last: &mut Option<Instant>, every: Duration) -> bool {
 ///
 /// # Errors
 /// Those of the target; [`Error::Unavailable`] never ends a command without an answer: it is served again.
-pub async fn serve_commands(
-    config: &Config,
-    session: &mut Session,
-    show: Show<'_>,
-) -> Result<()> {
+pub async fn serve_commands(config: &Config, session: &mut Session, show: Show<'_>) -> Result<()> {
     loop {
         let sql = "select id, request, actor from tributary.command \
                    where finished_at is null order by id limit 1";
@@ -116,7 +112,8 @@ async fn carry_out(
         return decisions::execute(&mut session.writer, command, actor).await;
     }
     let under_way = backfill::progress(&session.writer.db).await?;
-    if under_way.is_some_and(|at| at.phase != "done" && at.phase != "people" && at.phase != "groups")
+    if under_way
+        .is_some_and(|at| at.phase != "done" && at.phase != "people" && at.phase != "groups")
     {
         return Err(Error::refused(
             "a backfill is under way, and it ends by recomputing everybody",

@@ -61,8 +61,7 @@ pub(super) async fn follow(
 ) -> Result<()> {
     let (server, slot) = (&config.source.server, &config.source.slot);
     free_slot(session, slot).await?;
-    let stream =
-        Stream::open(server, slot, &config.source.publication, session.checkpoint).await?;
+    let stream = Stream::open(server, slot, &config.source.publication, session.checkpoint).await?;
     tracing::info!(from = %session.checkpoint, "streaming");
     health.set_phase(Phase::Streaming);
     health.set_halted(None);
@@ -191,7 +190,9 @@ impl Follow<'_> {
                 }
             }
             Event::Truncate(tables) => self.truncate(tables).await?,
-            Event::Commit { end_lsn, commit_time, .. } => self.complete(end_lsn, commit_time).await?,
+            Event::Commit { end_lsn, commit_time, .. } => {
+                self.complete(end_lsn, commit_time).await?
+            }
         }
         Ok(())
     }

@@ -4,10 +4,10 @@
 //! not known here ([`crate::facts`]), nor where they go.
 
 mod identity;
-mod reader;
 pub mod layout;
 pub mod preflight;
 pub mod publication;
+mod reader;
 pub mod session;
 pub mod slot;
 pub mod snapshot;

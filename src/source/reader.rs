@@ -45,12 +45,14 @@ impl RowReader {
             match table {
                 SourceTable::Xendit => {
                     let layout = &self.layouts.xendit;
-                    let read = snapshot::read_rows(&self.client, &self.xendit, layout, some).await?;
+                    let read =
+                        snapshot::read_rows(&self.client, &self.xendit, layout, some).await?;
                     found.extend(read.into_iter().map(|row| (source_key(&row, layout), row)));
                 }
                 SourceTable::Systemeio => {
                     let layout = &self.layouts.systemeio;
-                    let read = snapshot::read_rows(&self.client, &self.systemeio, layout, some).await?;
+                    let read =
+                        snapshot::read_rows(&self.client, &self.systemeio, layout, some).await?;
                     found.extend(read.into_iter().map(|row| (source_key(&row, layout), row)));
                 }
             }

@@ -10,3 +10,4 @@ mod crashes;
 mod guards;
 mod people;
 mod purity;
+mod review;

@@ -46,7 +46,11 @@ pub(super) fn addresses(conflict: &Stored) -> Vec<String> {
     found.extend(["from", "to", "email"].into_iter().filter_map(|name| one(&evidence[name])));
     let sides = evidence["sides"].as_array().into_iter().flatten();
     found.extend(sides.filter_map(|side| one(&side["person"])));
-    found.extend(["/payment/email", "/contact/email"].into_iter().filter_map(|at| one(evidence.pointer(at)?)));
+    found.extend(
+        ["/payment/email", "/contact/email"]
+            .into_iter()
+            .filter_map(|at| one(evidence.pointer(at)?)),
+    );
     let mut seen = std::collections::BTreeSet::new();
     found.retain(|address| seen.insert(address.clone()));
     found

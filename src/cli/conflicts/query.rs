@@ -109,7 +109,8 @@ pub(super) async fn counts(db: &Db, filter: &Filter) -> Result<Vec<Count>> {
 
 /// Ids above `after`, ascending, at most `limit`.
 pub(super) async fn ids(db: &Db, filter: &Filter, after: i64, limit: i64) -> Result<Vec<i64>> {
-    let sql = format!("select id from tributary.conflict k {WHERE} and id > $7 order by id limit $8");
+    let sql =
+        format!("select id from tributary.conflict k {WHERE} and id > $7 order by id limit $8");
     let rows = select(db, &sql, filter, &[&after, &limit]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
@@ -136,7 +137,10 @@ pub(super) async fn one(db: &Db, id: i64) -> Result<Stored> {
     let sql = format!("select {COLUMNS} from tributary.conflict where id = $1");
     let rows = db.query("target: reading conflicts", &sql, &[&id]).await?;
     rows.first().map(Stored::of).ok_or_else(|| {
-        Error::refused(format!("there is no conflict {id}"), "`tributary conflicts list` shows them")
+        Error::refused(
+            format!("there is no conflict {id}"),
+            "`tributary conflicts list` shows them",
+        )
     })
 }
 

@@ -38,7 +38,7 @@ pub(super) fn list(conflicts: &[Stored], counts: &[Count], zone: &TimeZone) -> S
     let shown = conflicts.len();
     let _ = write!(out, "\n{total} in all");
     if i64::try_from(shown).is_ok_and(|shown| shown < total) {
-        let _ = write!(out, ", {shown} shown: --limit N shows more");
+        let _ = write!(out, " ({shown} shown; --limit N shows more)");
     }
     let _ = writeln!(out, ": {}", brief(counts));
     out
@@ -189,16 +189,27 @@ mod tests {
 
     #[test]
     fn the_queue_is_a_line_each_with_totals() {
-        let count = |kind: &str, count| Count { kind: kind.into(), severity: "review".into(), count };
+        let count =
+            |kind: &str, count| Count { kind: kind.into(), severity: "review".into(), count };
         let counts = [count("possible_duplicate", 1), count("underpaid", 2)];
-        insta::assert_snapshot!(list(&[pair()], &counts, &manila()), @"");
+        insta::assert_snapshot!(list(&[pair()], &counts, &manila()), @r"
+            ID  KIND                SEVERITY  SUBJECT                           FIRST SEEN        ABOUT
+            7   possible_duplicate  review    m.cruz@gmail.com|mcruz@gmail.com  2025-06-30 12:00  both read as mcruz@gmail.com
+
+            3 in all (1 shown; --limit N shows more): 1 possible_duplicate, 2 underpaid
+        ");
         assert_eq!(list(&[], &[], &manila()), "no conflict matches\n");
     }
 
     #[test]
     fn counts_alone() {
         let counts = [Count { kind: "underpaid".into(), severity: "review".into(), count: 2 }];
-        insta::assert_snapshot!(counted(&counts), @"");
+        insta::assert_snapshot!(counted(&counts), @r"
+            KIND       SEVERITY  COUNT
+            underpaid  review    2
+
+            2 in all
+        ");
     }
 
     #[test]
@@ -208,7 +219,27 @@ mod tests {
             values: vec![("state".into(), "present".into()), ("money".into(), money.into())],
         };
         let people = [side("m.cruz@gmail.com", "PHP 499"), side("mcruz@gmail.com", "none")];
-        insta::assert_snapshot!(show(&pair(), &people, &[], &manila()), @"");
+        insta::assert_snapshot!(show(&pair(), &people, &[], &manila()), @r"
+            conflict 7: possible_duplicate, review, open
+              subject     m.cruz@gmail.com|mcruz@gmail.com
+              about       both read as mcruz@gmail.com
+              first seen  2025-06-30 12:00
+              last seen   2025-06-30 12:00
+
+            The people, as they are now
+
+                     m.cruz@gmail.com  mcruz@gmail.com
+              state  present           present
+            ≠ money  PHP 499           none
+
+            What can be done
+
+              tributary conflicts resolve 7 --keep m.cruz@gmail.com   # they are one person; this address remains, the other becomes its alias
+              tributary conflicts resolve 7 --keep mcruz@gmail.com   # they are one person; this address remains, the other becomes its alias
+              tributary conflicts resolve 7 --separate   # they are two people; never suggest the pair again
+              tributary conflicts dismiss 7 --note TEXT   # nothing needs to be done
+              merging can be reverted
+        ");
     }
 
     #[test]
@@ -220,6 +251,32 @@ mod tests {
             "raw": { "customer_email": "a\u{202e}b@example.com" },
         });
         let conflict = stored("unlinked_payment", "xendit:1", evidence);
-        insta::assert_snapshot!(show(&conflict, &[], &[], &manila()), @"");
+        insta::assert_snapshot!(show(&conflict, &[], &[], &manila()), @r"
+            conflict 7: unlinked_payment, review, open
+              subject     xendit:1
+              about       PAID 499 PHP: e-mail bidi
+              first seen  2025-06-30 12:00
+              last seen   2025-06-30 12:00
+              enrollments p2p may open or close
+
+            What the rows say
+
+                          payment
+              source_row  xendit:1
+              amount      499
+              currency    PHP
+              status      PAID
+
+            Raw values
+
+            COLUMN          RAW
+            customer_email  a<U+202E>b@example.com
+
+            What can be done
+
+              tributary conflicts resolve 7 --email ADDR   # use this address for the row
+              tributary conflicts dismiss 7 --note TEXT   # nothing needs to be done
+              or correct the address at the source
+        ");
     }
 }

@@ -13,11 +13,23 @@ use crate::error::{Error, Result};
 
 /// A conflict and what was decided.
 #[derive(Debug, clap::Args)]
-#[group(id = "choice", multiple = false, required = true,
-    args = ["keep", "separate", "alias_to", "email", "product"])]
 pub(crate) struct Args {
     /// As `conflicts list` prints it.
     id: i64,
+    #[command(flatten)]
+    options: Options,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Who decided [default: the login name]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// Exactly one of them.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false, required = true)]
+struct Options {
     /// They are one person: this address remains, the other becomes its alias.
     #[arg(long, value_name = "EMAIL")]
     keep: Option<String>,
@@ -33,15 +45,9 @@ pub(crate) struct Args {
     /// The payment is for this product.
     #[arg(long, value_name = "CODE")]
     product: Option<String>,
-    /// Why.
-    #[arg(long, value_name = "TEXT")]
-    note: Option<String>,
-    /// Who decided [default: the login name]
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
 }
 
-impl Args {
+impl Options {
     fn choice(&self) -> Option<Choice> {
         let separate = self.separate.then_some(Choice::Separate);
         let keep = self.keep.clone().map(Choice::Keep);
@@ -59,9 +65,10 @@ impl Args {
 pub(super) async fn run(args: Args, config: &Config, db: &Db) -> Result<ExitCode> {
     let conflict = query::one(db, args.id).await?;
     let kind = conflict.kind()?;
-    let choice = args.choice().ok_or_else(|| {
-        Error::refused("nothing was decided", ways::what_fits(kind))
-    })?;
+    let choice = args
+        .options
+        .choice()
+        .ok_or_else(|| Error::refused("nothing was decided", ways::what_fits(kind)))?;
     let request = ways::request(kind, &conflict.evidence, &choice)?;
     if conflict.status != "open" {
         return Err(Error::refused(

@@ -14,8 +14,23 @@ pub(super) struct Side {
 
 /// The order in which values are read; others follow by name.
 const ORDER: [&str; 18] = [
-    "source_row", "email", "person", "customer_name", "name", "amount", "currency", "status", "product",
-    "products", "description", "external_id", "payment_id", "contact_id", "phone", "tags", "created_at",
+    "source_row",
+    "email",
+    "person",
+    "customer_name",
+    "name",
+    "amount",
+    "currency",
+    "status",
+    "product",
+    "products",
+    "description",
+    "external_id",
+    "payment_id",
+    "contact_id",
+    "phone",
+    "tags",
+    "created_at",
     "paid_at",
 ];
 
@@ -25,7 +40,8 @@ impl Side {
         let object = value.as_object().unwrap_or(&empty);
         let mut values: Vec<(String, String)> =
             object.iter().map(|(name, value)| (name.clone(), text(Some(value)))).collect();
-        let rank = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
+        let rank =
+            |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
         values.sort_by(|(a, _), (b, _)| (rank(a), a).cmp(&(rank(b), b)));
         Self { title: title.to_owned(), values }
     }
@@ -93,7 +109,13 @@ mod tests {
             { "source_row": "xendit:1", "amount": "499", "currency": "PHP", "person": "a@example.com" },
             { "source_row": "xendit:2", "amount": "999", "currency": "PHP", "person": null },
         ] });
-        insta::assert_snapshot!(beside(&sides(&evidence)), @"");
+        insta::assert_snapshot!(beside(&sides(&evidence)), @r"
+                          payment 1      payment 2
+            ≠ source_row  xendit:1       xendit:2
+            ≠ person      a@example.com  none
+            ≠ amount      499            999
+              currency    PHP            PHP
+        ");
     }
 
     #[test]
@@ -106,7 +128,8 @@ mod tests {
         let side = || json!({ "source_row": "xendit:1" });
         check(json!({ "payment": side() }), &["payment"]);
         check(json!({ "duplicate": side(), "survivor": side() }), &["survivor", "duplicate"]);
-        let people = json!({ "contacts": { "shown": [side()] }, "payments": { "shown": [side(), side()] } });
+        let people =
+            json!({ "contacts": { "shown": [side()] }, "payments": { "shown": [side(), side()] } });
         check(people, &["contact 1", "payment 1", "payment 2"]);
         let period = json!({ "start_date": "2025-01-01", "opened_by": side(), "bought_again": { "shown": [side()] } });
         check(json!({ "periods": { "shown": [period] } }), &["opened 2025-01-01", "bought again"]);

@@ -20,18 +20,28 @@ pub(in crate::cli) fn summary(kind: &str, evidence: &Value) -> String {
 fn line(kind: Option<ConflictKind>, evidence: &Value) -> String {
     use ConflictKind as K;
     let at = |pointer: &str| text(evidence.pointer(pointer));
-    let paid = || format!("{} {} {}", at("/payment/status"), at("/payment/amount"), at("/payment/currency"));
+    let paid = || {
+        format!("{} {} {}", at("/payment/status"), at("/payment/amount"), at("/payment/currency"))
+    };
     let Some(kind) = kind else { return String::new() };
     match kind {
         K::UnlinkedPayment => format!("{}: e-mail {}", paid(), at("/reason")),
         K::UnusableEmail => format!("contact's e-mail is {}", at("/reason")),
-        K::InvalidAmount | K::NonPositiveAmount => format!("{}, raw {}", paid(), raw(evidence, "amount")),
+        K::InvalidAmount | K::NonPositiveAmount => {
+            format!("{}, raw {}", paid(), raw(evidence, "amount"))
+        }
         K::CurrencyMismatch => format!("{}, expected {}", paid(), at("/expected_currency")),
         K::Underpaid => format!("{}, paid {}", paid(), at("/paid_amount")),
         K::UnmappedStatus => format!("status {}", raw(evidence, "status")),
         K::UnmappedProduct => format!("{} for “{}”", paid(), at("/payment/description")),
-        K::MultipleProducts => format!("{} in “{}”", list(&evidence["payment"]["products"]), at("/payment/description")),
-        K::TemporalOrder => format!("paid {}, created {}", at("/payment/paid_at"), at("/payment/created_at")),
+        K::MultipleProducts => format!(
+            "{} in “{}”",
+            list(&evidence["payment"]["products"]),
+            at("/payment/description")
+        ),
+        K::TemporalOrder => {
+            format!("paid {}, created {}", at("/payment/paid_at"), at("/payment/created_at"))
+        }
         K::DuplicateExternalId => {
             let sides = evidence["sides"].as_array().map_or(0, Vec::len);
             let more = if evidence["more"] == true { " or more" } else { "" };
@@ -41,9 +51,15 @@ fn line(kind: Option<ConflictKind>, evidence: &Value) -> String {
         K::TagWithoutPayment => format!("tagged {}, never paid {}", at("/tag"), at("/product")),
         K::PaymentWithoutTag => format!("paid {}, not tagged {}", at("/product"), at("/tag")),
         K::PossibleDuplicate => format!("both read as {}", at("/canonical")),
-        K::NameDisagreement => format!("profile {}, paid as {}", at("/profile_name"), at("/customer_name")),
-        K::ContactIdCollision => format!("held by {}, also on {}", at("/holder"), list(&evidence["people"])),
-        K::EmailChangeCollision => format!("{} moved to {}, who was there", at("/source_row"), at("/to")),
+        K::NameDisagreement => {
+            format!("profile {}, paid as {}", at("/profile_name"), at("/customer_name"))
+        }
+        K::ContactIdCollision => {
+            format!("held by {}, also on {}", at("/holder"), list(&evidence["people"]))
+        }
+        K::EmailChangeCollision => {
+            format!("{} moved to {}, who was there", at("/source_row"), at("/to"))
+        }
         K::DeleteBlocked => format!("{} still refers to its transaction", at("/referenced_by")),
         K::SourceAbsent => "no source row carries this address any more".to_owned(),
         K::MissingAuthUser => "no user has this address yet".to_owned(),
@@ -51,8 +67,14 @@ fn line(kind: Option<ConflictKind>, evidence: &Value) -> String {
         K::RejectedRow => at("/reason"),
         K::DuplicatePayment => format!("the same payment as {}", at("/survivor/source_row")),
         K::PaidAtInferred => format!("paid_at taken from {}", at("/inferred_from")),
-        K::UnparsableTimestamp | K::InvisibleCharacter | K::Mojibake | K::InvalidPhone
-        | K::TimezoneAbbreviation | K::DateOnly | K::SpreadsheetDate | K::AmbiguousDate => {
+        K::UnparsableTimestamp
+        | K::InvisibleCharacter
+        | K::Mojibake
+        | K::InvalidPhone
+        | K::TimezoneAbbreviation
+        | K::DateOnly
+        | K::SpreadsheetDate
+        | K::AmbiguousDate => {
             format!("{} {}", at("/fields/0/field"), at("/fields/0/raw"))
         }
     }
@@ -91,18 +113,42 @@ mod tests {
         };
         let payment = json!({ "status": "PAID", "amount": "499", "currency": "PHP", "products": ["p2p", "canva"],
             "description": "P2P and Canva" });
-        check("unlinked_payment", json!({ "payment": payment, "reason": "missing" }), "PAID 499 PHP: e-mail missing");
-        check("underpaid", json!({ "payment": payment, "paid_amount": "10" }), "PAID 499 PHP, paid 10");
+        check(
+            "unlinked_payment",
+            json!({ "payment": payment, "reason": "missing" }),
+            "PAID 499 PHP: e-mail missing",
+        );
+        check(
+            "underpaid",
+            json!({ "payment": payment, "paid_amount": "10" }),
+            "PAID 499 PHP, paid 10",
+        );
         check("multiple_products", json!({ "payment": payment }), "p2p, canva in “P2P and Canva”");
-        check("unmapped_status", json!({ "raw": { "status": "PA\u{200b}ID" } }), "status PA<U+200B>ID");
-        check("possible_duplicate", json!({ "canonical": "a@gmail.com" }), "both read as a@gmail.com");
+        check(
+            "unmapped_status",
+            json!({ "raw": { "status": "PA\u{200b}ID" } }),
+            "status PA<U+200B>ID",
+        );
+        check(
+            "possible_duplicate",
+            json!({ "canonical": "a@gmail.com" }),
+            "both read as a@gmail.com",
+        );
         check(
             "duplicate_external_id",
             json!({ "sides": [{}, {}], "differs_in": ["person", "amount"], "more": false }),
             "2 payments differ in person, amount",
         );
-        check("unparsable_timestamp", json!({ "fields": [{ "field": "paid_at", "raw": "soon" }] }), "paid_at soon");
-        check("rejected_row", json!({ "reason": "x".repeat(200) }), &format!("{}…", "x".repeat(100)));
+        check(
+            "unparsable_timestamp",
+            json!({ "fields": [{ "field": "paid_at", "raw": "soon" }] }),
+            "paid_at soon",
+        );
+        check(
+            "rejected_row",
+            json!({ "reason": "x".repeat(200) }),
+            &format!("{}…", "x".repeat(100)),
+        );
         check("something_newer", json!({}), "");
     }
 

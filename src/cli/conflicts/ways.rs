@@ -65,7 +65,9 @@ pub(super) fn mend(kind: ConflictKind) -> &'static str {
         K::InvalidAmount | K::NonPositiveAmount | K::CurrencyMismatch | K::Underpaid => {
             "check the payment with the provider and correct the row at the source"
         }
-        K::UnmappedStatus => "correct the status at the source, or map the word in the configuration",
+        K::UnmappedStatus => {
+            "correct the status at the source, or map the word in the configuration"
+        }
         K::UnmappedProduct | K::MultipleProducts => {
             "or add a phrase to the product in the configuration, for all payments like it"
         }
@@ -84,7 +86,9 @@ pub(super) fn mend(kind: ConflictKind) -> &'static str {
         }
         K::SourceAbsent => "nothing, unless the application should forget the profile too",
         K::MissingAuthUser => "create the user; the person is linked by itself within a minute",
-        K::DuplicateProfile => "merge the profiles in the application; the eldest one is maintained",
+        K::DuplicateProfile => {
+            "merge the profiles in the application; the eldest one is maintained"
+        }
         K::RejectedRow => "see the reason; change the constraint of the target, or the source row",
         _ => "nothing: it was handled, and is kept for reference",
     }
@@ -100,7 +104,9 @@ pub(super) fn commands(id: i64, kind: ConflictKind, evidence: &Value) -> Vec<Str
             (Way::Keep, Some((a, b))) => {
                 for keep in [a, b] {
                     let meaning = way.meaning();
-                    lines.push(format!("tributary conflicts resolve {id} --keep {keep}   # {meaning}"));
+                    lines.push(format!(
+                        "tributary conflicts resolve {id} --keep {keep}   # {meaning}"
+                    ));
                 }
                 continue;
             }
@@ -108,7 +114,8 @@ pub(super) fn commands(id: i64, kind: ConflictKind, evidence: &Value) -> Vec<Str
         };
         lines.push(format!("tributary conflicts resolve {id} {option}   # {}", way.meaning()));
     }
-    lines.push(format!("tributary conflicts dismiss {id} --note TEXT   # nothing needs to be done"));
+    lines
+        .push(format!("tributary conflicts dismiss {id} --note TEXT   # nothing needs to be done"));
     lines
 }
 
@@ -124,7 +131,9 @@ pub(super) fn pair(kind: ConflictKind, evidence: &Value) -> Option<(String, Stri
         ConflictKind::EmailChangeCollision => {
             Some((text(&evidence["from"])?, text(&evidence["to"])?))
         }
-        ConflictKind::ContactIdCollision if evidence["more"] != true => of_list(&evidence["people"]),
+        ConflictKind::ContactIdCollision if evidence["more"] != true => {
+            of_list(&evidence["people"])
+        }
         _ => None,
     }
 }
@@ -253,7 +262,9 @@ mod tests {
         };
         for kind in K::ALL {
             match kind {
-                K::PossibleDuplicate | K::EmailChangeCollision => check(kind, &["keep", "separate"]),
+                K::PossibleDuplicate | K::EmailChangeCollision => {
+                    check(kind, &["keep", "separate"])
+                }
                 K::ContactIdCollision => check(kind, &["keep"]),
                 K::UnlinkedPayment | K::UnusableEmail => check(kind, &["email"]),
                 K::UnmappedProduct | K::MultipleProducts => check(kind, &["product"]),
@@ -269,7 +280,8 @@ mod tests {
         let check = |kind: K, evidence: &Value, choice: Choice, expected: Option<Request>| {
             assert_eq!(request(kind, evidence, &choice).ok(), expected, "{kind} {choice:?}");
         };
-        let alias = |from: &str, to: &str| Some(Request::Alias { from: from.into(), to: to.into() });
+        let alias =
+            |from: &str, to: &str| Some(Request::Alias { from: from.into(), to: to.into() });
         let (a, b) = ("a@example.com", "b@example.com");
         check(K::PossibleDuplicate, &pair, Choice::Keep(b.into()), alias(a, b));
         check(K::PossibleDuplicate, &pair, Choice::Keep("A@Example.com ".into()), alias(b, a));

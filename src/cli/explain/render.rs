@@ -93,7 +93,8 @@ fn fields(fields: &[FieldExplanation]) -> String {
 }
 
 fn payments(explained: &Explained) -> String {
-    let mut rows = table::table(&["LOCAL TIME", "UTC", "STATUS", "AMOUNT", "PRODUCT", "ROW", "OUTCOME"]);
+    let mut rows =
+        table::table(&["LOCAL TIME", "UTC", "STATUS", "AMOUNT", "PRODUCT", "ROW", "OUTCOME"]);
     for payment in &explained.explanation.payments {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
         let outcome = match payment.transaction_id {
@@ -227,6 +228,32 @@ mod tests {
             decisions: Vec::new(),
             conflicts: Vec::new(),
         };
-        insta::assert_snapshot!(text(&explained), @"");
+        insta::assert_snapshot!(text(&explained), @r"
+            t.cruz@example.com
+              person      tala@example.com
+              aliases     t.cruz@example.com
+              profile     00000000-0000-0000-0000-000000000000
+              state       present
+
+            Profile
+
+            FIELD       VALUE  FROM         RULE
+            first_name  Tala   systemeio:2  the first contact (§4.2)
+
+            FIELD       LOST OR PART  OF           WHY
+            first_name  Tal<U+200B>a  systemeio:1  its updated_at is older or missing
+
+            Payments
+
+            LOCAL TIME                  UTC                   STATUS  AMOUNT   PRODUCT  ROW       OUTCOME
+            2025-06-30 12:00:00 +08:00  2025-06-30T04:00:00Z  PAID    499 PHP  p2p      xendit:1  gives a transaction 00000000-0000-0000-0000-000000000000
+
+            Enrollments
+
+            p2p: active, access lasts until 2026-06-30; today is 2025-07-01 (§5.4)
+              transaction 00000000-0000-0000-0000-000000000000 of xendit:1
+              2025-06-30 to 2026-06-30, opened by xendit:1
+                bought again within it: xendit:2
+        ");
     }
 }

@@ -1,0 +1,344 @@
+//! The review queue through the running daemon: each kind of conflict comes, is settled, and stays so
+//! (SPEC §6, §7).
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::eventually;
+use crate::support::world::World;
+
+/// One conflict: what causes it, what mends it, and what its subject contains.
+struct Case {
+    kind: &'static str,
+    /// Number of the row, in payments or contacts.
+    row: u32,
+    table: &'static str,
+    cause: &'static str,
+    mend: &'static str,
+    subject: &'static str,
+}
+
+const fn payment(
+    kind: &'static str,
+    row: u32,
+    cause: &'static str,
+    mend: &'static str,
+    subject: &'static str,
+) -> Case {
+    Case { kind, row, table: "xendit", cause, mend, subject }
+}
+
+const fn contact(
+    kind: &'static str,
+    row: u32,
+    cause: &'static str,
+    mend: &'static str,
+    subject: &'static str,
+) -> Case {
+    Case { kind, row, table: "systemeio", cause, mend, subject }
+}
+
+const PAID: &str = "paid_at = '2025-06-30T04:00:00Z'";
+const P2P: &str = "description = 'Papers to Profits'";
+
+/// The kinds that rows alone cause. Row n belongs to p<n>@example.com, or c<n>@example.com.
+const CASES: [Case; 26] = [
+    payment(
+        "unlinked_payment",
+        1,
+        "customer_email = null",
+        "customer_email = 'p1@example.com'",
+        "0001",
+    ),
+    payment("invalid_amount", 2, "amount = 'NaN'", "amount = 499", "0002"),
+    payment("non_positive_amount", 3, "amount = 0", "amount = 499", "0003"),
+    payment("currency_mismatch", 4, "currency = 'USD'", "currency = 'PHP'", "0004"),
+    payment("underpaid", 5, "paid_amount = 10", "paid_amount = null", "0005"),
+    payment("unmapped_status", 6, "status = 'WEIRD'", "status = 'PAID'", "0006"),
+    payment("unmapped_product", 7, "description = 'Consulting'", P2P, "0007"),
+    payment("multiple_products", 8, "description = 'P2P and Canva'", P2P, "0008"),
+    payment("unparsable_timestamp", 9, "paid_at = 'soon'", PAID, "0009#paid_at"),
+    payment("temporal_order", 10, "paid_at = '2025-06-20T04:00:00Z'", PAID, "0010"),
+    payment("duplicate_external_id", 11, "external_id = 'EXT-12'", "external_id = null", "EXT-12"),
+    payment(
+        "duplicate_purchase",
+        13,
+        "customer_email = 'p12@example.com'",
+        "customer_email = 'p13@example.com'",
+        "p12@example.com#p2p",
+    ),
+    payment(
+        "possible_duplicate",
+        14,
+        "customer_email = 'dup.licate@gmail.com'",
+        "customer_email = 'p14@example.com'",
+        "duplicate@gmail.com",
+    ),
+    payment("name_disagreement", 15, "customer_name = 'Jose Cruz'", "customer_name = null", "p15@"),
+    payment(
+        "duplicate_payment",
+        16,
+        "external_id = 'EXT-17', customer_email = 'p17@example.com'",
+        "external_id = null, customer_email = 'p16@example.com'",
+        "00001",
+    ),
+    payment("paid_at_inferred", 18, "paid_at = null", PAID, "0018"),
+    payment("timezone_abbreviation", 19, "paid_at = '2025-06-30 12:00:00 PHT'", PAID, "0019"),
+    payment("date_only", 20, "paid_at = '2025-06-30'", PAID, "0020"),
+    payment("spreadsheet_date", 21, "paid_at = '45838.5'", PAID, "0021"),
+    payment("ambiguous_date", 22, "paid_at = '7/6/2025 12:00'", PAID, "0022"),
+    payment(
+        "invisible_character",
+        23,
+        "customer_email = E'p23\\u200b@example.com'",
+        "customer_email = 'p23@example.com'",
+        "0023",
+    ),
+    contact("unusable_email", 1, "email = 'nothing'", "email = 'c1@example.com'", "0001"),
+    contact("tag_without_payment", 2, "tags = 'PaidCanva'", "tags = null", "c2@example.com#canva"),
+    contact("contact_id_collision", 3, "contact_id = 'c2'", "contact_id = 'c3'", "contact_id:c2"),
+    contact("mojibake", 4, "first_name = 'PeÃ±a'", "first_name = 'Tala'", "0004"),
+    contact("invalid_phone", 5, "phone = '12'", "phone = null", "0005"),
+];
+
+/// Rows without a conflict, one person each; p15 has a contact too.
+const ROWS: &str = "
+    insert into xendit (id, status, amount, currency, customer_email, description, created, paid_at)
+    select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'PAID', 499, 'PHP',
+        case n when 24 then 'duplicate@gmail.com' else 'p' || n || '@example.com' end,
+        'Papers to Profits', '2025-06-30T04:00:00Z', '2025-06-30T04:00:00Z'
+    from generate_series(1, 24) as n;
+    update xendit set external_id = 'EXT-12' where id::text like '%0012';
+    update xendit set external_id = 'EXT-17' where id::text like '%0017';
+    insert into systemeio (id, contact_id, email, first_name, created_at, tags)
+    select ('00000000-0000-4000-9000-' || lpad(n::text, 12, '0'))::uuid, 'c' || n,
+        case n when 15 then 'p15@example.com' else 'c' || n || '@example.com' end, 'Tala',
+        '2025-01-01Z', case n when 15 then 'PaidP2P' end
+    from generate_series(1, 15) as n where n <= 5 or n = 15";
+
+impl Case {
+    fn set(&self, what: &str) -> String {
+        format!("update {} set {what} where id::text like '%{:04}'", self.table, self.row)
+    }
+
+    /// The conflict in a list, if it is there.
+    fn find<'a>(&self, list: &'a [Value]) -> Option<&'a Value> {
+        list.iter().find(|conflict| {
+            let subject = conflict["subject"].as_str().unwrap_or_default();
+            conflict["kind"] == self.kind && subject.contains(self.subject)
+        })
+    }
+}
+
+async fn set_all(world: &World, daemon: &Daemon, what: impl Fn(&Case) -> &'static str) {
+    for case in &CASES {
+        world.source.execute(&case.set(what(case))).await;
+    }
+    daemon.wait_until_caught_up(world).await;
+}
+
+async fn list(world: &World, status: &str) -> Vec<Value> {
+    let arguments = ["conflicts", "list", "--json", "--limit", "1000", "--status", status];
+    let text = world.succeed(&arguments).await;
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Asserts the state of every case, and gives the ids.
+async fn all_are(world: &World, status: &str, by: Option<&str>) -> Vec<i64> {
+    let listed = list(world, status).await;
+    let found = CASES.iter().map(|case| {
+        let conflict = case.find(&listed);
+        let conflict = conflict.unwrap_or_else(|| panic!("{} is not {status}", case.kind));
+        if let Some(by) = by {
+            assert_eq!(conflict["resolved_by"], by, "{}", case.kind);
+        }
+        conflict["id"].as_i64().unwrap()
+    });
+    found.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_opens_closes_itself_reopens_and_stays_dismissed() {
+    let world = World::canonical(ROWS).await;
+    let daemon = world.started().await;
+    let clean = list(&world, "open").await;
+    for case in &CASES {
+        assert!(case.find(&clean).is_none(), "{} without a cause", case.kind);
+    }
+    set_all(&world, &daemon, |case| case.cause).await;
+    let ids = all_are(&world, "open", None).await;
+    let open = list(&world, "open").await.len();
+    let metric = || async { daemon.metric("tributary_conflicts_open").await >= open as f64 };
+    eventually("the metric of open conflicts", || daemon.log(), metric).await;
+    set_all(&world, &daemon, |case| case.mend).await;
+    assert_eq!(all_are(&world, "resolved", Some("source")).await, ids);
+    set_all(&world, &daemon, |case| case.cause).await;
+    assert_eq!(all_are(&world, "open", None).await, ids);
+
+    let kinds: BTreeSet<&str> = CASES.iter().map(|case| case.kind).collect();
+    let mut arguments = vec!["conflicts", "dismiss", "--note", "known", "--by", "ana"];
+    arguments.extend(kinds.iter().flat_map(|kind| ["--kind", kind]));
+    let preview = world.succeed(&arguments).await;
+    assert!(preview.contains("--yes"), "{preview}");
+    assert_eq!(all_are(&world, "open", None).await, ids);
+    arguments.push("--yes");
+    world.succeed(&arguments).await;
+    assert_eq!(all_are(&world, "dismissed", Some("ana")).await, ids);
+    world.succeed(&["rebuild"]).await;
+    assert_eq!(all_are(&world, "dismissed", Some("ana")).await, ids);
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.succeed(&["rebuild"]).await;
+    world.succeed(&["backfill"]).await;
+    assert_eq!(all_are(&world, "dismissed", Some("ana")).await, ids);
+    let _daemon = world.started().await;
+    assert_eq!(all_are(&world, "dismissed", Some("ana")).await, ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_settle_their_kinds_with_and_without_a_daemon() {
+    for running in [true, false] {
+        let world = World::canonical(ROWS).await;
+        let daemon = world.started().await;
+        set_all(&world, &daemon, |case| case.cause).await;
+        let open = list(&world, "open").await;
+        let daemon = if running {
+            Some(daemon)
+        } else {
+            assert_eq!(daemon.terminate().await.code(), Some(0));
+            None
+        };
+        let table: [(&str, &[&str]); 6] = [
+            ("unlinked_payment", &["--email", "p1@example.com"]),
+            ("unusable_email", &["--email", "c1@example.com"]),
+            ("unmapped_product", &["--product", "p2p"]),
+            ("multiple_products", &["--product", "canva"]),
+            ("possible_duplicate", &["--separate"]),
+            ("tag_without_payment", &["--alias-to", "p3@example.com"]),
+        ];
+        let mut settled = Vec::new();
+        for (kind, choice) in table {
+            let case = CASES.iter().find(|case| case.kind == kind).unwrap();
+            let id = case.find(&open).unwrap()["id"].to_string();
+            let shown = world.succeed(&["conflicts", "show", &id]).await;
+            assert!(shown.contains(&format!("resolve {id} {}", choice[0])), "{shown}");
+            let wrong = ["conflicts", "resolve", &id, "--keep", "x@example.com", "--by", "ana"];
+            assert_eq!(world.run(&wrong).await.status.code(), Some(1), "{kind}");
+            let mut arguments = vec!["conflicts", "resolve", &id, "--note", "asked", "--by", "ana"];
+            arguments.extend(choice);
+            let said = world.succeed(&arguments).await;
+            if kind != "tag_without_payment" {
+                assert!(said.contains("is resolved by ana"), "{kind}: {said}");
+                settled.push(id);
+            }
+        }
+        drop(daemon);
+        world.succeed(&["rebuild"]).await;
+        world.succeed(&["backfill"]).await;
+        let resolved = list(&world, "resolved").await;
+        for id in settled {
+            let found = resolved.iter().find(|conflict| conflict["id"].to_string() == id);
+            assert_eq!(found.unwrap()["resolved_by"], "ana");
+        }
+        assert_eq!(world.run(&["conflicts", "dismiss", "1"]).await.status.code(), Some(2));
+        assert_eq!(world.run(&["conflicts", "show", "999999"]).await.status.code(), Some(1));
+    }
+}
+
+/// Every owned and application column, by row.
+const WHOLE_ROWS: &str = "select string_agg(line, e'\\n' order by line) from (
+    select 'p ' || (to_jsonb(p) - '{updated_at,last_api_sync_at,api_sync_version}'::text[])::text as line
+    from unified_profiles p
+    union all
+    select 't ' || (to_jsonb(t) - '{last_api_sync_at,api_sync_version,processed_at}'::text[])::text
+    from transactions t
+    union all
+    select 'e ' || (to_jsonb(e) - '{created_at,updated_at}'::text[])::text from enrollments e) as lines";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_taken_back_restores_exactly_what_was() {
+    let world = World::canonical(ROWS).await;
+    let daemon = world.started().await;
+    let profile = |email: &str, tier: &str| {
+        format!("update unified_profiles set tier = '{tier}' where email = '{email}'")
+    };
+    world.target.execute(&profile("p1@example.com", "gold")).await;
+    world.target.execute(&profile("p2@example.com", "silver")).await;
+    let progress = |email: &str, progress: u32| {
+        format!(
+            "update enrollments set progress = {progress}, notes = 'n{progress}' where user_id =
+             (select id from unified_profiles where email = '{email}')"
+        )
+    };
+    world.target.execute(&progress("p1@example.com", 20)).await;
+    world.target.execute(&progress("p2@example.com", 70)).await;
+    let before = world.target.value(WHOLE_ROWS).await;
+    let add = ["decisions", "add", "alias", "p1@example.com", "p2@example.com", "--by", "ana"];
+    world.succeed(&add).await;
+    let of_p2 = "from enrollments e join unified_profiles p on p.id = e.user_id
+                 where p.email = 'p2@example.com' and e.status = 'active'";
+    let kept = world.target.value(&format!("select max(trunc(progress)) {of_p2}")).await;
+    let joined = "select count(*) from transactions where user_id =
+                  (select id from unified_profiles where email = 'p2@example.com')";
+    assert_eq!((kept.as_str(), world.target.value(joined).await.as_str()), ("70", "2"));
+    let explained = world.succeed(&["explain", "P1@example.com", "--json"]).await;
+    let explained: Value = serde_json::from_str(&explained).unwrap();
+    assert_eq!(explained["person"], "p2@example.com");
+    assert_eq!(explained["payments"].as_array().unwrap().len(), 2);
+    world.succeed(&["rebuild"]).await;
+    let decisions = world.succeed(&["decisions", "list", "--kind", "alias", "--json"]).await;
+    let decisions: Value = serde_json::from_str(&decisions).unwrap();
+    let id = decisions[0]["id"].to_string();
+    world.succeed(&["decisions", "revert", &id, "--note", "two people"]).await;
+    assert_eq!(world.target.value(WHOLE_ROWS).await, before);
+    daemon.wait_until_caught_up(&world).await;
+    world.succeed(&["rebuild"]).await;
+    assert_eq!(world.target.value(WHOLE_ROWS).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_that_contradict_others_are_refused() {
+    let world = World::canonical(ROWS).await;
+    let _daemon = world.started().await;
+    let code = async |arguments: &[&str]| world.run(arguments).await.status.code();
+    let alias = |a: &'static str, b: &'static str| ["decisions", "add", "alias", a, b];
+    assert_eq!(code(&alias("p1@example.com", "p2@example.com")).await, Some(0));
+    assert_eq!(code(&alias("p2@example.com", "p1@example.com")).await, Some(1));
+    assert_eq!(code(&alias("p2@example.com", "p3@example.com")).await, Some(0));
+    assert_eq!(code(&alias("p3@example.com", "p1@example.com")).await, Some(1));
+    let separate = ["decisions", "add", "separate", "p4@example.com", "p5@example.com"];
+    assert_eq!(code(&separate).await, Some(0));
+    assert_eq!(code(&alias("p4@example.com", "p5@example.com")).await, Some(1));
+    let ids = world.target.value("select string_agg(id::text, ' ' order by id) from tributary.decision where kind = 'alias'").await;
+    let (first, second) = ids.split_once(' ').unwrap();
+    assert_eq!(code(&["decisions", "revert", first]).await, Some(1));
+    assert_eq!(code(&["decisions", "revert", second]).await, Some(0));
+    assert_eq!(code(&["decisions", "revert", first]).await, Some(0));
+    assert_eq!(code(&["explain", "pp1@example.com"]).await, Some(1));
+    assert_eq!(code(&["accept"]).await, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collision_by_email_change_is_settled_by_keeping_one() {
+    let world = World::canonical(ROWS).await;
+    let daemon = world.started().await;
+    let paid = "insert into xendit (id, status, amount, currency, customer_email, description, created, paid_at)
+        values (gen_random_uuid(), 'PAID', 49, 'PHP', 'c4@example.com', 'Canva', '2025-06-30T04:00:00Z',
+        '2025-06-30T04:00:00Z')";
+    world.source.execute(paid).await;
+    daemon.wait_until_caught_up(&world).await;
+    world
+        .source
+        .execute("update systemeio set email = 'c5@example.com' where contact_id = 'c4'")
+        .await;
+    daemon.wait_until_caught_up(&world).await;
+    let open = list(&world, "open").await;
+    let found = open.iter().find(|conflict| conflict["kind"] == "email_change_collision").unwrap();
+    let id = found["id"].to_string();
+    world.succeed(&["rebuild"]).await;
+    assert!(list(&world, "open").await.iter().any(|conflict| conflict["id"].to_string() == id));
+    let resolve = ["conflicts", "resolve", &id, "--keep", "c5@example.com", "--by", "ana"];
+    let said = world.succeed(&resolve).await;
+    assert!(said.contains("is resolved by ana"), "{said}");
+}

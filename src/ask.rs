@@ -100,10 +100,10 @@ pub async fn ask(
     actor: &str,
     patience: Patience<'_>,
 ) -> Result<Answer> {
-    if !session::is_locked(db).await? {
-        if let Some(answer) = alone(config, command, actor, patience).await? {
-            return Ok(answer);
-        }
+    if !session::is_locked(db).await?
+        && let Some(answer) = alone(config, command, actor, patience).await?
+    {
+        return Ok(answer);
     }
     let id = queue(db, command, actor).await?;
     let start = Instant::now();

@@ -277,7 +277,7 @@ async fn a_merge_taken_back_restores_exactly_what_was() {
     let add = ["decisions", "add", "alias", "p1@example.com", "p2@example.com", "--by", "ana"];
     world.succeed(&add).await;
     let of_p2 = "from enrollments e join unified_profiles p on p.id = e.user_id
-                 where p.email = 'p2@example.com' and e.status = 'active'";
+                 where p.email = 'p2@example.com' and e.status <> 'revoked'";
     let kept = world.target.value(&format!("select max(trunc(progress)) {of_p2}")).await;
     let joined = "select count(*) from transactions where user_id =
                   (select id from unified_profiles where email = 'p2@example.com')";

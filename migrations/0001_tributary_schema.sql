@@ -203,6 +203,8 @@ create table tributary.conflict (
     note text
 );
 create index conflict_scope on tributary.conflict (scope) where status <> 'resolved';
+create index conflict_collision on tributary.conflict (fingerprint)
+    where kind = 'email_change_collision' and status <> 'resolved';
 create index conflict_open on tributary.conflict (kind, id) where status = 'open';
 
 -- What operators ask of the daemon. The daemon answers in the row and notifies tributary_done.

@@ -147,6 +147,9 @@ pub async fn backfill(
     show: Show<'_>,
 ) -> Result<bool> {
     let pending = crate::backfill::progress(&session.writer.db).await?;
+    if let Some(at) = &pending {
+        health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
+    }
     if pending.is_none_or(|at| at.phase == "done") {
         return Ok(true);
     }

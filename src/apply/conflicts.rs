@@ -142,8 +142,16 @@ impl Writer {
     /// Scopes that are stored at all, so that nothing else need be looked up.
     pub(super) async fn scopes_with_prefix(&self, prefix: &str) -> Result<HashSet<String>> {
         let sql = "select distinct scope from tributary.conflict \
-                   where status <> 'resolved' and starts_with(scope, $1)";
+                   where status <> 'resolved' and scope >= $1 and scope < $1 || chr(65533)";
         let rows = self.db.query("target: reading conflict scopes", sql, &[&prefix]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Which of these scopes are stored.
+    pub(super) async fn stored_scopes(&self, scopes: &[String]) -> Result<BTreeSet<String>> {
+        let sql = "select distinct scope from tributary.conflict \
+                   where status <> 'resolved' and scope = any($1)";
+        let rows = self.db.query("target: reading conflict scopes", sql, &[&scopes]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }

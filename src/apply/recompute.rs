@@ -351,12 +351,9 @@ impl Writer {
         if judged.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let stored = self.scopes_with_prefix("blocked:").await?;
-        Ok(judged
-            .iter()
-            .map(|key| unify::scope_of_blocked(&source_row(SourceTable::Xendit, key)))
-            .filter(|scope| stored.contains(scope))
-            .collect())
+        let scope = |key| unify::scope_of_blocked(&source_row(SourceTable::Xendit, key));
+        let scopes: Vec<String> = judged.iter().map(scope).collect();
+        self.stored_scopes(&scopes).await
     }
 }
 

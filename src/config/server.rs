@@ -104,8 +104,9 @@ pub(super) fn server(
     (problems.told.len() == before).then_some((Server { postgres, tls, ca_file }, shown))
 }
 
-/// Refuses what nothing here understands. A name is only told where it is nearly a known one, since it
-/// may be a piece of a password with a `?` in it.
+/// Refuses what nothing here understands, and takes it out, so that the driver does not tell its name: a
+/// name is only told where it is nearly a known one, since it may be a piece of a password with a `?` in
+/// it.
 fn check_names(parameters: &mut Parameters, path: &str, problems: &mut Problems) {
     parameters.retain(|name, _| !IGNORED.contains(&name.as_str()));
     for name in parameters.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
@@ -124,6 +125,7 @@ fn check_names(parameters: &mut Parameters, path: &str, problems: &mut Problems)
             }
         }
     }
+    parameters.retain(|name, _| KNOWN.contains(&name.as_str()));
 }
 
 fn fill_from_environment(

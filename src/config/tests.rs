@@ -250,6 +250,18 @@ fn encryption_follows_sslmode_and_never_falls_back() {
     check("host=/run/pg,db.example.com user=u", Err("sockets and hosts together"));
 }
 
+/// What is taken for the name of a parameter may be a piece of a password with a `?` or a space in it.
+#[test]
+fn an_unknown_parameter_is_told_once_and_without_its_name() {
+    for url in ["postgresql://u:1?s3cret=x@db.example.com/d", "host=h user=u s3cret=x"] {
+        let text = format!("[source]\nurl = {url:?}\n[target]\nurl = \"host=/run/pg user=u\"");
+        let env = |name: &str| (name == "USER").then(|| "u".to_owned());
+        let told = Config::parse(&text, &env).unwrap_err().to_string();
+        assert!(told.contains("source.url: an unknown parameter; the known ones are"), "{told}");
+        assert!(told.matches("source.url").count() == 1 && !told.contains("s3cret"), "{told}");
+    }
+}
+
 #[test]
 fn servers_are_completed_as_libpq_does() {
     let check = |url: &str, env: &[(&str, &str)], expected: &str| {

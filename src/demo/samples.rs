@@ -44,12 +44,12 @@ async fn lines(target: &Client, sql: &str, email: &str) -> Result<Vec<Line>> {
         .collect())
 }
 
-/// Pairs of name and value as `name "value"`; what is NULL is left out.
+/// Pairs of name and value as `name "value"`; what is NULL or empty is left out.
 fn line(pairs: &Value) -> String {
     let pairs = pairs.as_array().into_iter().flatten();
     let shown = pairs.filter_map(|pair| {
         let (name, value) = (pair.get(0)?.as_str()?, pair.get(1)?.as_str()?);
-        Some(format!("{name} \"{}\"", visible(value)))
+        (!value.is_empty()).then(|| format!("{name} \"{}\"", visible(value)))
     });
     shown.collect::<Vec<_>>().join("  ")
 }
@@ -59,8 +59,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dirt_is_made_visible_and_null_left_out() {
-        let pairs = serde_json::json!([["email", "a\u{200b}@example.com"], ["phone", null]]);
+    fn dirt_is_made_visible_and_nothing_left_out() {
+        let pairs =
+            serde_json::json!([["email", "a\u{200b}@example.com"], ["phone", null], ["tags", ""]]);
         assert_eq!(line(&pairs), "email \"a<U+200B>@example.com\"");
     }
 }

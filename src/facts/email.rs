@@ -378,7 +378,7 @@ mod tests {
         #[test]
         fn no_text_panics(raw in any::<String>()) {
             if let (Ok(key), _) = email_key(&raw) {
-                canonical_key(&key);
+                let _ = canonical_key(&key);
             }
         }
 

@@ -9,4 +9,5 @@ mod convergence;
 mod crashes;
 mod guards;
 mod people;
+mod purity;
 mod review;

@@ -25,7 +25,7 @@ pub(super) enum Change {
     SyncTimestamp,
     DeleteContact,
     DeletePayment,
-    KeyChange,
+    NewKey,
     EmailToNew,
     EmailToExisting,
     EmailBack,
@@ -47,7 +47,7 @@ impl Change {
         Self::SyncTimestamp,
         Self::DeleteContact,
         Self::DeletePayment,
-        Self::KeyChange,
+        Self::NewKey,
         Self::EmailToNew,
         Self::EmailToExisting,
         Self::EmailBack,
@@ -74,7 +74,7 @@ impl Change {
             Self::SyncTimestamp => "sync_timestamp updated",
             Self::DeleteContact => "contact deleted",
             Self::DeletePayment => "payment deleted",
-            Self::KeyChange => "key changed",
+            Self::NewKey => "key changed",
             Self::EmailToNew => "e-mail changed to a new one",
             Self::EmailToExisting => "e-mail changed to another person's",
             Self::EmailBack => "e-mail changed back",
@@ -121,7 +121,7 @@ impl Author {
             Change::SyncTimestamp => self.sync_timestamp(contact, payment, random),
             Change::DeleteContact => format!("delete from systemeio {}", self.of_contact(contact)),
             Change::DeletePayment => format!("delete from xendit {}", self.of_payment(payment)),
-            Change::KeyChange => self.key_change(contact, payment, random),
+            Change::NewKey => self.key_change(contact, payment, random),
             Change::EmailToNew | Change::EmailToExisting | Change::EmailBack => {
                 let address = self.new_email(change, contact, random);
                 self.set_contact(contact, self.columns().email, &address)

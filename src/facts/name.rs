@@ -78,11 +78,8 @@ fn split(name: &str) -> FullName {
     {
         return FullName { first: part(first.trim()), last: part(last.trim()) };
     }
-    let words: Vec<&str> = name
-        .split(' ')
-        .map(|word| word.trim_end_matches(','))
-        .filter(|word| !word.is_empty())
-        .collect();
+    // A comma ends a word also where no space follows it, as in `Cruz,Jr.`.
+    let words: Vec<&str> = name.split([' ', ',']).filter(|word| !word.is_empty()).collect();
     let suffixes = usize::from(words.len() > 1 && words.last().is_some_and(|word| is_suffix(word)));
     let surname = words.len() - suffixes;
     if surname <= 1 {
@@ -230,6 +227,21 @@ mod tests {
         check("ana@example.com", None);
         check("12345", None);
         check("???", None);
+        check("DE LEON-DELA CRUZ", Some("De Leon-Dela Cruz"));
+        check("3ANA", Some("3Ana"));
+        check("ANA-", Some("Ana-"));
+        check("JR", Some("Jr."));
+        check("sr.", Some("Sr."));
+        check("REYES IV.", Some("Reyes IV."));
+        check("ÀB", Some("Àb"));
+        check("x1", Some("x1"));
+        check("Y", Some("Y"));
+        check("MARIA\u{a0}\u{200b}DE LOS ANGELES", Some("Maria de los Angeles"));
+        check("MARIA DE LAS NIEVES Y SANTOS", Some("Maria de las Nieves y Santos"));
+        check("ʻOKINA", Some("ʻOKINA"));
+        check("undefined", Some("Undefined"));
+        check("N/A", None);
+        check("-- ", None);
         check("NULL", Some("Null"));
         check("NA", Some("Na"));
         check("none", None);
@@ -254,6 +266,15 @@ mod tests {
         check("Ã", Some("Ã"), false);
         check("PeÃ±a 李", Some("PeÃ±a 李"), false);
         check("PeÃ\u{80}a", Some("PeÃa"), false);
+        check("PEÃ‘A", Some("Peña"), true);
+        check("Ã\u{8d}ris", Some("Íris"), true);
+        check("Ã\u{8f}vo", Some("Ïvo"), true);
+        check("Ã\u{9d}ra", Some("Ýra"), true);
+        check("Nâ€‹a", Some("Nâ€‹a"), false);
+        check("NÂ\u{ad}a", Some("Na"), true);
+        check("A\u{303}±a", Some("Ã±a"), false);
+        check("Ã±@example.com", None, true);
+        check("Â\u{a0}", None, true);
     }
 
     #[test]
@@ -274,6 +295,28 @@ mod tests {
         check("Juan Cruz, iii", Some("Juan"), Some("Cruz iii"));
         check("Cruz, Ana, Jr.", Some("Cruz"), Some("Ana Jr."));
         check("Ana Cruz,", Some("Ana"), Some("Cruz"));
+        check("Juan Cruz,Jr.", Some("Juan"), Some("Cruz Jr."));
+        check("JUAN CRUZ ,JR", Some("Juan"), Some("Cruz Jr."));
+        check("Ma. Cristina dela Cruz Jr.", Some("Ma. Cristina"), Some("dela Cruz Jr."));
+        check("MA. CRISTINA DELA CRUZ JR.", Some("Ma. Cristina"), Some("Dela Cruz Jr."));
+        check("JUAN dela cruz", Some("Juan"), Some("Dela Cruz"));
+        check("juan Cruz", Some("Juan"), Some("Cruz"));
+        check("CRUZ, juan", Some("Juan"), Some("Cruz"));
+        check("J CRUZ", Some("J"), Some("Cruz"));
+        check("j. cruz", Some("j."), Some("Cruz"));
+        check("maria DE. LOS sto. NIÑO Iv", Some("Maria"), Some("DE. LOS sto. NIÑO Iv"));
+        check("ROSE SANTA ANA", Some("Rose"), Some("Santa Ana"));
+        check("jose ma. y cruz", Some("Jose Ma."), Some("Y Cruz"));
+        check("Juan Jr. Cruz", Some("Juan Jr."), Some("Cruz"));
+        check("Jr. Cruz Jr.", Some("Jr."), Some("Cruz Jr."));
+        check("IV, Juan", Some("Juan"), Some("IV"));
+        check("李 CRUZ", Some("李"), Some("Cruz"));
+        check("李小龍", Some("李小龍"), None);
+        check("Null Cruz", Some("Null"), Some("Cruz"));
+        check("Na", Some("Na"), None);
+        check("123 Cruz", None, Some("Cruz"));
+        check("Cruz, 123", None, Some("Cruz"));
+        check("Ana Cruz 2", Some("Ana Cruz"), None);
         check(", Ana", Some("Ana"), None);
         check("Ana", Some("Ana"), None);
         check("JUAN JR", Some("Juan Jr."), None);

@@ -110,7 +110,10 @@ fn metadata(
             PaymentField::SyncTimestamp => None,
             PaymentField::ExternalId => reader.text(*field),
             PaymentField::PaymentChannel => reader.text(*field).map(|text| channel(&text)),
-            PaymentField::PaidAmount => reader.amount(*field).map(|amount| amount.to_string()),
+            PaymentField::PaidAmount => reader
+                .amount(*field)
+                .map(|amount| amount.to_string())
+                .or_else(|| winning_text(reader, *field, rules).map(str::to_owned)),
             _ => winning_text(reader, *field, rules).map(str::to_owned),
         };
         if let Some(value) = value {

@@ -52,10 +52,13 @@ fn holds_phrase(text: &str, phrase: &str) -> bool {
     if phrase.is_empty() {
         return false;
     }
-    text.match_indices(phrase).any(|(start, _)| {
-        let (before, after) = (&text[..start], &text[start + phrase.len()..]);
-        (before.is_empty() || before.ends_with(' ')) && (after.is_empty() || after.starts_with(' '))
-    })
+    let is_at = |start: usize| {
+        text[start..]
+            .strip_prefix(phrase)
+            .is_some_and(|after| after.is_empty() || after.starts_with(' '))
+    };
+    // From the start of every word: occurrences may overlap.
+    is_at(0) || text.match_indices(' ').any(|(space, _)| is_at(space + 1))
 }
 
 #[cfg(test)]
@@ -93,6 +96,13 @@ mod tests {
             check(raw, &[]);
         }
         check("xcanva canva", &["canva"]);
+        check("canva-ebook", &["canva"]);
+        check("Papers to Profit's", &["p2p"]);
+        check("p²p", &["p2p"]);
+        check("Canva: the Papers to Profits ebook", &["p2p", "canva"]);
+        check("papers to profitsx", &[]);
+        check("papers two profits", &[]);
+        check("p2p\u{301}", &[]);
     }
 
     #[test]
@@ -101,6 +111,9 @@ mod tests {
         rules.products[0].phrases = vec!["Straße & Co.".into(), "***".into()];
         assert_eq!(match_products("STRASSE   co", &rules), ["p2p"]);
         assert!(match_products("***", &rules).is_empty());
+        rules.products[0].phrases = vec!["one two one".into()];
+        assert_eq!(match_products("none two one two one", &rules), ["p2p"]);
+        assert!(match_products("none two one", &rules).is_empty());
     }
 
     proptest! {

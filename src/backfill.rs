@@ -385,10 +385,11 @@ impl Backfill<'_> {
     }
 
     fn load_round(&self, writer: &Writer, after: String) -> JoinHandle<Result<Option<Round>>> {
-        let (reader, rules, today) = (Arc::clone(&self.reader), Arc::clone(&writer.rules), writer.today);
-        tokio::spawn(async move {
-            Round::next(&reader, &after, OWNERS_PER_COMMIT, &rules, today).await
-        })
+        let (reader, rules, today) =
+            (Arc::clone(&self.reader), Arc::clone(&writer.rules), writer.today);
+        tokio::spawn(
+            async move { Round::next(&reader, &after, OWNERS_PER_COMMIT, &rules, today).await },
+        )
     }
 
     async fn write_round(
@@ -406,8 +407,7 @@ impl Backfill<'_> {
                    where generation = $2 and phase = 'people' \
                    and next_owner is not distinct from $3";
         let params: [Param<'_>; 3] = [&last, &at.generation, &at.next_owner];
-        let advanced =
-            writer.db.execute("target: advancing the backfill", sql, &params).await?;
+        let advanced = writer.db.execute("target: advancing the backfill", sql, &params).await?;
         if advanced != 1 {
             return Err(Error::Superseded("the backfill moved on without this daemon".into()));
         }

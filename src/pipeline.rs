@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::{Backfill, Progress};
 use crate::apply::Db;
+use crate::backfill::{Backfill, Progress};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Result};

@@ -44,7 +44,11 @@ fn the_pure_modules_import_no_driver_no_runtime_and_no_clock() {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         for (number, line) in code.enumerate() {
             for word in FORBIDDEN {
-                assert!(!line.contains(word), "{}: {word} in line {number}: {line}", file.display());
+                assert!(
+                    !line.contains(word),
+                    "{}: {word} in line {number}: {line}",
+                    file.display()
+                );
             }
         }
     }

@@ -100,10 +100,10 @@ pub async fn ask(
     actor: &str,
     patience: Patience<'_>,
 ) -> Result<Answer> {
-    if !session::is_locked(db).await? {
-        if let Some(answer) = alone(config, command, actor, patience).await? {
-            return Ok(answer);
-        }
+    if !session::is_locked(db).await?
+        && let Some(answer) = alone(config, db, command, actor, patience).await?
+    {
+        return Ok(answer);
     }
     let id = queue(db, command, actor).await?;
     let start = Instant::now();
@@ -119,7 +119,7 @@ pub async fn ask(
                 show_people(db, show).await?;
             }
             if !session::is_locked(db).await? && withdraw(db, id).await? {
-                if let Some(answer) = alone(config, command, actor, patience).await? {
+                if let Some(answer) = alone(config, db, command, actor, patience).await? {
                     return Ok(answer);
                 }
                 return Err(Error::unavailable(
@@ -181,6 +181,7 @@ async fn withdraw(db: &Db, id: i64) -> Result<bool> {
 /// Carries a command out as the writer, after what is queued. `None`: a daemon took the lock first.
 async fn alone(
     config: &Config,
+    db: &Db,
     command: &Command,
     actor: &str,
     patience: Patience<'_>,
@@ -189,6 +190,13 @@ async fn alone(
         let Some(client) = session::lock_target(config).await? else { return Ok(None) };
         let done = decisions::execute_on_target(&Db::new(client), command, actor).await;
         return told(done).map(Some);
+    }
+    // Opening a session makes a missing slot: never for a target that the daemon has not begun to fill.
+    if session::checkpoint(db.client(), &config.source.slot).await?.is_none() {
+        return Err(Error::refused(
+            "this target has not been filled yet, so there is nothing to decide about",
+            "start the daemon: `tributary run`",
+        ));
     }
     let opened = session::open(config, OnLock::Refuse, &CancellationToken::new(), &|_| {}).await;
     let mut session = match opened {

@@ -10,10 +10,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{Arrival, Db, Report, RowChange, Writer};
+use crate::apply::{Arrival, Db, Param, Report, Round, RowChange, Writer};
 use crate::config::{Config, TableName};
 use crate::error::{Context, Error, Result};
 use crate::facts::{RawRow, SourceTable, source_key};
@@ -50,6 +51,8 @@ pub struct Backfill<'a> {
     pub config: &'a Config,
     /// A session on the source of its own.
     pub source: Arc<Client>,
+    /// A session on the target of its own, to read facts.
+    pub reader: Arc<Db>,
     /// Ends the backfill after the current chunk.
     pub shutdown: &'a CancellationToken,
     /// Told after every commit.
@@ -364,31 +367,53 @@ impl Backfill<'_> {
         Err(Error::Halted(Box::new(halt)))
     }
 
+    /// Unifies everybody from the cursor on. While one round is written, the next one is loaded and unified
+    /// on another session: facts do not change meanwhile.
     async fn people(&self, writer: &mut Writer, at: &mut Progress) -> Result<bool> {
-        let after = at.next_owner.clone().unwrap_or_default();
-        let owners = writer.next_owners(&after, OWNERS_PER_COMMIT).await?;
-        let Some(last) = owners.last().cloned() else { return Ok(true) };
+        let mut next = self.load_round(writer, at.next_owner.clone().unwrap_or_default());
+        while let Some(round) = joined(next).await? {
+            let Some(last) = round.last().cloned() else { break };
+            next = self.load_round(writer, last.clone());
+            self.write_round(writer, at, &round, last).await?;
+            (self.progress)(at);
+            if self.shutdown.is_cancelled() {
+                next.abort();
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn load_round(&self, writer: &Writer, after: String) -> JoinHandle<Result<Option<Round>>> {
+        let (reader, rules, today) = (Arc::clone(&self.reader), Arc::clone(&writer.rules), writer.today);
+        tokio::spawn(async move {
+            Round::next(&reader, &after, OWNERS_PER_COMMIT, &rules, today).await
+        })
+    }
+
+    async fn write_round(
+        &self,
+        writer: &mut Writer,
+        at: &mut Progress,
+        round: &Round,
+        last: String,
+    ) -> Result<()> {
         writer.begin().await?;
         let mut people = BTreeSet::new();
-        let report: Report = writer.recompute_owners(&owners, &mut people).await?;
+        let report: Report = writer.apply_round(round, &mut people).await?;
         report.count();
         let sql = "update tributary.backfill set next_owner = $1 \
                    where generation = $2 and phase = 'people' \
                    and next_owner is not distinct from $3";
-        let advanced = writer
-            .db
-            .execute(
-                "target: advancing the backfill",
-                sql,
-                &[&last, &at.generation, &at.next_owner],
-            )
-            .await?;
+        let params: [Param<'_>; 3] = [&last, &at.generation, &at.next_owner];
+        let advanced =
+            writer.db.execute("target: advancing the backfill", sql, &params).await?;
         if advanced != 1 {
             return Err(Error::Superseded("the backfill moved on without this daemon".into()));
         }
         writer.commit_data().await?;
         at.next_owner = Some(last);
-        Ok(false)
+        Ok(())
     }
 
     async fn groups(&self, writer: &mut Writer) -> Result<bool> {
@@ -397,6 +422,10 @@ impl Backfill<'_> {
         writer.commit_data().await?;
         Ok(true)
     }
+}
+
+async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+    task.await.map_err(|error| Error::failed("loading people", error))?
 }
 
 struct ReadChunk {

@@ -26,7 +26,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::{Backfill, Progress};
+use crate::apply::Db;
 use crate::config::Config;
+use crate::connect::connect;
 use crate::error::{Error, Result};
 use crate::halt;
 use crate::http::Health;
@@ -135,6 +137,11 @@ async fn work(
     follow::follow(config, session, health, shutdown, backoff).await
 }
 
+/// A session on the target to read facts while the writer writes.
+async fn read_only(config: &Config) -> Result<Arc<Db>> {
+    Ok(Arc::new(Db::new(connect(&config.target.server, "tributary", "target").await?)))
+}
+
 /// Runs the scheduled backfill, if any; `false` when shutdown came first.
 ///
 /// # Errors
@@ -154,13 +161,13 @@ pub async fn backfill(
         return Ok(true);
     }
     health.set_phase(Phase::Backfilling);
-    let reader =
-        Arc::new(crate::connect::connect(&config.source.server, "tributary", "source").await?);
+    let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
+    let reader = read_only(config).await?;
     let progress = |at: &Progress| {
         health.tick();
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         show(at);
     };
-    let work = Backfill { config, source: reader, shutdown, progress: &progress };
+    let work = Backfill { config, source, reader, shutdown, progress: &progress };
     work.run(&mut session.writer).await
 }

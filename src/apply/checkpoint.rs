@@ -164,7 +164,7 @@ impl Writer {
         let mut touched = super::Touched::default();
         match kind {
             "owner" => {
-                let report = self.recompute_owners(&values, people).await?;
+                let report = self.recompute_owners(values.clone(), people).await?;
                 touched.owners.extend(values);
                 self.judge_groups(&touched, &std::collections::BTreeSet::new()).await?;
                 return Ok(report);

@@ -25,6 +25,7 @@ mod targets;
 mod text;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::civil;
 
@@ -33,7 +34,7 @@ pub use checkpoint::ChunkSnapshots;
 pub use db::{Db, Param};
 pub use groups_of::load_groups;
 pub use persons::Merge;
-pub use recompute::Report;
+pub use recompute::{Report, Round};
 pub use store::{load_contacts, load_payments};
 pub use text::{TextColumns, instant as instant_text, text_params};
 
@@ -135,7 +136,7 @@ pub struct Writer {
     /// The session.
     pub db: Db,
     /// The rules of the data.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// How source rows are read.
     pub layouts: Layouts,
     /// Reads single rows of the source.

@@ -1,6 +1,7 @@
 //! Opening a writer: what it must know of the target before the first change.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio_postgres::Client;
@@ -29,7 +30,7 @@ impl Writer {
             .context("target: preparing the session")?;
         let mut writer = Self {
             db: Db::new(client),
-            rules: config.rules.clone(),
+            rules: Arc::new(config.rules.clone()),
             layouts,
             reader,
             decisions: RowDecisions::default(),

@@ -16,16 +16,6 @@ impl Writer {
         self.db.batch("target: committing", "commit").await
     }
 
-    /// The next owners in byte order, persons without facts included.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn next_owners(&self, after: &str, limit: i64) -> Result<Vec<String>> {
-        let sql = include_str!("sql/next_owners.sql");
-        let rows = self.db.query("target: reading owners", sql, &[&after, &limit]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
     /// Judges everything across people and closes what is left of rows that no longer exist.
     ///
     /// # Errors

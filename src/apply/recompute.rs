@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use jiff::civil;
 use uuid::Uuid;
 
 use super::people::{People, State};
 use super::targets::Written;
-use super::{OWNERS_PER_ROUND, Touched, Writer};
+use super::{Db, OWNERS_PER_ROUND, Touched, Writer};
 use crate::error::{Error, Result};
 use crate::facts::{SourceKey, SourceTable, source_row};
+use crate::rules::Rules;
 use crate::unify::{self, Conflict, Group, Owner, Unified};
 
 /// What a recompute wrote.
@@ -52,8 +54,10 @@ impl Report {
     }
 }
 
-/// One round: owners, their facts unified, and the persons among them.
-struct Round {
+/// One round: owners and their facts unified. Nothing of it depends on the target tables, so it can be
+/// made ahead, on another session, while the round before is written.
+pub struct Round {
+    owners: Vec<String>,
     unified: Vec<Unified>,
     /// Scopes judged by unifying.
     scopes: BTreeSet<String>,
@@ -61,6 +65,61 @@ struct Round {
     rows: HashMap<String, Vec<String>>,
     /// Payments of these owners, whether or not they give a transaction.
     payments: Vec<SourceKey>,
+}
+
+impl Round {
+    /// Loads the facts of these owners and unifies them.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn load(
+        db: &Db,
+        owners: Vec<String>,
+        rules: &Rules,
+        today: civil::Date,
+    ) -> Result<Self> {
+        let groups = super::load_groups(db, &owners, today).await?;
+        let mut round = Self {
+            owners,
+            unified: Vec::with_capacity(groups.len()),
+            scopes: BTreeSet::new(),
+            rows: HashMap::new(),
+            payments: Vec::new(),
+        };
+        for (owner, (group, context)) in groups {
+            round.scopes.extend(unify::scopes(&group));
+            round.rows.insert(owner, source_rows(&group));
+            round.payments.extend(group.payments.iter().map(|payment| payment.key.clone()));
+            round.unified.push(unify::unify(&group, &context, rules));
+        }
+        Ok(round)
+    }
+
+    /// Loads the next owners in byte order, persons without facts included; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn next(
+        db: &Db,
+        after: &str,
+        limit: i64,
+        rules: &Rules,
+        today: civil::Date,
+    ) -> Result<Option<Self>> {
+        let sql = include_str!("sql/next_owners.sql");
+        let rows = db.query("target: reading owners", sql, &[&after, &limit]).await?;
+        let owners: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        if owners.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self::load(db, owners, rules, today).await?))
+    }
+
+    /// The last owner of the round.
+    #[must_use]
+    pub fn last(&self) -> Option<&String> {
+        self.owners.last()
+    }
 }
 
 impl Writer {
@@ -74,7 +133,7 @@ impl Writer {
         let mut changed_people = touched.people.clone();
         for round in owners.chunks(OWNERS_PER_ROUND) {
             let owners: Vec<String> = round.iter().map(|owner| (*owner).clone()).collect();
-            report.add(self.recompute_owners(&owners, &mut changed_people).await?);
+            report.add(self.recompute_owners(owners, &mut changed_people).await?);
         }
         report.deleted += self.forget_removed(touched).await?;
         self.judge_groups(touched, &changed_people).await?;
@@ -87,10 +146,23 @@ impl Writer {
     /// Those of the target.
     pub async fn recompute_owners(
         &mut self,
-        owners: &[String],
+        owners: Vec<String>,
         changed_people: &mut BTreeSet<String>,
     ) -> Result<Report> {
-        let round = self.unify_owners(owners).await?;
+        let round = Round::load(&self.db, owners, &self.rules, self.today).await?;
+        self.apply_round(&round, changed_people).await
+    }
+
+    /// Writes what differs of a round.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn apply_round(
+        &mut self,
+        round: &Round,
+        changed_people: &mut BTreeSet<String>,
+    ) -> Result<Report> {
+        let owners = &round.owners;
         let wanted: Vec<&str> = round
             .unified
             .iter()
@@ -112,29 +184,12 @@ impl Writer {
             scopes.insert(unify::scope_of_owner(&Owner::from_stored(owner.clone())));
             conflicts.extend(link_conflicts(owner, &people, round.rows.contains_key(owner)));
         }
-        let report = self.write_round(&round, owners, &people, &mut conflicts).await?;
+        let report = self.write_round(round, owners, &people, &mut conflicts).await?;
         for rows in round.rows.values() {
             scopes.extend(rows.iter().map(|row| unify::scope_of_rejected(row)));
         }
         self.reconcile_conflicts(&scopes, conflicts).await?;
         Ok(report)
-    }
-
-    async fn unify_owners(&self, owners: &[String]) -> Result<Round> {
-        let groups = super::load_groups(&self.db, owners, self.today).await?;
-        let mut round = Round {
-            unified: Vec::with_capacity(groups.len()),
-            scopes: BTreeSet::new(),
-            rows: HashMap::new(),
-            payments: Vec::new(),
-        };
-        for (owner, (group, context)) in groups {
-            round.scopes.extend(unify::scopes(&group));
-            round.rows.insert(owner, source_rows(&group));
-            round.payments.extend(group.payments.iter().map(|payment| payment.key.clone()));
-            round.unified.push(unify::unify(&group, &context, &self.rules));
-        }
-        Ok(round)
     }
 
     /// Writes a round in one savepoint; a row that the target rejects is isolated (P10).

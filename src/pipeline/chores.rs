@@ -123,7 +123,8 @@ async fn carry_out(
     backfill::schedule(&session.writer, config, "people").await?;
     let never = CancellationToken::new();
     let source = Arc::clone(&session.source);
-    let work = backfill::Backfill { config, source, shutdown: &never, progress: show };
+    let reader = super::read_only(config).await?;
+    let work = backfill::Backfill { config, source, reader, shutdown: &never, progress: show };
     work.run(&mut session.writer).await?;
     Ok("everybody is recomputed from the stored facts".to_owned())
 }

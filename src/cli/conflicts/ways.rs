@@ -263,7 +263,7 @@ mod tests {
         for kind in K::ALL {
             match kind {
                 K::PossibleDuplicate | K::EmailChangeCollision => {
-                    check(kind, &["keep", "separate"])
+                    check(kind, &["keep", "separate"]);
                 }
                 K::ContactIdCollision => check(kind, &["keep"]),
                 K::UnlinkedPayment | K::UnusableEmail => check(kind, &["email"]),

@@ -42,7 +42,6 @@ const WELL_KNOWN_DOMAINS: [&str; 17] = [
 
 /// SPEC §3.2: the matching key of a raw e-mail text, or why there is none, and whether the text holds a
 /// character that does not show (note `invisible_character`; never with `Missing` or `Bidi`).
-#[must_use]
 pub fn email_key(raw: &str) -> (Result<EmailKey, EmailReason>, bool) {
     let Some(text) = clean_compatible(raw) else {
         return (Err(EmailReason::Missing), false);

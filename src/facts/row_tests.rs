@@ -131,7 +131,6 @@ fn metadata_of_a_payment_spec_5_2() {
     check(P::PaymentChannel, "ID_PH_DANA", Some("PH_DANA"));
     check(P::PaymentChannel, "GCASH", Some("GCASH"));
     check(P::PaymentChannel, "7E_ELEVEN", Some("7E_ELEVEN"));
-    check(P::PaymentChannel, "DD_BPI", Some("BPI"));
     check(P::PaymentChannel, "EWALLET_GCASH", Some("EWALLET_GCASH"));
     check(P::PaidAmount, "1500.50", Some("1500.50"));
     // What cannot be read is evidence still.

@@ -277,10 +277,10 @@ fn twelve_hour_clock(cursor: &mut Cursor<'_>) -> Option<Clock> {
 
 /// The number of a month by its name; in full only where `full` allows it.
 fn month(name: &str, full: bool) -> Option<u32> {
-    let is_month = |known: &&str| {
+    let is_month = |known: &str| {
         name.eq_ignore_ascii_case(&known[..3]) || full && name.eq_ignore_ascii_case(known)
     };
-    let index = MONTHS.iter().position(|known| is_month(&known))?;
+    let index = MONTHS.iter().position(|known| is_month(known))?;
     u32::try_from(index + 1).ok()
 }
 

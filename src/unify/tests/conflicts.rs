@@ -148,6 +148,14 @@ fn tags_and_payments_should_agree() {
     check(vec![tagged("1", &["PaidP2P2"])], pay(), &[missing_tag]);
     check(vec![contact("1")], pay(), &[missing_tag]);
     check(vec![contact("1")], with(Status::Refunded), &[]);
+    // A payment that names both products is of neither.
+    let both = Payment { products: vec!["p2p".into(), "canva".into()], ..paid("a", "2025-01-01") };
+    let expected = ["multiple_products review xendit:a", missing_payment];
+    check(vec![tagged("1", &["PaidP2P"])], vec![both], &expected);
+    // Without an amount there is no transaction.
+    let invalid = Payment { amount: None, ..paid("a", "2025-01-01") };
+    let expected = ["invalid_amount review xendit:a", missing_payment];
+    check(vec![tagged("1", &["PaidP2P"])], vec![invalid], &expected);
     check(vec![], pay(), &[]);
 }
 
@@ -182,6 +190,22 @@ fn the_newest_successful_payment_may_disagree_about_the_name() {
     check(vec![ben(), nameless], false);
     let failed = Payment { status: Status::Failed, ..by("b", "2025-01-02", "Ana", "X") };
     check(vec![ben(), failed], true);
+    // A row that gives no transaction is a payment still; without paid_at, created says how new it is.
+    let unbooked = Payment { amount: None, ..by("b", "2025-01-02", "Ana", "X") };
+    let lines = found_but(&unified(vec![ana()], vec![ben(), unbooked]), &["tag_", "payment_"]);
+    assert_eq!(lines, ["invalid_amount review xendit:b"]);
+    let settled = Payment {
+        paid_at: None,
+        settled_at: at("2025-06-01"),
+        created_at: at("2024-12-31"),
+        ..by("b", "2025-01-02", "Ana", "X")
+    };
+    let lines =
+        found_but(&unified(vec![ana()], vec![ben(), settled]), &["tag_", "payment_", "paid_at"]);
+    assert_eq!(lines, ["name_disagreement info ana@example.com"]);
+    // Words are split at spaces, and a particle is a word.
+    check(vec![by("a", "2025-01-01", "Maria", "DELA Rosa")], false);
+    check(vec![by("a", "2025-01-01", "Ana-Maria", "Rosa")], true);
     // Without a name of its own the profile has the payment's.
     assert_eq!(found(&unified(vec![], vec![ben()])), Vec::<String>::new());
 }

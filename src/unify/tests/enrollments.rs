@@ -130,3 +130,43 @@ fn cohorts_and_lifetime_access() {
     let far = unify(&group(vec![], vec![paid("a", "2025-01-01")]), &context(), &rules);
     assert_eq!(far.enrollments[0].expiry_date, None);
 }
+
+#[test]
+fn of_one_instant_the_lower_id_opens_5_4() {
+    let keys = ["0b6c2d1e-8f5a-4c3b-9d7e-1f2a3b4c5d6e", "f06c2d1e-8f5a-4c3b-9d7e-1f2a3b4c5d6e"];
+    for [a, b] in [keys, [keys[1], keys[0]]] {
+        let payments = vec![paid(a, "2025-01-01"), paid(b, "2025-01-01")];
+        check(payments, Some((keys[0], Active, Some("2025-01-01"), Some("2026-01-01"))), true);
+    }
+    let reversed = keys.map(|key| Payment { status: Status::Refunded, ..paid(key, "2025-01-01") });
+    let shown = (keys[0], Revoked, Some("2025-01-01"), Some("2026-01-01"));
+    check(reversed.to_vec(), Some(shown), false);
+}
+
+#[test]
+fn a_period_is_measured_in_local_days_5_4() {
+    // Opened on 10 January 2023 in Manila, though it is still the 9th in UTC; bought again on the
+    // last day, a minute before and at midnight.
+    let old = || paid("a", "2023-01-09T16:00:00Z");
+    let shown = ("a", Expired, Some("2023-01-10"), Some("2024-01-10"));
+    check(vec![old(), paid("b", "2024-01-10T15:59:59Z")], Some(shown), true);
+    let shown = ("b", Expired, Some("2024-01-11"), Some("2025-01-10"));
+    check(vec![old(), paid("b", "2024-01-10T16:00:00Z")], Some(shown), false);
+    // A reversed transaction opens nothing, so the later one is no second purchase.
+    let reversed = Payment { status: Status::Chargeback, ..paid("r", "2025-01-01") };
+    let shown = ("b", Active, Some("2025-02-01"), Some("2026-02-01"));
+    check(vec![reversed, paid("b", "2025-02-01")], Some(shown), false);
+    // paid_at may be inferred.
+    let inferred = Payment { settled_at: at("2025-03-01"), ..payment("a") };
+    check(vec![inferred], Some(("a", Active, Some("2025-03-01"), Some("2026-03-01"))), false);
+}
+
+#[test]
+fn lifetime_access_has_one_period_5_4() {
+    let mut rules = Rules::default();
+    rules.products[0].access_days = None;
+    let payments = vec![paid("a", "2001-01-01"), paid("b", "2025-01-01")];
+    let unified = unify(&group(vec![], payments), &context(), &rules);
+    assert_eq!(unified.enrollments[0].start_date, Some(date("2001-01-01")));
+    assert_eq!(found(&unified), ["duplicate_purchase review ana@example.com#p2p"]);
+}

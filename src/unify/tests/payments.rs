@@ -32,6 +32,12 @@ fn duplicates_are_one_payment_5_1() {
     // Two payment_ids: the rows without one are one payment of their own.
     let four = [("a", Some("p")), ("b", Some("q")), ("c", None), ("d", None)];
     check(four.map(|(key, id)| same(key, id)).to_vec(), &["a", "b", "c"]);
+    // Under one payment_id or none, no other difference matters.
+    let three = [("a", Some("p")), ("b", Some("p")), ("c", None)];
+    check(three.map(|(key, id)| same(key, id)).to_vec(), &["a"]);
+    // A payment_id of another amount is no payment_id of the set.
+    let dearer = Payment { amount: money("2000"), ..same("z", Some("q")) };
+    check(vec![same("a", Some("p")), same("b", None), dearer], &["a", "z"]);
     // No external_id: never duplicates.
     let bare = |key: &str| Payment { external_id: None, ..same(key, Some("p")) };
     check(vec![bare("a"), bare("b")], &["a", "b"]);

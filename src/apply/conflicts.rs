@@ -54,7 +54,7 @@ impl Writer {
             match verdict(existing.get(fingerprint), conflict, digest, is_dismissed) {
                 Verdict::Keep => {}
                 Verdict::Write(status) => {
-                    writes.push(conflict_columns(*fingerprint, conflict, digest, status))
+                    writes.push(conflict_columns(*fingerprint, conflict, digest, status));
                 }
             }
         }

@@ -129,6 +129,6 @@ impl Writer {
     /// # Errors
     /// Those of the target.
     pub async fn has_fact(&self, id: &RowId) -> Result<bool> {
-        Ok(!store::load_stored(&self.db, id.0, &[id.1.0.clone()]).await?.is_empty())
+        Ok(!store::load_stored(&self.db, id.0, std::slice::from_ref(&id.1.0)).await?.is_empty())
     }
 }

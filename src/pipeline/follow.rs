@@ -191,7 +191,7 @@ impl Follow<'_> {
             }
             Event::Truncate(tables) => self.truncate(tables).await?,
             Event::Commit { end_lsn, commit_time, .. } => {
-                self.complete(end_lsn, commit_time).await?
+                self.complete(end_lsn, commit_time).await?;
             }
         }
         Ok(())

@@ -11,3 +11,4 @@ mod guards;
 mod people;
 mod purity;
 mod review;
+mod rules;

@@ -13,10 +13,8 @@ const SHOWN: usize = 12;
 /// Facts of a stream's history that a fresh backfill cannot know (P3): profiles without a fact and
 /// profiles whose e-mail is an alias of another.
 const HISTORY: &str = "
-    p.email in (select subject from tributary.conflict
-                where kind = 'source_absent' and status <> 'resolved')
-    or exists (select from tributary.decision d
-               where to_jsonb(d) ->> 'kind' = 'alias' and to_jsonb(d)::text like '%' || p.email || '%')";
+    exists (select from tributary.person o
+            where o.profile_id = p.id and o.state in ('absent', 'merged'))";
 
 /// What is compared: a name and a query of key and row, without the bookkeeping columns of SPEC §2.
 const VIEWS: [(&str, &str); 4] = [
@@ -133,7 +131,7 @@ fn fields(left: &Value, right: &Value) -> String {
     texts.collect::<Vec<_>>().join("; ")
 }
 
-async fn copy_decisions(from: &Place, to: &Place) {
+pub(crate) async fn copy_decisions(from: &Place, to: &Place) {
     let sql = "select coalesce(jsonb_agg(to_jsonb(d)), '[]') from tributary.decision d";
     let decisions: Value = from.connect().await.query_one(sql, &[]).await.unwrap().get(0);
     let insert = "insert into tributary.decision overriding system value

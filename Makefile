@@ -11,7 +11,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: postgres ## show it at work on a throwaway PostgreSQL with made-up data
-	$(CARGO) run --quiet --release --locked -- demo
+	$(CARGO) run --quiet --release --locked -- demo $(DEMO)
 
 build: ## build target/release/tributary
 	$(CARGO) build --release --locked
@@ -36,7 +36,7 @@ format: ## format the code
 	$(CARGO) fmt
 
 bench: postgres ## run the measured comparisons
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked -- $(BENCH)
 
 ci: ## run what a change must pass
 	.ci/run

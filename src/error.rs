@@ -44,7 +44,7 @@ pub enum Error {
     /// A delete waits for an operator (P9).
     #[error("{}", .0.reason())]
     Halted(Box<crate::halt::Halt>),
-    /// A row cannot be written as it is (SQLSTATE classes 22 and 23): the caller isolates it (P10).
+    /// A row cannot be written as it is (SQLSTATE classes 22, 23, 54 and P0): the caller isolates it (P10).
     #[error("{context}: {cause}")]
     Data {
         /// What was being written.
@@ -94,7 +94,9 @@ impl Error {
         };
         match &db.code().code()[..2] {
             "08" | "53" | "57" | "58" | "40" => Self::Unavailable { context, cause },
-            "22" | "23" => Self::Data { context, cause },
+            // A limit that a value exceeds (54) and what a trigger of the application raises (P0) are the
+            // row's own fault too.
+            "22" | "23" | "54" | "P0" => Self::Data { context, cause },
             _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE
                 || *db.code() == SqlState::OBJECT_IN_USE =>
             {

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use super::Context;
 
 use crate::config::Config;
-use crate::connect::connect;
+use crate::connect::{connect, pool};
 use crate::error::{Context as _, Error, Result};
 use crate::halt::Halt;
 use crate::http;
@@ -54,8 +54,10 @@ async fn ask(config: &Config) -> Option<Status> {
 }
 
 async fn read(config: &Config) -> Result<Status> {
-    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        connect(&config.target.server, "tributary status", "target")
+    let sessions = pool(&config.target.server, "tributary status", 1)?;
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || async {
+        let session = sessions.get().await;
+        session.map_err(|error| Error::unavailable("target: connecting", error))
     });
     let target = opened.await?;
     let mut status = Status {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
@@ -13,7 +14,7 @@ use super::chores::Chores;
 use crate::apply::{Arrival, RowChange, Touched};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::facts::SourceTable;
 use crate::halt::{self, Halt, HaltCause};
 use crate::http::Health;
@@ -114,11 +115,16 @@ fn operation(change: &crate::decode::Change) -> &'static str {
 async fn free_slot(session: &Session, name: &str) -> Result<()> {
     let sql = "select pg_terminate_backend(active_pid) from pg_replication_slots \
                where slot_name = $1 and active_pid is not null";
-    let freed = session.source.query_opt(sql, &[&name]).await;
-    if freed.context("source: freeing the slot")?.is_some() {
-        tracing::warn!(slot = name, "ended a session that still held the slot");
+    match session.source.query_opt(sql, &[&name]).await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => {
+            tracing::warn!(slot = name, "ended a session that still held the slot");
+            Ok(())
+        }
+        // Another role's session: opening the stream tells that the slot is in use, and tries again.
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(()),
+        Err(error) => Err(Error::postgres("source: freeing the slot", &error)),
     }
-    Ok(())
 }
 
 impl Follow<'_> {

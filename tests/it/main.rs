@@ -10,5 +10,6 @@ mod crashes;
 mod guards;
 mod people;
 mod purity;
+mod readme;
 mod review;
 mod rules;

@@ -166,3 +166,23 @@ async fn existing_profiles_are_adopted_with_their_ids() {
         "select string_agg(id || ' ' || email || ' ' || tier, ', ') from unified_profiles";
     assert_eq!(world.target.value(profiles).await, format!("{id} a@example.com gold"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_too_long_for_an_index_hold_nothing_up() {
+    let long = Random::new(3, 3).incompressible(20_000);
+    let rows = format!(
+        "{CONTACT} {}; {PAYMENT} {}; update systemeio set contact_id = '{long}'; \
+         update xendit set external_id = '{long}', payment_id = '{long}'",
+        contact(1, "a@example.com"),
+        payment(1, "a@example.com")
+    );
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    let again = format!("{PAYMENT} {}", payment(2, "b@example.com"));
+    world.source.execute(&format!("{again}; update xendit set external_id = '{long}'")).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "2");
+    let shared = "select count(*) from tributary.conflict \
+                  where kind = 'duplicate_external_id' and status = 'open'";
+    assert_eq!(world.target.value(shared).await, "1");
+}

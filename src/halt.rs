@@ -1,6 +1,7 @@
 //! Guarded deletes (P9): what the daemon halts in front of until an operator accepts it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::apply::Db;
 use crate::config::Guard;
@@ -28,12 +29,10 @@ pub enum HaltCause {
     },
 }
 
-/// A pending halt. Two are the same when they are equal: acceptance is for exactly one.
+/// What would go from one source table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Halt {
-    /// What would delete.
-    pub cause: HaltCause,
-    /// From which source table.
+pub struct Deletes {
+    /// The table.
     pub table: SourceTable,
     /// How many rows.
     pub rows: u64,
@@ -41,11 +40,21 @@ pub struct Halt {
     pub of: u64,
 }
 
+/// A pending halt: everything that one cause would delete, so that one answer is enough for it. Acceptance is
+/// for exactly this cause and these tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// What would delete.
+    pub cause: HaltCause,
+    /// From which source tables; never empty.
+    pub deletes: Vec<Deletes>,
+}
+
 impl Halt {
     /// A halt.
     #[must_use]
-    pub fn new(cause: HaltCause, table: SourceTable, rows: u64, of: u64) -> Self {
-        Self { cause, table, rows, of }
+    pub fn new(cause: HaltCause, deletes: Vec<Deletes>) -> Self {
+        Self { cause, deletes }
     }
 
     /// One sentence for operators, with the way on.
@@ -57,24 +66,44 @@ impl Halt {
     /// What would be deleted, in one sentence.
     #[must_use]
     pub fn what(&self) -> String {
-        let Self { table, rows, of, .. } = self;
+        let each = |say: &dyn Fn(&Deletes) -> String| {
+            self.deletes.iter().map(say).collect::<Vec<_>>().join(" and ")
+        };
         match &self.cause {
             HaltCause::Truncate { commit_lsn } => {
-                format!("the source transaction at {commit_lsn} truncates {table} ({of} rows)")
+                let tables = each(&|Deletes { table, of, .. }| format!("{table} ({of} rows)"));
+                format!("the source transaction at {commit_lsn} truncates {tables}")
             }
             HaltCause::MassDelete { commit_lsn } => {
-                format!(
-                    "the source transaction at {commit_lsn} deletes {rows} of {of} rows of {table}"
-                )
+                let rows = each(&Deletes::of_table);
+                format!("the source transaction at {commit_lsn} deletes {rows}")
             }
             HaltCause::Sweep { .. } => {
-                format!("{rows} of {of} rows of {table} are no longer in the source")
+                format!("{} are no longer in the source", each(&Deletes::of_table))
             }
         }
     }
 
-    fn key(&self) -> serde_json::Value {
-        serde_json::json!({ "cause": self.cause, "table": self.table })
+    /// What acceptance is recorded as: one entry a table.
+    fn keys(&self) -> Vec<Value> {
+        let key = |deletes: &Deletes| json!({ "cause": self.cause, "table": deletes.table });
+        self.deletes.iter().map(key).collect()
+    }
+}
+
+impl Deletes {
+    fn of_table(&self) -> String {
+        format!("{} of {} rows of {}", self.rows, self.of, self.table)
+    }
+}
+
+impl HaltCause {
+    /// The transaction or reconcile: what was accepted for another one no longer matters.
+    fn origin(&self) -> String {
+        match self {
+            Self::Truncate { commit_lsn } | Self::MassDelete { commit_lsn } => commit_lsn.clone(),
+            Self::Sweep { generation } => generation.to_string(),
+        }
     }
 }
 
@@ -86,15 +115,24 @@ impl Guard {
     }
 }
 
-/// Whether an operator accepted this halt.
+/// Whether an operator accepted this halt, at once or table by table.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
+    let accepted = accepted(db).await?;
+    Ok(halt.keys().iter().all(|key| accepted.contains(key)))
+}
+
+async fn accepted(db: &Db) -> Result<Vec<Value>> {
     let rows =
         db.query("target: reading the state", "select accepted from tributary.state", &[]).await?;
-    let accepted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
-    Ok(accepted == Some(halt.key()))
+    let accepted: Option<Value> = rows.first().and_then(|row| row.get(0));
+    Ok(match accepted {
+        Some(Value::Array(keys)) => keys,
+        Some(key) => vec![key],
+        None => Vec::new(),
+    })
 }
 
 /// Records what the daemon halted in front of; `None`: it goes on.
@@ -102,7 +140,7 @@ pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
 /// # Errors
 /// Those of the target.
 pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
-    let value = halt.map(|halt| serde_json::json!(halt));
+    let value = halt.map(|halt| json!(halt));
     db.execute("target: recording the halt", "update tributary.state set halted = $1", &[&value])
         .await?;
     Ok(())
@@ -115,7 +153,7 @@ pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
 pub async fn pending(db: &Db) -> Result<Halt> {
     let rows =
         db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
-    let halted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
+    let halted: Option<Value> = rows.first().and_then(|row| row.get(0));
     halted.and_then(|value| serde_json::from_value(value).ok()).ok_or_else(|| {
         Error::refused(
             "nothing is halted, so there is nothing to accept",
@@ -131,6 +169,13 @@ pub async fn pending(db: &Db) -> Result<Halt> {
 pub async fn accept(db: &Db) -> Result<Halt> {
     let halt = pending(db).await?;
     let sql = "update tributary.state set accepted = $1, halted = null";
-    db.execute("target: accepting", sql, &[&halt.key()]).await?;
+    let mut keys = accepted(db).await?;
+    // One transaction may halt twice, as a TRUNCATE is met before the deletes that follow it.
+    keys.retain(|key| {
+        let cause = serde_json::from_value::<HaltCause>(key["cause"].clone());
+        cause.is_ok_and(|cause| cause.origin() == halt.cause.origin())
+    });
+    keys.extend(halt.keys());
+    db.execute("target: accepting", sql, &[&Value::Array(keys)]).await?;
     Ok(halt)
 }

@@ -81,6 +81,11 @@ async fn plan(config: &Config) -> Result<ExitCode> {
         connect(&config.source.server, "tributary", "source")
     });
     let source = opened.await?;
+    // Nothing is asked of the target; but a plan for one that is away would promise too much.
+    crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.target.server, "tributary", "target")
+    })
+    .await?;
     for table in SourceTable::ALL {
         let name = match table {
             SourceTable::Systemeio => &config.source.systemeio.table,

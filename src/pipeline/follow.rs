@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::error::{Error, Result};
 use crate::facts::SourceTable;
-use crate::halt::{self, Halt, HaltCause};
+use crate::halt::{self, Deletes, Halt, HaltCause};
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::retry::Backoff;
@@ -221,30 +221,21 @@ impl Follow<'_> {
 
     /// A TRUNCATE waits for an operator; an accepted one is a delete of every row.
     async fn truncate(&mut self, tables: Vec<SourceTable>) -> Result<()> {
-        for table in tables {
-            self.flush().await?;
-            let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
+        self.flush().await?;
+        let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
+        let mut deletes = Vec::new();
+        for &table in &tables {
             let of = self.session.writer.count_facts(table).await?;
-            let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
-            self.guard(Halt::new(cause, table, of, of)).await?;
-            self.apply_part().await?;
-            loop {
-                let keys = self.session.writer.some_keys(table, 5_000).await?;
-                if keys.is_empty() {
-                    break;
-                }
-                let gone = |key| RowChange {
-                    tx: 0,
-                    xid: None,
-                    table,
-                    key,
-                    previous: None,
-                    row: None,
-                    unchanged: Vec::new(),
-                };
-                let changes = keys.into_iter().map(gone).collect();
-                self.session.writer.apply_part(changes).await?;
-            }
+            deletes.push(Deletes { table, rows: of, of });
+        }
+        if deletes.is_empty() {
+            return Ok(());
+        }
+        let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
+        self.guard(Halt::new(cause, deletes)).await?;
+        self.apply_part().await?;
+        for table in tables {
+            self.delete_all(table).await?;
             if let Some(open) = self.open.as_mut() {
                 open.truncated.push(table);
             }
@@ -252,13 +243,39 @@ impl Follow<'_> {
         Ok(())
     }
 
+    /// Deletes every row of a table, in parts.
+    async fn delete_all(&mut self, table: SourceTable) -> Result<()> {
+        loop {
+            let keys = self.session.writer.some_keys(table, 5_000).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let gone = |key| RowChange {
+                tx: 0,
+                xid: None,
+                table,
+                key,
+                previous: None,
+                row: None,
+                unchanged: Vec::new(),
+            };
+            let changes = keys.into_iter().map(gone).collect();
+            self.session.writer.apply_part(changes).await?;
+            self.health.tick();
+        }
+    }
+
     async fn complete(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         if open.in_parts {
             return self.complete_parts(end_lsn, commit_time).await;
         }
-        for (table, rows) in open.deletes() {
-            self.guard_deletes(table, rows).await?;
+        let mut deletes: Vec<(SourceTable, u64)> = open.deletes().into_iter().collect();
+        deletes.retain(|(_, rows)| *rows > self.config.guard.delete_rows);
+        if !deletes.is_empty() {
+            // Those before it are applied first.
+            self.flush().await?;
+            self.guard_removed(deletes).await?;
         }
         if let Some(open) = self.open.take() {
             self.batch.push(open, end_lsn, commit_time);
@@ -273,10 +290,11 @@ impl Follow<'_> {
     async fn complete_parts(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
         self.apply_part().await?;
         let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
+        let mut removed = Vec::new();
         for table in SourceTable::ALL.into_iter().filter(|table| !truncated.contains(table)) {
-            let rows = self.session.writer.removed_so_far(table).await?;
-            self.guard_removed(table, rows).await?;
+            removed.push((table, self.session.writer.removed_so_far(table).await?));
         }
+        self.guard_removed(removed).await?;
         let started = Instant::now();
         let report = self.session.writer.recompute_remembered().await?;
         report.count();
@@ -284,28 +302,27 @@ impl Follow<'_> {
         self.commit(end_lsn, Some(commit_time), 1, started).await
     }
 
-    /// Halts in front of a transaction that deletes too much; those before it are applied first.
-    async fn guard_deletes(&mut self, table: SourceTable, rows: u64) -> Result<()> {
-        if rows <= self.config.guard.delete_rows {
-            return Ok(());
-        }
-        self.flush().await?;
-        self.guard_removed(table, rows).await
-    }
-
-    async fn guard_removed(&mut self, table: SourceTable, rows: u64) -> Result<()> {
-        if rows <= self.config.guard.delete_rows {
-            return Ok(());
-        }
+    /// Halts in front of a transaction that deletes too much, with all its tables.
+    async fn guard_removed(&mut self, removed: Vec<(SourceTable, u64)>) -> Result<()> {
         let in_parts = self.open.as_ref().is_some_and(|open| open.in_parts);
-        let left = self.session.writer.count_facts(table).await?;
-        let of = if in_parts { left + rows } else { left };
-        if !self.config.guard.stops(rows, of) {
+        let mut deletes = Vec::new();
+        for (table, rows) in removed {
+            if rows <= self.config.guard.delete_rows {
+                continue;
+            }
+            let left = self.session.writer.count_facts(table).await?;
+            let of = if in_parts { left + rows } else { left };
+            if self.config.guard.stops(rows, of) {
+                deletes.push(Deletes { table, rows, of });
+            }
+        }
+        if deletes.is_empty() {
             return Ok(());
         }
+        deletes.sort_by_key(|deletes| deletes.table.as_str());
         let lsn = self.open.as_ref().map(|open| open.commit_lsn).unwrap_or_default();
         let cause = HaltCause::MassDelete { commit_lsn: lsn.to_string() };
-        self.guard(Halt::new(cause, table, rows, of)).await
+        self.guard(Halt::new(cause, deletes)).await
     }
 
     async fn guard(&self, halt: Halt) -> Result<()> {

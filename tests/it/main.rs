@@ -8,6 +8,7 @@ mod support;
 mod convergence;
 mod crashes;
 mod guards;
+mod operation;
 mod people;
 mod purity;
 mod readme;

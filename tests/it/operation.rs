@@ -1,0 +1,99 @@
+//! What the one who runs the daemon relies on (P9 to P15, SPEC §9).
+
+use crate::support::compare::assert_equals_fresh_backfill;
+use crate::support::world::World;
+
+const ROWS: &str = "
+    insert into xendit (id, status, amount, currency, customer_email, created)
+    select gen_random_uuid(), 'PAID', 499, 'PHP', 'p' || n || '@example.com', '2025-06-30T04:00:00Z'
+    from generate_series(1, 3000) as n;
+    insert into systemeio (id, contact_id, email, first_name)
+    select gen_random_uuid(), 'c' || n, 'p' || n || '@example.com', 'Ana'
+    from generate_series(1, 3000) as n";
+
+/// One accept lets the whole source transaction pass, also after a restart in front of it.
+async fn one_accept_is_enough(statements: &str) {
+    let world = World::canonical(ROWS).await;
+    let mut daemon = world.started().await;
+    world.source.execute(statements).await;
+    daemon.wait_for_phase("halted").await;
+    daemon.kill9().await;
+    daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    let reason = daemon.status().await["halted"].to_string();
+    assert!(reason.contains("xendit") && reason.contains("systemeio"), "{reason}");
+    world.succeed(&["accept"]).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "0");
+    assert_equals_fresh_backfill(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_of_both_tables_is_one_halt() {
+    one_accept_is_enough("truncate xendit, systemeio").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mass_delete_from_both_tables_is_one_halt() {
+    one_accept_is_enough("begin; delete from xendit; delete from systemeio; commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_and_a_mass_delete_in_one_transaction_are_accepted_one_after_the_other() {
+    let world = World::canonical(ROWS).await;
+    let mut daemon = world.started().await;
+    world.source.execute("begin; truncate xendit; delete from systemeio; commit").await;
+    daemon.wait_for_phase("halted").await;
+    world.succeed(&["accept"]).await;
+    crate::support::eventually(
+        "the second halt",
+        || daemon.log(),
+        || async { daemon.status().await["halted"].to_string().contains("deletes 3000") },
+    )
+    .await;
+    world.succeed(&["accept"]).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_equals_fresh_backfill(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_of_both_tables_is_one_halt() {
+    let world = World::canonical(ROWS).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.source.execute(&format!("select pg_drop_replication_slot('{}')", world.slot)).await;
+    world.source.execute("truncate xendit, systemeio").await;
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "3000");
+    world.succeed(&["accept"]).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_deleted_and_inserted_again_in_one_transaction_do_not_halt() {
+    let world = World::canonical(&ROWS.replace("3000", "8000")).await;
+    let daemon = world.started().await;
+    world
+        .source
+        .execute(
+            "begin; create temp table kept as table xendit; delete from xendit;
+             insert into xendit select * from kept; commit",
+        )
+        .await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "8000");
+    assert_equals_fresh_backfill(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_needs_both_servers() {
+    let world = World::canonical(ROWS).await;
+    for variable in ["TRIBUTARY_SOURCE_URL", "TRIBUTARY_TARGET_URL"] {
+        let mut dead = world.command(&["backfill", "--dry-run"]);
+        let dead = dead.env(variable, "postgresql://postgres@127.0.0.1:1/postgres");
+        assert_eq!(dead.output().await.unwrap().status.code(), Some(69), "{variable}");
+    }
+}

@@ -11,6 +11,7 @@ mod changes;
 mod checkpoint;
 mod conflicts;
 mod db;
+mod deletes;
 mod groups;
 mod groups_of;
 mod joining;

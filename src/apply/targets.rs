@@ -83,9 +83,6 @@ pub(super) struct Names {
     pub(super) courses: String,
 }
 
-/// A table of the application that references transactions, as `(quoted table, quoted column)`.
-type Reference = (String, String);
-
 /// Statements and facts about the target tables, read from the catalog at start.
 #[derive(Debug, Clone)]
 pub(super) struct Tables {
@@ -97,7 +94,6 @@ pub(super) struct Tables {
     pub(super) link_auth_users: bool,
     /// Whether the profile id must be an `auth.users` id.
     pub(super) needs_auth_user: bool,
-    references: Vec<Reference>,
 }
 
 impl Tables {
@@ -116,20 +112,12 @@ impl Tables {
             .query_one(include_str!("sql/auth_users.sql"), &[&names.profiles])
             .await
             .context("target: looking for auth.users")?;
-        let references = client
-            .query(
-                include_str!("sql/references_to_transactions.sql"),
-                &[&names.transactions, &names.enrollments],
-            )
-            .await
-            .context("target: reading foreign keys")?;
         Ok(Self {
             write_profiles: write_profiles(&names.profiles, &profile)?,
             write_transactions: write_transactions(&names.transactions, &transaction)?,
             write_enrollments: write_enrollments(&names.enrollments, &enrollment)?,
             link_auth_users: target.link_auth_users && auth.get(0),
             needs_auth_user: auth.get(1),
-            references: references.iter().map(|row| (row.get(0), row.get(1))).collect(),
             names,
         })
     }
@@ -138,8 +126,7 @@ impl Tables {
 async fn column_types(client: &Client, table: &TableName) -> Result<HashMap<String, String>> {
     let rows = client
         .query(
-            "select attname::text, format_type(atttypid, null) from pg_attribute \
-             where attrelid = to_regclass($1) and attnum > 0 and not attisdropped",
+            include_str!("sql/column_types.sql"),
             &[&table.quoted()],
         )
         .await
@@ -164,7 +151,12 @@ fn new_rows(columns: &[&str], types: &HashMap<String, String>) -> Result<String>
                     "run `tributary migrate`: it adds missing columns",
                 )
             })?;
-            Ok(format!("n.{column}::{kind} as {column}"))
+            Ok(match kind.as_str() {
+                "json" | "jsonb" if *column == "tags" => {
+                    format!("to_json(n.tags::text[])::{kind} as tags")
+                }
+                _ => format!("n.{column}::{kind} as {column}"),
+            })
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(format!(
@@ -410,40 +402,6 @@ impl Writer {
             self.tables.names.enrollments
         );
         self.db.execute("target: revoking enrollments", &sql, &[&profiles, &users, &courses]).await
-    }
-
-    /// Deletes transactions whose payment is gone or gives none (SPEC §5.3). Those that another table of the
-    /// application references stay, VOIDED, and are returned with the table's name.
-    pub(super) async fn delete_transactions(
-        &self,
-        ids: &[Uuid],
-    ) -> Result<(u64, Vec<(Uuid, String)>)> {
-        let mut blocked: HashMap<Uuid, String> = HashMap::new();
-        for (table, column) in &self.tables.references {
-            let sql = format!(
-                "select t.id from {} t where t.id = any($1) \
-                 and exists (select from {table} r where r.{column} = t.id)",
-                self.tables.names.transactions
-            );
-            let rows = self.db.query("target: looking for references", &sql, &[&ids]).await?;
-            blocked.extend(rows.iter().map(|row| (row.get::<_, Uuid>(0), table.clone())));
-        }
-        let free: Vec<Uuid> = ids.iter().filter(|id| !blocked.contains_key(id)).copied().collect();
-        if !blocked.is_empty() {
-            let kept: Vec<Uuid> = blocked.keys().copied().collect();
-            let sql = format!(
-                "update {} set status = 'VOIDED', last_api_sync_at = now(), processed_at = now(), \
-                 api_sync_version = coalesce(api_sync_version, 0) + 1 \
-                 where id = any($1) and status is distinct from 'VOIDED'",
-                self.tables.names.transactions
-            );
-            self.db.execute("target: voiding transactions", &sql, &[&kept]).await?;
-        }
-        let sql = format!("delete from {} where id = any($1)", self.tables.names.transactions);
-        let deleted = self.db.execute("target: deleting transactions", &sql, &[&free]).await?;
-        let mut blocked: Vec<(Uuid, String)> = blocked.into_iter().collect();
-        blocked.sort();
-        Ok((deleted, blocked))
     }
 }
 

@@ -123,11 +123,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Recomputes what the parts of a large source transaction touched, in rounds.
+    /// Recomputes what the parts of a large source transaction touched, in rounds. `alive` is told of each, since
+    /// all of them may take minutes.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn recompute_remembered(&mut self) -> Result<super::recompute::Report> {
+    pub async fn recompute_remembered(
+        &mut self,
+        alive: &(dyn Fn() + Sync),
+    ) -> Result<super::recompute::Report> {
         self.db.batch("target: analysing", "analyze tributary_open_touched").await?;
         let mut report = super::recompute::Report::default();
         let mut people = std::collections::BTreeSet::new();
@@ -139,6 +143,7 @@ impl Writer {
                 let Some(last) = values.last() else { break };
                 after.clone_from(last);
                 report.add(self.recompute_part(kind, values, &mut people).await?);
+                alive();
             }
         }
         let touched = super::Touched::default();

@@ -1,3 +1,8 @@
+-- Every look-up of the writer is narrow and has its index. Within one large transaction no statistics are
+-- gathered, so that the planner takes a table that has grown by 100,000 rows for an empty one and scans it
+-- for every round. Compiling a plan never pays for such look-ups.
+set enable_seqscan = off;
+set jit = off;
 -- Working tables of the writer's session: what an open large source transaction has touched so far, and
 -- how many facts of each e-mail key it added. They live as long as one target transaction.
 create temp table if not exists tributary_open_facts (

@@ -18,7 +18,7 @@ use crate::apply::{Arrival, Db, Param, Report, Round, RowChange, Writer};
 use crate::config::{Config, TableName};
 use crate::error::{Context, Error, Result};
 use crate::facts::{RawRow, SourceTable, source_key};
-use crate::halt::{Halt, HaltCause};
+use crate::halt::{Halt, HaltCause, Loss};
 use crate::source::{slot, snapshot};
 
 /// Owners unified in one target transaction of the people phase.
@@ -313,8 +313,8 @@ impl Backfill<'_> {
     /// Deletes what the source no longer has, under the guard. A row that moved between blocks while its
     /// table was read was not seen either, so the source is asked again by key.
     async fn sweep(&self, writer: &mut Writer, at: &Progress) -> Result<bool> {
+        self.guard_sweep(writer, at).await?;
         for table in SourceTable::ALL {
-            self.guard_sweep(writer, table, at).await?;
             loop {
                 let rows = writer.unseen(table, at.generation, SWEPT_PER_COMMIT).await?;
                 if rows.is_empty() {
@@ -355,12 +355,15 @@ impl Backfill<'_> {
         Ok((changes, kept))
     }
 
-    async fn guard_sweep(&self, writer: &Writer, table: SourceTable, at: &Progress) -> Result<()> {
-        let (unseen, total) = writer.count_unseen(table, at.generation).await?;
-        if !self.config.guard.stops(unseen, total) {
-            return Ok(());
+    async fn guard_sweep(&self, writer: &Writer, at: &Progress) -> Result<()> {
+        let mut losses = Vec::new();
+        for table in SourceTable::ALL {
+            let (rows, of) = writer.count_unseen(table, at.generation).await?;
+            if self.config.guard.stops(rows, of) {
+                losses.push(Loss { table, rows, of });
+            }
         }
-        let halt = Halt::new(HaltCause::Sweep { generation: at.generation }, table, unseen, total);
+        let halt = Halt::new(HaltCause::Sweep { generation: at.generation }, losses);
         if crate::halt::is_accepted(&writer.db, &halt).await? {
             return Ok(());
         }

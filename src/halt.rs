@@ -28,12 +28,10 @@ pub enum HaltCause {
     },
 }
 
-/// A pending halt. Two are the same when they are equal: acceptance is for exactly one.
+/// What one source table would lose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Halt {
-    /// What would delete.
-    pub cause: HaltCause,
-    /// From which source table.
+pub struct Loss {
+    /// The table.
     pub table: SourceTable,
     /// How many rows.
     pub rows: u64,
@@ -41,11 +39,28 @@ pub struct Halt {
     pub of: u64,
 }
 
+/// A pending halt: everything that one source transaction, or one sweep, would delete beyond the limits.
+/// Acceptance is for exactly these tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// What would delete.
+    pub cause: HaltCause,
+    /// From which source tables.
+    pub losses: Vec<Loss>,
+}
+
+/// One table of a halt that an operator accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Accepted {
+    cause: HaltCause,
+    table: SourceTable,
+}
+
 impl Halt {
     /// A halt.
     #[must_use]
-    pub fn new(cause: HaltCause, table: SourceTable, rows: u64, of: u64) -> Self {
-        Self { cause, table, rows, of }
+    pub fn new(cause: HaltCause, losses: Vec<Loss>) -> Self {
+        Self { cause, losses }
     }
 
     /// One sentence for operators, with the way on.
@@ -57,24 +72,35 @@ impl Halt {
     /// What would be deleted, in one sentence.
     #[must_use]
     pub fn what(&self) -> String {
-        let Self { table, rows, of, .. } = self;
+        let each = |tell: fn(&Loss) -> String| -> String {
+            self.losses.iter().map(tell).collect::<Vec<_>>().join(" and ")
+        };
+        let part = |Loss { table, rows, of }: &Loss| format!("{rows} of {of} rows of {table}");
         match &self.cause {
             HaltCause::Truncate { commit_lsn } => {
-                format!("the source transaction at {commit_lsn} truncates {table} ({of} rows)")
+                let all = each(|Loss { table, of, .. }| format!("{table} ({of} rows)"));
+                format!("the source transaction at {commit_lsn} truncates {all}")
             }
             HaltCause::MassDelete { commit_lsn } => {
-                format!(
-                    "the source transaction at {commit_lsn} deletes {rows} of {of} rows of {table}"
-                )
+                format!("the source transaction at {commit_lsn} deletes {}", each(part))
             }
-            HaltCause::Sweep { .. } => {
-                format!("{rows} of {of} rows of {table} are no longer in the source")
-            }
+            HaltCause::Sweep { .. } => format!("{} are no longer in the source", each(part)),
         }
     }
 
-    fn key(&self) -> serde_json::Value {
-        serde_json::json!({ "cause": self.cause, "table": self.table })
+    fn keys(&self) -> impl Iterator<Item = Accepted> + '_ {
+        self.losses.iter().map(|loss| Accepted { cause: self.cause.clone(), table: loss.table })
+    }
+}
+
+impl HaltCause {
+    /// Whether both are of one source transaction, or of one reconcile.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        let at = |cause: &Self| match cause {
+            Self::Truncate { commit_lsn } | Self::MassDelete { commit_lsn } => commit_lsn.clone(),
+            Self::Sweep { generation } => format!("sweep {generation}"),
+        };
+        at(self) == at(other)
     }
 }
 
@@ -86,15 +112,20 @@ impl Guard {
     }
 }
 
-/// Whether an operator accepted this halt.
+/// Whether an operator accepted all of this halt.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
+    let accepted = accepted(db).await?;
+    Ok(halt.keys().all(|key| accepted.contains(&key)))
+}
+
+async fn accepted(db: &Db) -> Result<Vec<Accepted>> {
     let rows =
         db.query("target: reading the state", "select accepted from tributary.state", &[]).await?;
     let accepted: Option<serde_json::Value> = rows.first().and_then(|row| row.get(0));
-    Ok(accepted == Some(halt.key()))
+    Ok(accepted.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default())
 }
 
 /// Records what the daemon halted in front of; `None`: it goes on.
@@ -130,7 +161,11 @@ pub async fn pending(db: &Db) -> Result<Halt> {
 /// A refusal when nothing is halted.
 pub async fn accept(db: &Db) -> Result<Halt> {
     let halt = pending(db).await?;
+    // A transaction may halt twice, such as by two TRUNCATE statements: what was accepted of it stays so.
+    let mut all = accepted(db).await?;
+    all.retain(|before| before.cause.is_of_the_same(&halt.cause));
+    all.extend(halt.keys());
     let sql = "update tributary.state set accepted = $1, halted = null";
-    db.execute("target: accepting", sql, &[&halt.key()]).await?;
+    db.execute("target: accepting", sql, &[&serde_json::json!(all)]).await?;
     Ok(halt)
 }

@@ -1,6 +1,6 @@
 //! Following the stream.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, OpenTransaction};
+use super::batch::{Batch, OpenTransaction, PART_ROWS};
 use super::chores::Chores;
 use crate::apply::{Arrival, RowChange, Touched};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::error::{Error, Result};
 use crate::facts::SourceTable;
-use crate::halt::{self, Halt, HaltCause};
+use crate::halt::{self, Halt, HaltCause, Loss};
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::retry::Backoff;
@@ -211,6 +211,9 @@ impl Follow<'_> {
         if !open.in_parts {
             open.in_parts = true;
             self.session.writer.begin().await?;
+            for table in SourceTable::ALL {
+                open.rows_before.insert(table, self.session.writer.count_facts(table).await?);
+            }
         }
         open.bytes = 0;
         let changes = std::mem::take(&mut open.changes);
@@ -221,30 +224,18 @@ impl Follow<'_> {
 
     /// A TRUNCATE waits for an operator; an accepted one is a delete of every row.
     async fn truncate(&mut self, tables: Vec<SourceTable>) -> Result<()> {
-        for table in tables {
-            self.flush().await?;
-            let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
+        self.flush().await?;
+        let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
+        let mut losses = Vec::new();
+        for &table in &tables {
             let of = self.session.writer.count_facts(table).await?;
-            let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
-            self.guard(Halt::new(cause, table, of, of)).await?;
+            losses.push(Loss { table, rows: of, of });
+        }
+        let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
+        self.guard(Halt::new(cause, losses)).await?;
+        for table in tables {
             self.apply_part().await?;
-            loop {
-                let keys = self.session.writer.some_keys(table, 5_000).await?;
-                if keys.is_empty() {
-                    break;
-                }
-                let gone = |key| RowChange {
-                    tx: 0,
-                    xid: None,
-                    table,
-                    key,
-                    previous: None,
-                    row: None,
-                    unchanged: Vec::new(),
-                };
-                let changes = keys.into_iter().map(gone).collect();
-                self.session.writer.apply_part(changes).await?;
-            }
+            self.delete_every_row(table).await?;
             if let Some(open) = self.open.as_mut() {
                 open.truncated.push(table);
             }
@@ -252,13 +243,36 @@ impl Follow<'_> {
         Ok(())
     }
 
+    async fn delete_every_row(&mut self, table: SourceTable) -> Result<()> {
+        loop {
+            let keys = self.session.writer.some_keys(table, PART_ROWS as i64).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let gone = |key| RowChange {
+                tx: 0,
+                xid: None,
+                table,
+                key,
+                previous: None,
+                row: None,
+                unchanged: Vec::new(),
+            };
+            self.session.writer.apply_part(keys.into_iter().map(gone).collect()).await?;
+            self.health.tick();
+        }
+    }
+
     async fn complete(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         if open.in_parts {
             return self.complete_parts(end_lsn, commit_time).await;
         }
-        for (table, rows) in open.deletes() {
-            self.guard_deletes(table, rows).await?;
+        let deletes = open.deletes();
+        if deletes.values().any(|rows| *rows > self.config.guard.delete_rows) {
+            // The transactions before it are applied first.
+            self.flush().await?;
+            self.guard_deletes(&deletes).await?;
         }
         if let Some(open) = self.open.take() {
             self.batch.push(open, end_lsn, commit_time);
@@ -273,10 +287,11 @@ impl Follow<'_> {
     async fn complete_parts(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
         self.apply_part().await?;
         let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
+        let mut deletes = HashMap::new();
         for table in SourceTable::ALL.into_iter().filter(|table| !truncated.contains(table)) {
-            let rows = self.session.writer.removed_so_far(table).await?;
-            self.guard_removed(table, rows).await?;
+            deletes.insert(table, self.session.writer.removed_so_far(table).await?);
         }
+        self.guard_deletes(&deletes).await?;
         let started = Instant::now();
         let report = self.session.writer.recompute_remembered().await?;
         report.count();
@@ -284,28 +299,28 @@ impl Follow<'_> {
         self.commit(end_lsn, Some(commit_time), 1, started).await
     }
 
-    /// Halts in front of a transaction that deletes too much; those before it are applied first.
-    async fn guard_deletes(&mut self, table: SourceTable, rows: u64) -> Result<()> {
-        if rows <= self.config.guard.delete_rows {
+    /// Halts in front of the open transaction when it deletes too much.
+    async fn guard_deletes(&mut self, deletes: &HashMap<SourceTable, u64>) -> Result<()> {
+        let Some(open) = self.open.as_ref() else { return Ok(()) };
+        let mut losses = Vec::new();
+        for table in SourceTable::ALL {
+            let rows = deletes.get(&table).copied().unwrap_or(0);
+            if rows <= self.config.guard.delete_rows {
+                continue;
+            }
+            let of = match open.rows_before.get(&table) {
+                Some(of) => *of,
+                None => self.session.writer.count_facts(table).await?,
+            };
+            if self.config.guard.stops(rows, of) {
+                losses.push(Loss { table, rows, of });
+            }
+        }
+        if losses.is_empty() {
             return Ok(());
         }
-        self.flush().await?;
-        self.guard_removed(table, rows).await
-    }
-
-    async fn guard_removed(&mut self, table: SourceTable, rows: u64) -> Result<()> {
-        if rows <= self.config.guard.delete_rows {
-            return Ok(());
-        }
-        let in_parts = self.open.as_ref().is_some_and(|open| open.in_parts);
-        let left = self.session.writer.count_facts(table).await?;
-        let of = if in_parts { left + rows } else { left };
-        if !self.config.guard.stops(rows, of) {
-            return Ok(());
-        }
-        let lsn = self.open.as_ref().map(|open| open.commit_lsn).unwrap_or_default();
-        let cause = HaltCause::MassDelete { commit_lsn: lsn.to_string() };
-        self.guard(Halt::new(cause, table, rows, of)).await
+        let cause = HaltCause::MassDelete { commit_lsn: open.commit_lsn.to_string() };
+        self.guard(Halt::new(cause, losses)).await
     }
 
     async fn guard(&self, halt: Halt) -> Result<()> {

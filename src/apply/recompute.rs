@@ -332,7 +332,7 @@ impl Writer {
     }
 
     /// Runs a write in a savepoint: `Ok(Err(reason))` where the target rejects the data.
-    async fn attempt<T>(
+    pub(super) async fn attempt<T>(
         &self,
         write: impl Future<Output = Result<T>>,
     ) -> Result<std::result::Result<T, String>> {

@@ -117,10 +117,7 @@ impl Tables {
             .await
             .context("target: looking for auth.users")?;
         let references = client
-            .query(
-                include_str!("sql/references_to_transactions.sql"),
-                &[&names.transactions, &names.enrollments],
-            )
+            .query(include_str!("sql/references_to_transactions.sql"), &[&names.transactions])
             .await
             .context("target: reading foreign keys")?;
         Ok(Self {
@@ -429,21 +426,43 @@ impl Writer {
             blocked.extend(rows.iter().map(|row| (row.get::<_, Uuid>(0), table.clone())));
         }
         let free: Vec<Uuid> = ids.iter().filter(|id| !blocked.contains_key(id)).copied().collect();
-        if !blocked.is_empty() {
-            let kept: Vec<Uuid> = blocked.keys().copied().collect();
-            let sql = format!(
-                "update {} set status = 'VOIDED', last_api_sync_at = now(), processed_at = now(), \
-                 api_sync_version = coalesce(api_sync_version, 0) + 1 \
-                 where id = any($1) and status is distinct from 'VOIDED'",
-                self.tables.names.transactions
-            );
-            self.db.execute("target: voiding transactions", &sql, &[&kept]).await?;
+        let mut deleted = 0;
+        match self.attempt(self.delete_rows(&free)).await? {
+            Ok(rows) => deleted = rows,
+            // A reference that no look-up showed, or a trigger that refuses: one by one.
+            Err(_) => {
+                for id in &free {
+                    match self.attempt(self.delete_rows(std::slice::from_ref(id))).await? {
+                        Ok(rows) => deleted += rows,
+                        Err(cause) => {
+                            blocked.insert(*id, cause);
+                        }
+                    }
+                }
+            }
         }
-        let sql = format!("delete from {} where id = any($1)", self.tables.names.transactions);
-        let deleted = self.db.execute("target: deleting transactions", &sql, &[&free]).await?;
+        for id in blocked.keys() {
+            // One that the table refuses to void stays as it is; the conflict tells of it either way.
+            let _refused = self.attempt(self.void_row(*id)).await?;
+        }
         let mut blocked: Vec<(Uuid, String)> = blocked.into_iter().collect();
         blocked.sort();
         Ok((deleted, blocked))
+    }
+
+    async fn delete_rows(&self, ids: &[Uuid]) -> Result<u64> {
+        let sql = format!("delete from {} where id = any($1)", self.tables.names.transactions);
+        self.db.execute("target: deleting transactions", &sql, &[&ids]).await
+    }
+
+    async fn void_row(&self, id: Uuid) -> Result<u64> {
+        let sql = format!(
+            "update {} set status = 'VOIDED', last_api_sync_at = now(), processed_at = now(), \
+             api_sync_version = coalesce(api_sync_version, 0) + 1 \
+             where id = $1 and status is distinct from 'VOIDED'",
+            self.tables.names.transactions
+        );
+        self.db.execute("target: voiding transactions", &sql, &[&id]).await
     }
 }
 

@@ -193,7 +193,7 @@ pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// One source table as configured; [`crate::source::layout`] checks it against the catalog.
+/// One source table as configured; `source::layout` checks it against the catalog.
 #[derive(Debug, Clone)]
 pub struct TableMapping<F> {
     /// The table.

@@ -96,9 +96,13 @@ impl Error {
             "08" | "53" | "57" | "58" | "40" => Self::Unavailable { context, cause },
             // A limit that a value exceeds (54) and what a trigger of the application raises (P0) are the
             // row's own fault too.
-            "22" | "23" | "54" | "P0" => Self::Data { context, cause },
+            "22" | "23" | "44" | "54" | "P0" => Self::Data { context, cause },
             _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE
-                || *db.code() == SqlState::OBJECT_IN_USE =>
+                || *db.code() == SqlState::OBJECT_IN_USE
+                // A fail-over that is not finished, and a table that was altered under a prepared
+                // statement: a new session mends both.
+                || *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION
+                || *db.code() == SqlState::FEATURE_NOT_SUPPORTED =>
             {
                 Self::Unavailable { context, cause }
             }
@@ -157,8 +161,14 @@ fn describe(error: &tokio_postgres::Error) -> String {
         }
         return text;
     };
-    // A message of class 22 quotes the offending value, so only its code is told.
-    let message = if db.code().code().starts_with("22") { "invalid data" } else { db.message() };
+    // A message of class 22 quotes the offending value, and what a trigger raises may: only the code is told.
+    let named = db.constraint().or(db.column()).is_some();
+    let message = match &db.code().code()[..2] {
+        "22" => "invalid data",
+        "P0" => "raised by a function of the application",
+        "23" if !named => "a constraint is violated",
+        _ => db.message(),
+    };
     let constraint = db.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();
     format!("{message} (SQLSTATE {}{constraint})", db.code().code())
 }

@@ -3,9 +3,9 @@
 //! # One writer (P11)
 //!
 //! The writer holds a session advisory lock on the target for as long as its connection lives. A second
-//! daemon asks for it every [`LOCK_INTERVAL`]; when the first one's session ends, however it ends, the
+//! daemon asks for it every `LOCK_INTERVAL`; when the first one's session ends, however it ends, the
 //! lock is free. TCP keepalives of the target are set so short that a host that vanished is noticed within
-//! [`P11`'s](crate) 15 s too.
+//! the 15 s of P11 too.
 //!
 //! # Slot and checkpoint (P12)
 //!

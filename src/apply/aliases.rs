@@ -90,6 +90,8 @@ impl Writer {
             let sql = include_str!("sql/revert_automatic_aliases.sql");
             self.db.execute("target: reverting aliases", sql, &[&reopened, &ACTOR]).await?;
         }
+        self.forget_waiting(&from).await?;
+        self.forget_waiting(&to).await?;
         let sql = include_str!("sql/record_moves.sql");
         self.db.execute("target: recording moves", sql, &[&from, &to, &ACTOR]).await?;
         // The rare pairs where both have a profile are joined one by one; the others move as a set.

@@ -123,14 +123,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Recomputes what the parts of a large source transaction touched, in rounds.
+    /// Recomputes what the parts of a large source transaction touched, in rounds. `alive` is told of each, since
+    /// all of them may take minutes.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn recompute_remembered(&mut self) -> Result<super::recompute::Report> {
+    pub async fn recompute_remembered(
+        &mut self,
+        alive: &(dyn Fn() + Sync),
+    ) -> Result<super::recompute::Report> {
         self.db.batch("target: analysing", "analyze tributary_open_touched").await?;
         let mut report = super::recompute::Report::default();
-        let mut people = std::collections::BTreeSet::new();
         // Owners first: a removed payment's transaction may be referenced until its enrollment moved on.
         for kind in ["owner", "removed", "external_id", "contact_id", "person"] {
             let mut after = String::new();
@@ -138,11 +141,10 @@ impl Writer {
                 let values = self.next_touched(kind, &after).await?;
                 let Some(last) = values.last() else { break };
                 after.clone_from(last);
-                report.add(self.recompute_part(kind, values, &mut people).await?);
+                report.add(self.recompute_part(kind, values).await?);
+                alive();
             }
         }
-        let touched = super::Touched::default();
-        self.judge_groups(&touched, &people).await?;
         Ok(report)
     }
 
@@ -159,14 +161,16 @@ impl Writer {
         &mut self,
         kind: &str,
         values: Vec<String>,
-        people: &mut std::collections::BTreeSet<String>,
     ) -> Result<super::recompute::Report> {
         let mut touched = super::Touched::default();
         match kind {
             "owner" => {
-                let report = self.recompute_owners(values.clone(), people).await?;
+                let report = self.recompute_owners(values.clone(), &mut touched.people).await?;
+                // Who came or left is judged at the end, from the working table: memory stays bounded.
+                let people = std::mem::take(&mut touched.people);
+                self.remember_touched(super::Touched { people, ..Default::default() }).await?;
                 touched.owners.extend(values);
-                self.judge_groups(&touched, &std::collections::BTreeSet::new()).await?;
+                self.judge_groups(&touched, &touched.people).await?;
                 return Ok(report);
             }
             "removed" => {

@@ -43,23 +43,14 @@ impl Writer {
     /// Which of these another table references, with its name. The catalog is read anew each time: the
     /// application may add a table while the daemon runs.
     async fn referenced(&self, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>> {
-        let names = &self.tables.names;
         let sql = include_str!("sql/references_to_transactions.sql");
         let what = "target: reading foreign keys";
-        let tables =
-            self.db.query(what, sql, &[&names.transactions, &names.enrollments]).await?;
+        let tables = self.db.query(what, sql, &[&self.tables.names.transactions]).await?;
         let mut found = BTreeMap::new();
         for row in &tables {
-            let (table, column, of_enrollments): (String, String, bool) =
-                (row.get(0), row.get(1), row.get(2));
-            let sql = format!(
-                "select distinct r.{column} from {table} r where r.{column} = any($1) {}",
-                if of_enrollments {
-                    "and r.metadata::jsonb ->> 'managed_by' is distinct from 'tributary'"
-                } else {
-                    ""
-                }
-            );
+            let (table, column): (String, String) = (row.get(0), row.get(1));
+            let sql =
+                format!("select distinct r.{column} from {table} r where r.{column} = any($1)");
             let rows = self.db.query("target: looking for references", &sql, &[&ids]).await?;
             found.extend(rows.iter().map(|row| (row.get::<_, Uuid>(0), table.clone())));
         }

@@ -19,6 +19,7 @@ impl Writer {
         keep: Merge,
         id: i64,
     ) -> Result<Option<Uuid>> {
+        self.forget_waiting(&[from.as_str(), to.as_str()]).await?;
         let a = self.person(from).await?.map(|person| person.profile_id);
         let b = self.person(to).await?.map(|person| person.profile_id);
         let held: Vec<Uuid> = a.into_iter().chain(b).collect();

@@ -34,6 +34,14 @@ struct Course {
 }
 
 impl Writer {
+    /// Those who wait for an auth user have no profile, and so nothing to hand over: they start anew under the
+    /// other address.
+    pub(super) async fn forget_waiting(&self, keys: &[&str]) -> Result<()> {
+        let sql = "delete from tributary.person where email_key = any($1) and state = 'waiting'";
+        self.db.execute("target: forgetting who waits", sql, &[&keys]).await?;
+        Ok(())
+    }
+
     pub(super) async fn person(&self, key: &EmailKey) -> Result<Option<Held>> {
         let sql = "select profile_id from tributary.person where email_key = $1";
         let rows = self.db.query("target: looking up a person", sql, &[&key.as_str()]).await?;

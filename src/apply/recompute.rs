@@ -328,6 +328,13 @@ impl Writer {
                 }
             }
         }
+        // One that was refused is not without a transaction: it stays as it is.
+        let wanted: Vec<_> = unified.enrollments.iter().map(|e| (user, e)).collect();
+        if let Err(reason) = self.attempt(self.revoke_enrollments(&[user], &wanted)).await?
+            && let Some(row) = rows.first()
+        {
+            conflicts.push(unify::rejected_row(row, &reason));
+        }
         Ok(report)
     }
 

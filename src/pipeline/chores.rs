@@ -22,8 +22,11 @@ use crate::unify::{ConflictKind, Severity};
 
 /// How often the numbers for `/status` and metrics are read.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
-/// How often the date, waiting people and blocked deletes are looked at.
-const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the date is looked at.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(15);
+/// How often people who wait for their auth user and deletes that were blocked are looked at: index look-ups
+/// that mostly find nothing.
+const WAITING_INTERVAL: Duration = Duration::from_secs(10);
 /// How often commands are looked for while halted.
 const HALT_POLL: Duration = Duration::from_millis(500);
 
@@ -31,12 +34,13 @@ const HALT_POLL: Duration = Duration::from_millis(500);
 pub(super) struct Chores {
     watched_at: Option<Instant>,
     clock_at: Option<Instant>,
+    waiting_at: Option<Instant>,
 }
 
 impl Chores {
     /// All are due.
     pub(super) fn new() -> Self {
-        Self { watched_at: None, clock_at: None }
+        Self { watched_at: None, clock_at: None, waiting_at: None }
     }
 
     /// Does what is due. Between source transactions only.
@@ -51,9 +55,16 @@ impl Chores {
             health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         };
         serve_commands(config, session, &show).await?;
+        let mut touched = Touched::default();
         if due(&mut self.clock_at, CLOCK_INTERVAL) {
-            clock(&mut session.writer).await?;
+            session.writer.set_today(Timestamp::now());
+            touched.merge(session.writer.people_due().await?);
         }
+        if due(&mut self.waiting_at, WAITING_INTERVAL) {
+            touched.merge(session.writer.people_waiting().await?);
+            touched.merge(session.writer.deletes_blocked().await?);
+        }
+        recompute(&mut session.writer, &touched).await?;
         if due(&mut self.watched_at, WATCH_INTERVAL) {
             watch(session, health).await?;
         }
@@ -129,17 +140,13 @@ async fn carry_out(
     Ok("everybody is recomputed from the stored facts".to_owned())
 }
 
-/// What the clock alone changes: expiries (SPEC §5.4), people who wait, deletes that were blocked.
-async fn clock(writer: &mut Writer) -> Result<()> {
-    writer.set_today(Timestamp::now());
-    let mut touched: Touched = writer.people_due().await?;
-    touched.merge(writer.people_waiting().await?);
-    touched.merge(writer.deletes_blocked().await?);
+/// What no source change brings: expiries (SPEC §5.4), people who waited, deletes that were blocked.
+async fn recompute(writer: &mut Writer, touched: &Touched) -> Result<()> {
     if touched.is_empty() {
         return Ok(());
     }
     writer.begin().await?;
-    let report = writer.recompute(&touched).await?;
+    let report = writer.recompute(touched).await?;
     report.count();
     writer.commit_data().await
 }

@@ -296,7 +296,8 @@ impl Follow<'_> {
         }
         self.guard_removed(removed).await?;
         let started = Instant::now();
-        let report = self.session.writer.recompute_remembered().await?;
+        let health = Arc::clone(self.health);
+        let report = self.session.writer.recompute_remembered(&|| health.tick()).await?;
         report.count();
         self.open = None;
         self.commit(end_lsn, Some(commit_time), 1, started).await

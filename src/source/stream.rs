@@ -27,7 +27,7 @@
 //! waits for ever, as the answers keep `wal_sender_timeout` away. Once `wal_end` is confirmed, it is
 //! gone within `STATUS_INTERVAL` (0.1 s where nothing was confirmed in the last second). So the owner
 //! of the stream must confirm `wal_end` as soon as all before it is durable, and drop the stream when the
-//! target is away; repeated keepalives are held back here ([`KEEPALIVE_PAUSE`]).
+//! target is away; repeated keepalives are held back here (`KEEPALIVE_PAUSE`).
 //!
 //! # A connection that dies without a word
 //!

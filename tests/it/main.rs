@@ -14,3 +14,4 @@ mod purity;
 mod readme;
 mod review;
 mod rules;
+mod targets;

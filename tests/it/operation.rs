@@ -97,3 +97,18 @@ async fn a_dry_run_needs_both_servers() {
         assert_eq!(dead.output().await.unwrap().status.code(), Some(69), "{variable}");
     }
 }
+
+/// Statistics are not gathered within a transaction, so a plan must not depend on them (P13).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_does_not_scan_what_it_writes_round_by_round() {
+    let world = World::canonical("select 1").await;
+    let daemon = world.started().await;
+    world.source.execute(&ROWS.replace("3000", "15000")).await;
+    daemon.wait_until_caught_up(&world).await;
+    // Counters are reported at the end of a transaction, and once a second at most.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let scanned = "select coalesce(sum(seq_tup_read), 0) from pg_stat_user_tables
+        where relname in ('conflict', 'payment', 'contact', 'person', 'unified_profiles', 'transactions')";
+    let rows: i64 = world.target.value(scanned).await.parse().unwrap();
+    assert!(rows < 15_000, "{rows} rows were read by scanning");
+}

@@ -1,0 +1,141 @@
+//! Target tables that were there before: other types, other tables that reference them, auth users.
+
+use crate::support::eventually;
+use crate::support::world::World;
+
+const CONTACT: &str =
+    "insert into systemeio (id, contact_id, email, first_name, created_at) values";
+const PAYMENT: &str = "insert into xendit (id, status, amount, currency, customer_email, description, created, paid_at) values";
+
+fn payment(number: u32, email: &str, amount: &str) -> String {
+    let id = format!("00000000-0000-4000-8000-{number:012}");
+    let at = "2025-06-30T04:00:00.123456Z";
+    format!(
+        "{PAYMENT} ('{id}', 'PAID', {amount}, 'PHP', '{email}', 'Papers to Profits', '{at}', '{at}');"
+    )
+}
+
+fn contact(number: u32, email: &str) -> String {
+    let id = format!("00000000-0000-4000-9000-{number:012}");
+    format!("{CONTACT} ('{id}', 'c{number}', '{email}', 'Tala', '2025-01-01Z');")
+}
+
+const XMINS: &str = "select string_agg(line, ' ' order by line) from (
+    select 'p ' || id || ' ' || xmin::text as line from unified_profiles
+    union all select 't ' || id || ' ' || xmin::text from transactions
+    union all select 'c ' || id || ' ' || xmin::text from tributary.conflict
+    union all select 'e ' || id || ' ' || xmin::text from enrollments) as lines";
+
+const CONFLICTS: &str = "select string_agg(kind || ' ' || subject, ', ' order by kind, subject)
+    from tributary.conflict where status = 'open' and kind in
+    ('delete_blocked', 'rejected_row', 'missing_auth_user', 'duplicate_profile')";
+
+/// SPEC §2: an existing table keeps its types, and a value that its column rounds does not differ for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn existing_tables_keep_their_types() {
+    let rows =
+        format!("{} {}", contact(1, "a@example.com"), payment(1, "a@example.com", "499.126"));
+    let world = World::canonical(&rows).await;
+    let tables = "create type standing as enum ('PAID', 'PENDING');
+        create table unified_profiles (id uuid primary key, email varchar(255) unique not null,
+            first_name varchar(50), created_at timestamp, tags jsonb, acquisition_source char(20));
+        create table transactions (id uuid primary key, amount numeric(12,2) not null, currency char(3),
+            status standing, metadata json, paid_at timestamp(0), created_at timestamptz(3));";
+    world.target.execute(tables).await;
+    let daemon = world.started().await;
+    let transaction = "select concat_ws(' ', amount, currency, status, paid_at) from transactions";
+    assert_eq!(world.target.value(transaction).await, "499.13 PHP PAID 2025-06-30 04:00:00");
+    let profile = "select concat_ws(' ', first_name, trim(acquisition_source), tags, created_at)
+        from unified_profiles";
+    assert_eq!(world.target.value(profile).await, "Tala systemeio [] 2025-01-01 00:00:00");
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let before = world.target.value(XMINS).await;
+    world.succeed(&["backfill"]).await;
+    assert_eq!(world.target.value(XMINS).await, before);
+    // A status that the enum lacks is set aside.
+    world.source.execute("update xendit set status = 'SETTLED'").await;
+    world.source.execute(&payment(2, "b@example.com", "1")).await;
+    let _daemon = world.started().await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "2");
+    assert_eq!(
+        world.target.value(CONFLICTS).await,
+        "rejected_row xendit:00000000-0000-4000-8000-000000000001"
+    );
+}
+
+/// SPEC §5.3: whatever refuses the delete, also a table made while the daemon runs, the row stays VOIDED.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_the_application_refuses_is_a_conflict() {
+    let rows: Vec<String> =
+        (1..=4).map(|n| payment(n, &format!("p{n}@example.com"), "499")).collect();
+    let world = World::canonical(&rows.join(" ")).await;
+    let daemon = world.started().await;
+    world
+        .target
+        .execute(
+            "create table receipts (id int primary key, transaction_id uuid references transactions);
+             insert into receipts values (1, '00000000-0000-4000-8000-000000000001');
+             create function no_delete() returns trigger language plpgsql as $$ begin
+                 if old.id = '00000000-0000-4000-8000-000000000002' then raise exception 'no'; end if;
+                 return old; end $$;
+             create trigger no_delete before delete on transactions
+                 for each row execute function no_delete();
+             update enrollments set metadata = '{}'
+                 where transaction_id = '00000000-0000-4000-8000-000000000003'",
+        )
+        .await;
+    world.source.execute("delete from xendit").await;
+    daemon.wait_until_caught_up(&world).await;
+    let left = "select string_agg(right(id::text, 1) || ' ' || status, ', ' order by id)
+        from transactions";
+    assert_eq!(world.target.value(left).await, "1 VOIDED, 2 VOIDED, 3 VOIDED");
+    let conflicts = "select count(*) from tributary.conflict
+        where kind = 'delete_blocked' and status = 'open'";
+    assert_eq!(world.target.value(conflicts).await, "3");
+    world.target.execute("drop table receipts; drop trigger no_delete on transactions").await;
+    let explain = || daemon.log();
+    eventually("unblocked", explain, || async { world.target.value(left).await == "3 VOIDED" })
+        .await;
+    assert_eq!(world.target.value(conflicts).await, "1");
+}
+
+/// SPEC §4.1, §6: a person waits for its auth user, also under another address.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_wait_for_their_auth_users() {
+    let rows = format!(
+        "{} {} {}",
+        contact(1, "a@example.com"),
+        contact(2, "b@example.com"),
+        payment(1, "a@example.com", "499")
+    );
+    let world = World::canonical(&rows).await;
+    let id = "11111111-1111-4111-8111-111111111111";
+    world
+        .target
+        .execute(&format!(
+            "create schema auth; create table auth.users (id uuid primary key, email text);
+             insert into auth.users values ('{id}', 'A@Example.com');
+             create table unified_profiles (id uuid primary key references auth.users,
+                 email text unique not null)"
+        ))
+        .await;
+    let daemon = world.started().await;
+    let profiles = "select string_agg(id || ' ' || email, ', ' order by email) from unified_profiles";
+    let first = format!("{id} a@example.com");
+    assert_eq!(world.target.value(profiles).await, first);
+    assert_eq!(world.target.value("select user_id from transactions").await, id);
+    assert_eq!(world.target.value(CONFLICTS).await, "missing_auth_user b@example.com");
+    world.source.execute("update systemeio set email = 'c@example.com' where contact_id = 'c2'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(CONFLICTS).await, "missing_auth_user c@example.com");
+    let other = "22222222-2222-4222-8222-222222222222";
+    world
+        .target
+        .execute(&format!("insert into auth.users values ('{other}', 'c@example.com')"))
+        .await;
+    let explain = || daemon.log();
+    let both = format!("{first}, {other} c@example.com");
+    eventually("the profile", explain, || async { world.target.value(profiles).await == both })
+        .await;
+    assert_eq!(world.target.value(CONFLICTS).await, "");
+}

@@ -125,10 +125,7 @@ impl Tables {
 
 async fn column_types(client: &Client, table: &TableName) -> Result<HashMap<String, String>> {
     let rows = client
-        .query(
-            include_str!("sql/column_types.sql"),
-            &[&table.quoted()],
-        )
+        .query(include_str!("sql/column_types.sql"), &[&table.quoted()])
         .await
         .context("target: reading column types")?;
     if rows.is_empty() {

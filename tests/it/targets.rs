@@ -120,12 +120,16 @@ async fn people_wait_for_their_auth_users() {
         ))
         .await;
     let daemon = world.started().await;
-    let profiles = "select string_agg(id || ' ' || email, ', ' order by email) from unified_profiles";
+    let profiles =
+        "select string_agg(id || ' ' || email, ', ' order by email) from unified_profiles";
     let first = format!("{id} a@example.com");
     assert_eq!(world.target.value(profiles).await, first);
     assert_eq!(world.target.value("select user_id from transactions").await, id);
     assert_eq!(world.target.value(CONFLICTS).await, "missing_auth_user b@example.com");
-    world.source.execute("update systemeio set email = 'c@example.com' where contact_id = 'c2'").await;
+    world
+        .source
+        .execute("update systemeio set email = 'c@example.com' where contact_id = 'c2'")
+        .await;
     daemon.wait_until_caught_up(&world).await;
     assert_eq!(world.target.value(CONFLICTS).await, "missing_auth_user c@example.com");
     let other = "22222222-2222-4222-8222-222222222222";

@@ -37,6 +37,8 @@ use crate::{backfill, migrate};
 const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
 /// How often a waiting daemon asks for the lock.
 const LOCK_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a command waits for the lock before it says that a daemon works.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a slot that is still held by a dead reader is waited for.
 const SLOT_WAIT: Duration = Duration::from_secs(10);
 
@@ -129,6 +131,7 @@ async fn lock(
                       set tcp_keepalives_count = 3; set idle_in_transaction_session_timeout = 0; \
                       set statement_timeout = 0; set synchronous_commit = off";
     target.batch_execute(keepalives).await.context("target: session settings")?;
+    let asked_at = tokio::time::Instant::now();
     let mut told = false;
     loop {
         if try_lock(target).await? {
@@ -136,6 +139,11 @@ async fn lock(
             return Ok(true);
         }
         if on_lock == OnLock::Refuse {
+            // The session of a daemon that has just ended may take the server a moment to end.
+            if asked_at.elapsed() < LOCK_PATIENCE {
+                tokio::time::sleep(LOCK_PATIENCE / 20).await;
+                continue;
+            }
             return Err(Error::refused(
                 "a tributary daemon works on this target",
                 "stop it first, or ask it: `tributary status`",

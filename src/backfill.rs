@@ -326,6 +326,7 @@ impl Backfill<'_> {
                 writer.mark_checked(table, &changes.1, at.generation).await?;
                 writer.recompute(&touched).await?;
                 writer.commit_data().await?;
+                (self.progress)(at);
                 if self.shutdown.is_cancelled() {
                     return Ok(false);
                 }

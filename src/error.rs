@@ -44,7 +44,7 @@ pub enum Error {
     /// A delete waits for an operator (P9).
     #[error("{}", .0.reason())]
     Halted(Box<crate::halt::Halt>),
-    /// A row cannot be written as it is (SQLSTATE classes 22, 23, 54 and P0): the caller isolates it (P10).
+    /// A row cannot be written as it is: the caller isolates it (P10).
     #[error("{context}: {cause}")]
     Data {
         /// What was being written.
@@ -94,9 +94,7 @@ impl Error {
         };
         match &db.code().code()[..2] {
             "08" | "53" | "57" | "58" | "40" => Self::Unavailable { context, cause },
-            // A limit that a value exceeds (54) and what a trigger of the application raises (P0) are the
-            // row's own fault too.
-            "22" | "23" | "44" | "54" | "P0" => Self::Data { context, cause },
+            class if is_about_data(class) => Self::Data { context, cause },
             _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE
                 || *db.code() == SqlState::OBJECT_IN_USE
                 // A fail-over that is not finished, and a table that was altered under a prepared
@@ -138,6 +136,19 @@ impl From<crate::decode::DecodeError> for Error {
     }
 }
 
+/// Whether an error of this SQLSTATE class is the row's own fault: bad data (21, 22), a constraint or a limit
+/// (23, 44, 54), and whatever a trigger of the application refuses with (27, 2F, 38, 39, P0). An application may
+/// also choose a class that PostgreSQL itself does not use.
+fn is_about_data(class: &str) -> bool {
+    const DATA: [&str; 10] = ["21", "22", "23", "27", "2F", "38", "39", "44", "54", "P0"];
+    const OTHERS: [&str; 32] = [
+        "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "24", "25",
+        "26", "28", "2B", "2D", "34", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58", "F0",
+        "HV", "XX",
+    ];
+    DATA.contains(&class) || !OTHERS.contains(&class)
+}
+
 /// Attaches the context of a driver error.
 pub trait Context<T> {
     /// Classifies the error, saying which server and what was being done.
@@ -165,8 +176,9 @@ fn describe(error: &tokio_postgres::Error) -> String {
     let named = db.constraint().or(db.column()).is_some();
     let message = match &db.code().code()[..2] {
         "22" => "invalid data",
-        "P0" => "raised by a function of the application",
         "23" if !named => "a constraint is violated",
+        "21" | "23" | "44" | "54" => db.message(),
+        class if is_about_data(class) => "raised by a function of the application",
         _ => db.message(),
     };
     let constraint = db.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();

@@ -262,52 +262,6 @@ impl Writer {
         Ok(())
     }
 
-    async fn remember_open_facts(&self, transitions: &[Transition]) -> Result<()> {
-        let mut by_key: HashMap<&EmailKey, i64> = HashMap::new();
-        for transition in transitions {
-            for (key, by) in [(&transition.old, -1), (&transition.new, 1)] {
-                if let Some(key) = key {
-                    *by_key.entry(key).or_default() += by;
-                }
-            }
-        }
-        let (keys, counts): (Vec<&str>, Vec<i64>) =
-            by_key.iter().filter(|(_, n)| **n != 0).map(|(key, n)| (key.as_str(), *n)).unzip();
-        let sql = "insert into tributary_open_facts (email_key, facts) \
-                   select * from unnest($1::text[], $2::bigint[])";
-        self.db.execute("target: counting facts", sql, &[&keys, &counts]).await?;
-        Ok(())
-    }
-
-    /// A contact that an earlier part deleted and this one inserts again has changed (SPEC §4.3).
-    async fn join_parts(&self, transitions: &mut [Transition]) -> Result<()> {
-        let key = |t: &Transition| t.contact.as_ref().map(|contact| contact.0.clone());
-        let (mut keys, mut emails, mut back) = (Vec::new(), Vec::new(), Vec::new());
-        for transition in transitions.iter() {
-            match (&transition.old, &transition.new) {
-                (Some(old), None) => {
-                    keys.extend(key(transition));
-                    emails.extend(transition.contact.as_ref().map(|_| old.as_str()));
-                }
-                (None, Some(_)) => back.extend(key(transition)),
-                _ => {}
-            }
-        }
-        let sql =
-            "select source_key, email_key from tributary_open_gone where source_key = any($1)";
-        let rows = self.db.query("target: looking up deleted contacts", sql, &[&back]).await?;
-        let gone: HashMap<String, String> =
-            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let sql = "insert into tributary_open_gone select * from unnest($1::text[], $2::text[]) \
-                   on conflict (source_key) do update set email_key = excluded.email_key";
-        self.db.execute("target: noting deleted contacts", sql, &[&keys, &emails]).await?;
-        for transition in transitions.iter_mut().filter(|t| t.old.is_none()) {
-            let old = key(transition).and_then(|key| gone.get(&key));
-            transition.old = old.map(|old| EmailKey::trusted(old.clone()));
-        }
-        Ok(())
-    }
-
     /// Writes the last version of each row and deletes what is gone.
     async fn store_final(
         &mut self,

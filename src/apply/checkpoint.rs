@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Arrival, Writer};
+use super::Writer;
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
 
@@ -73,7 +73,7 @@ impl Writer {
     /// # Errors
     /// Those of the target.
     pub async fn begin(&self) -> Result<()> {
-        self.db.batch("target: opening a transaction", "begin").await
+        self.db.batch("target: opening a transaction", &self.tables.begin).await
     }
 
     /// Gives up the open target transaction.
@@ -98,106 +98,6 @@ impl Writer {
             return Err(Error::Superseded(format!("the checkpoint is no longer at {from}")));
         }
         self.db.batch("target: committing", "commit").await
-    }
-
-    /// Keeps what a part of a large source transaction touches in the session's working table.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn remember_touched(&self, touched: super::Touched) -> Result<()> {
-        let mut kinds: Vec<&str> = Vec::new();
-        let mut values: Vec<String> = Vec::new();
-        let mut add = |kind: &'static str, value: String| {
-            kinds.push(kind);
-            values.push(value);
-        };
-        let removed: Vec<String> = touched.removed_rows().collect();
-        touched.owners.into_iter().for_each(|value| add("owner", value));
-        touched.external_ids.into_iter().for_each(|value| add("external_id", value));
-        touched.contact_ids.into_iter().for_each(|value| add("contact_id", value));
-        touched.people.into_iter().for_each(|value| add("person", value));
-        removed.into_iter().for_each(|value| add("removed", value));
-        let sql = "insert into tributary_open_touched (kind, value) \
-                   select * from unnest($1::text[], $2::text[])";
-        self.db.execute("target: noting what is touched", sql, &[&kinds, &values]).await?;
-        Ok(())
-    }
-
-    /// Recomputes what the parts of a large source transaction touched, in rounds. `alive` is told of each, since
-    /// all of them may take minutes.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn recompute_remembered(
-        &mut self,
-        alive: &(dyn Fn() + Sync),
-    ) -> Result<super::recompute::Report> {
-        self.db.batch("target: analysing", "analyze tributary_open_touched").await?;
-        let mut report = super::recompute::Report::default();
-        // Owners first: a removed payment's transaction may be referenced until its enrollment moved on.
-        for kind in ["owner", "removed", "external_id", "contact_id", "person"] {
-            let mut after = String::new();
-            loop {
-                let values = self.next_touched(kind, &after).await?;
-                let Some(last) = values.last() else { break };
-                after.clone_from(last);
-                report.add(self.recompute_part(kind, values).await?);
-                alive();
-            }
-        }
-        Ok(report)
-    }
-
-    async fn next_touched(&self, kind: &str, after: &str) -> Result<Vec<String>> {
-        let sql = "select distinct value from tributary_open_touched \
-                   where kind = $1 and value > $2 order by value limit $3";
-        let limit = super::OWNERS_PER_ROUND as i64;
-        let rows =
-            self.db.query("target: reading what is touched", sql, &[&kind, &after, &limit]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    async fn recompute_part(
-        &mut self,
-        kind: &str,
-        values: Vec<String>,
-    ) -> Result<super::recompute::Report> {
-        let mut touched = super::Touched::default();
-        match kind {
-            "owner" => {
-                let report = self.recompute_owners(values.clone(), &mut touched.people).await?;
-                // Who came or left is judged at the end, from the working table: memory stays bounded.
-                let people = std::mem::take(&mut touched.people);
-                self.remember_touched(super::Touched { people, ..Default::default() }).await?;
-                touched.owners.extend(values);
-                self.judge_groups(&touched, &touched.people).await?;
-                return Ok(report);
-            }
-            "removed" => {
-                for value in &values {
-                    touched.removed.insert(super::parse_source_row(value)?);
-                }
-                // A later part may have inserted the row again.
-                self.drop_present(&mut touched).await?;
-            }
-            "external_id" => touched.external_ids.extend(values),
-            "person" => touched.people.extend(values),
-            _ => touched.contact_ids.extend(values),
-        }
-        self.recompute(&touched).await
-    }
-
-    /// Rows of a table that the open source transaction deleted, in effect.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn removed_so_far(&self, table: crate::facts::SourceTable) -> Result<u64> {
-        let sql = match table {
-            crate::facts::SourceTable::Xendit => include_str!("sql/removed_payments.sql"),
-            crate::facts::SourceTable::Systemeio => include_str!("sql/removed_contacts.sql"),
-        };
-        let rows = self.db.query("target: counting deletes", sql, &[]).await?;
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
     }
 
     /// The target's log position now: everything committed so far is before it.
@@ -241,17 +141,6 @@ impl Writer {
         let rows = self.db.query("target: reading the log position", sql, &[]).await?;
         let text: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
         Lsn::parse(&text).ok_or_else(|| Error::failed("target: reading the log position", text))
-    }
-
-    /// Stores the changes of one part of a source transaction too large for one batch.
-    ///
-    /// # Errors
-    /// As [`Writer::apply_changes`].
-    pub async fn apply_part(&mut self, changes: Vec<super::RowChange>) -> Result<u64> {
-        let touched = self.apply_changes(changes, Arrival::Part).await?;
-        let rows = touched.rows;
-        self.remember_touched(touched).await?;
-        Ok(rows)
     }
 }
 

@@ -17,6 +17,7 @@ mod groups_of;
 mod joining;
 mod moves;
 mod open;
+mod parts;
 mod passes;
 mod people;
 mod persons;

@@ -167,7 +167,7 @@ fn touched_owners(owners: impl Iterator<Item = String>) -> Touched {
     Touched { owners: owners.collect::<BTreeSet<_>>(), ..Touched::default() }
 }
 
-fn fact_table(table: SourceTable) -> &'static str {
+pub(super) fn fact_table(table: SourceTable) -> &'static str {
     match table {
         SourceTable::Systemeio => "tributary.contact",
         SourceTable::Xendit => "tributary.payment",

@@ -90,6 +90,9 @@ pub(super) struct Tables {
     write_profiles: String,
     write_transactions: String,
     write_enrollments: String,
+    /// Opens a transaction in which the application's deferred constraints are checked by each statement,
+    /// so that a row they refuse can be isolated: at the commit it would be too late.
+    pub(super) begin: String,
     /// Whether `auth.users` exists and people take ids from it.
     pub(super) link_auth_users: bool,
     /// Whether the profile id must be an `auth.users` id.
@@ -112,7 +115,18 @@ impl Tables {
             .query_one(include_str!("sql/auth_users.sql"), &[&names.profiles])
             .await
             .context("target: looking for auth.users")?;
+        let tables = [&names.profiles, &names.transactions, &names.enrollments];
+        let deferrable: Option<String> = client
+            .query_one(include_str!("sql/deferrable_constraints.sql"), &[&tables.as_slice()])
+            .await
+            .context("target: reading deferrable constraints")?
+            .get(0);
+        let begin = match deferrable {
+            Some(names) => format!("begin; set constraints {names} immediate"),
+            None => "begin".to_owned(),
+        };
         Ok(Self {
+            begin,
             write_profiles: write_profiles(&names.profiles, &profile)?,
             write_transactions: write_transactions(&names.transactions, &transaction)?,
             write_enrollments: write_enrollments(&names.enrollments, &enrollment)?,

@@ -28,6 +28,8 @@ pub(super) struct OpenTransaction {
     pub bytes: usize,
     /// Whether parts of it were applied already.
     pub in_parts: bool,
+    /// Rows of each table before its first part.
+    pub rows_before: HashMap<SourceTable, u64>,
     /// Tables that it truncates.
     pub truncated: Vec<SourceTable>,
 }

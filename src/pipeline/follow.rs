@@ -209,8 +209,12 @@ impl Follow<'_> {
         self.flush().await?;
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         if !open.in_parts {
+            let writer = &self.session.writer;
+            for table in SourceTable::ALL {
+                open.rows_before.insert(table, writer.count_facts(table).await?);
+            }
+            writer.begin().await?;
             open.in_parts = true;
-            self.session.writer.begin().await?;
         }
         open.bytes = 0;
         let changes = std::mem::take(&mut open.changes);
@@ -275,7 +279,7 @@ impl Follow<'_> {
         if !deletes.is_empty() {
             // Those before it are applied first.
             self.flush().await?;
-            self.guard_removed(deletes).await?;
+            self.guard_deleted(deletes).await?;
         }
         if let Some(open) = self.open.take() {
             self.batch.push(open, end_lsn, commit_time);
@@ -290,11 +294,11 @@ impl Follow<'_> {
     async fn complete_parts(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
         self.apply_part().await?;
         let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
-        let mut removed = Vec::new();
+        let mut deleted = Vec::new();
         for table in SourceTable::ALL.into_iter().filter(|table| !truncated.contains(table)) {
-            removed.push((table, self.session.writer.removed_so_far(table).await?));
+            deleted.push((table, self.session.writer.deleted_so_far(table).await?));
         }
-        self.guard_removed(removed).await?;
+        self.guard_deleted(deleted).await?;
         let started = Instant::now();
         let health = Arc::clone(self.health);
         let report = self.session.writer.recompute_remembered(&|| health.tick()).await?;
@@ -303,16 +307,19 @@ impl Follow<'_> {
         self.commit(end_lsn, Some(commit_time), 1, started).await
     }
 
-    /// Halts in front of a transaction that deletes too much, with all its tables.
-    async fn guard_removed(&mut self, removed: Vec<(SourceTable, u64)>) -> Result<()> {
-        let in_parts = self.open.as_ref().is_some_and(|open| open.in_parts);
+    /// Halts in front of a transaction that deletes too much, with all its tables. The limit is a share of
+    /// the rows before the transaction: those that it adds itself must not hide what it deletes.
+    async fn guard_deleted(&mut self, deleted: Vec<(SourceTable, u64)>) -> Result<()> {
+        let Some(open) = self.open.as_ref() else { return Ok(()) };
         let mut deletes = Vec::new();
-        for (table, rows) in removed {
+        for (table, rows) in deleted {
             if rows <= self.config.guard.delete_rows {
                 continue;
             }
-            let left = self.session.writer.count_facts(table).await?;
-            let of = if in_parts { left + rows } else { left };
+            let of = match open.rows_before.get(&table) {
+                Some(rows) => *rows,
+                None => self.session.writer.count_facts(table).await?,
+            };
             if self.config.guard.stops(rows, of) {
                 deletes.push(Deletes { table, rows, of });
             }
@@ -321,8 +328,7 @@ impl Follow<'_> {
             return Ok(());
         }
         deletes.sort_by_key(|deletes| deletes.table.as_str());
-        let lsn = self.open.as_ref().map(|open| open.commit_lsn).unwrap_or_default();
-        let cause = HaltCause::MassDelete { commit_lsn: lsn.to_string() };
+        let cause = HaltCause::MassDelete { commit_lsn: open.commit_lsn.to_string() };
         self.guard(Halt::new(cause, deletes)).await
     }
 

@@ -37,6 +37,67 @@ async fn halts_until_accepted(statement: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_that_changes_every_key_deletes_nothing() {
+    let world = World::canonical(&PAYMENTS.replace("3000", "12000")).await;
+    let daemon = world.started().await;
+    world.source.execute("update xendit set id = gen_random_uuid(), amount = 500").await;
+    daemon.wait_until_caught_up(&world).await;
+    let changed = "select count(*) from transactions where amount = 500";
+    assert_eq!(transactions(&world).await, "12000");
+    assert_eq!(world.target.value(changed).await, "12000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_transaction_adds_do_not_hide_those_it_deletes() {
+    let world = World::canonical(PAYMENTS).await;
+    let mut daemon = world.started().await;
+    let add = PAYMENTS.replace("generate_series(1, 3000)", "generate_series(3001, 20000)");
+    let delete = "delete from xendit where id in (select id from xendit limit 1500)";
+    world.source.execute(&format!("begin; {delete}; {add}; commit")).await;
+    daemon.wait_for_phase("halted").await;
+    assert_eq!(transactions(&world).await, "3000");
+    world.succeed(&["accept"]).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(transactions(&world).await, "18500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_deferred_constraint_of_the_application_refuses_is_set_aside() {
+    let world = World::canonical(PAYMENTS).await;
+    world.succeed(&["migrate"]).await;
+    world
+        .target
+        .execute(
+            "create function refuse() returns trigger language plpgsql as $$ begin
+               if new.amount = 777 then raise exception using errcode = 'APP01', message = 'no'; end if;
+               return null;
+             end $$;
+             create constraint trigger refuse after insert or update on transactions
+               deferrable initially deferred for each row execute function refuse();
+             create table tier (name text primary key);
+             insert into tier values ('viewer'), ('499'), ('500');
+             alter table transactions add column tier text generated always as (amount::text) stored
+               references tier deferrable initially deferred",
+        )
+        .await;
+    let daemon = world.started().await;
+    for (n, amount) in [(1, 777), (2, 778)] {
+        let email = format!("p{n}@example.com");
+        let update =
+            format!("update xendit set amount = {amount} where customer_email = '{email}'");
+        world.source.execute(&update).await;
+    }
+    world.source.execute("update xendit set amount = 500 where amount = 499").await;
+    daemon.wait_until_caught_up(&world).await;
+    let others = "select count(*) from transactions where amount = 500";
+    assert_eq!(world.target.value(others).await, "2998");
+    let rejected =
+        "select count(*) from tributary.conflict where kind = 'rejected_row' and status = 'open'";
+    assert_eq!(world.target.value(rejected).await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_the_target_rejects_is_set_aside_and_all_others_go_on() {
     let world = World::canonical(PAYMENTS).await;
     let daemon = world.started().await;

@@ -149,7 +149,7 @@ impl World {
             SourceLayout::Legacy => "legacy-csv.toml",
         };
         let shipped = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(shipped);
-        let text = std::fs::read_to_string(&shipped).unwrap_or_else(|_| "[source]\n".into());
+        let text = std::fs::read_to_string(&shipped).unwrap();
         let mut table: toml::Table = text.parse().unwrap();
         set(&mut table, "source", "slot", self.slot.clone());
         set(&mut table, "source", "publication", self.slot.clone());

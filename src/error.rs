@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// Result of everything that does I/O.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,6 +92,9 @@ impl Error {
                 Self::Failed { context, cause }
             };
         };
+        if raised_by_the_application(db) {
+            return Self::Data { context, cause };
+        }
         match &db.code().code()[..2] {
             "08" | "53" | "57" | "58" | "40" => Self::Unavailable { context, cause },
             class if is_about_data(class) => Self::Data { context, cause },
@@ -108,10 +111,11 @@ impl Error {
         }
     }
 
-    /// Whether `run` tries again after a pause.
+    /// Whether `run` tries again after a pause. Refused data that was not isolated is among it: what is
+    /// deferred to the commit since this session began is known to the next one.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Superseded(_))
+        matches!(self, Self::Unavailable { .. } | Self::Superseded(_) | Self::Data { .. })
     }
 
     /// The process exit code (SPEC §9).
@@ -149,6 +153,15 @@ fn is_about_data(class: &str) -> bool {
     DATA.contains(&class) || !OTHERS.contains(&class)
 }
 
+/// Whether a function of the application failed, such as a trigger on a target table: no statement of ours
+/// calls one. What it raises may have any code; what happens to it while a server stops keeps its own.
+fn raised_by_the_application(db: &DbError) -> bool {
+    let within = db.where_().is_some_and(|at| at.contains("PL/pgSQL"));
+    let raised = db.where_().is_some_and(|at| at.contains("RAISE"));
+    let class = &db.code().code()[..2];
+    within && (raised || !matches!(class, "08" | "40" | "53" | "55" | "57" | "58"))
+}
+
 /// Attaches the context of a driver error.
 pub trait Context<T> {
     /// Classifies the error, saying which server and what was being done.
@@ -160,6 +173,9 @@ impl<T> Context<T> for std::result::Result<T, tokio_postgres::Error> {
         self.map_err(|error| Error::postgres(context, &error))
     }
 }
+
+/// In place of a message that may quote what it likes.
+const BY_THE_APPLICATION: &str = "raised by a function of the application";
 
 /// A driver error without row values.
 fn describe(error: &tokio_postgres::Error) -> String {
@@ -175,10 +191,11 @@ fn describe(error: &tokio_postgres::Error) -> String {
     // A message of class 22 quotes the offending value, and what a trigger raises may: only the code is told.
     let named = db.constraint().or(db.column()).is_some();
     let message = match &db.code().code()[..2] {
+        _ if db.where_().is_some_and(|at| at.contains("PL/pgSQL")) => BY_THE_APPLICATION,
         "22" => "invalid data",
         "23" if !named => "a constraint is violated",
         "21" | "23" | "44" | "54" => db.message(),
-        class if is_about_data(class) => "raised by a function of the application",
+        class if is_about_data(class) => BY_THE_APPLICATION,
         _ => db.message(),
     };
     let constraint = db.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();

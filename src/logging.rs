@@ -15,12 +15,13 @@ use crate::error::{Error, Result};
 /// what rustls negotiates.
 const DEFAULT: &str = "info,refinery_core=warn,rustls=warn,tokio_postgres=warn";
 
-/// The drivers' lines below this level never pass, whatever `RUST_LOG` says: they hold what goes over the
-/// wire, such as statements with their parameters, and notices (P14).
-const DRIVERS_SPEAK_FROM: Level = Level::WARN;
+/// The lines of libraries that see customer values never pass below this level, whatever `RUST_LOG` says: they
+/// hold what goes over the wire, such as statements with their parameters, and the numbers they parse (P14).
+const LIBRARIES_SPEAK_FROM: Level = Level::WARN;
 
-/// Targets of the drivers, with everything below them.
-const DRIVERS: [&str; 3] = ["tokio_postgres", "postgres_protocol", "pgwire_replication"];
+/// Targets of these libraries, with everything below them.
+const LIBRARIES: [&str; 4] =
+    ["tokio_postgres", "postgres_protocol", "pgwire_replication", "rlibphonenumber"];
 
 /// Starts logging. `directives` is `RUST_LOG`, `None` or empty where it is not set.
 ///
@@ -53,7 +54,7 @@ fn filter(directives: Option<&str>) -> Result<EnvFilter> {
 }
 
 fn is_discreet(target: &str, level: Level) -> bool {
-    level <= DRIVERS_SPEAK_FROM || !DRIVERS.iter().any(|driver| target.starts_with(driver))
+    level <= LIBRARIES_SPEAK_FROM || !LIBRARIES.iter().any(|library| target.starts_with(library))
 }
 
 #[cfg(test)]
@@ -69,14 +70,15 @@ mod tests {
         assert_eq!(filter(Some("tributary=loud")).unwrap_err().exit_code(), 78);
     }
 
-    /// P14: the drivers' own debug lines quote rows.
+    /// P14: the libraries' own debug lines quote rows.
     #[test]
-    fn the_drivers_only_warn() {
+    fn libraries_that_see_values_only_warn() {
         for (target, level, expected) in [
             ("tokio_postgres::query", Level::DEBUG, false),
             ("tokio_postgres::connection", Level::INFO, false),
             ("tokio_postgres::connection", Level::WARN, true),
             ("pgwire_replication::client", Level::TRACE, false),
+            ("rlibphonenumber::phonenumberutil", Level::TRACE, false),
             ("tributary::source", Level::TRACE, true),
         ] {
             assert_eq!(is_discreet(target, level), expected, "{target} {level}");

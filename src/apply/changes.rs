@@ -171,18 +171,14 @@ impl Writer {
     }
 
     fn version(&self, id: RowId, change: RowChange) -> Version {
-        let bounded = |id: Option<String>| id.map(bounded_id);
         let fact = change.row.as_ref().map(|row| match change.table {
             SourceTable::Systemeio => {
                 let contact = facts::contact(row, &self.layouts.systemeio, &self.rules);
-                let contact_id = bounded(contact.contact_id.clone());
-                Fact::Contact(Box::new(Contact { contact_id, ..contact }))
+                Fact::Contact(Box::new(contact))
             }
             SourceTable::Xendit => {
                 let payment = facts::payment(row, &self.layouts.xendit, &self.rules);
-                let external_id = bounded(payment.external_id.clone());
-                let payment_id = bounded(payment.payment_id.clone());
-                Fact::Payment(Box::new(Payment { external_id, payment_id, ..payment }))
+                Fact::Payment(Box::new(payment))
             }
         });
         let email = fact.as_ref().and_then(|fact| self.email_after_decisions(&id, fact));
@@ -430,18 +426,6 @@ impl Writer {
         self.store_final(versions, &stored, Arrival::Decision, &mut touched).await?;
         Ok(touched)
     }
-}
-
-/// Ids are indexed, and PostgreSQL refuses index entries of more than about 2,700 bytes: a longer text is
-/// cut and told apart by a digest. The raw value stays with the fact.
-fn bounded_id(id: String) -> String {
-    const LONGEST: usize = 500;
-    if id.len() <= LONGEST {
-        return id;
-    }
-    let digest = Uuid::new_v5(&NAMESPACE, id.as_bytes());
-    let kept: String = id.chars().take(LONGEST / 4).collect();
-    format!("{kept}… {digest}")
 }
 
 /// Contact_id of a contact, external_id of a payment.

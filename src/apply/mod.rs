@@ -14,6 +14,7 @@ mod db;
 mod deletes;
 mod groups;
 mod groups_of;
+mod isolate;
 mod joining;
 mod moves;
 mod open;

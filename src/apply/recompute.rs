@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::civil;
 use uuid::Uuid;
 
+use super::isolate::Rejected;
 use super::people::{People, State};
 use super::targets::Written;
 use super::{Db, OWNERS_PER_ROUND, Touched, Writer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::facts::{SourceKey, SourceTable, source_row};
 use crate::rules::Rules;
 use crate::unify::{self, Conflict, Group, Owner, Unified};
@@ -57,12 +58,12 @@ impl Report {
 /// One round: owners and their facts unified. Nothing of it depends on the target tables, so it can be
 /// made ahead, on another session, while the round before is written.
 pub struct Round {
-    owners: Vec<String>,
-    unified: Vec<Unified>,
+    pub(super) owners: Vec<String>,
+    pub(super) unified: Vec<Unified>,
     /// Scopes judged by unifying.
     scopes: BTreeSet<String>,
     /// Source rows of each owner's payments and contacts.
-    rows: HashMap<String, Vec<String>>,
+    pub(super) rows: HashMap<String, Vec<String>>,
     /// Payments of these owners, whether or not they give a transaction.
     payments: Vec<SourceKey>,
 }
@@ -184,7 +185,7 @@ impl Writer {
             scopes.insert(unify::scope_of_owner(&Owner::from_stored(owner.clone())));
             conflicts.extend(link_conflicts(owner, &people, round.rows.contains_key(owner)));
         }
-        let report = self.write_round(round, owners, &people, &mut conflicts).await?;
+        let report = self.write_round(round, &people, &mut conflicts).await?;
         for rows in round.rows.values() {
             scopes.extend(rows.iter().map(|row| unify::scope_of_rejected(row)));
         }
@@ -192,36 +193,23 @@ impl Writer {
         Ok(report)
     }
 
-    /// Writes a round in one savepoint; a row that the target rejects is isolated (P10).
+    /// Writes a round; what the target refuses is isolated (P10).
     async fn write_round(
         &self,
         round: &Round,
-        owners: &[String],
         people: &People,
         conflicts: &mut Vec<Conflict>,
     ) -> Result<Report> {
-        self.db.batch("target: opening a savepoint", "savepoint people").await?;
-        let all: Vec<&Unified> = round.unified.iter().collect();
-        let result = self.write_unified(&all, owners, people).await;
-        let mut report = match result {
-            Ok(report) => {
-                self.db.batch("target: closing a savepoint", "release savepoint people").await?;
-                report
-            }
-            Err(Error::Data { .. }) => {
-                let undo = "rollback to savepoint people; release savepoint people";
-                self.db.batch("target: going back to a savepoint", undo).await?;
-                self.isolate(round, owners, people, conflicts).await?
-            }
-            Err(other) => return Err(other),
-        };
+        let mut rejected = Rejected::default();
+        let mut report = self.isolate(round, people, &mut rejected).await?;
+        conflicts.extend(rejected.conflicts());
         let without: Vec<Uuid> = transactions_gone(round);
         report.deleted += self.remove_transactions(&without, &round.payments, conflicts).await?;
         Ok(report)
     }
 
     /// The targets of whole owners: profiles, then transactions, then enrollments, which reference both.
-    async fn write_unified(
+    pub(super) async fn write_unified(
         &self,
         unified: &[&Unified],
         owners: &[String],
@@ -251,116 +239,6 @@ impl Writer {
         };
         self.revoke_enrollments(&held, &enrollments).await?;
         Ok(report)
-    }
-
-    /// Writes owner by owner, and where one is rejected, row by row.
-    async fn isolate(
-        &self,
-        round: &Round,
-        owners: &[String],
-        people: &People,
-        conflicts: &mut Vec<Conflict>,
-    ) -> Result<Report> {
-        let mut report = Report::default();
-        let by_owner: HashMap<&str, &Unified> =
-            round.unified.iter().map(|u| (u.owner.as_str(), u)).collect();
-        for owner in owners {
-            let one: Vec<&Unified> = by_owner.get(owner.as_str()).copied().into_iter().collect();
-            let owner_only = std::slice::from_ref(owner);
-            match self.attempt(self.write_unified(&one, owner_only, people)).await? {
-                Ok(written) => report.add(written),
-                Err(_) => {
-                    for unified in one {
-                        let rows = round.rows.get(owner).map_or(&[][..], Vec::as_slice);
-                        report.add(self.isolate_rows(unified, rows, people, conflicts).await?);
-                    }
-                }
-            }
-        }
-        Ok(report)
-    }
-
-    async fn isolate_rows(
-        &self,
-        unified: &Unified,
-        rows: &[String],
-        people: &People,
-        conflicts: &mut Vec<Conflict>,
-    ) -> Result<Report> {
-        let mut report = Report::default();
-        let mut user = user_of(unified.owner.as_str(), unified.profile.is_some(), people);
-        if let (Some(id), Some(profile)) = (user, &unified.profile) {
-            match self.attempt(self.write_profiles(&[(id, profile)])).await? {
-                Ok(written) => report.profiles = written,
-                Err(reason) => {
-                    user = self.profile_exists(id).await?.then_some(id);
-                    if let Some(row) = rows.first() {
-                        conflicts.push(unify::rejected_row(row, &reason));
-                    }
-                }
-            }
-        }
-        let mut kept = Vec::new();
-        for transaction in &unified.transactions {
-            match self.attempt(self.write_transactions(&[(user, transaction)])).await? {
-                Ok(written) => {
-                    kept.push(transaction.id);
-                    report.add(Report { transactions: written, ..Report::default() });
-                }
-                Err(reason) => {
-                    let row = source_row(SourceTable::Xendit, &transaction.source_key);
-                    conflicts.push(unify::rejected_row(&row, &reason));
-                }
-            }
-        }
-        let Some(user) = user else { return Ok(report) };
-        let mut enrollments = Vec::new();
-        for enrollment in unified.enrollments.iter().filter(|e| kept.contains(&e.transaction_id)) {
-            match self.attempt(self.write_enrollments(&[(user, enrollment)])).await? {
-                Ok(written) => {
-                    enrollments.push((user, enrollment));
-                    report.add(Report { enrollments: written, ..Report::default() });
-                }
-                Err(reason) => {
-                    if let Some(row) = rows.first() {
-                        conflicts.push(unify::rejected_row(row, &reason));
-                    }
-                }
-            }
-        }
-        // One that was refused is not without a transaction: it stays as it is.
-        let wanted: Vec<_> = unified.enrollments.iter().map(|e| (user, e)).collect();
-        if let Err(reason) = self.attempt(self.revoke_enrollments(&[user], &wanted)).await?
-            && let Some(row) = rows.first()
-        {
-            conflicts.push(unify::rejected_row(row, &reason));
-        }
-        Ok(report)
-    }
-
-    /// Runs a write in a savepoint: `Ok(Err(reason))` where the target rejects the data.
-    pub(super) async fn attempt<T>(
-        &self,
-        write: impl Future<Output = Result<T>>,
-    ) -> Result<std::result::Result<T, String>> {
-        self.db.batch("target: opening a savepoint", "savepoint attempt").await?;
-        match write.await {
-            Ok(value) => {
-                self.db.batch("target: closing a savepoint", "release savepoint attempt").await?;
-                Ok(Ok(value))
-            }
-            Err(Error::Data { cause, .. }) => {
-                let undo = "rollback to savepoint attempt; release savepoint attempt";
-                self.db.batch("target: going back to a savepoint", undo).await?;
-                Ok(Err(cause))
-            }
-            Err(other) => Err(other),
-        }
-    }
-
-    async fn profile_exists(&self, id: Uuid) -> Result<bool> {
-        let sql = format!("select 1 from {} where id = $1", self.tables.names.profiles);
-        Ok(!self.db.query("target: looking up a profile", &sql, &[&id]).await?.is_empty())
     }
 
     /// Removes the transactions of payments that are gone, and closes what was judged about removed rows.
@@ -433,7 +311,7 @@ fn transactions_gone(round: &Round) -> Vec<Uuid> {
 }
 
 /// The profile of an owner, where there is one to reference.
-fn user_of(owner: &str, has_profile: bool, people: &People) -> Option<Uuid> {
+pub(super) fn user_of(owner: &str, has_profile: bool, people: &People) -> Option<Uuid> {
     let person = people.recorded.get(owner).filter(|_| has_profile)?;
     (person.state == State::Present).then_some(person.profile_id)
 }

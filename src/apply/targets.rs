@@ -90,6 +90,10 @@ pub(super) struct Tables {
     write_profiles: String,
     write_transactions: String,
     write_enrollments: String,
+    /// Digits after the point that the amounts of transactions keep; `None`: all of them.
+    amount_scale: Option<u32>,
+    /// The same of their fees.
+    fee_scale: Option<u32>,
     /// Opens a transaction in which the application's deferred constraints are checked by each statement,
     /// so that a row they refuse can be isolated: at the commit it would be too late.
     pub(super) begin: String,
@@ -130,6 +134,8 @@ impl Tables {
             write_profiles: write_profiles(&names.profiles, &profile)?,
             write_transactions: write_transactions(&names.transactions, &transaction)?,
             write_enrollments: write_enrollments(&names.enrollments, &enrollment)?,
+            amount_scale: scale(&transaction, "amount"),
+            fee_scale: scale(&transaction, "payment_provider_fee"),
             link_auth_users: target.link_auth_users && auth.get(0),
             needs_auth_user: auth.get(1),
             names,
@@ -176,6 +182,12 @@ fn new_rows(columns: &[&str], types: &HashMap<String, String>) -> Result<String>
         text_params(columns.len()),
         columns.join(", ")
     ))
+}
+
+/// How many digits after the point a column keeps: 2 of `numeric(10,2)`, 0 of `numeric(10)`.
+fn scale(types: &HashMap<String, String>, column: &str) -> Option<u32> {
+    let precision = types.get(column)?.strip_prefix("numeric(")?.strip_suffix(')')?;
+    precision.split_once(',').map_or(Some(0), |(_, scale)| scale.parse().ok())
 }
 
 /// `json` has no equality.
@@ -366,10 +378,26 @@ impl Writer {
     ) -> Result<Written> {
         let mut rows = TextColumns::new(TRANSACTION.len());
         for (user, transaction) in transactions {
+            self.fits(transaction)?;
             rows.push(transaction_columns(*user, transaction));
         }
         write(&self.db, "target: writing transactions", &self.tables.write_transactions, &rows)
             .await
+    }
+
+    /// Money is never rounded (SPEC §3.8), as a narrower column would do without a word.
+    fn fits(&self, transaction: &Transaction) -> Result<()> {
+        let tables = &self.tables;
+        for (column, value, scale) in [
+            ("amount", Some(transaction.amount), tables.amount_scale),
+            ("payment_provider_fee", transaction.payment_provider_fee, tables.fee_scale),
+        ] {
+            if value.zip(scale).is_some_and(|(value, scale)| value.normalize().scale() > scale) {
+                let cause = format!("the column {column} keeps fewer digits after the point");
+                return Err(Error::Data { context: "target: writing transactions".into(), cause });
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn write_enrollments(

@@ -1,7 +1,7 @@
 //! One `systemeio` row (SPEC §3).
 
 use super::Contact;
-use super::key::source_key;
+use super::key::{bounded_id, source_key};
 use super::name::name;
 use super::reader::{Reader, mojibake};
 use super::row::{ContactField, Layout, RawRow};
@@ -12,7 +12,7 @@ use crate::rules::Rules;
 #[must_use]
 pub fn contact(row: &RawRow, layout: &Layout<ContactField>, rules: &Rules) -> Contact {
     let mut reader = Reader::new(row, layout, rules);
-    let contact_id = reader.text(ContactField::ContactId);
+    let contact_id = reader.text(ContactField::ContactId).map(bounded_id);
     let email = reader.email(ContactField::Email);
     let first_name = reader.contact_name(ContactField::FirstName);
     let last_name = reader.contact_name(ContactField::LastName);

@@ -1,7 +1,10 @@
-//! The name of a source row (SPEC §1).
+//! The name of a source row (SPEC §1), and texts that are looked up by an index.
+
+use uuid::Uuid;
 
 use super::row::{ColumnKind, Layout, LogicalField, RawRow, SourceKey};
 use super::time::parse_instant;
+use crate::rules::NAMESPACE;
 
 /// SPEC §1: the key columns' text joined by `|`, instants as UTC. A NULL is empty text, and an instant
 /// beyond any calendar, such as `infinity`, is the text itself.
@@ -20,5 +23,25 @@ pub fn source_key<F: LogicalField>(row: &RawRow, layout: &Layout<F>) -> SourceKe
             None => key.push_str(text),
         }
     }
-    SourceKey(key)
+    SourceKey(bounded(key, LONGEST_KEY))
+}
+
+/// Longest source key and longest other id that are kept whole, in bytes: PostgreSQL refuses index entries
+/// of more than about 2,700 bytes, and an entry may hold a key, two ids and an address.
+const LONGEST_KEY: usize = 1_000;
+const LONGEST_ID: usize = 500;
+
+/// An id that is looked up: external_id, payment_id, contact_id. The raw value stays with the fact.
+pub(super) fn bounded_id(id: String) -> String {
+    bounded(id, LONGEST_ID)
+}
+
+/// A longer text is cut and told apart by a digest.
+fn bounded(text: String, longest: usize) -> String {
+    if text.len() <= longest {
+        return text;
+    }
+    let digest = Uuid::new_v5(&NAMESPACE, text.as_bytes());
+    let kept: String = text.chars().take(longest / 4).collect();
+    format!("{kept}… {digest}")
 }

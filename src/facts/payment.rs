@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::clean::clean;
 use super::email::email_key;
-use super::key::source_key;
+use super::key::{bounded_id, source_key};
 use super::money::{amount, currency};
 use super::name::{FullName, full_name};
 use super::phone::phone;
@@ -21,8 +21,8 @@ use crate::rules::{Rules, Status};
 #[must_use]
 pub fn payment(row: &RawRow, layout: &Layout<PaymentField>, rules: &Rules) -> Payment {
     let mut reader = Reader::new(row, layout, rules);
-    let external_id = reader.text(PaymentField::ExternalId);
-    let payment_id = reader.text(PaymentField::PaymentId);
+    let external_id = reader.text(PaymentField::ExternalId).map(bounded_id);
+    let payment_id = reader.text(PaymentField::PaymentId).map(bounded_id);
     let name = reader.customer_name();
     let email = reader.email(PaymentField::CustomerEmail);
     let phone = reader.phone(PaymentField::CustomerPhone);

@@ -1,13 +1,8 @@
 //! Phone numbers as E.164 (SPEC §3.5).
 
-use std::borrow::Cow;
-
-use phonenumber::{Mode, country};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 
 use super::clean::clean;
-
-/// Longest text that is tried as one number, in bytes; what is longer is no phone number, only work.
-const NUMBER_BYTES: usize = 250;
 
 /// SPEC §3.5: the first valid number of the text, and whether there should have been one and is not
 /// (note `invalid_phone`).
@@ -22,33 +17,9 @@ pub fn phone(raw: &str) -> (Option<String>, bool) {
 }
 
 fn e164(part: &str) -> Option<String> {
-    let part = with_ascii_digits(part.trim());
-    if part.len() > NUMBER_BYTES || !part.bytes().any(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    // The space makes the parser read the text as people write it. Without one it first tries RFC 3966,
-    // where `+63917-123-4567` has the country code 63917.
-    let number = phonenumber::parse(Some(country::PH), format!(" {part}")).ok()?;
-    number.is_valid().then(|| number.format().mode(Mode::E164).to_string())
-}
-
-/// The parser knows ASCII digits only; keyboards also give full-width and Arabic ones.
-fn with_ascii_digits(part: &str) -> Cow<'_, str> {
-    if part.is_ascii() {
-        return Cow::Borrowed(part);
-    }
-    let plain = |c: char| match c {
-        '０'..='９' => digit(u32::from(c) - 0xFF10),
-        '\u{660}'..='\u{669}' => digit(u32::from(c) - 0x660),
-        '\u{6F0}'..='\u{6F9}' => digit(u32::from(c) - 0x6F0),
-        '＋' => '+',
-        other => other,
-    };
-    Cow::Owned(part.chars().map(plain).collect())
-}
-
-fn digit(value: u32) -> char {
-    char::from_digit(value, 10).unwrap_or('0')
+    let number = PHONE_NUMBER_UTIL.parse(part, Some(Region::PH)).ok()?;
+    let valid = PHONE_NUMBER_UTIL.is_valid_number(&number);
+    valid.then(|| PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned())
 }
 
 #[cfg(test)]
@@ -95,6 +66,9 @@ mod tests {
         }
         check("+999 123 456 789", None);
         check("00447911123456", Some("+447911123456"));
+        for raw in ["0917123t567", "(02) 81253-4567", "035 123 45367", "+10 650-253-0000"] {
+            check(raw, None);
+        }
         for raw in ["81234567", "0917123456", "091712345678", "6.39171E+11", "9171234567.0"] {
             check(raw, None);
         }

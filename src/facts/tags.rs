@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::clean::clean;
 
@@ -19,18 +19,21 @@ fn json_tags(raw: &str) -> Option<Vec<String>> {
     if !raw.contains('[') {
         return None;
     }
-    let parse = |text: &str| serde_json::from_str::<Vec<Value>>(text).ok();
     // A byte-order mark or another invisible character around it does not make it another thing.
-    let values = parse(raw).or_else(|| parse(&clean(raw)?))?;
-    let text = |value| match value {
-        Value::String(text) => Some(text),
-        Value::Object(mut object) => match object.remove("name") {
-            Some(Value::String(name)) => Some(name),
-            _ => None,
-        },
-        _ => None,
+    parsed(raw).or_else(|| parsed(&clean(raw)?))
+}
+
+fn parsed(json: &str) -> Option<Vec<String>> {
+    // Raw: a number that fits no type is only one more element to ignore.
+    let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+    let text = |element: &&RawValue| {
+        let json = element.get();
+        serde_json::from_str(json).ok().or_else(|| {
+            let object: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
+            serde_json::from_str(object.get("name")?.get()).ok()
+        })
     };
-    Some(values.into_iter().filter_map(text).collect())
+    Some(elements.iter().filter_map(text).collect())
 }
 
 fn merged<'a>(texts: impl Iterator<Item = &'a str>, known: &[String]) -> Vec<String> {
@@ -72,6 +75,7 @@ mod tests {
             &["Imported", "New"],
         );
         check(r#" ["Gold, silver"] "#, &["Gold, silver"]);
+        check(r#"[1e999, "big", {"name": "x", "of": -1e999}, {"name": 1e999}]"#, &["big", "x"]);
         check("\u{feff}[\"A\"]", &["A"]);
         check(r#"["A","#, &["[\"A\""]);
         check(r#"{"name": "A"}"#, &[r#"{"name": "A"}"#]);

@@ -57,13 +57,14 @@ pub(crate) fn is_listed(payment: &Payment, rules: &Rules) -> bool {
     status && product
 }
 
-/// The id of the transaction of a payment row: the source key where that is a UUID in its usual
-/// hyphenated form (any case), else a UUIDv5 of the source row's name.
+/// The id of the transaction of a payment row: the source key where that is a UUID as PostgreSQL writes
+/// it, else a UUIDv5 of the source row's name.
 #[must_use]
 pub fn transaction_id(key: &SourceKey) -> Uuid {
     let text = key.as_str();
-    // The parser also takes braced, URN and bare forms; as text keys those are names like any other.
-    let parsed = if text.len() == 36 { Uuid::try_parse(text).ok() } else { None };
+    // Other spellings of a UUID are text keys like any other: two that differ in case are two rows, and
+    // each has its own transaction.
+    let parsed = Uuid::try_parse(text).ok().filter(|id| id.to_string() == text);
     parsed.unwrap_or_else(|| Uuid::new_v5(&NAMESPACE, format!("xendit:{text}").as_bytes()))
 }
 

@@ -1,7 +1,9 @@
 //! Target tables that were there before: other types, other tables that reference them, auth users.
 
+use tributary::demo::source_schema::SourceLayout;
+
 use crate::support::eventually;
-use crate::support::world::World;
+use crate::support::world::{Places, World};
 
 const CONTACT: &str =
     "insert into systemeio (id, contact_id, email, first_name, created_at) values";
@@ -33,8 +35,12 @@ const CONFLICTS: &str = "select string_agg(kind || ' ' || subject, ', ' order by
 /// SPEC §2: an existing table keeps its types, and a value that its column rounds does not differ for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn existing_tables_keep_their_types() {
-    let rows =
-        format!("{} {}", contact(1, "a@example.com"), payment(1, "a@example.com", "499.126"));
+    let rows = format!(
+        "{} {} {}",
+        contact(1, "a@example.com"),
+        payment(1, "a@example.com", "499.12"),
+        payment(3, "a@example.com", "499.126")
+    );
     let world = World::canonical(&rows).await;
     let tables = "create type standing as enum ('PAID', 'PENDING');
         create table unified_profiles (id uuid primary key, email varchar(255) unique not null,
@@ -44,7 +50,11 @@ async fn existing_tables_keep_their_types() {
     world.target.execute(tables).await;
     let daemon = world.started().await;
     let transaction = "select concat_ws(' ', amount, currency, status, paid_at) from transactions";
-    assert_eq!(world.target.value(transaction).await, "499.13 PHP PAID 2025-06-30 04:00:00");
+    assert_eq!(world.target.value(transaction).await, "499.12 PHP PAID 2025-06-30 04:00:00");
+    let rejected = |number| format!("rejected_row xendit:00000000-0000-4000-8000-{number:012}");
+    // Money is never rounded.
+    assert_eq!(world.target.value(CONFLICTS).await, rejected(3));
+    world.source.execute("delete from xendit where amount = 499.126").await;
     let profile = "select concat_ws(' ', first_name, trim(acquisition_source), tags, created_at)
         from unified_profiles";
     assert_eq!(world.target.value(profile).await, "Tala systemeio [] 2025-01-01 00:00:00");
@@ -57,10 +67,87 @@ async fn existing_tables_keep_their_types() {
     world.source.execute(&payment(2, "b@example.com", "1")).await;
     let _daemon = world.started().await;
     assert_eq!(world.target.value("select count(*) from transactions").await, "2");
+    assert_eq!(world.target.value(CONFLICTS).await, rejected(1));
+}
+
+/// P10: what the target refuses of one row costs its person nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_row_costs_its_person_nothing_else() {
+    let long = contact(1, "a@example.com").replace("Tala", "Tala Maria Concepcion Teodora");
+    let rows = [
+        long,
+        contact(2, "a@example.com").replace("2025-01-01", "2024-01-01"),
+        payment(1, "a@example.com", "499"),
+        contact(3, "b@example.com"),
+        payment(3, "b@example.com", "499"),
+        payment(4, "c@example.com", "499").replace("2025-06-30", "2035-06-30"),
+        contact(4, "c@example.com"),
+    ];
+    let world = World::canonical(&rows.join(" ")).await;
+    world.succeed(&["migrate"]).await;
+    world
+        .target
+        .execute(
+            "alter table unified_profiles alter column first_name type varchar(20);
+             insert into unified_profiles (id, email, systemeio_id)
+                 values (gen_random_uuid(), 'nobody@example.com', 'c3');
+             alter table enrollments add check (expiry_date < '2030-01-01')",
+        )
+        .await;
+    world.succeed(&["backfill"]).await;
+    let people =
+        "select string_agg(concat_ws(' ', email, first_name, systemeio_id), ', ' order by email)
+        from unified_profiles";
+    assert_eq!(
+        world.target.value(people).await,
+        "a@example.com Tala c2, b@example.com Tala, c@example.com Tala c4, nobody@example.com c3"
+    );
     assert_eq!(
         world.target.value(CONFLICTS).await,
-        "rejected_row xendit:00000000-0000-4000-8000-000000000001"
+        "rejected_row systemeio:00000000-0000-4000-9000-000000000001, \
+         rejected_row systemeio:00000000-0000-4000-9000-000000000003, \
+         rejected_row xendit:00000000-0000-4000-8000-000000000004"
     );
+    let enrolled = "select string_agg(p.email, ', ' order by p.email)
+        from enrollments e join unified_profiles p on p.id = e.user_id";
+    assert_eq!(world.target.value(enrolled).await, "a@example.com, b@example.com");
+    let linked = "select count(*) from transactions t join unified_profiles p on p.id = t.user_id";
+    assert_eq!(world.target.value(linked).await, "3");
+    let before = world.target.value(XMINS).await;
+    world.succeed(&["rebuild"]).await;
+    assert_eq!(world.target.value(XMINS).await, before);
+    world.target.execute("delete from unified_profiles where email like 'nobody%'").await;
+    world.source.execute("update systemeio set first_name = 'Tala' where contact_id = 'c1'").await;
+    world.source.execute("delete from xendit where paid_at like '2035%'").await;
+    world.succeed(&["backfill"]).await;
+    assert_eq!(world.target.value(CONFLICTS).await, "");
+}
+
+/// A text key may be longer than an index of ours takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn very_long_keys_are_kept_apart() {
+    let world = World::new(SourceLayout::Legacy, Places::Shared).await;
+    let long = "(select string_agg(md5(n::text), '') from generate_series(1, 82) n)";
+    for last in ["a", "b"] {
+        let payment = format!(
+            "insert into xendit (\"External ID\", \"Status\", \"Amount\", \"Currency\", \"Email\")
+             values ({long} || '{last}', 'PAID', 499, 'PHP', 'p@example.com')"
+        );
+        world.source.execute(&payment).await;
+    }
+    let contact = format!(
+        "insert into systemeio (\"Email\", \"Date Registered\") values ({long}, '2025-01-01')"
+    );
+    world.source.execute(&contact).await;
+    let daemon = world.started().await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "2");
+    let unusable =
+        "select count(*) from tributary.conflict where kind = 'unusable_email' and status = 'open'";
+    assert_eq!(world.target.value(unusable).await, "1");
+    world.source.execute("delete from xendit; delete from systemeio").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "0");
+    assert_eq!(world.target.value(unusable).await, "0");
 }
 
 /// SPEC §5.3: whatever refuses the delete, also a table made while the daemon runs, the row stays VOIDED.

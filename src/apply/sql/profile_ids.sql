@@ -8,6 +8,8 @@ auth as materialized (
     from k
     join {auth_users} u on u.email = k.key
     where not exists (select from tributary.person o where o.profile_id = u.id and o.email_key <> k.key)
+        -- A profile with that id and another address is that address's, whoever comes first.
+        and not exists (select from {profiles} p where p.id = u.id)
     order by k.key, u.id
 )
 select k.key, existing.id, decided.profile_id, auth.id,

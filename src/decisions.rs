@@ -210,9 +210,6 @@ async fn revert(writer: &mut Writer, id: i64, by: &By<'_>) -> Result<(String, To
     }
     let (kind, a, b) = (row.get(0), row.get(1), row.get(2));
     let decision = Decision { id, kind, a, b, undo: row.get(3) };
-    if decision.kind == "alias" {
-        alias::refuse_if_built_upon(writer, &decision).await?;
-    }
     mark_reverted(writer, id, by).await?;
     let touched = match decision.kind.as_str() {
         "alias" => alias::unmerge(writer, &decision).await?,

@@ -47,13 +47,12 @@ impl Writer {
         Ok(survivor)
     }
 
-    /// After the alias is gone from the decisions: the facts of `person` go back to whom they belong.
+    /// After an alias is gone: the facts of `person` go back to whom they belong.
     ///
     /// # Errors
     /// Those of the target.
     pub async fn take_back_facts(&self, person: &EmailKey, touched: &mut Touched) -> Result<()> {
         self.touch_shared_ids(&[person.as_str()], touched).await?;
-        self.rederive_aliases().await?;
         for table in ["tributary.contact", "tributary.payment"] {
             let sql = format!(
                 "update {table} f set owner = coalesce( \

@@ -78,7 +78,10 @@ impl Writer {
     }
 
     /// As [`Writer::derive_aliases`], within the open transaction.
-    pub(super) async fn rederive_aliases(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn rederive_aliases(&self) -> Result<()> {
         self.db.batch("target: deriving aliases", include_str!("sql/derive_aliases.sql")).await
     }
 

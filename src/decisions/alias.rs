@@ -97,36 +97,89 @@ pub(super) fn people_touched(a: &str, b: &str) -> Touched {
     Touched { owners: both(), people: both(), ..Touched::default() }
 }
 
-/// A later alias that starts where this one ends rests on it.
-pub(super) async fn refuse_if_built_upon(writer: &Writer, decision: &Decision) -> Result<()> {
-    let sql = "select id from tributary.decision where kind = 'alias' and reverted_at is null \
-               and a = $1 and id > $2 limit 1";
-    let rows =
-        writer.db.query("target: reading decisions", sql, &[&decision.b, &decision.id]).await?;
-    match rows.first().map(|row| row.get::<_, i64>(0)) {
-        None => Ok(()),
-        Some(later) => Err(Error::refused(
-            format!("decision {later} was made upon decision {}", decision.id),
-            format!("run `tributary decisions revert {later}` first"),
-        )),
-    }
+/// An alias as it was decided.
+struct Alias {
+    id: i64,
+    from: EmailKey,
+    to: EmailKey,
+    automatic: bool,
+    undo: Option<serde_json::Value>,
 }
 
-/// Two people again, with the profiles and enrollments that each had.
+/// Two people again, with the profiles and enrollments that each had. What was joined to the same person
+/// later is parted first, newest first, and joined again afterwards: each knows only what was right before it.
 pub(super) async fn unmerge(writer: &mut Writer, decision: &Decision) -> Result<Touched> {
     let from = EmailKey::trusted(decision.a.clone());
     let to = EmailKey::trusted(decision.b.clone());
-    let person = writer.roots(&[from.to_string()]).await?.remove(&from).unwrap_or(to);
-    let mut touched = people_touched(from.as_str(), person.as_str());
+    let person = writer.roots(&[from.to_string()]).await?.remove(&from).unwrap_or(to.clone());
+    let mut touched = everybody_of(writer, &person).await?;
+    let later = joined_later(writer, &person, decision.id).await?;
+    for alias in later.iter().rev() {
+        set_active(writer, alias.id, false).await?;
+        part(writer, alias).await?;
+    }
+    let undo = decision.undo.clone();
+    part(writer, &Alias { id: decision.id, from, to, automatic: false, undo }).await?;
+    for alias in &later {
+        let to = writer.roots(&[alias.to.to_string()]).await?.remove(&alias.to);
+        let to = to.unwrap_or_else(|| alias.to.clone());
+        let keep = if alias.automatic { Merge::KeepFrom } else { Merge::KeepElder };
+        writer.join_people(&alias.from, &to, keep, alias.id).await?;
+        set_active(writer, alias.id, true).await?;
+        writer.rederive_aliases().await?;
+    }
     writer.take_back_facts(&person, &mut touched).await?;
-    let undo = decision.undo.as_ref();
+    Ok(touched)
+}
+
+/// The person and all addresses that are aliases of it.
+async fn everybody_of(writer: &Writer, person: &EmailKey) -> Result<Touched> {
+    let sql = "select from_key from tributary.alias where root_key = $1";
+    let rows = writer.db.query("target: reading aliases", sql, &[&person.as_str()]).await?;
+    let mut touched = Touched::default();
+    let names = rows.iter().map(|row| row.get(0)).chain([person.to_string()]);
+    touched.owners.extend(names);
+    touched.people = touched.owners.clone();
+    Ok(touched)
+}
+
+/// Active aliases of this person that were decided after `id`, in their order.
+async fn joined_later(writer: &Writer, person: &EmailKey, id: i64) -> Result<Vec<Alias>> {
+    let sql = "select d.id, d.a, d.b, d.automatic, d.undo \
+               from tributary.alias a \
+               join tributary.decision d on d.kind = 'alias' and d.a = a.from_key \
+                   and d.reverted_at is null \
+               where a.root_key = $1 and d.id > $2 order by d.id";
+    let rows = writer.db.query("target: reading decisions", sql, &[&person.as_str(), &id]).await?;
+    let alias = |row: &tokio_postgres::Row| Alias {
+        id: row.get(0),
+        from: EmailKey::trusted(row.get(1)),
+        to: EmailKey::trusted(row.get(2)),
+        automatic: row.get(3),
+        undo: row.get(4),
+    };
+    Ok(rows.iter().map(alias).collect())
+}
+
+async fn set_active(writer: &Writer, id: i64, active: bool) -> Result<()> {
+    let sql = "update tributary.decision set reverted_at = case when $2 then null else now() end \
+               where id = $1";
+    writer.db.execute("target: undoing a decision", sql, &[&id, &active]).await?;
+    Ok(())
+}
+
+/// After this alias is no longer active: its two people get back what they had before it.
+async fn part(writer: &Writer, alias: &Alias) -> Result<()> {
+    writer.rederive_aliases().await?;
+    let to = writer.roots(&[alias.to.to_string()]).await?.remove(&alias.to);
+    let to = to.unwrap_or_else(|| alias.to.clone());
+    let undo = alias.undo.as_ref();
     let profile =
         |side: &str| -> Option<Uuid> { undo?.get(side)?.as_str().and_then(|id| id.parse().ok()) };
     let enrollments: Vec<(Uuid, Uuid)> = undo
         .and_then(|undo| serde_json::from_value(undo.get("enrollments")?.clone()).ok())
         .unwrap_or_default();
-    writer.part_people(&from, &person, profile("from"), profile("to"), &enrollments).await?;
-    Ok(touched)
+    writer.part_people(&alias.from, &to, profile("from"), profile("to"), &enrollments).await
 }
 
 /// What must be known to part two people again.

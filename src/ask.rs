@@ -198,7 +198,8 @@ async fn alone(
             "start the daemon: `tributary run`",
         ));
     }
-    let opened = session::open(config, OnLock::Refuse, &CancellationToken::new(), &|_| {}).await;
+    let never = CancellationToken::new();
+    let opened = session::open(config, OnLock::Refuse, &never, &|_| {}).await;
     let mut session = match opened {
         Ok(Some(session)) => session,
         Ok(None) => return Ok(None),
@@ -210,7 +211,7 @@ async fn alone(
     session.writer.set_today(Timestamp::now());
     let show = |at: &Progress| patience.show(at);
     let id = queue(&session.writer.db, command, actor).await?;
-    let served = pipeline::serve_commands(config, &mut session, &show).await;
+    let served = pipeline::serve_commands(config, &mut session, &never, &show).await;
     if let Err(error) = served {
         session.writer.rollback().await?;
         withdraw(&session.writer.db, id).await?;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Arrival, Db, Param, Report, Round, RowChange, Writer};
 use crate::config::{Config, TableName};
+use crate::decisions::queue;
 use crate::error::{Context, Error, Result};
 use crate::facts::{RawRow, SourceTable, source_key};
 use crate::halt::{Deletes, Halt, HaltCause};
@@ -189,6 +190,7 @@ impl Backfill<'_> {
             };
             written?;
             (self.progress)(at);
+            queue::serve(writer).await?;
             if self.shutdown.is_cancelled() {
                 return Ok(false);
             }
@@ -381,8 +383,13 @@ impl Backfill<'_> {
         while let Some(round) = joined(next).await? {
             let Some(last) = round.last().cloned() else { break };
             next = self.load_round(writer, last.clone());
-            self.write_round(writer, at, &round, last).await?;
+            self.write_round(writer, at, &round, last.clone()).await?;
             (self.progress)(at);
+            if queue::serve(writer).await? {
+                // What was loaded ahead does not know what was decided.
+                next.abort();
+                next = self.load_round(writer, last);
+            }
             if self.shutdown.is_cancelled() {
                 next.abort();
                 return Ok(false);

@@ -5,6 +5,7 @@
 //! out together, or refused with a reason.
 
 mod alias;
+pub mod queue;
 mod rows;
 
 pub(crate) use alias::undo;

@@ -17,6 +17,8 @@
 //! | there   | missing    | refuse: it is another target's, or this target was emptied |
 //! | invalid | any        | drop it, make a new one, reconcile |
 //!
+//! A publication that was altered since the stream was last followed may have left changes out: reconcile too.
+//!
 //! See <https://www.postgresql.org/docs/current/logicaldecoding-explanation.html>.
 
 use std::sync::Arc;
@@ -50,6 +52,8 @@ pub struct Session {
     pub source: Arc<Client>,
     /// Everything the source committed up to here is applied.
     pub checkpoint: Lsn,
+    /// The publication as it was at the start; see [`publication::print`].
+    pub publication: Option<String>,
 }
 
 /// What to do when another daemon holds the lock.
@@ -88,14 +92,27 @@ pub async fn open(
         systemeio: source::layout(&source, &config.source.systemeio).await?,
     };
     publication::ensure(&source, &config.source).await?;
+    let publication = publication::print(&source, &config.source).await?;
     let (checkpoint, reconcile) = hand_over_slot(&source, &target, config).await?;
     let reader = RowReader::new(Arc::clone(&source), &config.source, layouts.clone());
     let writer = Writer::open(target, config, layouts, reader).await?;
-    if reconcile {
+    if reconcile || publication_was_altered(&writer.db, publication.as_ref()).await? {
         backfill::schedule(&writer, config, "contacts").await?;
     }
+    let sql = "update tributary.state set publication = $1 where publication is distinct from $1";
+    writer.db.execute("target: noting the publication", sql, &[&publication]).await?;
     recompute_after_new_rules(&writer, config).await?;
-    Ok(Some(Session { writer, source, checkpoint }))
+    Ok(Some(Session { writer, source, checkpoint, publication }))
+}
+
+async fn publication_was_altered(db: &Db, now: Option<&String>) -> Result<bool> {
+    let sql = "select publication from tributary.state where publication is distinct from $1 \
+               and publication is not null";
+    let altered = !db.query("target: reading the state", sql, &[&now]).await?.is_empty();
+    if altered {
+        tracing::warn!("the publication was altered, which may have hidden changes; reconciling");
+    }
+    Ok(altered)
 }
 
 /// Opens a session on the target alone, for commands that need no source. Another daemon that works on the

@@ -26,14 +26,16 @@ fn json_tags(raw: &str) -> Option<Vec<String>> {
 fn parsed(json: &str) -> Option<Vec<String>> {
     // Raw: a number that fits no type is only one more element to ignore.
     let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-    let text = |element: &&RawValue| {
-        let json = element.get();
-        serde_json::from_str(json).ok().or_else(|| {
-            let object: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
-            serde_json::from_str(object.get("name")?.get()).ok()
-        })
-    };
-    Some(elements.iter().filter_map(text).collect())
+    let mut texts = Vec::new();
+    for element in elements.into_iter().map(RawValue::get) {
+        if element.starts_with('"') {
+            // An escape of half a character makes it no text, and the whole no array.
+            texts.push(serde_json::from_str(element).ok()?);
+        } else if let Ok(object) = serde_json::from_str::<BTreeMap<String, &RawValue>>(element) {
+            texts.extend(object.get("name").and_then(|name| serde_json::from_str(name.get()).ok()));
+        }
+    }
+    Some(texts)
 }
 
 fn merged<'a>(texts: impl Iterator<Item = &'a str>, known: &[String]) -> Vec<String> {
@@ -76,6 +78,7 @@ mod tests {
         );
         check(r#" ["Gold, silver"] "#, &["Gold, silver"]);
         check(r#"[1e999, "big", {"name": "x", "of": -1e999}, {"name": 1e999}]"#, &["big", "x"]);
+        check(r#"["\ud800"]"#, &[r#"["\ud800"]"#]);
         check("\u{feff}[\"A\"]", &["A"]);
         check(r#"["A","#, &["[\"A\""]);
         check(r#"{"name": "A"}"#, &[r#"{"name": "A"}"#]);

@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::{Touched, Writer};
 use crate::backfill;
 use crate::config::Config;
-use crate::decisions::{self, Command, Request};
+use crate::decisions::queue;
 use crate::error::{Error, Result};
 use crate::halt::{self, Halt};
 use crate::http::Health;
 use crate::pipeline::Show;
 use crate::session::Session;
-use crate::source::slot;
+use crate::source::{publication, slot};
 use crate::status::Phase;
 use crate::unify::{ConflictKind, Severity};
 
@@ -49,12 +49,13 @@ impl Chores {
         config: &Config,
         session: &mut Session,
         health: &Arc<Health>,
+        shutdown: &CancellationToken,
     ) -> Result<()> {
         let show = |at: &backfill::Progress| {
             health.tick();
             health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         };
-        serve_commands(config, session, &show).await?;
+        serve_commands(config, session, shutdown, &show).await?;
         let mut touched = Touched::default();
         if due(&mut self.clock_at, CLOCK_INTERVAL) {
             session.writer.set_today(Timestamp::now());
@@ -66,7 +67,7 @@ impl Chores {
         }
         recompute(&mut session.writer, &touched).await?;
         if due(&mut self.watched_at, WATCH_INTERVAL) {
-            watch(session, health).await?;
+            watch(config, session, health).await?;
         }
         Ok(())
     }
@@ -80,64 +81,32 @@ fn due(last: &mut Option<Instant>, every: Duration) -> bool {
     is_due
 }
 
-/// Carries out what operators asked for. A refusal is answered, not fatal. `show` is told of the progress of
-/// a rebuild, after every commit.
+/// Carries out what operators asked for. `show` is told of the progress of a rebuild, after every commit.
 ///
 /// # Errors
-/// Those of the target; [`Error::Unavailable`] never ends a command without an answer: it is served again.
-pub async fn serve_commands(config: &Config, session: &mut Session, show: Show<'_>) -> Result<()> {
-    loop {
-        let sql = "select id, request, actor from tributary.command \
-                   where finished_at is null order by id limit 1";
-        let rows = session.writer.db.query("target: looking for commands", sql, &[]).await?;
-        let Some(row) = rows.first() else { return Ok(()) };
-        let (id, actor): (i64, String) = (row.get(0), row.get(2));
-        let request: serde_json::Value = row.get(1);
-        let answered = match serde_json::from_value::<Command>(request) {
-            Ok(command) => carry_out(config, session, &command, &actor, show).await,
-            Err(error) => Err(Error::failed("reading a command", error)),
-        };
-        let (ok, answer) = match answered {
-            Ok(answer) => (true, answer),
-            Err(error @ (Error::Refused { .. } | Error::Failed { .. } | Error::Data { .. })) => {
-                (false, error.to_string())
-            }
-            Err(error) => return Err(error),
-        };
-        tracing::info!(command = id, ok, "carried out a command");
-        let sql = "update tributary.command set finished_at = now(), ok = $2, answer = $3 \
-                   where id = $1";
-        let answer = serde_json::Value::String(answer);
-        session.writer.db.execute("target: answering a command", sql, &[&id, &ok, &answer]).await?;
-    }
-}
-
-async fn carry_out(
+/// Those of the target. A rebuild that shutdown cuts short is gone on with at the next start.
+pub async fn serve_commands(
     config: &Config,
     session: &mut Session,
-    command: &Command,
-    actor: &str,
+    shutdown: &CancellationToken,
     show: Show<'_>,
-) -> Result<String> {
-    if command.request != Request::Rebuild {
-        return decisions::execute(&mut session.writer, command, actor).await;
+) -> Result<()> {
+    let source = &session.source;
+    loop {
+        queue::serve(&mut session.writer).await?;
+        let rebuild = async |writer: &mut Writer| {
+            backfill::schedule(writer, config, "people").await?;
+            let (source, reader) = (Arc::clone(source), super::read_only(config).await?);
+            let work = backfill::Backfill { config, source, reader, shutdown, progress: show };
+            if work.run(writer).await? {
+                return Ok("everybody is recomputed from the stored facts".to_owned());
+            }
+            Err(Error::unavailable("target: recomputing everybody", "the daemon is stopping"))
+        };
+        if !queue::serve_rebuild(&mut session.writer, rebuild).await? {
+            return Ok(());
+        }
     }
-    let under_way = backfill::progress(&session.writer.db).await?;
-    if under_way
-        .is_some_and(|at| at.phase != "done" && at.phase != "people" && at.phase != "groups")
-    {
-        return Err(Error::refused(
-            "a backfill is under way, and it ends by recomputing everybody",
-            "wait until it is done: `tributary status` shows how far it is",
-        ));
-    }
-    backfill::schedule(&session.writer, config, "people").await?;
-    let never = CancellationToken::new();
-    let source = Arc::clone(&session.source);
-    let reader = super::read_only(config).await?;
-    let work = backfill::Backfill { config, source, reader, shutdown: &never, progress: show };
-    work.run(&mut session.writer).await?;
-    Ok("everybody is recomputed from the stored facts".to_owned())
 }
 
 /// What no source change brings: expiries (SPEC §5.4), people who waited, deletes that were blocked.
@@ -151,7 +120,11 @@ async fn recompute(writer: &mut Writer, touched: &Touched) -> Result<()> {
     writer.commit_data().await
 }
 
-async fn watch(session: &Session, health: &Arc<Health>) -> Result<()> {
+async fn watch(config: &Config, session: &Session, health: &Arc<Health>) -> Result<()> {
+    if publication::print(&session.source, &config.source).await? != session.publication {
+        let cause = "it was altered, which may have hidden changes";
+        return Err(Error::unavailable("source: following the publication", cause));
+    }
     health.set_source_lsn(slot::current_lsn(&session.source).await?);
     let sql = "select kind, severity, count(*) from tributary.conflict \
                where status = 'open' group by kind, severity";
@@ -189,7 +162,7 @@ pub(super) async fn wait_until_accepted(
     let mut chores = Chores::new();
     loop {
         health.tick();
-        chores.run(config, session, health).await?;
+        chores.run(config, session, health, shutdown).await?;
         if halt::is_accepted(&session.writer.db, halt).await? {
             health.set_halted(None);
             health.set_phase(Phase::Starting);

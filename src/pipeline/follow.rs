@@ -141,7 +141,7 @@ impl Follow<'_> {
                     self.health.tick();
                     if self.open.as_ref().is_none_or(|open| !open.in_parts) {
                         self.flush().await?;
-                        self.look_after(&mut chores).await?;
+                        self.look_after(&mut chores, shutdown).await?;
                     }
                     self.confirm_flushed().await?;
                 }
@@ -421,7 +421,11 @@ impl Follow<'_> {
     }
 
     /// What is not in the stream: idle progress, commands of operators, the clock.
-    async fn look_after(&mut self, chores: &mut Chores) -> Result<()> {
+    async fn look_after(
+        &mut self,
+        chores: &mut Chores,
+        shutdown: &CancellationToken,
+    ) -> Result<()> {
         if self.open.is_none() && self.idle_at.elapsed() >= IDLE_INTERVAL {
             self.checkpoint_idle().await?;
         }
@@ -431,7 +435,7 @@ impl Follow<'_> {
         let behind = self.health.status().lag_bytes.is_some_and(|bytes| bytes > 0);
         let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;
         self.health.set_frozen(frozen);
-        chores.run(self.config, self.session, self.health).await
+        chores.run(self.config, self.session, self.health, shutdown).await
     }
 
     /// The stream has passed everything that backfilled rows may contain already.

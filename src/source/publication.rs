@@ -42,6 +42,19 @@ pub async fn ensure(client: &Client, source: &Source) -> Result<()> {
     }
 }
 
+/// Tells whether the publication is still the one it was. A table that was taken out of it and put back is
+/// published as before, but what changed in between is in no stream (P1).
+///
+/// # Errors
+///
+/// The source is away.
+pub async fn print(client: &Client, source: &Source) -> Result<Option<String>> {
+    let tables = [source.systemeio.table.quoted(), source.xendit.table.quoted()];
+    let sql = include_str!("sql/publication_print.sql");
+    let row = client.query_opt(sql, &[&source.publication, &tables.as_slice()]).await;
+    Ok(row.context("source: reading the publication")?.map(|row| row.get(0)))
+}
+
 /// Removes the publication; true if there was one.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use tributary::demo::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::Daemon;
+use crate::support::eventually;
 use crate::support::world::{Places, Traffic, World, dirty, set};
 
 const TOUCH: &str =
@@ -112,6 +113,48 @@ async fn a_lost_slot_reconciles_with_the_deletes_that_were_missed() {
     world.source.execute("delete from systemeio where id::text like 'ab%'").await;
     world.source.execute(TOUCH).await;
     let _daemon = world.started().await;
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// P12: the server itself gives up the log that the slot needs while the daemon is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalidated_slot_reconciles() {
+    let world = loaded(Places::TwoServers, 16).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.source.execute("alter system set max_slot_wal_keep_size = '1MB'").await;
+    world.source.execute("select pg_reload_conf()").await;
+    world.source.execute("delete from xendit where id::text like 'cd%'").await;
+    let status =
+        format!("select wal_status from pg_replication_slots where slot_name = '{}'", world.slot);
+    for _ in 0..20 {
+        world.source.execute(TOUCH).await;
+        world.source.execute("select pg_switch_wal()").await;
+        world.source.execute("checkpoint").await;
+        if world.source.value(&status).await == "lost" {
+            break;
+        }
+    }
+    assert_eq!(world.source.value(&status).await, "lost");
+    let _daemon = world.started().await;
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// P1: what happened while a table was out of the publication is in no stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_out_of_the_publication_is_read_again() {
+    let world = loaded(Places::Shared, 17).await;
+    let mut daemon = world.started().await;
+    let publication = |change: &str| format!("alter publication {} {change}", world.slot);
+    world.source.execute(&publication("drop table xendit")).await;
+    world.source.execute("delete from xendit where id::text like 'ef%'").await;
+    world.source.execute(TOUCH).await;
+    world.source.execute(&publication("add table xendit")).await;
+    let sql = "select count(*) from tributary.backfill where generation > 1 and phase = 'done'";
+    let explain = || daemon.log();
+    eventually("another backfill", explain, || async { world.target.value(sql).await == "1" })
+        .await;
+    settled(&mut daemon, &world).await;
     assert_equals_fresh_backfill(&world).await;
 }
 

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tributary::demo::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
-use crate::support::world::World;
+use crate::support::world::{Places, World, dirty, set};
 
 /// One conflict: what causes it, what mends it, and what its subject contains.
 struct Case {
@@ -331,6 +332,26 @@ async fn merges_are_taken_back_in_any_order() {
         }
         assert_equals_fresh_backfill(&world).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_are_carried_out_during_a_backfill() {
+    let world = World::new(SourceLayout::Canonical, Places::Shared).await;
+    world.load(&dirty(21, 2_000), 6_000, 6_000).await;
+    world.configure(|table| set(table, "run", "chunk_rows", 20));
+    let mut daemon = world.start();
+    daemon.wait_for_rows(2_000, 0).await;
+    let people = "select email_key from tributary.contact where email_key is not null";
+    let person = async |order: &str| {
+        world.target.value(&format!("{people} order by email_key {order} limit 1")).await
+    };
+    let (first, last) = (person("asc").await, person("desc").await);
+    world.succeed(&["decisions", "add", "alias", &last, &first, "--by", "ana"]).await;
+    let meanwhile = "select d.created_at < coalesce(b.finished_at, 'infinity')
+        from tributary.decision d, tributary.backfill b where d.kind = 'alias'";
+    assert_eq!(world.target.value(meanwhile).await, "true");
+    daemon.wait_for_phase("streaming").await;
+    assert_equals_fresh_backfill(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,7 +98,7 @@ impl Default for Run {
     fn default() -> Self {
         Self {
             migrate: true,
-            batch_rows: 1000,
+            batch_rows: 4000,
             batch_delay: Duration::from_millis(50),
             chunk_rows: 5000,
         }

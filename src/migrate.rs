@@ -71,7 +71,7 @@ async fn own_schema(client: &mut Client) -> Result<Vec<String>> {
     let report = runner
         .run_async(client)
         .await
-        .map_err(|error| Error::failed("target: migrating schema tributary", error))?;
+        .map_err(|error| refuse_privilege(migration_error(&error)))?;
     Ok(report
         .applied_migrations()
         .iter()
@@ -79,12 +79,26 @@ async fn own_schema(client: &mut Client) -> Result<Vec<String>> {
         .collect())
 }
 
+/// The driver's error is the cause of the library's, which does not tell it.
+fn migration_error(error: &refinery::Error) -> Error {
+    const WHAT: &str = "target: migrating schema tributary";
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(driver) = inner.downcast_ref::<tokio_postgres::Error>() {
+            return Error::postgres(WHAT, driver);
+        }
+        cause = inner.source();
+    }
+    Error::failed(WHAT, error)
+}
+
 fn refuse_privilege(error: Error) -> Error {
     match error {
         Error::Failed { context, cause } if cause.contains("42501") => Error::refused(
             format!("{context}: {cause}"),
             "run `tributary migrate` once with a role that may create in the target database, or: \
-             create schema tributary authorization <the role of the target URL>",
+             create schema tributary authorization <the role of the target URL>; where the schema exists: \
+             grant all on schema tributary to that role",
         ),
         other => other,
     }

@@ -128,8 +128,12 @@ async fn work(
     show: Show<'_>,
     backoff: &mut Backoff,
 ) -> Result<()> {
-    session.writer.learn_profile_addresses().await?;
     session.writer.set_today(jiff::Timestamp::now());
+    if crate::backfill::progress(&session.writer.db).await?.is_none_or(|at| at.phase == "done") {
+        chores::learn_profiles(&mut session.writer).await?;
+    } else {
+        session.writer.learn_profile_addresses().await?;
+    }
     if !backfill(config, session, health, shutdown, show).await? {
         return Ok(());
     }

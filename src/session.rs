@@ -148,6 +148,7 @@ async fn lock(
                       set tcp_keepalives_count = 3; set idle_in_transaction_session_timeout = 0; \
                       set statement_timeout = 0; set synchronous_commit = off";
     target.batch_execute(keepalives).await.context("target: session settings")?;
+    notice_dead_clients(target).await;
     let asked_at = tokio::time::Instant::now();
     let mut told = false;
     loop {
@@ -175,6 +176,16 @@ async fn lock(
             () = shutdown.cancelled() => return Ok(false),
             () = tokio::time::sleep(LOCK_INTERVAL) => {}
         }
+    }
+}
+
+/// Has the server end this session soon after this process died, also while a statement waits for a lock of
+/// the application: the next daemon takes over within the 15 s of P11.
+async fn notice_dead_clients(target: &Client) {
+    let sql = "set client_connection_check_interval = '2s'";
+    if let Err(error) = target.batch_execute(sql).await {
+        let error = Error::postgres("target: session settings", &error);
+        tracing::warn!(%error, "the server cannot watch over its clients; a take-over may take longer");
     }
 }
 
@@ -227,12 +238,26 @@ async fn hand_over_slot(source: &Client, target: &Client, config: &Config) -> Re
             slot::drop_when_free(source, name, SLOT_WAIT).await?;
             Ok((make_slot(source, target, name).await?, true))
         }
-        (Some(_), None) => Err(Error::refused(
-            format!("the source has a slot {name}, but this target has no checkpoint for it"),
-            "if another target uses it, set another source.slot here; if this target was emptied, run \
-             `tributary slot drop` and start again",
-        )),
+        (Some(_), None) => Err(unknown_slot(name)),
     }
+}
+
+/// Whether this target has a checkpoint for a slot, or was about to make it.
+///
+/// # Errors
+/// Those of the target, which must be migrated.
+pub async fn knows_slot(target: &Client, name: &str) -> Result<bool> {
+    Ok(checkpoint(target, name).await?.is_some() || intended(target, name).await?)
+}
+
+/// The refusal of a slot that the target knows nothing of.
+#[must_use]
+pub fn unknown_slot(name: &str) -> Error {
+    Error::refused(
+        format!("the source has a slot {name}, but this target has no checkpoint for it"),
+        "if another target uses it, set another source.slot here; if this target was emptied, run \
+         `tributary slot drop` and start again",
+    )
 }
 
 /// Why a slot cannot be gone on with.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::moves::{self, Transition};
@@ -48,7 +49,8 @@ struct Version {
     tx: u32,
     id: RowId,
     previous: Option<SourceKey>,
-    fact: Option<Fact>,
+    /// With its digest.
+    fact: Option<(Uuid, Fact)>,
     email: Option<EmailKey>,
 }
 
@@ -144,34 +146,21 @@ impl Writer {
         left
     }
 
-    /// Fills in what the stream left out and applies the row rules.
+    /// Fills in what the stream left out and applies the row rules, on all cores.
     async fn derive(
         &mut self,
-        changes: Vec<RowChange>,
+        mut changes: Vec<RowChange>,
         stored: &HashMap<RowId, Stored>,
     ) -> Result<Vec<Version>> {
-        let mut raw = self.raw_for_unchanged(&changes, stored).await?;
-        let mut versions = Vec::with_capacity(changes.len());
-        for mut change in changes {
-            let id = (change.table, change.key.clone());
-            let before = change.previous.as_ref().unwrap_or(&change.key).clone();
-            if let Some(row) = change.row.as_mut().filter(|_| !change.unchanged.is_empty()) {
-                let known = raw.get(&(change.table, before.clone()));
-                fill(row, &change.unchanged, known);
-            }
-            if !raw.is_empty() {
-                raw.remove(&(change.table, before));
-                if let Some(row) = &change.row {
-                    raw.insert(id.clone(), row.clone());
-                }
-            }
-            versions.push(self.version(id, change));
-        }
-        Ok(versions)
+        let raw = self.raw_for_unchanged(&changes, stored).await?;
+        fill_unchanged(&mut changes, raw);
+        let writer = &*self;
+        Ok(changes.into_par_iter().map(|change| writer.version(change)).collect())
     }
 
-    fn version(&self, id: RowId, change: RowChange) -> Version {
-        let fact = change.row.as_ref().map(|row| match change.table {
+    fn version(&self, change: RowChange) -> Version {
+        let id = (change.table, change.key);
+        let fact = change.row.as_ref().map(|row| match id.0 {
             SourceTable::Systemeio => {
                 let contact = facts::contact(row, &self.layouts.systemeio, &self.rules);
                 Fact::Contact(Box::new(contact))
@@ -182,6 +171,7 @@ impl Writer {
             }
         });
         let email = fact.as_ref().and_then(|fact| self.email_after_decisions(&id, fact));
+        let fact = fact.map(|fact| (self.digest(&fact), fact));
         Version { tx: change.tx, id, previous: change.previous, fact, email }
     }
 
@@ -274,8 +264,7 @@ impl Writer {
         let mut seen: HashMap<SourceTable, Vec<String>> = HashMap::new();
         let (mut contacts, mut payments) = (Vec::new(), Vec::new());
         for Version { id, fact, email, .. } in finals {
-            let Some(fact) = fact else { continue };
-            let digest = self.digest(&fact);
+            let Some((digest, fact)) = fact else { continue };
             let old = stored.get(&id);
             let email_key = email.clone();
             let person = email.map(|email| roots.get(&email).cloned().unwrap_or(email));
@@ -420,7 +409,8 @@ impl Writer {
         }
         for (id, fact) in contacts.chain(payments) {
             let email = self.email_after_decisions(&id, &fact);
-            versions.push(Version { tx: 0, id, previous: None, fact: Some(fact), email });
+            let fact = Some((self.digest(&fact), fact));
+            versions.push(Version { tx: 0, id, previous: None, fact, email });
         }
         let mut touched = Touched::default();
         self.store_final(versions, &stored, Arrival::Decision, &mut touched).await?;
@@ -482,6 +472,25 @@ fn transitions(versions: &[Version], stored: &HashMap<RowId, Stored>) -> Vec<Tra
         }
     }
     all
+}
+
+/// Fills in what the stream left out: `raw` are the values of the rows before the first change, and each
+/// change leaves those that hold before the next one.
+fn fill_unchanged(changes: &mut [RowChange], mut raw: HashMap<RowId, RawRow>) {
+    if raw.is_empty() {
+        return;
+    }
+    for change in changes {
+        let before = change.previous.as_ref().unwrap_or(&change.key).clone();
+        let before = (change.table, before);
+        if let Some(row) = change.row.as_mut().filter(|_| !change.unchanged.is_empty()) {
+            fill(row, &change.unchanged, raw.get(&before));
+        }
+        raw.remove(&before);
+        if let Some(row) = &change.row {
+            raw.insert((change.table, change.key.clone()), row.clone());
+        }
+    }
 }
 
 fn fill(row: &mut RawRow, unchanged: &[usize], known: Option<&RawRow>) {

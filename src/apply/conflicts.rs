@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::Writer;
@@ -39,25 +40,29 @@ impl Writer {
         scopes: &BTreeSet<String>,
         wanted: Vec<Conflict>,
     ) -> Result<()> {
-        let wanted: BTreeMap<Uuid, Conflict> =
-            wanted.into_iter().map(|conflict| (conflict.fingerprint(), conflict)).collect();
+        let judged = wanted.into_par_iter().map(|conflict| {
+            let digest = evidence_digest(&conflict.evidence);
+            (conflict.fingerprint(), (conflict, digest))
+        });
+        let wanted: BTreeMap<Uuid, (Conflict, Uuid)> =
+            judged.collect::<Vec<_>>().into_iter().collect();
         let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
         let fingerprints: Vec<Uuid> = wanted.keys().copied().collect();
         let (existing, dismissed) = tokio::try_join!(
             self.existing_conflicts(&scopes, &fingerprints),
             self.dismissals(&fingerprints),
         )?;
-        let mut writes = TextColumns::new(8);
-        for (fingerprint, conflict) in &wanted {
-            let digest = evidence_digest(&conflict.evidence);
-            let is_dismissed = dismissed.get(fingerprint) == Some(&digest);
-            match verdict(existing.get(fingerprint), conflict, digest, is_dismissed) {
+        let mut writes = Vec::new();
+        for (fingerprint, (conflict, digest)) in &wanted {
+            let is_dismissed = dismissed.get(fingerprint) == Some(digest);
+            match verdict(existing.get(fingerprint), conflict, *digest, is_dismissed) {
                 Verdict::Keep => {}
-                Verdict::Write(status) => {
-                    writes.push(conflict_columns(*fingerprint, conflict, digest, status));
-                }
+                Verdict::Write(status) => writes.push((*fingerprint, conflict, *digest, status)),
             }
         }
+        let writes = TextColumns::of(&writes, |(fingerprint, conflict, digest, status)| {
+            conflict_columns(*fingerprint, conflict, *digest, status)
+        });
         let gone: Vec<Uuid> = existing
             .iter()
             .filter(|(fingerprint, existing)| {

@@ -145,8 +145,8 @@ impl Writer {
         self.reconcile_conflicts(&scopes, conflicts).await
     }
 
-    /// Closes collisions of these persons whose cause is gone: the contact is elsewhere, one side has no
-    /// fact left, or a decision was made.
+    /// Closes collisions of these persons whose cause is gone: the contact is elsewhere, or a decision was
+    /// made. That the first person has no fact left is no cause gone: its profile still waits for an answer.
     async fn judge_collisions(&self, owners: &[&str]) -> Result<()> {
         let sql = include_str!("sql/settled_collisions.sql");
         let rows = self.db.query("target: judging collisions", sql, &[&owners]).await?;

@@ -8,6 +8,7 @@
 use uuid::Uuid;
 
 use super::Writer;
+use super::targets::PARKED;
 use crate::error::Result;
 use crate::facts::EmailKey;
 
@@ -101,13 +102,21 @@ impl Writer {
         Ok(rows.first().map_or(a, |row| row.get(0)))
     }
 
-    /// Sets the addresses of profiles, also where they swap them.
+    /// Sets the addresses of profiles, also where they swap them. Where the target refuses that, they stay,
+    /// and the recompute that follows tells of it (P10).
     pub(super) async fn set_emails(&self, emails: &[(Uuid, &EmailKey)]) -> Result<()> {
+        if let Err(reason) = self.attempt(self.move_emails(emails)).await? {
+            tracing::warn!(reason, "the target refuses to move the addresses of profiles");
+        }
+        Ok(())
+    }
+
+    async fn move_emails(&self, emails: &[(Uuid, &EmailKey)]) -> Result<()> {
         let ids: Vec<Uuid> = emails.iter().map(|(id, _)| *id).collect();
         let keys: Vec<&str> = emails.iter().map(|(_, key)| key.as_str()).collect();
         let profiles = &self.tables.names.profiles;
         let park = format!(
-            "update {profiles} p set email = 'moving ' || p.id \
+            "update {profiles} p set email = {PARKED} \
              from unnest($1::uuid[], $2::text[]) as n (id, email) \
              where p.id = n.id and p.email is distinct from n.email"
         );

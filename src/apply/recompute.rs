@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::civil;
+use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::isolate::Rejected;
@@ -12,7 +13,7 @@ use super::{Db, OWNERS_PER_ROUND, Touched, Writer};
 use crate::error::Result;
 use crate::facts::{SourceKey, SourceTable, source_row};
 use crate::rules::Rules;
-use crate::unify::{self, Conflict, Group, Owner, Unified};
+use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
 
 /// What a recompute wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,11 +88,16 @@ impl Round {
             rows: HashMap::new(),
             payments: Vec::new(),
         };
-        for (owner, (group, context)) in groups {
-            round.scopes.extend(unify::scopes(&group));
-            round.rows.insert(owner, source_rows(&group));
-            round.payments.extend(group.payments.iter().map(|payment| payment.key.clone()));
-            round.unified.push(unify::unify(&group, &context, rules));
+        let groups: Vec<_> = groups.into_iter().collect();
+        let unify = |(_, (group, context)): &(String, (Group, Context))| {
+            (unify::unify(group, context, rules), unify::scopes(group), source_rows(group))
+        };
+        let unified: Vec<_> = groups.par_iter().map(unify).collect();
+        for ((owner, (group, _)), (unified, scopes, rows)) in groups.into_iter().zip(unified) {
+            round.scopes.extend(scopes);
+            round.rows.insert(owner, rows);
+            round.payments.extend(group.payments.into_iter().map(|payment| payment.key));
+            round.unified.push(unified);
         }
         Ok(round)
     }

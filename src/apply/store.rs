@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use rayon::prelude::*;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -123,10 +124,7 @@ pub(super) async fn write_contacts(db: &Db, facts: &[(Contact, Placement)]) -> R
     if facts.is_empty() {
         return Ok(());
     }
-    let mut columns = TextColumns::new(CONTACT.len());
-    for (fact, placement) in facts {
-        columns.push(contact_columns(fact, placement));
-    }
+    let columns = TextColumns::of(facts, |(fact, at)| contact_columns(fact, at));
     db.execute("target: writing contacts", &UPSERT_CONTACTS, &columns.params()).await?;
     Ok(())
 }
@@ -136,10 +134,7 @@ pub(super) async fn write_payments(db: &Db, facts: &[(Payment, Placement)]) -> R
     if facts.is_empty() {
         return Ok(());
     }
-    let mut columns = TextColumns::new(PAYMENT.len());
-    for (fact, placement) in facts {
-        columns.push(payment_columns(fact, placement));
-    }
+    let columns = TextColumns::of(facts, |(fact, at)| payment_columns(fact, at));
     db.execute("target: writing payments", &UPSERT_PAYMENTS, &columns.params()).await?;
     Ok(())
 }
@@ -229,13 +224,13 @@ fn json(value: &impl serde::Serialize) -> String {
 /// The contacts of these owners, with the e-mail that holds after decisions.
 pub async fn load_contacts(db: &Db, owners: &[String]) -> Result<Vec<(Owner, Contact)>> {
     let rows = db.query("target: loading contacts", &LOAD_CONTACTS, &[&owners]).await?;
-    rows.iter().map(contact_from).collect()
+    rows.par_iter().map(contact_from).collect()
 }
 
 /// The payments of these owners, with the e-mail and products that hold after decisions.
 pub async fn load_payments(db: &Db, owners: &[String]) -> Result<Vec<(Owner, Payment)>> {
     let rows = db.query("target: loading payments", &LOAD_PAYMENTS, &[&owners]).await?;
-    rows.iter().map(payment_from).collect()
+    rows.par_iter().map(payment_from).collect()
 }
 
 /// The contacts with these source keys, with the e-mail of the row itself.

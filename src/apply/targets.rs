@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::Writer;
-use super::db::{Db, Param};
+use super::db::Db;
 use super::text::{TextColumns, array, date, instant, text_params};
 use crate::config::{TableName, Target};
 use crate::error::{Context, Error, Result};
@@ -73,6 +73,10 @@ const ENROLLMENT: [&str; 9] = [
     "cohort_month",
     "cohort_quarter",
 ];
+
+/// An address of no person, for a profile `p` that waits for its own within one transaction: swapping two
+/// unique values takes a third. It passes for an address where the application checks them.
+pub(super) const PARKED: &str = "p.id || '@x.invalid'";
 
 /// Quoted names of the target tables.
 #[derive(Debug, Clone)]
@@ -321,9 +325,8 @@ impl Writer {
     /// Writes profiles, also where unique values move between rows.
     pub(super) async fn write_profiles(&self, profiles: &[(Uuid, &Profile)]) -> Result<Written> {
         self.park_unique_values(profiles).await?;
-        let mut rows = TextColumns::new(PROFILE.len());
-        for (id, profile) in profiles {
-            rows.push([
+        let rows = TextColumns::of(profiles, |(id, profile)| {
+            [
                 Some(id.to_string()),
                 Some(profile.email.to_string()),
                 profile.first_name.clone(),
@@ -338,13 +341,13 @@ impl Writer {
                 profile.created_at.map(instant),
                 profile.last_active_at.map(instant),
                 Some(profile.api_source.to_owned()),
-            ]);
-        }
+            ]
+        });
         write(&self.db, "target: writing profiles", &self.tables.write_profiles, &rows).await
     }
 
     /// Frees addresses and systemeio_ids that other rows hold: of rows in the same set, which get their own
-    /// next, and a systemeio_id of any person of ours (SPEC §4.5).
+    /// next, an address that is no longer the holder's, and a systemeio_id of any person of ours (SPEC §4.5).
     async fn park_unique_values(&self, profiles: &[(Uuid, &Profile)]) -> Result<()> {
         let ids: Vec<Uuid> = profiles.iter().map(|(id, _)| *id).collect();
         let emails: Vec<&str> = profiles.iter().map(|(_, p)| p.email.as_str()).collect();
@@ -352,9 +355,11 @@ impl Writer {
             profiles.iter().map(|(_, p)| p.systemeio_id.as_deref()).collect();
         let table = &self.tables.names.profiles;
         let park_email = format!(
-            "update {table} p set email = 'moving ' || p.id \
+            "update {table} p set email = {PARKED} \
              from unnest($1::uuid[], $2::text[]) as n (id, email) \
-             where p.email = n.email and p.id <> n.id and p.id = any($1)"
+             where p.email = n.email and p.id <> n.id and (p.id = any($1) or exists ( \
+                 select from tributary.person o \
+                 where o.profile_id = p.id and o.email_key <> n.email))"
         );
         let park_systemeio = format!(
             "update {table} p set systemeio_id = null \
@@ -362,13 +367,10 @@ impl Writer {
              where p.systemeio_id = n.systemeio_id and p.id <> n.id \
                and exists (select from tributary.person o where o.profile_id = p.id)"
         );
+        // One after the other: of two at once, the second would tell of the first one's failure as its own.
         let what = "target: freeing unique values";
-        let (by_email, by_systemeio): ([Param<'_>; 2], [Param<'_>; 2]) =
-            ([&ids, &emails], [&ids, &systemeio]);
-        tokio::try_join!(
-            self.db.execute(what, &park_email, &by_email),
-            self.db.execute(what, &park_systemeio, &by_systemeio),
-        )?;
+        self.db.execute(what, &park_email, &[&ids, &emails]).await?;
+        self.db.execute(what, &park_systemeio, &[&ids, &systemeio]).await?;
         Ok(())
     }
 
@@ -376,11 +378,8 @@ impl Writer {
         &self,
         transactions: &[(Option<Uuid>, &Transaction)],
     ) -> Result<Written> {
-        let mut rows = TextColumns::new(TRANSACTION.len());
-        for (user, transaction) in transactions {
-            self.fits(transaction)?;
-            rows.push(transaction_columns(*user, transaction));
-        }
+        transactions.iter().try_for_each(|(_, transaction)| self.fits(transaction))?;
+        let rows = TextColumns::of(transactions, |(user, t)| transaction_columns(*user, t));
         write(&self.db, "target: writing transactions", &self.tables.write_transactions, &rows)
             .await
     }
@@ -404,10 +403,9 @@ impl Writer {
         &self,
         enrollments: &[(Uuid, &Enrollment)],
     ) -> Result<Written> {
-        let mut rows = TextColumns::new(ENROLLMENT.len());
-        for (user, enrollment) in enrollments {
+        let rows = TextColumns::of(enrollments, |(user, enrollment)| {
             let name = format!("enrollment:{user}:{}", enrollment.course_id);
-            rows.push([
+            [
                 Some(Uuid::new_v5(&crate::rules::NAMESPACE, name.as_bytes()).to_string()),
                 Some(user.to_string()),
                 Some(enrollment.course_id.to_string()),
@@ -417,8 +415,8 @@ impl Writer {
                 enrollment.expiry_date.map(date),
                 enrollment.cohort_month.clone(),
                 enrollment.cohort_quarter.clone(),
-            ]);
-        }
+            ]
+        });
         write(&self.db, "target: writing enrollments", &self.tables.write_enrollments, &rows).await
     }
 

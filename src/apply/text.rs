@@ -2,6 +2,7 @@
 //! rows travel to `unnest`.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
+use rayon::prelude::*;
 
 /// Rows as columns of text, ready to be parameters of `unnest($1::text[], $2::text[], …)`.
 pub struct TextColumns {
@@ -13,6 +14,19 @@ impl TextColumns {
     #[must_use]
     pub fn new(width: usize) -> Self {
         Self { columns: vec![Vec::new(); width] }
+    }
+
+    /// The columns of these items, a row each, made on all cores: it is most of the daemon's own work.
+    pub(super) fn of<T: Sync, const N: usize>(
+        items: &[T],
+        row: impl Fn(&T) -> [Option<String>; N] + Sync + Send,
+    ) -> Self {
+        let rows: Vec<[Option<String>; N]> = items.par_iter().map(row).collect();
+        let mut columns = Self { columns: vec![Vec::with_capacity(rows.len()); N] };
+        for row in rows {
+            columns.push(row);
+        }
+        columns
     }
 
     /// Adds a row of as many values as there are columns.

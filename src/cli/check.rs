@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use crate::config::Config;
+use crate::config::{Config, Server, quote_identifier};
 use crate::connect::connect;
-use crate::error::{Context, Result};
-use crate::source::{self, Finding, preflight};
+use crate::error::{Context, Error, Result};
+use crate::session;
+use crate::source::{Finding, preflight, slot};
 
 /// Exit code when a point failed (SPEC §9).
 const POINT_FAILED: u8 = 3;
@@ -15,32 +16,18 @@ const POINT_FAILED: u8 = 3;
 /// # Errors
 /// A server that is away.
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
-    let patience = crate::retry::COMMAND_PATIENCE;
-    let source = crate::retry::within(patience, || {
-        connect(&config.source.server, "tributary check", "source")
-    })
-    .await?;
-    let target = crate::retry::within(patience, || {
-        connect(&config.target.server, "tributary check", "target")
-    })
-    .await?;
     let mut findings = vec![Finding::passed("configuration", "read and valid")];
-    for checked in [
-        source::layout(&source, &config.source.xendit).await.map(|_| "xendit columns"),
-        source::layout(&source, &config.source.systemeio).await.map(|_| "systemeio columns"),
-    ] {
-        findings.push(match checked {
-            Ok(name) => Finding::passed(name, "all configured columns exist"),
-            Err(error) if error.is_retryable() => return Err(error),
-            Err(error) => Finding::failed(
-                "source columns",
-                error.to_string(),
-                "correct the name in the [source] section",
-            ),
-        });
+    let source = reached("source", &config.source.server, &mut findings).await?;
+    let target = reached("target", &config.target.server, &mut findings).await?;
+    if let Some(source) = &source {
+        findings.extend(preflight(source, &config.source).await?);
     }
-    findings.extend(preflight(&source, &config.source).await?);
-    findings.extend(target_findings(&target, config).await?);
+    if let Some(target) = &target {
+        findings.extend(target_findings(target, config).await?);
+    }
+    if let (Some(source), Some(target)) = (&source, &target) {
+        findings.extend(slot_of_another(source, target, config).await?);
+    }
     for finding in &findings {
         println!(
             "{} {}: {}",
@@ -56,18 +43,71 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(POINT_FAILED) })
 }
 
+/// A session, or the finding that the server is there and does not let us in.
+async fn reached(
+    name: &'static str,
+    server: &Server,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<tokio_postgres::Client>> {
+    let patience = crate::retry::COMMAND_PATIENCE;
+    match crate::retry::within(patience, || connect(server, "tributary check", name)).await {
+        Ok(client) => Ok(Some(client)),
+        Err(error) if error.is_retryable() => Err(error),
+        Err(error) => {
+            let remedy = format!(
+                "correct database, role or password in the [{name}] section, or create them there"
+            );
+            findings.push(Finding::failed(name, error.to_string(), remedy));
+            Ok(None)
+        }
+    }
+}
+
+/// A slot that exists already must be this target's own.
+async fn slot_of_another(
+    source: &tokio_postgres::Client,
+    target: &tokio_postgres::Client,
+    config: &Config,
+) -> Result<Option<Finding>> {
+    let name = &config.source.slot;
+    if slot::state(source, name).await?.is_none() {
+        return Ok(None);
+    }
+    let privileges = include_str!("sql/target_privileges.sql");
+    let row = target.query_one(privileges, &[]).await.context("target: reading privileges")?;
+    let (migrated, may_use): (bool, bool) = (row.get(1), row.get(3));
+    if !may_use || migrated && session::knows_slot(target, name).await? {
+        return Ok(None);
+    }
+    Ok(match session::unknown_slot(name) {
+        Error::Refused { problem, remedy } => {
+            Some(Finding::failed("target.checkpoint", problem, remedy))
+        }
+        _ => None,
+    })
+}
+
 async fn target_findings(target: &tokio_postgres::Client, config: &Config) -> Result<Vec<Finding>> {
-    let sql = "select has_database_privilege(current_database(), 'create'), \
-               to_regclass('tributary.state') is not null, pg_is_in_recovery()";
-    let row = target.query_one(sql, &[]).await.context("target: reading privileges")?;
+    let row = target
+        .query_one(include_str!("sql/target_privileges.sql"), &[])
+        .await
+        .context("target: reading privileges")?;
     let (create, migrated, standby): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
+    let (may_use, may_migrate, role): (bool, bool, String) = (row.get(3), row.get(4), row.get(5));
     let mut findings = Vec::new();
     findings.push(if standby {
         Finding::failed("target", "is a standby: nothing can be written", "name the primary server")
     } else {
         Finding::passed("target", "can be written")
     });
-    findings.push(if migrated {
+    findings.push(if !may_use || config.run.migrate && !may_migrate {
+        let role = quote_identifier(&role);
+        Finding::failed(
+            "target schema",
+            "the role may not use schema tributary, or not create in it though run.migrate is true",
+            format!("run on the target: GRANT ALL ON SCHEMA tributary TO {role};"),
+        )
+    } else if migrated {
         Finding::passed("target schema", "schema tributary exists")
     } else if create && config.run.migrate {
         Finding::passed("target schema", "schema tributary is missing; `run` makes it")

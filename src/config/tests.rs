@@ -408,7 +408,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
 
     [run]
     migrate = true
-    batch_rows = 1000
+    batch_rows = 4000
     batch_delay_ms = 50
     chunk_rows = 5000
 

@@ -109,6 +109,12 @@ pub async fn serve_commands(
     }
 }
 
+/// Learns the addresses of profiles that the application made or changed, and judges their persons anew.
+pub(super) async fn learn_profiles(writer: &mut Writer) -> Result<()> {
+    let owners = writer.learn_profile_addresses().await?.into_iter().collect();
+    recompute(writer, &Touched { owners, ..Touched::default() }).await
+}
+
 /// What no source change brings: expiries (SPEC §5.4), people who waited, deletes that were blocked.
 async fn recompute(writer: &mut Writer, touched: &Touched) -> Result<()> {
     if touched.is_empty() {

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
-use super::chores::Chores;
+use super::chores::{self, Chores};
 use crate::apply::{Arrival, RowChange, Touched};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often an idle position is checkpointed (P15). The target may be in the same cluster, where each
 /// checkpoint moves the log itself.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// Share of the time that looking for new profiles of the application may take: looking reads all of them.
+const LOOKING_SHARE: u32 = 20;
 /// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -50,6 +52,8 @@ struct Follow<'a> {
     unflushed: VecDeque<(Lsn, Lsn)>,
     /// When the checkpoint last moved.
     moved_at: Instant,
+    /// When new profiles of the application are looked for again.
+    look_at: Instant,
 }
 
 /// Follows the stream until shutdown, or a halt or error that ends the session.
@@ -89,6 +93,7 @@ pub(super) async fn follow(
         idle_at: Instant::now(),
         unflushed: VecDeque::new(),
         moved_at: Instant::now(),
+        look_at: Instant::now(),
     };
     follow.run(shutdown).await
 }
@@ -225,18 +230,22 @@ impl Follow<'_> {
 
     /// A TRUNCATE waits for an operator; an accepted one is a delete of every row.
     async fn truncate(&mut self, tables: Vec<SourceTable>) -> Result<()> {
+        if tables.is_empty() {
+            return Ok(());
+        }
         self.flush().await?;
         let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
         let mut deletes = Vec::new();
         for &table in &tables {
             let of = self.session.writer.count_facts(table).await?;
-            deletes.push(Deletes { table, rows: of, of });
+            if of > 0 {
+                deletes.push(Deletes { table, rows: of, of });
+            }
         }
-        if deletes.is_empty() {
-            return Ok(());
+        if !deletes.is_empty() {
+            let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
+            self.guard(Halt::new(cause, deletes)).await?;
         }
-        let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
-        self.guard(Halt::new(cause, deletes)).await?;
         self.apply_part().await?;
         for table in tables {
             self.delete_all(table).await?;
@@ -320,6 +329,8 @@ impl Follow<'_> {
                 Some(rows) => *rows,
                 None => self.session.writer.count_facts(table).await?,
             };
+            // Rows that it added itself and took away again were never here.
+            let rows = rows.min(of);
             if self.config.guard.stops(rows, of) {
                 deletes.push(Deletes { table, rows, of });
             }
@@ -350,6 +361,7 @@ impl Follow<'_> {
         let batch = std::mem::take(&mut self.batch);
         self.session.writer.set_today(Timestamp::now());
         if !batch.changes.is_empty() {
+            self.look_for_profiles().await?;
             let writer = &mut self.session.writer;
             writer.begin().await?;
             let touched: Touched = writer.apply_changes(batch.changes, Arrival::Whole).await?;
@@ -359,6 +371,16 @@ impl Follow<'_> {
             self.session.writer.begin().await?;
         }
         self.commit(batch.end_lsn, batch.commit_time, batch.transactions, started).await
+    }
+
+    /// A person who is new takes the profile that the application made for the address (SPEC §4.1).
+    async fn look_for_profiles(&mut self) -> Result<()> {
+        let started = Instant::now();
+        if started >= self.look_at {
+            chores::learn_profiles(&mut self.session.writer).await?;
+            self.look_at = Instant::now() + started.elapsed() * LOOKING_SHARE;
+        }
+        Ok(())
     }
 
     /// Ends the target transaction with the checkpoint at `lsn`.

@@ -21,6 +21,8 @@ struct Part {
     setting: String,
     /// Columns of that index; empty where there is none.
     columns: Vec<String>,
+    /// Whether its changes are in the log.
+    logged: bool,
 }
 
 /// What is wrong with a table's replica identity, if anything; the table exists.
@@ -35,15 +37,21 @@ pub(super) async fn problem<F>(
         table: TableName { schema: row.get(0), name: row.get(1) },
         setting: row.get(2),
         columns: row.get(3),
+        logged: row.get(4),
     };
     Ok(rows.iter().map(part).find_map(|part| judge(&part, &mapping.key)))
 }
 
 fn judge(part: &Part, key: &[String]) -> Option<Problem> {
+    let table = part.table.quoted();
+    if !part.logged {
+        let problem = format!("{} is unlogged: its changes are in no stream", part.table);
+        let remedy = format!("run on the source: ALTER TABLE {table} SET LOGGED;");
+        return Some(Problem { problem, remedy });
+    }
     if part.setting == "f" {
         return None;
     }
-    let table = part.table.quoted();
     let full = format!("run on the source: ALTER TABLE {table} REPLICA IDENTITY FULL;");
     if part.columns.is_empty() {
         let primary = key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
@@ -69,7 +77,8 @@ mod tests {
         let check = |setting: &str, columns: &[&str], key: &[&str], expected: Option<&str>| {
             let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let table = TableName { schema: "public".into(), name: "t".into() };
-            let part = Part { table, setting: setting.into(), columns: names(columns) };
+            let part =
+                Part { table, setting: setting.into(), columns: names(columns), logged: true };
             let key: Vec<String> = names(key);
             let problem = judge(&part, &key).map(|problem| problem.problem);
             assert_eq!(problem.is_some(), expected.is_some(), "{setting} {columns:?} {key:?}");

@@ -158,6 +158,34 @@ async fn a_table_that_was_out_of_the_publication_is_read_again() {
     assert_equals_fresh_backfill(&world).await;
 }
 
+/// P11: also when the first daemon's last statement waits for a lock that the application holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_daemon_that_was_blocked_is_succeeded() {
+    let world = loaded(Places::Shared, 18).await;
+    let first = world.started().await;
+    let mut application = world.target.connect().await;
+    let held = application.transaction().await.unwrap();
+    held.execute("select from transactions for update", &[]).await.unwrap();
+    world.source.execute(TOUCH).await;
+    let blocked = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database() and application_name = 'tributary')";
+    let explain = || first.log();
+    eventually("a blocked daemon", explain, || async {
+        world.target.value(blocked).await == "true"
+    })
+    .await;
+    first.kill9().await;
+    let waiting = world.on_another_port();
+    let mut second = waiting.start();
+    // The promise is fifteen seconds; a loaded machine gets more.
+    let start = std::time::Instant::now();
+    second.wait_for_phase("streaming").await;
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    held.rollback().await.unwrap();
+    settled(&mut second, &waiting).await;
+    assert_equals_fresh_backfill(&waiting).await;
+}
+
 async fn settled(daemon: &mut Daemon, world: &World) {
     daemon.wait_until_caught_up(world).await;
     daemon.wait_for_phase("streaming").await;

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod check;
 mod convergence;
 mod crashes;
 mod guards;

@@ -186,3 +186,85 @@ async fn ids_too_long_for_an_index_hold_nothing_up() {
                   where kind = 'duplicate_external_id' and status = 'open'";
     assert_eq!(world.target.value(shared).await, "1");
 }
+
+const PROFILE: &str = "insert into unified_profiles (id, email) values";
+const OPEN: &str = "select string_agg(kind || ' ' || subject, ', ' order by kind, subject)
+    from tributary.conflict where status = 'open' and kind in
+    ('duplicate_profile', 'email_change_collision', 'rejected_row', 'source_absent')";
+
+/// SPEC §4.1: the application's profile is found while the daemon runs, however it spells the address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_the_application_makes_is_adopted() {
+    let world = World::canonical("select 1").await;
+    let daemon = world.started().await;
+    let id = "00000000-0000-4000-a000-000000000001";
+    world.target.execute(&format!("{PROFILE} ('{id}', '  NEW@Example.com')")).await;
+    world.source.execute(&format!("{CONTACT} {}", contact(1, "new@example.com"))).await;
+    daemon.wait_until_caught_up(&world).await;
+    let profiles =
+        "select string_agg(id || ' ' || email, ', ' order by email) from unified_profiles";
+    assert_eq!(world.target.value(profiles).await, format!("{id} new@example.com"));
+    // A person who moves to an address that the application has given away keeps the own profile.
+    let other = "00000000-0000-4000-a000-000000000002";
+    world.target.execute(&format!("{PROFILE} ('{other}', 'other@example.com')")).await;
+    world.source.execute("update systemeio set email = 'other@example.com'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(OPEN).await, "duplicate_profile other@example.com");
+    world.target.execute(&format!("delete from unified_profiles where id = '{other}'")).await;
+    world.source.execute("update systemeio set first_name = 'Ana'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(OPEN).await, "");
+    assert_eq!(world.target.value(profiles).await, format!("{id} other@example.com"));
+}
+
+/// SPEC §4.3: that it was the only fact of the one person makes it no lesser collision.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_that_joins_another_person_is_a_collision() {
+    let rows =
+        format!("{CONTACT} {}, {}", contact(1, "a@example.com"), contact(2, "b@example.com"));
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    world
+        .source
+        .execute("update systemeio set email = 'b@example.com' where contact_id = 'c1'")
+        .await;
+    daemon.wait_until_caught_up(&world).await;
+    let both = "email_change_collision a@example.com|b@example.com, source_absent a@example.com";
+    assert_eq!(world.target.value(OPEN).await, both);
+    world
+        .source
+        .execute("update systemeio set email = 'a@example.com' where contact_id = 'c1'")
+        .await;
+    daemon.wait_until_caught_up(&world).await;
+    let back = world.target.value(OPEN).await;
+    assert!(!back.contains("a@example.com|b@example.com"), "{back}");
+}
+
+/// P10: two profiles swap their addresses where the application checks what an address looks like, and
+/// where it refuses any swap the stream goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_swap_under_the_checks_of_the_application() {
+    for check in ["check (email like '%_@_%.__%')", "check (email not like '%invalid')"] {
+        let rows = format!(
+            "{CONTACT} {}; {PAYMENT} {}",
+            contact(1, "b@example.com"),
+            payment(1, "p@example.com")
+        );
+        let world = World::canonical(&rows).await;
+        let daemon = world.started().await;
+        world.target.execute(&format!("alter table unified_profiles add {check}")).await;
+        world.source.execute("delete from xendit").await;
+        world.source.execute("update systemeio set email = 'p@example.com'").await;
+        world.source.execute(&format!("{CONTACT} {}", contact(2, "x@example.com"))).await;
+        daemon.wait_until_caught_up(&world).await;
+        let profiles = "select string_agg(email, ', ' order by email) from unified_profiles";
+        let all = "b@example.com, p@example.com, x@example.com";
+        assert_eq!(world.target.value(profiles).await, all, "{check}");
+        let name = "select first_name from unified_profiles where email = 'p@example.com'";
+        let swapped = world.target.value(name).await == "Tala";
+        assert_eq!(swapped, check.contains("__"), "{}", world.target.value(OPEN).await);
+        if !swapped {
+            assert!(world.target.value(OPEN).await.contains("rejected_row systemeio:"));
+        }
+    }
+}

@@ -7,9 +7,6 @@ where k.kind = 'email_change_collision' and k.status <> 'resolved'
             select from tributary.contact c
             where c.source_key = substr(k.evidence ->> 'source_row', 11)
                 and c.owner = k.evidence ->> 'to')
-        or not (
-            exists (select from tributary.contact c where c.owner = k.evidence ->> 'from')
-            or exists (select from tributary.payment p where p.owner = k.evidence ->> 'from'))
         or exists (
             select from tributary.decision d
             where d.kind = 'separate' and d.reverted_at is null

@@ -1,4 +1,5 @@
--- The replica identity of a table and of each of its partitions, with the columns of its index.
+-- The replica identity of a table and of each of its partitions, with the columns of its index, and whether
+-- its changes are in the log at all.
 with root as (
     select c.oid, c.relkind
       from pg_class c
@@ -23,7 +24,8 @@ select n.nspname::text,
                 and case c.relreplident
                         when 'd' then i.indisprimary
                         when 'i' then i.indisreplident
-                    end)
+                    end),
+       c.relpersistence = 'p'
   from part
   join pg_class c on c.oid = part.oid
   join pg_namespace n on n.oid = c.relnamespace

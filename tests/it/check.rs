@@ -1,0 +1,56 @@
+//! `tributary check` names what is wrong, with a remedy each.
+
+use crate::support::world::{World, set};
+
+/// Runs `check` and tells its exit code and the points that failed.
+async fn points(world: &World, target: Option<&str>) -> (Option<i32>, Vec<String>) {
+    let mut command = world.command(&["check"]);
+    if let Some(url) = target {
+        command.env("TRIBUTARY_TARGET_URL", url);
+    }
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let failed = said.matches("\n     remedy: ").count();
+    let points: Vec<String> =
+        said.lines().filter_map(|line| line.strip_prefix("FAIL ")).map(str::to_owned).collect();
+    assert_eq!(points.len(), failed, "{said}");
+    (output.status.code(), points)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_point_that_fails_is_told_with_its_remedy() {
+    let world = World::canonical("select 1").await;
+    assert_eq!(points(&world, None).await, (Some(0), vec![]));
+    let failed = async |target: Option<&str>, expected: &str| {
+        let (code, points) = points(&world, target).await;
+        assert_eq!(code, Some(3), "{points:?}");
+        assert!(points.iter().any(|point| point.starts_with(expected)), "{points:?}");
+    };
+
+    let url = world.target.url();
+    failed(Some(&url.replace(&world.target.database, "nowhere")), "target: target: connecting")
+        .await;
+
+    world.source.execute("alter table xendit set unlogged").await;
+    failed(None, "source.xendit.replica_identity: public.xendit is unlogged").await;
+    world.source.execute("alter table xendit set logged").await;
+    world.source.execute("alter table xendit drop constraint xendit_pkey").await;
+    failed(None, "source.xendit.replica_identity").await;
+    world.source.execute("alter table xendit add primary key (id)").await;
+
+    let slot = format!("select pg_create_logical_replication_slot('{}', 'pgoutput')", world.slot);
+    world.source.execute(&slot).await;
+    failed(None, "target.checkpoint").await;
+    world.succeed(&["slot", "drop"]).await;
+
+    world.succeed(&["migrate"]).await;
+    let role = format!("reader_of_{}", world.slot);
+    world.target.execute(&format!("create role {role} login password 'secret'")).await;
+    let (_, server) = url.split_once('@').unwrap();
+    let theirs = format!("postgresql://{role}:secret@{server}");
+    failed(Some(&theirs), "target schema: the role may not").await;
+
+    world.configure(|table| set(table, "source", "slot", "Not A Slot"));
+    let (code, _) = points(&world, None).await;
+    assert!(matches!(code, Some(3 | 78)), "{code:?}");
+}

@@ -52,8 +52,8 @@ pub struct Session {
     pub source: Arc<Client>,
     /// Everything the source committed up to here is applied.
     pub checkpoint: Lsn,
-    /// The publication as it was at the start; see [`publication::print`].
-    pub publication: Option<String>,
+    /// The publication as it was at the start.
+    pub publication: publication::Watch,
 }
 
 /// What to do when another daemon holds the lock.
@@ -92,15 +92,15 @@ pub async fn open(
         systemeio: source::layout(&source, &config.source.systemeio).await?,
     };
     publication::ensure(&source, &config.source).await?;
-    let publication = publication::print(&source, &config.source).await?;
+    let publication = publication::Watch::begin(Arc::clone(&source), &config.source).await?;
     let (checkpoint, reconcile) = hand_over_slot(&source, &target, config).await?;
     let reader = RowReader::new(Arc::clone(&source), &config.source, layouts.clone());
     let writer = Writer::open(target, config, layouts, reader).await?;
-    if reconcile || publication_was_altered(&writer.db, publication.as_ref()).await? {
+    if reconcile || publication_was_altered(&writer.db, publication.print.as_ref()).await? {
         backfill::schedule(&writer, config, "contacts").await?;
     }
     let sql = "update tributary.state set publication = $1 where publication is distinct from $1";
-    writer.db.execute("target: noting the publication", sql, &[&publication]).await?;
+    writer.db.execute("target: noting the publication", sql, &[&publication.print]).await?;
     recompute_after_new_rules(&writer, config).await?;
     Ok(Some(Session { writer, source, checkpoint, publication }))
 }

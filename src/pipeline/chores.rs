@@ -16,7 +16,7 @@ use crate::halt::{self, Halt};
 use crate::http::Health;
 use crate::pipeline::Show;
 use crate::session::Session;
-use crate::source::{publication, slot};
+use crate::source::slot;
 use crate::status::Phase;
 use crate::unify::{ConflictKind, Severity};
 
@@ -67,7 +67,7 @@ impl Chores {
         }
         recompute(&mut session.writer, &touched).await?;
         if due(&mut self.watched_at, WATCH_INTERVAL) {
-            watch(config, session, health).await?;
+            watch(session, health).await?;
         }
         Ok(())
     }
@@ -126,11 +126,7 @@ async fn recompute(writer: &mut Writer, touched: &Touched) -> Result<()> {
     writer.commit_data().await
 }
 
-async fn watch(config: &Config, session: &Session, health: &Arc<Health>) -> Result<()> {
-    if publication::print(&session.source, &config.source).await? != session.publication {
-        let cause = "it was altered, which may have hidden changes";
-        return Err(Error::unavailable("source: following the publication", cause));
-    }
+async fn watch(session: &Session, health: &Arc<Health>) -> Result<()> {
     health.set_source_lsn(slot::current_lsn(&session.source).await?);
     let sql = "select kind, severity, count(*) from tributary.conflict \
                where status = 'open' group by kind, severity";

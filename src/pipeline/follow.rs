@@ -308,6 +308,7 @@ impl Follow<'_> {
             deleted.push((table, self.session.writer.deleted_so_far(table).await?));
         }
         self.guard_deleted(deleted).await?;
+        self.session.publication.is_unaltered().await?;
         let started = Instant::now();
         let health = Arc::clone(self.health);
         let report = self.session.writer.recompute_remembered(&|| health.tick()).await?;
@@ -362,12 +363,16 @@ impl Follow<'_> {
         self.session.writer.set_today(Timestamp::now());
         if !batch.changes.is_empty() {
             self.look_for_profiles().await?;
-            let writer = &mut self.session.writer;
-            writer.begin().await?;
-            let touched: Touched = writer.apply_changes(batch.changes, Arrival::Whole).await?;
-            let report = writer.recompute(&touched).await?;
+            let Session { writer, publication, .. } = &mut *self.session;
+            let apply = async {
+                writer.begin().await?;
+                let touched: Touched = writer.apply_changes(batch.changes, Arrival::Whole).await?;
+                writer.recompute(&touched).await
+            };
+            let (report, ()) = tokio::try_join!(apply, publication.is_unaltered())?;
             report.count();
         } else {
+            self.session.publication.is_unaltered().await?;
             self.session.writer.begin().await?;
         }
         self.commit(batch.end_lsn, batch.commit_time, batch.transactions, started).await
@@ -429,6 +434,7 @@ impl Follow<'_> {
         let Some(lsn) = self.idle.take().filter(|lsn| *lsn > self.session.checkpoint) else {
             return Ok(());
         };
+        self.session.publication.is_unaltered().await?;
         let writer = &self.session.writer;
         writer.begin().await?;
         writer.db.batch("target: durable commit", "set local synchronous_commit = on").await?;

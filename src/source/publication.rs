@@ -5,8 +5,10 @@
 //!
 //! <https://www.postgresql.org/docs/current/sql-createpublication.html>
 
-use tokio_postgres::Client;
+use std::sync::Arc;
+
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Statement};
 
 use super::identity::{self, Problem};
 use crate::config::{Source, TableMapping, TableName, quote_identifier};
@@ -42,17 +44,53 @@ pub async fn ensure(client: &Client, source: &Source) -> Result<()> {
     }
 }
 
-/// Tells whether the publication is still the one it was. A table that was taken out of it and put back is
+/// The publication as it is, to tell whether it stays so. A table that was taken out of it and put back is
 /// published as before, but what changed in between is in no stream (P1).
-///
-/// # Errors
-///
-/// The source is away.
-pub async fn print(client: &Client, source: &Source) -> Result<Option<String>> {
-    let tables = [source.systemeio.table.quoted(), source.xendit.table.quoted()];
-    let sql = include_str!("sql/publication_print.sql");
-    let row = client.query_opt(sql, &[&source.publication, &tables.as_slice()]).await;
-    Ok(row.context("source: reading the publication")?.map(|row| row.get(0)))
+pub struct Watch {
+    client: Arc<Client>,
+    statement: Statement,
+    name: String,
+    tables: [String; 2],
+    /// Differs once the publication was altered; `None`: there is none.
+    pub print: Option<String>,
+}
+
+impl Watch {
+    /// Looks at the publication for the first time.
+    ///
+    /// # Errors
+    ///
+    /// The source is away.
+    pub async fn begin(client: Arc<Client>, source: &Source) -> Result<Self> {
+        let statement = client.prepare(include_str!("sql/publication_print.sql")).await;
+        let statement = statement.context("source: reading the publication")?;
+        let tables = [source.systemeio.table.quoted(), source.xendit.table.quoted()];
+        let name = source.publication.clone();
+        let mut watch = Self { client, statement, name, tables, print: None };
+        watch.print = watch.now().await?;
+        Ok(watch)
+    }
+
+    /// Makes sure that it is the same as in the beginning. Asked after a commit was received, it answers for
+    /// everything up to that commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] where it was altered: the next session finds out what that means.
+    pub async fn is_unaltered(&self) -> Result<()> {
+        if self.now().await? == self.print {
+            return Ok(());
+        }
+        let cause = "it was altered, which may have hidden changes";
+        Err(Error::unavailable("source: following the publication", cause))
+    }
+
+    async fn now(&self) -> Result<Option<String>> {
+        let tables = self.tables.as_slice();
+        let row = self.client.query_opt(&self.statement, &[&self.name, &tables]).await;
+        let row = row.context("source: reading the publication")?;
+        Ok(row.map(|row| row.get(0)))
+    }
 }
 
 /// Removes the publication; true if there was one.

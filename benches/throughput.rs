@@ -4,7 +4,8 @@
 //!
 //! Source and target are two databases of one throwaway server with fsync on. The stream is measured as a
 //! catch-up: every row is changed while the daemon is down, then the time from its start until its checkpoint
-//! has passed the last change is taken.
+//! has passed the last change is taken. Then single rows change, one after the other, and the time from each
+//! commit at the source until the target has it is taken: the plain job would have to run whole for each.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
@@ -21,6 +22,8 @@ use tributary::lsn::Lsn;
 
 /// Longest time that catching up may take.
 const PATIENCE: Duration = Duration::from_secs(3_600);
+/// Single changes whose way to the target is timed.
+const SINGLE_CHANGES: usize = 200;
 
 #[derive(Parser)]
 struct Arguments {
@@ -49,10 +52,10 @@ async fn main() -> Result<()> {
     let backfill = bench.backfill()?;
     bench.report("backfill", backfill, plain_first);
     bench.change_every_row().await?;
-    let catch_up = bench.catch_up().await?;
+    let (catch_up, daemon) = bench.catch_up().await?;
     let plain_again = bench.plain().await?;
     bench.report("catch-up", catch_up, plain_again);
-    Ok(())
+    bench.single_changes(daemon, plain_again).await
 }
 
 impl Bench {
@@ -110,7 +113,7 @@ impl Bench {
             .context("changing every row")
     }
 
-    async fn catch_up(&self) -> Result<Duration> {
+    async fn catch_up(&self) -> Result<(Duration, Daemon)> {
         let source = self.cluster.connect("source").await?;
         let row = source.query_one("select pg_current_wal_lsn()::text", &[]).await?;
         let until = Lsn::parse(row.get(0));
@@ -121,7 +124,7 @@ impl Bench {
         loop {
             let row = target.query_one(sql, &[]).await?;
             if row.get::<_, Option<&str>>(0).and_then(Lsn::parse) >= until {
-                return Ok(start.elapsed());
+                return Ok((start.elapsed(), daemon));
             }
             if let Some(status) = daemon.0.try_wait()? {
                 bail!("the daemon ended: {status}");
@@ -129,6 +132,41 @@ impl Bench {
             ensure!(start.elapsed() < PATIENCE, "the daemon never caught up");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    async fn single_changes(&self, daemon: Daemon, plain: Duration) -> Result<()> {
+        let source = self.cluster.connect("source").await?;
+        let target = self.cluster.connect("target").await?;
+        let ids = "select id from public.transactions order by id limit $1";
+        let rows = target.query(ids, &[&(SINGLE_CHANGES as i64)]).await?;
+        let change = source
+            .prepare("update public.xendit set amount = 1000000 + amount where id = $1")
+            .await?;
+        let has_it = "select amount > 1000000 from public.transactions where id = $1";
+        let has_it = target.prepare(has_it).await?;
+        let mut times = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: uuid::Uuid = row.get(0);
+            source.execute(&change, &[&id]).await?;
+            let start = Instant::now();
+            while !target.query_one(&has_it, &[&id]).await?.get::<_, bool>(0) {
+                ensure!(start.elapsed() < PATIENCE, "a change never came");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            times.push(start.elapsed());
+        }
+        drop(daemon);
+        times.sort();
+        let at = |share: usize| {
+            times.get(times.len() * share / 100).copied().unwrap_or_default().as_secs_f64() * 1e3
+        };
+        let (half, most) = (at(50), at(95));
+        let ratio = plain.as_secs_f64() * 1e3 / half.max(f64::EPSILON);
+        println!(
+            "one change: in the target after {half:.0} ms (median), {most:.0} ms (95 of 100); \
+             the plain SQL job takes {ratio:.0} times as long"
+        );
+        Ok(())
     }
 
     fn command(&self, name: &str) -> Command {

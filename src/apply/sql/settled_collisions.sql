@@ -7,6 +7,12 @@ where k.kind = 'email_change_collision' and k.status <> 'resolved'
             select from tributary.contact c
             where c.source_key = substr(k.evidence ->> 'source_row', 11)
                 and c.owner = k.evidence ->> 'to')
+        or coalesce(
+            (select a.root_key from tributary.alias a where a.from_key = k.evidence ->> 'from'),
+            k.evidence ->> 'from')
+            = coalesce(
+                (select a.root_key from tributary.alias a where a.from_key = k.evidence ->> 'to'),
+                k.evidence ->> 'to')
         or exists (
             select from tributary.decision d
             where d.kind = 'separate' and d.reverted_at is null

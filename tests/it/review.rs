@@ -46,7 +46,7 @@ const PAID: &str = "paid_at = '2025-06-30T04:00:00Z'";
 const P2P: &str = "description = 'Papers to Profits'";
 
 /// The kinds that rows alone cause. Row n belongs to p<n>@example.com, or c<n>@example.com.
-const CASES: [Case; 26] = [
+const CASES: [Case; 27] = [
     payment(
         "unlinked_payment",
         1,
@@ -103,6 +103,7 @@ const CASES: [Case; 26] = [
     contact("contact_id_collision", 3, "contact_id = 'c2'", "contact_id = 'c3'", "contact_id:c2"),
     contact("mojibake", 4, "first_name = 'PeÃ±a'", "first_name = 'Tala'", "0004"),
     contact("invalid_phone", 5, "phone = '12'", "phone = null", "0005"),
+    contact("payment_without_tag", 15, "tags = null", "tags = 'PaidP2P'", "p15@example.com#p2p"),
 ];
 
 /// Rows without a conflict, one person each; p15 has a contact too.
@@ -196,6 +197,122 @@ async fn each_kind_opens_closes_itself_reopens_and_stays_dismissed() {
     assert_eq!(all_are(&world, "dismissed", Some("ana")).await, ids);
     let _daemon = world.started().await;
     assert_eq!(all_are(&world, "dismissed", Some("ana")).await, ids);
+}
+
+/// A kind that history or the target causes: what to run there and at the source, in this order.
+struct Story {
+    kind: &'static str,
+    subject: &'static str,
+    cause: [&'static str; 2],
+    mend: [&'static str; 2],
+}
+
+const STORIES: [Story; 5] = [
+    Story {
+        kind: "source_absent",
+        subject: "p1@example.com",
+        cause: ["", "delete from xendit where id::text like '%0001'"],
+        mend: [
+            "",
+            "insert into xendit select (kept).* from kept where (kept).id::text like '%0001'",
+        ],
+    },
+    Story {
+        kind: "delete_blocked",
+        subject: "xendit:00000000-0000-4000-8000-000000000002",
+        cause: ["", "delete from xendit where id::text like '%0002'"],
+        mend: [
+            "",
+            "insert into xendit select (kept).* from kept where (kept).id::text like '%0002'",
+        ],
+    },
+    Story {
+        kind: "duplicate_profile",
+        subject: "p3@example.com",
+        cause: [
+            "insert into unified_profiles (id, email) values (gen_random_uuid(), ' P3@Example.com')",
+            "update xendit set amount = amount + 1 where id::text like '%0003'",
+        ],
+        mend: [
+            "delete from unified_profiles where email = ' P3@Example.com'",
+            "update xendit set amount = amount + 1 where id::text like '%0003'",
+        ],
+    },
+    Story {
+        kind: "rejected_row",
+        subject: "xendit:00000000-0000-4000-8000-000000000004",
+        cause: ["", "update xendit set amount = 2000000 where id::text like '%0004'"],
+        mend: ["", "update xendit set amount = 499 where id::text like '%0004'"],
+    },
+    Story {
+        kind: "email_change_collision",
+        subject: "c1@example.com|c2@example.com",
+        cause: ["", "update systemeio set email = 'c2@example.com' where contact_id = 'c1'"],
+        mend: ["", "update systemeio set email = 'c1@example.com' where contact_id = 'c1'"],
+    },
+];
+
+async fn tell(world: &World, daemon: &Daemon, what: impl Fn(&Story) -> [&'static str; 2]) {
+    for story in &STORIES {
+        let [target, source] = what(story);
+        world.target.execute(target).await;
+        world.source.execute(source).await;
+    }
+    daemon.wait_until_caught_up(world).await;
+}
+
+/// The ids of all stories' conflicts in this state.
+async fn stories(world: &World, status: &str) -> Vec<i64> {
+    let listed = list(world, status).await;
+    let id = |story: &Story| {
+        let found = listed.iter().find(|conflict| {
+            conflict["kind"] == story.kind && conflict["subject"] == story.subject
+        });
+        found.unwrap_or_else(|| panic!("{} is not {status}", story.kind))["id"].as_i64().unwrap()
+    };
+    STORIES.iter().map(id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_of_history_open_close_themselves_reopen_and_stay_dismissed() {
+    let world = World::canonical(ROWS).await;
+    // c1 keeps a fact, so that coming back is no move of the whole person.
+    let paid = "insert into xendit (id, status, amount, currency, customer_email)
+        values (gen_random_uuid(), 'PENDING', 499, 'PHP', 'c1@example.com')";
+    world.source.execute(paid).await;
+    world.source.execute("create table kept as select xendit as kept from xendit").await;
+    let daemon = world.started().await;
+    world
+        .target
+        .execute(
+            "alter table transactions add check (amount < 1000000);
+             create table receipts (transaction_id uuid references transactions);
+             insert into receipts values ('00000000-0000-4000-8000-000000000002')",
+        )
+        .await;
+    tell(&world, &daemon, |story| story.cause).await;
+    let ids = stories(&world, "open").await;
+    for id in &ids {
+        world.succeed(&["conflicts", "show", &id.to_string()]).await;
+    }
+    let metric = || async { daemon.metric("tributary_conflicts_open").await >= 5.0 };
+    eventually("the metric of open conflicts", || daemon.log(), metric).await;
+    tell(&world, &daemon, |story| story.mend).await;
+    assert_eq!(stories(&world, "resolved").await, ids);
+    tell(&world, &daemon, |story| story.cause).await;
+    assert_eq!(stories(&world, "open").await, ids);
+    for id in &ids {
+        let id = id.to_string();
+        world.succeed(&["conflicts", "dismiss", &id, "--note", "known", "--by", "ana"]).await;
+    }
+    assert_eq!(stories(&world, "dismissed").await, ids);
+    world.succeed(&["rebuild"]).await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.succeed(&["backfill"]).await;
+    let daemon = world.started().await;
+    assert_eq!(stories(&world, "dismissed").await, ids);
+    tell(&world, &daemon, |story| story.mend).await;
+    assert_eq!(stories(&world, "resolved").await, ids);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,9 @@
 //! generation of the backfill that saw them, and what the source no longer has is swept at the end, under
 //! the guard of P9. A rebuild is the second half alone.
 
+mod read;
+mod sweep;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -24,8 +27,6 @@ use crate::source::{slot, snapshot};
 
 /// Owners unified in one target transaction of the people phase.
 const OWNERS_PER_COMMIT: i64 = 2_000;
-/// Facts swept in one target transaction.
-const SWEPT_PER_COMMIT: i64 = 2_000;
 
 /// Where a backfill is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,218 +165,6 @@ impl Backfill<'_> {
         }
     }
 
-    /// Reads a table from the cursor on. While one chunk is applied, the next one is read.
-    async fn read_table(
-        &self,
-        writer: &mut Writer,
-        at: &mut Progress,
-        table: SourceTable,
-    ) -> Result<bool> {
-        let plan = snapshot::plan(&self.source, self.table(table)).await?;
-        let filenode = plan.filenode.to_string();
-        if at.filenode.as_ref() != Some(&filenode) {
-            self.start_table(writer, at, table, &filenode, &plan).await?;
-        }
-        let blocks = self.blocks_per_chunk(&plan);
-        let layouts = writer.layouts.clone();
-        let mut read = self.read(&layouts, table, at.next_block, at.end_block, blocks).await?;
-        while let Some(chunk) = read.take() {
-            let next = chunk.next_block;
-            let ahead = self.read(&layouts, table, next, at.end_block, blocks);
-            // Disjoint sessions: the source reads on while the target writes.
-            let changes = changes_of(table, &layouts, chunk.rows);
-            let (ahead, written) = {
-                let apply = self.apply_chunk(writer, at, changes, next, &chunk.snapshot);
-                tokio::join!(ahead, apply)
-            };
-            written?;
-            (self.progress)(at);
-            queue::serve(writer).await?;
-            if self.shutdown.is_cancelled() {
-                return Ok(false);
-            }
-            read = ahead?;
-        }
-        // A rewrite of the table (VACUUM FULL, CLUSTER) numbers its blocks anew: read it again.
-        let now = snapshot::filenode(&self.source, self.table(table)).await?.to_string();
-        if now == filenode {
-            return Ok(true);
-        }
-        tracing::warn!(%table, "the table was rewritten while it was read; reading it again");
-        Ok(false)
-    }
-
-    async fn start_table(
-        &self,
-        writer: &Writer,
-        at: &mut Progress,
-        table: SourceTable,
-        filenode: &str,
-        plan: &snapshot::TablePlan,
-    ) -> Result<()> {
-        let mut estimated = i64::try_from(plan.rows_estimated).unwrap_or(i64::MAX);
-        estimated += match table {
-            SourceTable::Systemeio => {
-                let other = snapshot::plan(&self.source, self.table(SourceTable::Xendit)).await?;
-                i64::try_from(other.rows_estimated).unwrap_or(0)
-            }
-            SourceTable::Xendit => at.rows_done,
-        };
-        at.filenode = Some(filenode.to_owned());
-        at.next_block = 0;
-        at.end_block = i64::try_from(plan.blocks).unwrap_or(i64::MAX);
-        at.rows_estimated = estimated;
-        let sql = "update tributary.backfill set filenode = $1, next_block = 0, end_block = $2, \
-                   rows_estimated = $3";
-        writer
-            .db
-            .execute("target: starting a table", sql, &[&filenode, &at.end_block, &estimated])
-            .await?;
-        tracing::info!(%table, rows_estimated = plan.rows_estimated, "reading a source table");
-        Ok(())
-    }
-
-    fn blocks_per_chunk(&self, plan: &snapshot::TablePlan) -> i64 {
-        let rows_per_block = (plan.rows_estimated / plan.blocks.max(1)).max(1);
-        let blocks = (self.config.run.chunk_rows as u64 / rows_per_block).max(1);
-        i64::try_from(blocks).unwrap_or(1)
-    }
-
-    async fn read(
-        &self,
-        layouts: &crate::apply::Layouts,
-        table: SourceTable,
-        from: i64,
-        end: i64,
-        blocks: i64,
-    ) -> Result<Option<ReadChunk>> {
-        if from >= end {
-            return Ok(None);
-        }
-        let to = (from + blocks).min(end);
-        let (from, to) = (from.unsigned_abs(), to.unsigned_abs());
-        let begin = "begin isolation level repeatable read read only";
-        self.source.batch_execute(begin).await.context("source: opening a snapshot")?;
-        let row = self
-            .source
-            .query_one("select pg_current_snapshot()::text", &[])
-            .await
-            .context("source: reading the snapshot")?;
-        let name = self.table(table);
-        let chunk = match table {
-            SourceTable::Xendit => {
-                snapshot::read_chunk(&self.source, name, &layouts.xendit, from, to).await?
-            }
-            SourceTable::Systemeio => {
-                snapshot::read_chunk(&self.source, name, &layouts.systemeio, from, to).await?
-            }
-        };
-        self.source.batch_execute("commit").await.context("source: closing a snapshot")?;
-        let next_block = i64::try_from(chunk.next_block).unwrap_or(end);
-        Ok(Some(ReadChunk { rows: chunk.rows, next_block, snapshot: row.get(0) }))
-    }
-
-    async fn apply_chunk(
-        &self,
-        writer: &mut Writer,
-        at: &mut Progress,
-        changes: Vec<RowChange>,
-        next_block: i64,
-        snapshot: &str,
-    ) -> Result<()> {
-        let rows = changes.len() as i64;
-        writer.begin().await?;
-        let sql = "insert into tributary.backfill_chunk (generation, snapshot) values ($1, $2) \
-                   returning id";
-        let row =
-            writer.db.query("target: noting a chunk", sql, &[&at.generation, &snapshot]).await?;
-        let chunk: i64 = row.first().map_or(0, |row| row.get(0));
-        writer.apply_changes(changes, Arrival::Chunk(chunk)).await?;
-        let sql = "update tributary.backfill set next_block = $1, rows_done = rows_done + $2 \
-                   where next_block = $3 and generation = $4";
-        let advanced = writer
-            .db
-            .execute(
-                "target: advancing the backfill",
-                sql,
-                &[&next_block, &rows, &at.next_block, &at.generation],
-            )
-            .await?;
-        if advanced != 1 {
-            return Err(Error::Superseded("the backfill moved on without this daemon".into()));
-        }
-        writer.commit_data().await?;
-        writer.chunks.add(chunk, snapshot)?;
-        at.next_block = next_block;
-        at.rows_done += rows;
-        crate::metrics::count_backfill_rows(rows.unsigned_abs());
-        Ok(())
-    }
-
-    /// Deletes what the source no longer has, under the guard. A row that moved between blocks while its
-    /// table was read was not seen either, so the source is asked again by key.
-    async fn sweep(&self, writer: &mut Writer, at: &Progress) -> Result<bool> {
-        self.guard_sweep(writer, at).await?;
-        for table in SourceTable::ALL {
-            loop {
-                let rows = writer.unseen(table, at.generation, SWEPT_PER_COMMIT).await?;
-                if rows.is_empty() {
-                    break;
-                }
-                writer.begin().await?;
-                let changes = self.ask_again(writer, table, rows).await?;
-                let touched = writer.apply_changes(changes.0, Arrival::Whole).await?;
-                writer.mark_checked(table, &changes.1, at.generation).await?;
-                writer.recompute(&touched).await?;
-                writer.commit_data().await?;
-                (self.progress)(at);
-                if self.shutdown.is_cancelled() {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    async fn ask_again(
-        &self,
-        writer: &Writer,
-        table: SourceTable,
-        rows: Vec<(crate::facts::SourceKey, RawRow)>,
-    ) -> Result<(Vec<RowChange>, Vec<String>)> {
-        let raw: Vec<RawRow> = rows.iter().map(|(_, row)| row.clone()).collect();
-        let found = writer.reader.rows_by_key(table, &raw).await?;
-        let there: std::collections::HashMap<_, _> = found.into_iter().collect();
-        let mut changes = Vec::new();
-        let mut kept = Vec::new();
-        for (key, _) in rows {
-            let row = there.get(&key).cloned();
-            if row.is_some() {
-                kept.push(key.0.clone());
-            }
-            changes.push(change(table, key, row));
-        }
-        Ok((changes, kept))
-    }
-
-    async fn guard_sweep(&self, writer: &Writer, at: &Progress) -> Result<()> {
-        let mut deletes = Vec::new();
-        for table in SourceTable::ALL {
-            let (rows, of) = writer.count_unseen(table, at.generation).await?;
-            if self.config.guard.stops(rows, of) {
-                deletes.push(Deletes { table, rows, of });
-            }
-        }
-        if deletes.is_empty() {
-            return Ok(());
-        }
-        let halt = Halt::new(HaltCause::Sweep { generation: at.generation }, deletes);
-        if crate::halt::is_accepted(&writer.db, &halt).await? {
-            return Ok(());
-        }
-        Err(Error::Halted(Box::new(halt)))
-    }
-
     /// Unifies everybody from the cursor on. While one round is written, the next one is loaded and unified
     /// on another session: facts do not change meanwhile.
     async fn people(&self, writer: &mut Writer, at: &mut Progress) -> Result<bool> {
@@ -440,28 +229,6 @@ impl Backfill<'_> {
 
 async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
     task.await.map_err(|error| Error::failed("loading people", error))?
-}
-
-struct ReadChunk {
-    rows: Vec<RawRow>,
-    next_block: i64,
-    snapshot: String,
-}
-
-fn changes_of(
-    table: SourceTable,
-    layouts: &crate::apply::Layouts,
-    rows: Vec<RawRow>,
-) -> Vec<RowChange> {
-    rows.into_iter()
-        .map(|row| {
-            let key = match table {
-                SourceTable::Xendit => source_key(&row, &layouts.xendit),
-                SourceTable::Systemeio => source_key(&row, &layouts.systemeio),
-            };
-            change(table, key, Some(row))
-        })
-        .collect()
 }
 
 fn change(table: SourceTable, key: crate::facts::SourceKey, row: Option<RawRow>) -> RowChange {

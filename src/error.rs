@@ -156,10 +156,14 @@ fn is_about_data(class: &str) -> bool {
 /// Whether a function of the application failed, such as a trigger on a target table: no statement of ours
 /// calls one. What it raises may have any code; what happens to it while a server stops keeps its own.
 fn raised_by_the_application(db: &DbError) -> bool {
-    let within = db.where_().is_some_and(|at| at.contains("PL/pgSQL"));
     let raised = db.where_().is_some_and(|at| at.contains("RAISE"));
     let class = &db.code().code()[..2];
-    within && (raised || !matches!(class, "08" | "40" | "53" | "55" | "57" | "58"))
+    is_within_a_function(db)
+        && (raised || !matches!(class, "08" | "40" | "53" | "55" | "57" | "58"))
+}
+
+fn is_within_a_function(db: &DbError) -> bool {
+    db.where_().is_some_and(|at| at.contains("PL/pgSQL") || at.contains("SQL function"))
 }
 
 /// Attaches the context of a driver error.
@@ -191,7 +195,7 @@ fn describe(error: &tokio_postgres::Error) -> String {
     // A message of class 22 quotes the offending value, and what a trigger raises may: only the code is told.
     let named = db.constraint().or(db.column()).is_some();
     let message = match &db.code().code()[..2] {
-        _ if db.where_().is_some_and(|at| at.contains("PL/pgSQL")) => BY_THE_APPLICATION,
+        _ if is_within_a_function(db) => BY_THE_APPLICATION,
         "22" => "invalid data",
         "23" if !named => "a constraint is violated",
         "21" | "23" | "44" | "54" => db.message(),

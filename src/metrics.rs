@@ -46,89 +46,78 @@ enum Kind {
 
 struct Metric(&'static str, Kind, Unit, &'static str);
 
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric(name, Kind::Counter, Unit::Count, help)
+}
+
+const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Metric {
+    Metric(name, Kind::Gauge, unit, help)
+}
+
 const METRICS: &[Metric] = &[
-    Metric(
+    counter(
         ROWS_APPLIED,
-        Kind::Counter,
-        Unit::Count,
         "Rows written to the target, by table role (table) and insert, update or delete (op).",
     ),
-    Metric(TRANSACTIONS, Kind::Counter, Unit::Count, "Source transactions applied."),
-    Metric(BATCHES, Kind::Counter, Unit::Count, "Target transactions committed by the apply loop."),
+    counter(TRANSACTIONS, "Source transactions applied."),
+    counter(BATCHES, "Target transactions committed by the apply loop."),
     Metric(
         BATCH_SECONDS,
         Kind::Histogram,
         Unit::Seconds,
         "Time from the first change of a target transaction to its commit.",
     ),
-    Metric(
+    counter(
         CHANGES,
-        Kind::Counter,
-        Unit::Count,
         "Row changes received, by source table (source) and insert, update, delete or truncate (op).",
     ),
-    Metric(
+    counter(
         NOTES,
-        Kind::Counter,
-        Unit::Count,
         "Data-quality notes of the rows read, by kind; timezone_assumed and currency_assumed are only here.",
     ),
-    Metric(
+    counter(
         RECONNECTS,
-        Kind::Counter,
-        Unit::Count,
         "Times a connection was made anew after a failure, by server (source, target).",
     ),
-    Metric(
+    gauge(
         CHECKPOINT_LSN,
-        Kind::Gauge,
         Unit::Bytes,
         "Position in the source's log up to which everything is applied.",
     ),
-    Metric(SOURCE_LSN, Kind::Gauge, Unit::Bytes, "End of the source's log when last asked."),
-    Metric(LAG_BYTES, Kind::Gauge, Unit::Bytes, "Source log that is not applied yet."),
-    Metric(
+    gauge(SOURCE_LSN, Unit::Bytes, "End of the source's log when last asked."),
+    gauge(LAG_BYTES, Unit::Bytes, "Source log that is not applied yet."),
+    gauge(
         LAG_SECONDS,
-        Kind::Gauge,
         Unit::Seconds,
         "Age of the newest applied change when it was committed, 0 when nothing waits.",
     ),
-    Metric(
-        BACKFILL_READ,
-        Kind::Counter,
-        Unit::Count,
-        "Source rows that this process read for backfills.",
-    ),
-    Metric(BACKFILL_DONE, Kind::Gauge, Unit::Count, "Source rows read by the current backfill."),
-    Metric(
+    counter(BACKFILL_READ, "Source rows that this process read for backfills."),
+    gauge(BACKFILL_DONE, Unit::Count, "Source rows read by the current backfill."),
+    gauge(
         BACKFILL_ESTIMATED,
-        Kind::Gauge,
         Unit::Count,
         "Source rows there are for the current backfill, by the planner's statistics.",
     ),
-    Metric(CONFLICTS, Kind::Gauge, Unit::Count, "Open conflicts and notes, by kind and severity."),
-    Metric(CONFLICTS_OPEN, Kind::Gauge, Unit::Count, "Open conflicts and notes, by severity."),
-    Metric(
+    gauge(CONFLICTS, Unit::Count, "Open conflicts and notes, by kind and severity."),
+    gauge(CONFLICTS_OPEN, Unit::Count, "Open conflicts and notes, by severity."),
+    gauge(
         HALTED,
-        Kind::Gauge,
         Unit::Count,
         "1 while the daemon waits for an operator, see tributary status; else 0.",
     ),
-    Metric(
+    gauge(
         FROZEN,
-        Kind::Gauge,
         Unit::Count,
         "1 while progress stands still although the source writes on; else 0.",
     ),
-    Metric(PHASE, Kind::Gauge, Unit::Count, "1 for the phase the daemon is in, 0 for the others."),
-    Metric(
+    gauge(PHASE, Unit::Count, "1 for the phase the daemon is in, 0 for the others."),
+    gauge(
         IS_LEADER,
-        Kind::Gauge,
         Unit::Count,
         "1 while this daemon holds the lock of its target; 0 while it waits.",
     ),
-    Metric(LAST_COMMIT, Kind::Gauge, Unit::Seconds, "Unix time of the last commit in the target."),
-    Metric(BUILD_INFO, Kind::Gauge, Unit::Count, "1, with the version as a label."),
+    gauge(LAST_COMMIT, Unit::Seconds, "Unix time of the last commit in the target."),
+    gauge(BUILD_INFO, Unit::Count, "1, with the version as a label."),
 ];
 
 /// Buckets of [`BATCH_SECONDS`]: from a single change on a local server to a transaction of millions of

@@ -20,6 +20,7 @@
 mod batch;
 mod chores;
 mod follow;
+mod large;
 
 use std::sync::Arc;
 

@@ -4,6 +4,12 @@
 //! answer. Everything of one call happens in the caller's open target transaction, and nothing here
 //! commits but [`Writer::commit`], together with the checkpoint.
 //!
+//! In reading order: `changes` takes row changes to facts, with `versions` (the row rules, in order), `moves`
+//! and `aliases` (SPEC §4.3) and `parts` (large transactions). `recompute` loads and unifies owners and
+//! writes what differs: `people` finds their ids, `targets` and `deletes` write their rows, `statements` is
+//! the SQL for them, `isolate` sets aside what the target refuses, `conflicts` and `groups` keep the review
+//! queue. `persons` and `joining` make two people one and back, `checkpoint` ends it all.
+//!
 //! It knows nothing of replication: changes come in as [`RowChange`]s in commit order.
 
 mod aliases;
@@ -23,9 +29,11 @@ mod passes;
 mod people;
 mod persons;
 mod recompute;
+mod statements;
 mod store;
 mod targets;
 mod text;
+mod versions;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -155,5 +163,5 @@ pub struct Writer {
     /// Today in the configured zone, set by the caller before each batch.
     pub today: civil::Date,
     /// Statements for the configured target tables.
-    tables: targets::Tables,
+    tables: statements::Tables,
 }

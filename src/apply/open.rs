@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::{ChunkSnapshots, Db, Layouts, RowDecisions, Writer, targets};
+use super::{ChunkSnapshots, Db, Layouts, RowDecisions, Writer, statements};
 use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::facts::EmailKey;
@@ -23,7 +23,7 @@ impl Writer {
         layouts: Layouts,
         reader: RowReader,
     ) -> Result<Self> {
-        let tables = targets::Tables::read(&client, &config.target).await?;
+        let tables = statements::Tables::read(&client, &config.target).await?;
         client
             .batch_execute(include_str!("sql/session.sql"))
             .await

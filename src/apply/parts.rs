@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::moves::Transition;
-use super::passes::fact_table;
+use super::store::fact_table;
 use super::{Arrival, OWNERS_PER_ROUND, Report, RowChange, Touched, Writer, parse_source_row};
 use crate::error::Result;
 use crate::facts::{EmailKey, SourceTable, source_row};

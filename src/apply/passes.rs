@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::changes::row_from_raw;
+use super::store::fact_table;
+use super::versions::row_from_raw;
 use super::{Touched, Writer, store};
 use crate::error::Result;
 use crate::facts::{RawRow, SourceKey, SourceTable};
@@ -87,10 +88,7 @@ impl Writer {
         keys: &[String],
         generation: i64,
     ) -> Result<()> {
-        let sql =
-            format!("update {} set generation = $2 where source_key = any($1)", fact_table(table));
-        self.db.execute("target: marking facts as seen", &sql, &[&keys, &generation]).await?;
-        Ok(())
+        store::mark_seen(&self.db, table, keys, None, generation).await
     }
 
     /// Some source keys of a table, for a TRUNCATE that was accepted.
@@ -165,11 +163,4 @@ impl Writer {
 
 fn touched_owners(owners: impl Iterator<Item = String>) -> Touched {
     Touched { owners: owners.collect::<BTreeSet<_>>(), ..Touched::default() }
-}
-
-pub(super) fn fact_table(table: SourceTable) -> &'static str {
-    match table {
-        SourceTable::Systemeio => "tributary.contact",
-        SourceTable::Xendit => "tributary.payment",
-    }
 }

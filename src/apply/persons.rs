@@ -8,7 +8,7 @@
 use uuid::Uuid;
 
 use super::Writer;
-use super::targets::PARKED;
+use super::statements::PARKED;
 use crate::error::Result;
 use crate::facts::EmailKey;
 

@@ -90,7 +90,7 @@ impl Round {
         };
         let groups: Vec<_> = groups.into_iter().collect();
         let unify = |(_, (group, context)): &(String, (Group, Context))| {
-            (unify::unify(group, context, rules), unify::scopes(group), source_rows(group))
+            (unify::unify(group, context, rules), unify::scopes(group), group.source_rows())
         };
         let unified: Vec<_> = groups.par_iter().map(unify).collect();
         for ((owner, (group, _)), (unified, scopes, rows)) in groups.into_iter().zip(unified) {
@@ -301,12 +301,6 @@ impl Writer {
         let scopes: Vec<String> = judged.iter().map(scope).collect();
         self.stored_scopes(&scopes).await
     }
-}
-
-fn source_rows(group: &Group) -> Vec<String> {
-    let contacts = group.contacts.iter().map(|c| source_row(SourceTable::Systemeio, &c.key));
-    let payments = group.payments.iter().map(|p| source_row(SourceTable::Xendit, &p.key));
-    contacts.chain(payments).collect()
 }
 
 /// Ids of payments of a round that give no transaction.

@@ -382,15 +382,9 @@ pub(super) async fn load_raw(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = match table {
-        SourceTable::Systemeio => {
-            "select source_key, raw from tributary.contact where source_key = any($1)"
-        }
-        SourceTable::Xendit => {
-            "select source_key, raw from tributary.payment where source_key = any($1)"
-        }
-    };
-    let rows = db.query("target: loading raw values", sql, &[&keys]).await?;
+    let sql =
+        format!("select source_key, raw from {} where source_key = any($1)", fact_table(table));
+    let rows = db.query("target: loading raw values", &sql, &[&keys]).await?;
     rows.iter().map(|row| Ok((SourceKey(row.get(0)), from_json(row, "raw")?))).collect()
 }
 
@@ -399,33 +393,35 @@ pub(super) async fn delete(db: &Db, table: SourceTable, keys: &[String]) -> Resu
     if keys.is_empty() {
         return Ok(());
     }
-    let sql = match table {
-        SourceTable::Systemeio => "delete from tributary.contact where source_key = any($1)",
-        SourceTable::Xendit => "delete from tributary.payment where source_key = any($1)",
-    };
-    db.execute("target: deleting facts", sql, &[&keys]).await?;
+    let sql = format!("delete from {} where source_key = any($1)", fact_table(table));
+    db.execute("target: deleting facts", &sql, &[&keys]).await?;
     Ok(())
 }
 
-/// Marks unchanged facts as seen by this backfill chunk.
+/// Marks unchanged facts as seen by this backfill, in this chunk; `None`: in the chunk that they are known
+/// from.
 pub(super) async fn mark_seen(
     db: &Db,
     table: SourceTable,
     keys: &[String],
-    chunk: i64,
+    chunk: Option<i64>,
     generation: i64,
 ) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
-    let sql = match table {
-        SourceTable::Systemeio => {
-            "update tributary.contact set chunk = $2, generation = $3 where source_key = any($1)"
-        }
-        SourceTable::Xendit => {
-            "update tributary.payment set chunk = $2, generation = $3 where source_key = any($1)"
-        }
-    };
-    db.execute("target: marking facts as seen", sql, &[&keys, &chunk, &generation]).await?;
+    let sql = format!(
+        "update {} set chunk = coalesce($2, chunk), generation = $3 where source_key = any($1)",
+        fact_table(table)
+    );
+    db.execute("target: marking facts as seen", &sql, &[&keys, &chunk, &generation]).await?;
     Ok(())
+}
+
+/// The facts of a source table.
+pub(super) fn fact_table(table: SourceTable) -> &'static str {
+    match table {
+        SourceTable::Systemeio => "tributary.contact",
+        SourceTable::Xendit => "tributary.payment",
+    }
 }

@@ -35,14 +35,14 @@ const LOOKING_SHARE: u32 = 20;
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 
 /// The state of following.
-struct Follow<'a> {
-    config: &'a Config,
-    session: &'a mut Session,
-    health: &'a Arc<Health>,
+pub(super) struct Follow<'a> {
+    pub(super) config: &'a Config,
+    pub(super) session: &'a mut Session,
+    pub(super) health: &'a Arc<Health>,
     stream: Stream,
     assembler: Assembler,
     batch: Batch,
-    open: Option<OpenTransaction>,
+    pub(super) open: Option<OpenTransaction>,
     /// When the oldest change of the batch came.
     since: Option<Instant>,
     /// The last position that the source reported while nothing was pending.
@@ -208,76 +208,6 @@ impl Follow<'_> {
         Ok(())
     }
 
-    /// The open transaction is too large for memory: what has come is applied in the target transaction
-    /// that its commit will end.
-    async fn apply_part(&mut self) -> Result<()> {
-        self.flush().await?;
-        let Some(open) = self.open.as_mut() else { return Ok(()) };
-        if !open.in_parts {
-            let writer = &self.session.writer;
-            for table in SourceTable::ALL {
-                open.rows_before.insert(table, writer.count_facts(table).await?);
-            }
-            writer.begin().await?;
-            open.in_parts = true;
-        }
-        open.bytes = 0;
-        let changes = std::mem::take(&mut open.changes);
-        self.session.writer.apply_part(changes).await?;
-        self.health.tick();
-        Ok(())
-    }
-
-    /// A TRUNCATE waits for an operator; an accepted one is a delete of every row.
-    async fn truncate(&mut self, tables: Vec<SourceTable>) -> Result<()> {
-        if tables.is_empty() {
-            return Ok(());
-        }
-        self.flush().await?;
-        let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
-        let mut deletes = Vec::new();
-        for &table in &tables {
-            let of = self.session.writer.count_facts(table).await?;
-            if of > 0 {
-                deletes.push(Deletes { table, rows: of, of });
-            }
-        }
-        if !deletes.is_empty() {
-            let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
-            self.guard(Halt::new(cause, deletes)).await?;
-        }
-        self.apply_part().await?;
-        for table in tables {
-            self.delete_all(table).await?;
-            if let Some(open) = self.open.as_mut() {
-                open.truncated.push(table);
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes every row of a table, in parts.
-    async fn delete_all(&mut self, table: SourceTable) -> Result<()> {
-        loop {
-            let keys = self.session.writer.some_keys(table, 5_000).await?;
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let gone = |key| RowChange {
-                tx: 0,
-                xid: None,
-                table,
-                key,
-                previous: None,
-                row: None,
-                unchanged: Vec::new(),
-            };
-            let changes = keys.into_iter().map(gone).collect();
-            self.session.writer.apply_part(changes).await?;
-            self.health.tick();
-        }
-    }
-
     async fn complete(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         if open.in_parts {
@@ -300,60 +230,8 @@ impl Follow<'_> {
         Ok(())
     }
 
-    async fn complete_parts(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
-        self.apply_part().await?;
-        let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
-        let mut deleted = Vec::new();
-        for table in SourceTable::ALL.into_iter().filter(|table| !truncated.contains(table)) {
-            deleted.push((table, self.session.writer.deleted_so_far(table).await?));
-        }
-        self.guard_deleted(deleted).await?;
-        self.session.publication.is_unaltered().await?;
-        let started = Instant::now();
-        let health = Arc::clone(self.health);
-        let report = self.session.writer.recompute_remembered(&|| health.tick()).await?;
-        report.count();
-        self.open = None;
-        self.commit(end_lsn, Some(commit_time), 1, started).await
-    }
-
-    /// Halts in front of a transaction that deletes too much, with all its tables. The limit is a share of
-    /// the rows before the transaction: those that it adds itself must not hide what it deletes.
-    async fn guard_deleted(&mut self, deleted: Vec<(SourceTable, u64)>) -> Result<()> {
-        let Some(open) = self.open.as_ref() else { return Ok(()) };
-        let mut deletes = Vec::new();
-        for (table, rows) in deleted {
-            if rows <= self.config.guard.delete_rows {
-                continue;
-            }
-            let of = match open.rows_before.get(&table) {
-                Some(rows) => *rows,
-                None => self.session.writer.count_facts(table).await?,
-            };
-            // Rows that it added itself and took away again were never here.
-            let rows = rows.min(of);
-            if self.config.guard.stops(rows, of) {
-                deletes.push(Deletes { table, rows, of });
-            }
-        }
-        if deletes.is_empty() {
-            return Ok(());
-        }
-        deletes.sort_by_key(|deletes| deletes.table.as_str());
-        let cause = HaltCause::MassDelete { commit_lsn: open.commit_lsn.to_string() };
-        self.guard(Halt::new(cause, deletes)).await
-    }
-
-    async fn guard(&self, halt: Halt) -> Result<()> {
-        if halt::is_accepted(&self.session.writer.db, &halt).await? {
-            tracing::warn!(reason = halt.reason(), "accepted by an operator");
-            return Ok(());
-        }
-        Err(Error::Halted(Box::new(halt)))
-    }
-
     /// Applies the batch in one target transaction.
-    async fn flush(&mut self) -> Result<()> {
+    pub(super) async fn flush(&mut self) -> Result<()> {
         self.since = None;
         if self.batch.is_empty() {
             return Ok(());
@@ -389,7 +267,7 @@ impl Follow<'_> {
     }
 
     /// Ends the target transaction with the checkpoint at `lsn`.
-    async fn commit(
+    pub(super) async fn commit(
         &mut self,
         lsn: Lsn,
         commit_time: Option<Timestamp>,

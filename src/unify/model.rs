@@ -7,7 +7,7 @@ use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::facts::{Contact, EmailKey, Payment, SourceKey};
+use crate::facts::{Contact, EmailKey, Payment, SourceKey, SourceTable, source_row};
 use crate::rules::Status;
 
 /// Whose facts are unified together: the smallest set whose answer depends on nothing outside but
@@ -57,6 +57,16 @@ pub struct Group {
     pub contacts: Vec<Contact>,
     /// In any order.
     pub payments: Vec<Payment>,
+}
+
+impl Group {
+    /// The source rows of its facts, contacts first.
+    #[must_use]
+    pub fn source_rows(&self) -> Vec<String> {
+        let contacts = self.contacts.iter().map(|c| source_row(SourceTable::Systemeio, &c.key));
+        let payments = self.payments.iter().map(|p| source_row(SourceTable::Xendit, &p.key));
+        contacts.chain(payments).collect()
+    }
 }
 
 /// What `unify` must know of the world outside the group.

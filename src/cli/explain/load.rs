@@ -117,9 +117,7 @@ async fn within(
 }
 
 async fn decisions(db: &Db, addresses: &[String], group: &Group) -> Result<Vec<InForce>> {
-    let contacts = group.contacts.iter().map(|c| source_row(SourceTable::Systemeio, &c.key));
-    let payments = group.payments.iter().map(|p| source_row(SourceTable::Xendit, &p.key));
-    let rows: Vec<String> = contacts.chain(payments).collect();
+    let rows = group.source_rows();
     let sql = include_str!("../sql/decisions_of_person.sql");
     let rows = db.query("target: reading decisions", sql, &[&addresses, &rows]).await?;
     let in_force = rows.iter().map(|row| InForce {

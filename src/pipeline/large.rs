@@ -1,0 +1,141 @@
+//! Source transactions that wait for an operator, and those too large for memory (P9, P13).
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::follow::Follow;
+use crate::apply::RowChange;
+use crate::error::{Error, Result};
+use crate::facts::SourceTable;
+use crate::halt::{self, Deletes, Halt, HaltCause};
+use crate::lsn::Lsn;
+
+impl Follow<'_> {
+    /// The open transaction is too large for memory: what has come is applied in the target transaction
+    /// that its commit will end.
+    pub(super) async fn apply_part(&mut self) -> Result<()> {
+        self.flush().await?;
+        let Some(open) = self.open.as_mut() else { return Ok(()) };
+        if !open.in_parts {
+            let writer = &self.session.writer;
+            for table in SourceTable::ALL {
+                open.rows_before.insert(table, writer.count_facts(table).await?);
+            }
+            writer.begin().await?;
+            open.in_parts = true;
+        }
+        open.bytes = 0;
+        let changes = std::mem::take(&mut open.changes);
+        self.session.writer.apply_part(changes).await?;
+        self.health.tick();
+        Ok(())
+    }
+
+    /// A TRUNCATE waits for an operator; an accepted one is a delete of every row.
+    pub(super) async fn truncate(&mut self, tables: Vec<SourceTable>) -> Result<()> {
+        if tables.is_empty() {
+            return Ok(());
+        }
+        self.flush().await?;
+        let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
+        let mut deletes = Vec::new();
+        for &table in &tables {
+            let of = self.session.writer.count_facts(table).await?;
+            if of > 0 {
+                deletes.push(Deletes { table, rows: of, of });
+            }
+        }
+        if !deletes.is_empty() {
+            let cause = HaltCause::Truncate { commit_lsn: lsn.to_string() };
+            self.guard(Halt::new(cause, deletes)).await?;
+        }
+        self.apply_part().await?;
+        for table in tables {
+            self.delete_all(table).await?;
+            if let Some(open) = self.open.as_mut() {
+                open.truncated.push(table);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes every row of a table, in parts.
+    async fn delete_all(&mut self, table: SourceTable) -> Result<()> {
+        loop {
+            let keys = self.session.writer.some_keys(table, 5_000).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let gone = |key| RowChange {
+                tx: 0,
+                xid: None,
+                table,
+                key,
+                previous: None,
+                row: None,
+                unchanged: Vec::new(),
+            };
+            let changes = keys.into_iter().map(gone).collect();
+            self.session.writer.apply_part(changes).await?;
+            self.health.tick();
+        }
+    }
+
+    pub(super) async fn complete_parts(
+        &mut self,
+        end_lsn: Lsn,
+        commit_time: Timestamp,
+    ) -> Result<()> {
+        self.apply_part().await?;
+        let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
+        let mut deleted = Vec::new();
+        for table in SourceTable::ALL.into_iter().filter(|table| !truncated.contains(table)) {
+            deleted.push((table, self.session.writer.deleted_so_far(table).await?));
+        }
+        self.guard_deleted(deleted).await?;
+        self.session.publication.is_unaltered().await?;
+        let started = Instant::now();
+        let health = Arc::clone(self.health);
+        let report = self.session.writer.recompute_remembered(&|| health.tick()).await?;
+        report.count();
+        self.open = None;
+        self.commit(end_lsn, Some(commit_time), 1, started).await
+    }
+
+    /// Halts in front of a transaction that deletes too much, with all its tables. The limit is a share of
+    /// the rows before the transaction: those that it adds itself must not hide what it deletes.
+    pub(super) async fn guard_deleted(&mut self, deleted: Vec<(SourceTable, u64)>) -> Result<()> {
+        let Some(open) = self.open.as_ref() else { return Ok(()) };
+        let mut deletes = Vec::new();
+        for (table, rows) in deleted {
+            if rows <= self.config.guard.delete_rows {
+                continue;
+            }
+            let of = match open.rows_before.get(&table) {
+                Some(rows) => *rows,
+                None => self.session.writer.count_facts(table).await?,
+            };
+            // Rows that it added itself and took away again were never here.
+            let rows = rows.min(of);
+            if self.config.guard.stops(rows, of) {
+                deletes.push(Deletes { table, rows, of });
+            }
+        }
+        if deletes.is_empty() {
+            return Ok(());
+        }
+        deletes.sort_by_key(|deletes| deletes.table.as_str());
+        let cause = HaltCause::MassDelete { commit_lsn: open.commit_lsn.to_string() };
+        self.guard(Halt::new(cause, deletes)).await
+    }
+
+    async fn guard(&self, halt: Halt) -> Result<()> {
+        if halt::is_accepted(&self.session.writer.db, &halt).await? {
+            tracing::warn!(reason = halt.reason(), "accepted by an operator");
+            return Ok(());
+        }
+        Err(Error::Halted(Box::new(halt)))
+    }
+}

@@ -139,17 +139,17 @@ impl Bench {
         let target = self.cluster.connect("target").await?;
         let ids = "select id from public.transactions order by id limit $1";
         let rows = target.query(ids, &[&(SINGLE_CHANGES as i64)]).await?;
-        let change = source
-            .prepare("update public.xendit set amount = 1000000 + amount where id = $1")
-            .await?;
-        let has_it = "select amount > 1000000 from public.transactions where id = $1";
+        let change =
+            "update public.xendit set amount = amount + 1 where id = $1 returning amount::text";
+        let change = source.prepare(change).await?;
+        let has_it = "select amount = $2::text::numeric from public.transactions where id = $1";
         let has_it = target.prepare(has_it).await?;
         let mut times = Vec::with_capacity(rows.len());
         for row in &rows {
             let id: uuid::Uuid = row.get(0);
-            source.execute(&change, &[&id]).await?;
+            let amount: String = source.query_one(&change, &[&id]).await?.get(0);
             let start = Instant::now();
-            while !target.query_one(&has_it, &[&id]).await?.get::<_, bool>(0) {
+            while !target.query_one(&has_it, &[&id, &amount]).await?.get::<_, bool>(0) {
                 ensure!(start.elapsed() < PATIENCE, "a change never came");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -17,13 +17,12 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{Arrival, Db, Param, Report, Round, RowChange, Writer};
+use crate::apply::{Db, Param, Report, Round, RowChange, Writer};
 use crate::config::{Config, TableName};
 use crate::decisions::queue;
-use crate::error::{Context, Error, Result};
-use crate::facts::{RawRow, SourceTable, source_key};
-use crate::halt::{Deletes, Halt, HaltCause};
-use crate::source::{slot, snapshot};
+use crate::error::{Error, Result};
+use crate::facts::{RawRow, SourceTable};
+use crate::source::slot;
 
 /// Owners unified in one target transaction of the people phase.
 const OWNERS_PER_COMMIT: i64 = 2_000;

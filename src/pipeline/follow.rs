@@ -11,12 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
 use super::chores::{self, Chores};
-use crate::apply::{Arrival, RowChange, Touched};
+use crate::apply::{Arrival, Touched};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::error::{Error, Result};
 use crate::facts::SourceTable;
-use crate::halt::{self, Deletes, Halt, HaltCause};
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::retry::Backoff;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::apply::{Db, load_groups};
 use crate::config::Config;
 use crate::error::Result;
-use crate::facts::{EmailKey, SourceTable, canonical_key, source_row};
+use crate::facts::{EmailKey, canonical_key};
 use crate::unify::{self, Context, Explanation, Group, Owner, explain};
 
 /// Most people named for an address that nobody has.

@@ -66,6 +66,10 @@ impl Writer {
                 (Ok(written), _) => report.add(written),
                 (Err(reason), [owner]) => {
                     let first = round.rows.get(owner).and_then(|rows| rows.first());
+                    if unified.is_empty() {
+                        // Nobody's facts: there is no row to tell it of.
+                        tracing::warn!(reason, "the target refuses to revoke enrollments");
+                    }
                     for unified in unified {
                         let wrote =
                             self.isolate_rows(unified, people, first, &reason, rejected).await?;

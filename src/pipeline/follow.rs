@@ -28,8 +28,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often an idle position is checkpointed (P15). The target may be in the same cluster, where each
 /// checkpoint moves the log itself.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-/// Share of the time that looking for new profiles of the application may take: looking reads all of them.
-const LOOKING_SHARE: u32 = 20;
+/// Looking for new profiles of the application reads all of them: one part in this many of the time.
+const LOOKING_SHARE: u32 = 50;
 /// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 

@@ -8,8 +8,19 @@ auth as materialized (
     from k
     join {auth_users} u on u.email = k.key
     where not exists (select from tributary.person o where o.profile_id = u.id and o.email_key <> k.key)
-        -- A profile with that id and another address is that address's, whoever comes first.
-        and not exists (select from {profiles} p where p.id = u.id)
+        -- A profile with that id and another address is that address's where it has facts, whoever comes first.
+        and not exists (
+            select
+            from (
+                select coalesce(e.email_key, p.email::text) as key
+                from {profiles} p
+                left join tributary.profile_email e
+                    on e.profile_id = p.id and e.email = p.email::text
+                where p.id = u.id
+            ) held
+            where held.key <> k.key
+                and (exists (select from tributary.contact c where c.owner = held.key)
+                    or exists (select from tributary.payment y where y.owner = held.key)))
     order by k.key, u.id
 )
 select k.key, existing.id, decided.profile_id, auth.id,

@@ -207,8 +207,8 @@ async fn alone(
         Err(Error::Refused { .. }) if locked(config).await? => return Ok(None),
         Err(error) => return Err(error),
     };
-    session.writer.learn_profile_addresses().await?;
     session.writer.set_today(Timestamp::now());
+    session.writer.learn_profiles(&|| {}).await?;
     let show = |at: &Progress| patience.show(at);
     let id = queue(&session.writer.db, command, actor).await?;
     let served = pipeline::serve_commands(config, &mut session, &never, &show).await;

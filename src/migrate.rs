@@ -109,8 +109,12 @@ async fn target_table(client: &Client, table: &TargetTable) -> Result<Vec<String
     let existing = existing_columns(client, &table.name, &context).await?;
     let mut done = Vec::new();
     if existing.is_empty() {
-        let schema = quote_identifier(&table.name.schema);
-        run(client, &format!("create schema if not exists {schema}"), &context).await?;
+        // Asked first: `if not exists` takes the privilege to create also where the schema is there.
+        let there = "select from pg_namespace where nspname = $1";
+        if client.query_opt(there, &[&table.name.schema]).await.context(&context)?.is_none() {
+            let schema = quote_identifier(&table.name.schema);
+            run(client, &format!("create schema if not exists {schema}"), &context).await?;
+        }
         run(client, &table.create_sql(), &context).await?;
         done.push(format!("created table {}", table.name));
     } else {

@@ -108,7 +108,6 @@ async fn one_session(
     };
     let opened = session::open(config, OnLock::Wait, shutdown, &waiting).await?;
     let Some(mut session) = opened else { return Ok(()) };
-    backoff.reset();
     health.set_checkpoint(session.checkpoint);
     let result = work(config, &mut session, health, shutdown, show, backoff).await;
     match result {
@@ -130,11 +129,7 @@ async fn work(
     backoff: &mut Backoff,
 ) -> Result<()> {
     session.writer.set_today(jiff::Timestamp::now());
-    if crate::backfill::progress(&session.writer.db).await?.is_none_or(|at| at.phase == "done") {
-        chores::learn_profiles(&mut session.writer).await?;
-    } else {
-        session.writer.learn_profile_addresses().await?;
-    }
+    session.writer.learn_profiles(&|| health.tick()).await?;
     if !backfill(config, session, health, shutdown, show).await? {
         return Ok(());
     }

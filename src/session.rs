@@ -199,14 +199,14 @@ async fn try_lock(target: &Client) -> Result<bool> {
 
 async fn require_schema(target: &Client) -> Result<()> {
     let row = target
-        .query_one("select to_regclass('tributary.state') is not null", &[])
+        .query_one(include_str!("sql/is_migrated.sql"), &[])
         .await
         .context("target: looking for schema tributary")?;
     if row.get(0) {
         return Ok(());
     }
     Err(Error::refused(
-        "the target has no schema tributary, and run.migrate is false",
+        "the target's schema tributary is missing or older than this version, and run.migrate is false",
         "run `tributary migrate` once",
     ))
 }

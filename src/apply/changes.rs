@@ -151,11 +151,12 @@ impl Writer {
                 seen.entry(id.0).or_default().push(id.1.0);
                 continue;
             }
-            let chunk = match arrival {
-                Arrival::Decision => old.and_then(|old| old.chunk),
-                _ => chunk,
+            // A decision is no sight of the row in the source.
+            let seen_by = match (arrival, old) {
+                (Arrival::Decision, Some(old)) => (old.chunk, old.generation),
+                _ => (chunk, self.generation),
             };
-            let placement = self.placement(&id, &fact, email_key, person, digest, chunk);
+            let placement = self.placement(&id, &fact, email_key, person, digest, seen_by);
             touched.change(&id, old, Some(placement.owner.as_str()), fact.shared_id());
             match fact {
                 Fact::Contact(contact) => contacts.push((*contact, placement)),
@@ -219,7 +220,7 @@ impl Writer {
         email_key: Option<EmailKey>,
         person: Option<EmailKey>,
         digest: Uuid,
-        chunk: Option<i64>,
+        (chunk, generation): (Option<i64>, i64),
     ) -> Placement {
         let row = source_row(id.0, &id.1);
         let products = match (fact, self.decisions.products.get(&row)) {
@@ -236,7 +237,7 @@ impl Writer {
                 Owner::Orphans(unify::orphan_group_of_payment(&effective))
             }
         };
-        Placement { owner, email_key, products, digest, chunk, generation: self.generation }
+        Placement { owner, email_key, products, digest, chunk, generation }
     }
 
     /// The person at which the alias of each of these keys ends; keys without an alias are left out.

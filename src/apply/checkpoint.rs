@@ -73,7 +73,13 @@ impl Writer {
     /// # Errors
     /// Those of the target.
     pub async fn begin(&self) -> Result<()> {
-        self.db.batch("target: opening a transaction", &self.tables.begin).await
+        match self.db.batch("target: opening a transaction", &self.tables.begin).await {
+            // The application dropped a deferred constraint: the next session reads the catalog anew.
+            Err(Error::Failed { context, cause }) if cause.contains("42704") => {
+                Err(Error::Unavailable { context, cause })
+            }
+            other => other,
+        }
     }
 
     /// Gives up the open target transaction.

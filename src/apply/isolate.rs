@@ -71,8 +71,7 @@ impl Writer {
                         tracing::warn!(reason, "the target refuses to revoke enrollments");
                     }
                     for unified in unified {
-                        let wrote =
-                            self.isolate_rows(unified, people, first, &reason, rejected).await?;
+                        let wrote = self.isolate_rows(unified, people, first, rejected).await?;
                         report.add(wrote);
                     }
                 }
@@ -91,7 +90,6 @@ impl Writer {
         unified: &Unified,
         people: &People,
         first: Option<&String>,
-        reason: &str,
         rejected: &mut Rejected,
     ) -> Result<Report> {
         let mut report = Report::default();
@@ -123,8 +121,8 @@ impl Writer {
         // One that was refused is not without a transaction: it stays as it is.
         let wanted: Vec<_> = unified.enrollments.iter().map(|e| (user, e)).collect();
         let revoked = self.attempt(self.revoke_enrollments(&[user], &wanted)).await?;
-        if let (Err(_), Some(first)) = (revoked, first) {
-            rejected.add(first.clone(), reason);
+        if let (Err(reason), Some(first)) = (revoked, first) {
+            rejected.add(first.clone(), &reason);
         }
         Ok(report)
     }

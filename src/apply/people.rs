@@ -1,12 +1,12 @@
 //! Which profile a person has (SPEC §4.1): an existing one, an auth user's id, or a new one. Ids never
 //! change once `tributary.person` records them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::Writer;
 use super::text::TextColumns;
+use super::{Touched, Writer};
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key, email_key};
 use crate::rules::NAMESPACE;
@@ -186,40 +186,46 @@ impl Writer {
     }
 
     /// Learns the addresses of profiles that were there before or were changed by the application, so that
-    /// persons find them however they spell the address.
+    /// persons find them however they spell the address, and judges their persons anew. `alive` is told of
+    /// each commit.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn learn_profile_addresses(&self) -> Result<Vec<String>> {
-        let profiles = &self.tables.names.profiles;
-        let sql = format!(
-            "select p.id, p.email::text from {profiles} p \
-             where p.id > $1 and p.email is not null \
-               and not exists (select from tributary.profile_email e \
-                 where e.profile_id = p.id and e.email = p.email::text) \
-               and not exists (select from tributary.person o \
-                 where o.profile_id = p.id and o.email_key = p.email::text) \
-             order by p.id limit $2"
-        );
-        let mut learned = Vec::new();
+    pub async fn learn_profiles(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
         let mut after = Uuid::nil();
         loop {
-            let rows = self
-                .db
-                .query("target: reading profiles", &sql, &[&after, &PROFILES_PER_ROUND])
-                .await?;
-            let Some(last) = rows.last() else { return Ok(learned) };
-            after = last.get(0);
-            let mut columns = TextColumns::new(3);
-            for row in &rows {
-                let (id, email): (Uuid, String) = (row.get(0), row.get(1));
-                let key = email_key(&email).0.ok().map(|key| key.to_string());
-                learned.extend(key.clone());
-                columns.push([Some(id.to_string()), Some(email), key]);
-            }
-            let write = include_str!("sql/write_profile_emails.sql");
-            self.db.execute("target: learning addresses", write, &columns.params()).await?;
+            let found = self.unlearned(after).await?;
+            let Some(last) = found.last() else { return Ok(()) };
+            after = last.0;
+            self.begin().await?;
+            let owners = self.learn(found).await?;
+            self.recompute(&Touched { owners, ..Touched::default() }).await?.count();
+            self.commit_data().await?;
+            alive();
         }
+    }
+
+    /// Profiles with addresses that are not known, by id.
+    async fn unlearned(&self, after: Uuid) -> Result<Vec<(Uuid, String)>> {
+        let sql = include_str!("sql/unlearned_profiles.sql")
+            .replace("{profiles}", &self.tables.names.profiles);
+        let what = "target: reading profiles";
+        let rows = self.db.query(what, &sql, &[&after, &PROFILES_PER_ROUND]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    async fn learn(&self, profiles: Vec<(Uuid, String)>) -> Result<BTreeSet<String>> {
+        let keyed = profiles.into_iter().map(|(id, email)| {
+            let key = email_key(&email).0.ok().map(|key| key.to_string());
+            (id, email, key)
+        });
+        let keyed: Vec<_> = keyed.collect();
+        let columns = TextColumns::of(&keyed, |(id, email, key)| {
+            [Some(id.to_string()), Some(email.clone()), key.clone()]
+        });
+        let write = include_str!("sql/write_profile_emails.sql");
+        self.db.execute("target: learning addresses", write, &columns.params()).await?;
+        Ok(keyed.into_iter().filter_map(|(_, _, key)| key).collect())
     }
 }
 

@@ -69,7 +69,11 @@ impl Writer {
         self.set_person(from, merged, "merged").await?;
         self.set_emails(&[(survivor, to), (merged, from)]).await?;
         let assignment = self.shared_out(survivor, merged).await?;
-        self.assign_enrollments(&assignment).await?;
+        let assigned = self.attempt(self.assign_enrollments(&assignment)).await?;
+        if let Err(reason) = assigned {
+            // They stay where they are, and the recompute gives the survivor its own (P10).
+            tracing::warn!(reason, "the target refuses to hand enrollments over");
+        }
         Ok(Some(survivor))
     }
 

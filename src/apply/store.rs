@@ -342,6 +342,8 @@ pub(super) struct Stored {
     pub digest: Uuid,
     /// The backfill chunk that read it.
     pub chunk: Option<i64>,
+    /// The backfill that last saw it.
+    pub generation: i64,
 }
 
 /// The stored facts with these keys, without their values.
@@ -367,6 +369,7 @@ pub(super) async fn load_stored(
                 shared_id: row.get(3),
                 digest: row.get(4),
                 chunk: row.get(5),
+                generation: row.get(6),
             };
             (SourceKey(row.get(0)), stored)
         })

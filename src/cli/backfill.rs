@@ -57,8 +57,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Arc::new(Health::new(&config.source.slot, Timestamp::now(), Duration::from_secs(60)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    session.writer.learn_profile_addresses().await?;
     session.writer.set_today(Timestamp::now());
+    session.writer.learn_profiles(&|| health.tick()).await?;
     let finished = pipeline::backfill(config, &mut session, &health, &shutdown, &show).await;
     if let Err(Error::Halted(halt)) = &finished {
         session.writer.rollback().await?;

@@ -93,7 +93,8 @@ async fn target_findings(target: &tokio_postgres::Client, config: &Config) -> Re
         .await
         .context("target: reading privileges")?;
     let (create, migrated, standby): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
-    let (may_use, may_migrate, role): (bool, bool, String) = (row.get(3), row.get(4), row.get(5));
+    let (may_use, may_migrate): (bool, bool) = (row.get(3), row.get(4));
+    let (has_schema, role): (bool, String) = (row.get(5), row.get(6));
     let mut findings = Vec::new();
     findings.push(if standby {
         Finding::failed("target", "is a standby: nothing can be written", "name the primary server")
@@ -109,7 +110,7 @@ async fn target_findings(target: &tokio_postgres::Client, config: &Config) -> Re
         )
     } else if migrated {
         Finding::passed("target schema", "schema tributary exists")
-    } else if create && config.run.migrate {
+    } else if (create || has_schema) && config.run.migrate {
         Finding::passed("target schema", "schema tributary is missing; `run` makes it")
     } else {
         Finding::failed(

@@ -43,7 +43,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let name = &config.source.slot;
     let dropped = match slot::drop_when_free(&source, name, SLOT_WAIT).await {
         // The server is there: it is the reader that must go.
-        Err(error) if slot::state(&source, name).await.is_ok_and(|slot| slot.is_some()) => {
+        Err(error @ Error::Unavailable { .. })
+            if slot::state(&source, name).await.is_ok_and(|slot| slot.is_some()) =>
+        {
             let remedy = "stop the daemon that reads it, and run this again";
             return Err(Error::refused(error.to_string(), remedy));
         }

@@ -114,10 +114,13 @@ pub(super) async fn unmerge(writer: &mut Writer, decision: &Decision) -> Result<
     let person = writer.roots(&[from.to_string()]).await?.remove(&from).unwrap_or(to.clone());
     let mut touched = everybody_of(writer, &person).await?;
     let later = joined_later(writer, &person, decision.id).await?;
+    // Until then it is what the later ones rest on.
+    set_active(writer, decision.id, true).await?;
     for alias in later.iter().rev() {
         set_active(writer, alias.id, false).await?;
         part(writer, alias).await?;
     }
+    set_active(writer, decision.id, false).await?;
     let undo = decision.undo.clone();
     part(writer, &Alias { id: decision.id, from, to, automatic: false, undo }).await?;
     for alias in &later {

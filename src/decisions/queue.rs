@@ -48,6 +48,10 @@ pub async fn serve_rebuild(
 ) -> Result<bool> {
     let Some(waiting) = next(&writer.db, Kind::Rebuild).await? else { return Ok(false) };
     let answered = rebuild(writer).await;
+    if answered.is_err() {
+        // The round that failed is still open.
+        writer.rollback().await?;
+    }
     answer(&writer.db, waiting.id, answered).await?;
     Ok(true)
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{Touched, Writer};
+use crate::apply::{Db, Touched, Writer};
 use crate::backfill;
 use crate::config::Config;
 use crate::decisions::queue;
@@ -24,8 +24,8 @@ use crate::unify::{ConflictKind, Severity};
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the date is looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(15);
-/// How often people who wait for their auth user and deletes that were blocked are looked at: index look-ups
-/// that mostly find nothing.
+/// How often people who wait for their auth user, deletes that were blocked and new profiles of the
+/// application are looked for.
 const WAITING_INTERVAL: Duration = Duration::from_secs(10);
 /// How often commands are looked for while halted.
 const HALT_POLL: Duration = Duration::from_millis(500);
@@ -35,12 +35,14 @@ pub(super) struct Chores {
     watched_at: Option<Instant>,
     clock_at: Option<Instant>,
     waiting_at: Option<Instant>,
+    /// Whether the source did not answer when last asked.
+    source_is_silent: bool,
 }
 
 impl Chores {
     /// All are due.
     pub(super) fn new() -> Self {
-        Self { watched_at: None, clock_at: None, waiting_at: None }
+        Self { watched_at: None, clock_at: None, waiting_at: None, source_is_silent: false }
     }
 
     /// Does what is due. Between source transactions only.
@@ -64,11 +66,30 @@ impl Chores {
         if due(&mut self.waiting_at, WAITING_INTERVAL) {
             touched.merge(session.writer.people_waiting().await?);
             touched.merge(session.writer.deletes_blocked().await?);
+            session.writer.learn_profiles(&|| health.tick()).await?;
         }
         recompute(&mut session.writer, &touched).await?;
         if due(&mut self.watched_at, WATCH_INTERVAL) {
+            self.ask_the_source(session, health).await?;
             watch(session, health).await?;
         }
+        Ok(())
+    }
+}
+
+impl Chores {
+    /// A source that shuts down ends this session first, and then waits until what it streamed is confirmed:
+    /// only its second silence ends the stream too.
+    async fn ask_the_source(&mut self, session: &Session, health: &Arc<Health>) -> Result<()> {
+        match slot::current_lsn(&session.source).await {
+            Ok(lsn) => health.set_source_lsn(lsn),
+            Err(Error::Unavailable { .. }) if !self.source_is_silent => {
+                self.source_is_silent = true;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        self.source_is_silent = false;
         Ok(())
     }
 }
@@ -95,6 +116,7 @@ pub async fn serve_commands(
     loop {
         queue::serve(&mut session.writer).await?;
         let rebuild = async |writer: &mut Writer| {
+            refuse_unfinished(&writer.db).await?;
             backfill::schedule(writer, config, "people").await?;
             let (source, reader) = (Arc::clone(source), super::read_only(config).await?);
             let work = backfill::Backfill { config, source, reader, shutdown, progress: show };
@@ -109,10 +131,16 @@ pub async fn serve_commands(
     }
 }
 
-/// Learns the addresses of profiles that the application made or changed, and judges their persons anew.
-pub(super) async fn learn_profiles(writer: &mut Writer) -> Result<()> {
-    let owners = writer.learn_profile_addresses().await?.into_iter().collect();
-    recompute(writer, &Touched { owners, ..Touched::default() }).await
+/// A rebuild takes the place of the backfill: one that still has to read or sweep must not be forgotten.
+async fn refuse_unfinished(db: &Db) -> Result<()> {
+    let at = backfill::progress(db).await?;
+    if at.is_none_or(|at| ["people", "groups", "done"].contains(&at.phase.as_str())) {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "a backfill has not read everything yet, and it ends by recomputing everybody",
+        "let `tributary run` finish it: `tributary status` shows how far it is, and whether it is halted",
+    ))
 }
 
 /// What no source change brings: expiries (SPEC §5.4), people who waited, deletes that were blocked.
@@ -127,7 +155,6 @@ async fn recompute(writer: &mut Writer, touched: &Touched) -> Result<()> {
 }
 
 async fn watch(session: &Session, health: &Arc<Health>) -> Result<()> {
-    health.set_source_lsn(slot::current_lsn(&session.source).await?);
     let sql = "select kind, severity, count(*) from tributary.conflict \
                where status = 'open' group by kind, severity";
     let rows = session.writer.db.query("target: counting conflicts", sql, &[]).await?;

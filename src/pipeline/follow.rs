@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
-use super::chores::{self, Chores};
+use super::chores::Chores;
 use crate::apply::{Arrival, Touched};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
@@ -53,6 +53,8 @@ pub(super) struct Follow<'a> {
     moved_at: Instant,
     /// When new profiles of the application are looked for again.
     look_at: Instant,
+    /// Starts over once something was committed: a session that opens and fails at once is no success.
+    backoff: &'a mut Backoff,
 }
 
 /// Follows the stream until shutdown, or a halt or error that ends the session.
@@ -69,7 +71,6 @@ pub(super) async fn follow(
     tracing::info!(from = %session.checkpoint, "streaming");
     health.set_phase(Phase::Streaming);
     health.set_halted(None);
-    backoff.reset();
     crate::systemd::ready();
     let assembler = Assembler::new(vec![
         watched(SourceTable::Xendit, &config.source.xendit.table, &session.writer.layouts.xendit),
@@ -93,6 +94,7 @@ pub(super) async fn follow(
         unflushed: VecDeque::new(),
         moved_at: Instant::now(),
         look_at: Instant::now(),
+        backoff,
     };
     follow.run(shutdown).await
 }
@@ -259,7 +261,8 @@ impl Follow<'_> {
     async fn look_for_profiles(&mut self) -> Result<()> {
         let started = Instant::now();
         if started >= self.look_at {
-            chores::learn_profiles(&mut self.session.writer).await?;
+            let health = Arc::clone(self.health);
+            self.session.writer.learn_profiles(&|| health.tick()).await?;
             self.look_at = Instant::now() + started.elapsed() * LOOKING_SHARE;
         }
         Ok(())
@@ -277,6 +280,7 @@ impl Follow<'_> {
         self.session.writer.commit(slot, self.session.checkpoint, lsn).await?;
         self.session.checkpoint = lsn;
         self.moved_at = Instant::now();
+        self.backoff.reset();
         let written = self.session.writer.target_lsn().await?;
         self.unflushed.push_back((lsn, written));
         self.health.set_checkpoint(lsn);
@@ -318,6 +322,7 @@ impl Follow<'_> {
         writer.commit(&self.config.source.slot, self.session.checkpoint, lsn).await?;
         self.session.checkpoint = lsn;
         self.moved_at = Instant::now();
+        self.backoff.reset();
         self.unflushed.clear();
         self.stream.confirm(lsn);
         self.health.set_checkpoint(lsn);

@@ -42,7 +42,11 @@ impl Follow<'_> {
         let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
         let mut deletes = Vec::new();
         for &table in &tables {
-            let of = self.session.writer.count_facts(table).await?;
+            let before = self.open.as_ref().and_then(|open| open.rows_before.get(&table));
+            let of = match before {
+                Some(rows) => *rows,
+                None => self.session.writer.count_facts(table).await?,
+            };
             if of > 0 {
                 deletes.push(Deletes { table, rows: of, of });
             }
@@ -117,7 +121,7 @@ impl Follow<'_> {
                 Some(rows) => *rows,
                 None => self.session.writer.count_facts(table).await?,
             };
-            // Rows that it added itself and took away again were never here.
+            // It cannot delete more than there was: what is above it added itself.
             let rows = rows.min(of);
             if self.config.guard.stops(rows, of) {
                 deletes.push(Deletes { table, rows, of });

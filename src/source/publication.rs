@@ -62,8 +62,12 @@ impl Watch {
     ///
     /// The source is away.
     pub async fn begin(client: Arc<Client>, source: &Source) -> Result<Self> {
-        let statement = client.prepare(include_str!("sql/publication_print.sql")).await;
-        let statement = statement.context("source: reading the publication")?;
+        let what = "source: reading the publication";
+        let version = "select current_setting('server_version_num')::int >= 150000";
+        let has_schemas = client.query_one(version, &[]).await.context(what)?.get(0);
+        let schemas = if has_schemas { include_str!("sql/published_schemas.sql") } else { "null" };
+        let sql = include_str!("sql/publication_print.sql").replace("{schemas}", schemas);
+        let statement = client.prepare(&sql).await.context(what)?;
         let tables = [source.systemeio.table.quoted(), source.xendit.table.quoted()];
         let name = source.publication.clone();
         let mut watch = Self { client, statement, name, tables, print: None };
@@ -72,14 +76,19 @@ impl Watch {
     }
 
     /// Makes sure that it is the same as in the beginning. Asked after a commit was received, it answers for
-    /// everything up to that commit.
+    /// everything up to that commit. A source that no longer answers is no reason not to apply what it sent: it
+    /// may be shutting down and wait for the confirmation, and the next session compares with what is noted.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] where it was altered: the next session finds out what that means.
+    /// [`Error::Unavailable`] where it was altered: the next session finds out what that means, and what
+    /// else the source says.
     pub async fn is_unaltered(&self) -> Result<()> {
-        if self.now().await? == self.print {
-            return Ok(());
+        match self.now().await {
+            Ok(print) if print == self.print => return Ok(()),
+            Err(Error::Unavailable { .. }) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(error),
         }
         let cause = "it was altered, which may have hidden changes";
         Err(Error::unavailable("source: following the publication", cause))

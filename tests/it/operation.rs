@@ -1,7 +1,7 @@
 //! What the one who runs the daemon relies on (P9 to P15, SPEC §9).
 
 use crate::support::compare::assert_equals_fresh_backfill;
-use crate::support::world::World;
+use crate::support::world::{World, set};
 
 const ROWS: &str = "
     insert into xendit (id, status, amount, currency, customer_email, created)
@@ -66,10 +66,28 @@ async fn the_sweep_of_both_tables_is_one_halt() {
     let mut daemon = world.start();
     daemon.wait_for_phase("halted").await;
     assert_eq!(world.target.value("select count(*) from transactions").await, "3000");
+    // What is asked for meanwhile must not make the sweep forget any row.
+    assert_eq!(world.run(&["rebuild"]).await.status.code(), Some(1));
+    let key = world.target.value("select min(source_key) from tributary.payment").await;
+    world.succeed(&["decisions", "add", "product", &format!("xendit:{key}"), "canva"]).await;
     world.succeed(&["accept"]).await;
     daemon.wait_for_phase("streaming").await;
     daemon.wait_until_caught_up(&world).await;
     assert_eq!(world.target.value("select count(*) from transactions").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_does_not_take_the_place_of_an_unfinished_backfill() {
+    let world = World::canonical(ROWS).await;
+    world.configure(|table| set(table, "run", "chunk_rows", 20));
+    let mut daemon = world.start();
+    let before = daemon.wait_for_rows(200, 0).await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let phase = world.target.value("select phase from tributary.backfill").await;
+    assert!(["contacts", "payments"].contains(&phase.as_str()), "{phase} after {before} rows");
+    assert_eq!(world.run(&["rebuild"]).await.status.code(), Some(1));
+    let _daemon = world.started().await;
+    assert_equals_fresh_backfill(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

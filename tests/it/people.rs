@@ -240,6 +240,34 @@ async fn a_contact_that_joins_another_person_is_a_collision() {
     assert!(!back.contains("a@example.com|b@example.com"), "{back}");
 }
 
+/// P10: a person moves onto one whose enrollments the application keeps where they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_goes_on_where_enrollments_may_not() {
+    let rows = format!(
+        "{CONTACT} {}; {PAYMENT} {}",
+        contact(1, "b@example.com"),
+        payment(1, "p@example.com")
+    );
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    world
+        .target
+        .execute(
+            "create function stay() returns trigger language plpgsql as $$ begin
+                 if new.user_id <> old.user_id then raise exception 'no'; end if;
+                 return new; end $$;
+             create trigger stay before update on enrollments for each row execute function stay()",
+        )
+        .await;
+    world.source.execute("delete from xendit").await;
+    world.source.execute("update systemeio set email = 'p@example.com'").await;
+    world.source.execute(&format!("{PAYMENT} {}", payment(2, "p@example.com"))).await;
+    daemon.wait_until_caught_up(&world).await;
+    let enrolled = "select string_agg(p.email || ' ' || e.status, ', ' order by p.email)
+        from enrollments e join unified_profiles p on p.id = e.user_id";
+    assert_eq!(world.target.value(enrolled).await, "b@example.com revoked, p@example.com expired");
+}
+
 /// P10: two profiles swap their addresses where the application checks what an address looks like, and
 /// where it refuses any swap the stream goes on.
 #[tokio::test(flavor = "multi_thread")]

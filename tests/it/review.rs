@@ -261,8 +261,17 @@ async fn tell(world: &World, daemon: &Daemon, what: impl Fn(&Story) -> [&'static
     daemon.wait_until_caught_up(world).await;
 }
 
-/// The ids of all stories' conflicts in this state.
+/// The ids of all stories' conflicts once they are in this state.
 async fn stories(world: &World, status: &str) -> Vec<i64> {
+    let all_are = || async {
+        let listed = list(world, status).await;
+        STORIES.iter().all(|story| {
+            listed.iter().any(|conflict| {
+                conflict["kind"] == story.kind && conflict["subject"] == story.subject
+            })
+        })
+    };
+    eventually(&format!("all are {status}"), String::new, all_are).await;
     let listed = list(world, status).await;
     let id = |story: &Story| {
         let found = listed.iter().find(|conflict| {
@@ -433,8 +442,14 @@ async fn merges_are_taken_back_in_any_order() {
         .await;
     let before = world.target.value(WHOLE_ROWS).await;
     let people = ["p1", "p2", "p3", "p8"].map(|name| format!("{name}@example.com"));
-    // A star and a chain: into the eldest, into the youngest, and one upon the other.
-    for joins in [[(1, 0), (2, 0), (3, 0)], [(0, 3), (1, 3), (2, 3)], [(0, 1), (1, 2), (2, 3)]] {
+    // Stars into the eldest and the youngest, a chain, and aliases of an address that is one already.
+    for joins in [
+        [(1, 0), (2, 0), (3, 0)],
+        [(0, 3), (1, 3), (2, 3)],
+        [(0, 1), (1, 2), (2, 3)],
+        [(2, 1), (0, 2), (3, 0)],
+        [(0, 3), (2, 0), (1, 0)],
+    ] {
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 1, 0]] {
             let mut ids = Vec::new();
             for (from, to) in joins {

@@ -7,4 +7,5 @@ select has_database_privilege(current_database(), 'create'),
     pg_is_in_recovery(),
     coalesce(has_schema_privilege(to_regnamespace('tributary'), 'usage'), true),
     coalesce(has_schema_privilege(to_regnamespace('tributary'), 'create'), true),
+    to_regnamespace('tributary') is not null,
     current_user::text

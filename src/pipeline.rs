@@ -42,6 +42,9 @@ pub use chores::serve_commands;
 /// Shows progress of long work to a person or the log.
 pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
 
+/// A session that lasted this long was a success, also where nothing was to be committed.
+const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Runs until shutdown. What may heal is retried for ever, with backoff and jitter.
 ///
 /// # Errors
@@ -55,12 +58,16 @@ pub async fn run(
     let mut backoff = Backoff::new();
     loop {
         health.tick();
+        let started = tokio::time::Instant::now();
         let worked = one_session(config, health, shutdown, show, &mut backoff).await;
         match worked {
             Ok(()) if shutdown.is_cancelled() => return Ok(()),
             // The operator accepted a halt, or asked for something that starts over.
             Ok(()) => continue,
             Err(error) if error.is_retryable() || matches!(error, Error::SlotLost { .. }) => {
+                if started.elapsed() >= LASTED {
+                    backoff.reset();
+                }
                 let delay = backoff.next_delay();
                 tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
                 crate::metrics::count_reconnect(server_of(&error));

@@ -75,9 +75,7 @@ impl Chores {
         }
         Ok(())
     }
-}
 
-impl Chores {
     /// A source that shuts down ends this session first, and then waits until what it streamed is confirmed:
     /// only its second silence ends the stream too.
     async fn ask_the_source(&mut self, session: &Session, health: &Arc<Health>) -> Result<()> {

@@ -242,5 +242,24 @@ async fn people_wait_for_their_auth_users() {
     let both = format!("{id} a@example.com, {other} c@example.com, {moved}");
     eventually("the profile", explain, || async { world.target.value(profiles).await == both })
         .await;
-    assert_eq!(world.target.value(CONFLICTS).await, wish.trim_start_matches(", "));
+    let wish = wish.trim_start_matches(", ");
+    assert_eq!(world.target.value(CONFLICTS).await, wish);
+    // It closes with its cause, opens again with it, and once dismissed stays so.
+    world.source.execute("delete from systemeio where contact_id = 'c4'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(CONFLICTS).await, "");
+    world.source.execute(&contact(4, "wish@example.com")).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(CONFLICTS).await, wish);
+    let id =
+        "select id from tributary.conflict where status = 'open' and kind = 'missing_auth_user'";
+    let id = world.target.value(id).await;
+    world.succeed(&["conflicts", "dismiss", &id, "--note", "known", "--by", "ana"]).await;
+    world.succeed(&["rebuild"]).await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.succeed(&["backfill"]).await;
+    let _daemon = world.started().await;
+    let status =
+        format!("select status || ' ' || resolved_by from tributary.conflict where id = {id}");
+    assert_eq!(world.target.value(&status).await, "dismissed ana");
 }

@@ -169,7 +169,6 @@ impl Writer {
                 touched.removed.insert(id.clone());
             }
         }
-        touched.rows += (contacts.len() + payments.len() + gone.len()) as u64;
         self.write_facts(contacts, payments, gone, touched).await?;
         if chunk.is_some() {
             for (table, keys) in seen {

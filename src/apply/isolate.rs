@@ -140,7 +140,8 @@ impl Writer {
             Ok(written) => return Ok(written),
             Err(reason) => reason,
         };
-        if let Err(reason) = self.try_profile(id, &bare(profile)).await? {
+        let bare = bare(profile);
+        if let Err(reason) = self.try_profile(id, &bare).await? {
             // It is not for what a row says.
             if let Some(first) = first {
                 rejected.add(first.clone(), &reason);
@@ -164,10 +165,10 @@ impl Writer {
         }
         let accepted = self.acceptable(id, &group, &context, rejected).await?;
         let profile = unify::unify(&accepted, &context, &self.rules).profile;
-        let profile = profile.unwrap_or_else(|| bare(&without));
-        match self.attempt(self.write_profiles(&[(id, &profile)])).await? {
+        let profile = profile.as_ref().unwrap_or(&bare);
+        match self.attempt(self.write_profiles(&[(id, profile)])).await? {
             Ok(written) => Ok(written),
-            Err(_) => self.write_profiles(&[(id, &bare(&without))]).await,
+            Err(_) => self.write_profiles(&[(id, &bare)]).await,
         }
     }
 

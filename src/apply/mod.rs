@@ -89,8 +89,6 @@ pub struct Touched {
     pub people: BTreeSet<String>,
     /// Rows that are gone.
     pub removed: BTreeSet<RowId>,
-    /// Facts written or deleted.
-    pub rows: u64,
 }
 
 impl Touched {
@@ -119,7 +117,6 @@ impl Touched {
         self.contact_ids.extend(other.contact_ids);
         self.people.extend(other.people);
         self.removed.extend(other.removed);
-        self.rows += other.rows;
     }
 
     /// Whether nothing is touched.

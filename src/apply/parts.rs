@@ -40,13 +40,11 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::apply_changes`].
-    pub async fn apply_part(&mut self, changes: Vec<RowChange>) -> Result<u64> {
+    pub async fn apply_part(&mut self, changes: Vec<RowChange>) -> Result<()> {
         let deleted = changes.iter().filter(|change| change.row.is_none());
         let deleted = deleted.map(|change| source_row(change.table, &change.key)).collect();
         let touched = self.apply_changes(changes, Arrival::Part).await?;
-        let rows = touched.rows;
-        self.remember(OpenNotes { deleted, ..OpenNotes::of(touched) }).await?;
-        Ok(rows)
+        self.remember(OpenNotes { deleted, ..OpenNotes::of(touched) }).await
     }
 
     /// Keeps what a part of a large source transaction touches in the session's working table.

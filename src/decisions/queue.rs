@@ -5,7 +5,7 @@ use crate::apply::{Db, Writer};
 use crate::error::{Error, Result};
 
 /// A command with its place in the queue.
-pub struct Waiting {
+struct Waiting {
     id: i64,
     actor: String,
     command: Result<Command>,
@@ -13,7 +13,7 @@ pub struct Waiting {
 
 /// Which commands are taken: a rebuild is long work of its own, between batches only.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+enum Kind {
     /// Decisions and acceptances.
     Short,
     /// Rebuilds.

@@ -20,6 +20,11 @@ fn contact(number: u32, email: &str) -> String {
     format!("('{id}', 'c{number}', '{email}', 'Tala', '2025-01-01Z')")
 }
 
+/// A contact and a payment, of one person or of two.
+fn one_of_each(of_contact: &str, of_payment: &str) -> String {
+    format!("{CONTACT} {}; {PAYMENT} {}", contact(1, of_contact), payment(1, of_payment))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_of_another_column_keeps_a_toasted_description() {
     for identity in ["default", "full"] {
@@ -45,11 +50,7 @@ async fn an_update_of_another_column_keeps_a_toasted_description() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_timestamp_update_leaves_xmin_of_every_target_row() {
-    let rows = format!(
-        "{CONTACT} {}; {PAYMENT} {}",
-        contact(1, "a@example.com"),
-        payment(1, "a@example.com")
-    );
+    let rows = one_of_each("a@example.com", "a@example.com");
     let world = World::canonical(&rows).await;
     let daemon = world.started().await;
     let before = world.target.value(XMINS).await;
@@ -61,11 +62,7 @@ async fn a_sync_timestamp_update_leaves_xmin_of_every_target_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn running_backfill_twice_changes_no_row() {
-    let rows = format!(
-        "{CONTACT} {}; {PAYMENT} {}",
-        contact(1, "a@example.com"),
-        payment(1, "a@example.com")
-    );
+    let rows = one_of_each("a@example.com", "a@example.com");
     let world = World::canonical(&rows).await;
     let daemon = world.started().await;
     assert_eq!(daemon.terminate().await.code(), Some(0));
@@ -82,11 +79,7 @@ const XMINS: &str = "select string_agg(line, ' ' order by line) from (
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_email_change_moves_the_person_with_its_id() {
-    let rows = format!(
-        "{CONTACT} {}; {PAYMENT} {}",
-        contact(1, "a@example.com"),
-        payment(1, "a@example.com")
-    );
+    let rows = one_of_each("a@example.com", "a@example.com");
     let world = World::canonical(&rows).await;
     let daemon = world.started().await;
     let id = world.target.value("select id from unified_profiles").await;
@@ -117,11 +110,7 @@ async fn unique_values_swap_between_rows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn application_columns_survive() {
-    let rows = format!(
-        "{CONTACT} {}; {PAYMENT} {}",
-        contact(1, "a@example.com"),
-        payment(1, "a@example.com")
-    );
+    let rows = one_of_each("a@example.com", "a@example.com");
     let world = World::canonical(&rows).await;
     let daemon = world.started().await;
     world
@@ -243,11 +232,7 @@ async fn a_contact_that_joins_another_person_is_a_collision() {
 /// P10: a person moves onto one whose enrollments the application keeps where they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_goes_on_where_enrollments_may_not() {
-    let rows = format!(
-        "{CONTACT} {}; {PAYMENT} {}",
-        contact(1, "b@example.com"),
-        payment(1, "p@example.com")
-    );
+    let rows = one_of_each("b@example.com", "p@example.com");
     let world = World::canonical(&rows).await;
     let daemon = world.started().await;
     world
@@ -273,11 +258,7 @@ async fn a_move_goes_on_where_enrollments_may_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_swap_under_the_checks_of_the_application() {
     for check in ["check (email like '%_@_%.__%')", "check (email not like '%invalid')"] {
-        let rows = format!(
-            "{CONTACT} {}; {PAYMENT} {}",
-            contact(1, "b@example.com"),
-            payment(1, "p@example.com")
-        );
+        let rows = one_of_each("b@example.com", "p@example.com");
         let world = World::canonical(&rows).await;
         let daemon = world.started().await;
         world.target.execute(&format!("alter table unified_profiles add {check}")).await;

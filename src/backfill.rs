@@ -21,7 +21,7 @@ use crate::apply::{Db, Param, Report, Round, RowChange, Writer};
 use crate::config::{Config, TableName};
 use crate::decisions::queue;
 use crate::error::{Error, Result};
-use crate::facts::{RawRow, SourceTable};
+use crate::facts::{Feed, RawRow};
 use crate::source::slot;
 
 /// Owners unified in one target transaction of the people phase.
@@ -115,8 +115,8 @@ impl Backfill<'_> {
                 return Ok(false);
             }
             let finished = match at.phase.as_str() {
-                "contacts" => self.read_table(writer, &mut at, SourceTable::Systemeio).await?,
-                "payments" => self.read_table(writer, &mut at, SourceTable::Xendit).await?,
+                "contacts" => self.read_table(writer, &mut at, Feed::Systemeio).await?,
+                "payments" => self.read_table(writer, &mut at, Feed::Xendit).await?,
                 "sweep" => self.sweep(writer, &at).await?,
                 "people" => self.people(writer, &mut at).await?,
                 _ => self.groups(writer).await?,
@@ -157,10 +157,10 @@ impl Backfill<'_> {
         Ok(())
     }
 
-    fn table(&self, table: SourceTable) -> &TableName {
+    fn table(&self, table: Feed) -> &TableName {
         match table {
-            SourceTable::Xendit => &self.config.source.xendit.table,
-            SourceTable::Systemeio => &self.config.source.systemeio.table,
+            Feed::Xendit => &self.config.source.xendit.table,
+            Feed::Systemeio => &self.config.source.systemeio.table,
         }
     }
 
@@ -230,6 +230,6 @@ async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
     task.await.map_err(|error| Error::failed("loading people", error))?
 }
 
-fn change(table: SourceTable, key: crate::facts::SourceKey, row: Option<RawRow>) -> RowChange {
+fn change(table: Feed, key: crate::facts::SourceKey, row: Option<RawRow>) -> RowChange {
     RowChange { tx: 0, xid: None, table, key, previous: None, row, unchanged: Vec::new() }
 }

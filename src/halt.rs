@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::apply::Db;
 use crate::config::Guard;
 use crate::error::{Error, Result};
-use crate::facts::SourceTable;
+use crate::facts::Feed;
 
 /// What would delete so much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub enum HaltCause {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletes {
     /// The table.
-    pub table: SourceTable,
+    pub table: Feed,
     /// How many rows.
     pub rows: u64,
     /// Of how many.

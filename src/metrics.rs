@@ -10,7 +10,7 @@ use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::error::{Error, Result};
-use crate::facts::{Note, NoteKind, SourceTable};
+use crate::facts::{Feed, Note, NoteKind};
 use crate::lsn::Lsn;
 use crate::status::Phase;
 use crate::unify::{ConflictKind, Severity};
@@ -177,7 +177,7 @@ pub fn count_batch(source_transactions: u64, elapsed: Duration, committed_at: Ti
 }
 
 /// Row changes that arrived. `op` is `insert`, `update`, `delete` or `truncate`.
-pub fn count_changes(source: SourceTable, op: &'static str, changes: u64) {
+pub fn count_changes(source: Feed, op: &'static str, changes: u64) {
     metrics::counter!(CHANGES, "source" => source.as_str(), "op" => op).increment(changes);
 }
 

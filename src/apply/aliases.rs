@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::moves::{self, Knowledge, Step, Transition};
 use super::{Touched, Writer};
 use crate::error::Result;
-use crate::facts::{EmailKey, SourceTable, canonical_key, source_row};
+use crate::facts::{EmailKey, Feed, canonical_key, source_row};
 use crate::unify;
 
 /// Who automatic decisions are recorded for.
@@ -24,7 +24,7 @@ impl Writer {
         for step in steps {
             match step {
                 Step::Collision { from, to, contact } => {
-                    let row = source_row(SourceTable::Systemeio, &contact);
+                    let row = source_row(Feed::Systemeio, &contact);
                     collisions.push(unify::email_change_collision(
                         from.as_str(),
                         to.as_str(),

@@ -9,7 +9,7 @@ use super::store::{self, Placement, Stored};
 use super::versions::{Fact, Version, last_versions, transitions};
 use super::{Touched, Writer};
 use crate::error::{Error, Result};
-use crate::facts::{Contact, EmailKey, Payment, RawRow, SourceKey, SourceTable, source_row};
+use crate::facts::{Contact, EmailKey, Feed, Payment, RawRow, SourceKey, source_row};
 use crate::unify::{self, Owner};
 
 /// One change of one source row, as the stream or a backfill chunk tells it.
@@ -20,7 +20,7 @@ pub struct RowChange {
     /// Its transaction id, to tell whether a backfill chunk already contained it.
     pub xid: Option<u32>,
     /// The source table.
-    pub table: SourceTable,
+    pub table: Feed,
     /// The key of the row now, or of the row that was deleted.
     pub key: SourceKey,
     /// The key before, when an update changed it.
@@ -32,7 +32,7 @@ pub struct RowChange {
 }
 
 /// Identity of a fact.
-pub type RowId = (SourceTable, SourceKey);
+pub type RowId = (Feed, SourceKey);
 
 /// How changes arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,20 +77,19 @@ impl Writer {
     }
 
     async fn stored_of(&self, changes: &[RowChange]) -> Result<HashMap<RowId, Stored>> {
-        let keys = |table: SourceTable| -> Vec<String> {
+        let keys = |table: Feed| -> Vec<String> {
             let of_table = changes.iter().filter(|change| change.table == table);
             let keys: BTreeSet<&SourceKey> =
                 of_table.flat_map(|c| std::iter::once(&c.key).chain(c.previous.as_ref())).collect();
             keys.into_iter().map(|key| key.0.clone()).collect()
         };
-        let (contact_keys, payment_keys) =
-            (keys(SourceTable::Systemeio), keys(SourceTable::Xendit));
+        let (contact_keys, payment_keys) = (keys(Feed::Systemeio), keys(Feed::Xendit));
         let (contacts, payments) = tokio::try_join!(
-            store::load_stored(&self.db, SourceTable::Systemeio, &contact_keys),
-            store::load_stored(&self.db, SourceTable::Xendit, &payment_keys),
+            store::load_stored(&self.db, Feed::Systemeio, &contact_keys),
+            store::load_stored(&self.db, Feed::Xendit, &payment_keys),
         )?;
-        let contacts = contacts.into_iter().map(|(key, s)| ((SourceTable::Systemeio, key), s));
-        let payments = payments.into_iter().map(|(key, s)| ((SourceTable::Xendit, key), s));
+        let contacts = contacts.into_iter().map(|(key, s)| ((Feed::Systemeio, key), s));
+        let payments = payments.into_iter().map(|(key, s)| ((Feed::Xendit, key), s));
         Ok(contacts.chain(payments).collect())
     }
 
@@ -139,7 +138,7 @@ impl Writer {
         let emails: BTreeSet<String> =
             finals.iter().filter_map(|v| v.email.as_ref()).map(ToString::to_string).collect();
         let roots = self.roots(&emails.into_iter().collect::<Vec<_>>()).await?;
-        let mut seen: HashMap<SourceTable, Vec<String>> = HashMap::new();
+        let mut seen: HashMap<Feed, Vec<String>> = HashMap::new();
         let (mut contacts, mut payments) = (Vec::new(), Vec::new());
         for Version { id, fact, email, .. } in finals {
             let Some((digest, fact)) = fact else { continue };
@@ -188,7 +187,7 @@ impl Writer {
         crate::metrics::count_notes(contacts.iter().flat_map(|(c, _)| &c.notes));
         crate::metrics::count_notes(payments.iter().flat_map(|(p, _)| &p.notes));
         self.touch_holders(touched).await?;
-        for table in SourceTable::ALL {
+        for table in Feed::ALL {
             let keys: Vec<String> =
                 gone.iter().filter(|id| id.0 == table).map(|id| id.1.0.clone()).collect();
             store::delete(&self.db, table, &keys).await?;
@@ -255,22 +254,21 @@ impl Writer {
     /// # Errors
     /// Those of the target.
     pub async fn place_again(&mut self, rows: &[RowId]) -> Result<Touched> {
-        let keys = |table: SourceTable| -> Vec<String> {
+        let keys = |table: Feed| -> Vec<String> {
             rows.iter().filter(|id| id.0 == table).map(|id| id.1.0.clone()).collect()
         };
-        let (contact_keys, payment_keys) =
-            (keys(SourceTable::Systemeio), keys(SourceTable::Xendit));
+        let (contact_keys, payment_keys) = (keys(Feed::Systemeio), keys(Feed::Xendit));
         let contacts = store::load_contact_rows(&self.db, &contact_keys).await?;
         let payments = store::load_payment_rows(&self.db, &payment_keys).await?;
         let contacts = contacts
             .into_iter()
-            .map(|c| ((SourceTable::Systemeio, c.key.clone()), Fact::Contact(Box::new(c))));
+            .map(|c| ((Feed::Systemeio, c.key.clone()), Fact::Contact(Box::new(c))));
         let payments = payments
             .into_iter()
-            .map(|p| ((SourceTable::Xendit, p.key.clone()), Fact::Payment(Box::new(p))));
+            .map(|p| ((Feed::Xendit, p.key.clone()), Fact::Payment(Box::new(p))));
         let mut versions = Vec::new();
         let mut stored = HashMap::new();
-        for table in SourceTable::ALL {
+        for table in Feed::ALL {
             let found = store::load_stored(&self.db, table, &keys(table)).await?;
             stored.extend(found.into_iter().map(|(key, stored)| ((table, key), stored)));
         }
@@ -291,7 +289,7 @@ impl Writer {
 /// A refusal that names the form, for texts that people typed.
 pub fn parse_source_row(text: &str) -> Result<RowId> {
     let parsed = text.split_once(':').and_then(|(table, key)| {
-        let table = SourceTable::ALL.into_iter().find(|known| known.as_str() == table)?;
+        let table = Feed::ALL.into_iter().find(|known| known.as_str() == table)?;
         Some((table, SourceKey(key.to_owned())))
     });
     parsed.ok_or_else(|| {

@@ -14,7 +14,7 @@ use super::recompute::{Report, Round, user_of};
 use super::targets::Written;
 use super::{Writer, load_groups};
 use crate::error::{Error, Result};
-use crate::facts::{Contact, Payment, SourceTable, source_row};
+use crate::facts::{Contact, Feed, Payment, source_row};
 use crate::unify::{self, Conflict, Context, Group, Profile, Unified};
 
 /// Source rows that the target refused, each with the reason that was met first.
@@ -41,8 +41,8 @@ enum Fact<'a> {
 impl Fact<'_> {
     fn row(&self) -> String {
         match self {
-            Self::Contact(contact) => source_row(SourceTable::Systemeio, &contact.key),
-            Self::Payment(payment) => source_row(SourceTable::Xendit, &payment.key),
+            Self::Contact(contact) => source_row(Feed::Systemeio, &contact.key),
+            Self::Payment(payment) => source_row(Feed::Xendit, &payment.key),
         }
     }
 }
@@ -100,7 +100,7 @@ impl Writer {
         }
         let mut rows: HashMap<Uuid, String> = HashMap::new();
         for transaction in &unified.transactions {
-            let row = source_row(SourceTable::Xendit, &transaction.source_key);
+            let row = source_row(Feed::Xendit, &transaction.source_key);
             match self.attempt(self.write_transactions(&[(user, transaction)])).await? {
                 Ok(transactions) => {
                     rows.insert(transaction.id, row);
@@ -160,7 +160,7 @@ impl Writer {
         if let Some(contact) = holder
             && self.try_profile(id, &without).await?.is_ok()
         {
-            rejected.add(source_row(SourceTable::Systemeio, &contact.key), &reason);
+            rejected.add(source_row(Feed::Systemeio, &contact.key), &reason);
             return self.write_profiles(&[(id, &without)]).await;
         }
         let accepted = self.acceptable(id, &group, &context, rejected).await?;

@@ -49,9 +49,7 @@ pub use recompute::{Report, Round};
 pub use store::{load_contacts, load_payments};
 pub use text::{TextColumns, instant as instant_text, text_params};
 
-use crate::facts::{
-    ContactField, EmailKey, Layout, PaymentField, SourceKey, SourceTable, source_row,
-};
+use crate::facts::{ContactField, EmailKey, Feed, Layout, PaymentField, SourceKey, source_row};
 use crate::rules::Rules;
 use crate::source::RowReader;
 
@@ -105,8 +103,8 @@ impl Touched {
         let old_shared = old.and_then(|old| old.shared_id.as_deref());
         let shared = old_shared.into_iter().chain(new_shared).map(str::to_owned);
         match id.0 {
-            SourceTable::Systemeio => self.contact_ids.extend(shared),
-            SourceTable::Xendit => self.external_ids.extend(shared),
+            Feed::Systemeio => self.contact_ids.extend(shared),
+            Feed::Xendit => self.external_ids.extend(shared),
         }
     }
 
@@ -135,7 +133,7 @@ impl Touched {
     }
 
     fn removed_payments(&self) -> impl Iterator<Item = &SourceKey> {
-        self.removed.iter().filter(|id| id.0 == SourceTable::Xendit).map(|id| &id.1)
+        self.removed.iter().filter(|id| id.0 == Feed::Xendit).map(|id| &id.1)
     }
 }
 

@@ -7,7 +7,7 @@ use super::moves::Transition;
 use super::store::fact_table;
 use super::{Arrival, OWNERS_PER_ROUND, Report, RowChange, Touched, Writer, parse_source_row};
 use crate::error::Result;
-use crate::facts::{EmailKey, SourceTable, source_row};
+use crate::facts::{EmailKey, Feed, source_row};
 
 /// What a part of a large source transaction touches, and the rows that it deletes.
 #[derive(Default)]
@@ -129,7 +129,7 @@ impl Writer {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn deleted_so_far(&self, table: SourceTable) -> Result<u64> {
+    pub async fn deleted_so_far(&self, table: Feed) -> Result<u64> {
         let sql = include_str!("sql/deleted_rows.sql").replace("{facts}", fact_table(table));
         let prefix = format!("{}:", table.as_str());
         let rows = self.db.query("target: counting deletes", &sql, &[&prefix]).await?;

@@ -6,7 +6,7 @@ use super::store::fact_table;
 use super::versions::row_from_raw;
 use super::{Touched, Writer, store};
 use crate::error::Result;
-use crate::facts::{RawRow, SourceKey, SourceTable};
+use crate::facts::{Feed, RawRow, SourceKey};
 
 impl Writer {
     /// Commits without a checkpoint: for work that does not come from the stream.
@@ -30,7 +30,7 @@ impl Writer {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn count_unseen(&self, table: SourceTable, generation: i64) -> Result<(u64, u64)> {
+    pub async fn count_unseen(&self, table: Feed, generation: i64) -> Result<(u64, u64)> {
         let sql = format!(
             "select count(*) filter (where generation < $1), count(*) from {}",
             fact_table(table)
@@ -44,7 +44,7 @@ impl Writer {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn count_facts(&self, table: SourceTable) -> Result<u64> {
+    pub async fn count_facts(&self, table: Feed) -> Result<u64> {
         let sql = format!("select count(*) from {}", fact_table(table));
         let rows = self.db.query("target: counting facts", &sql, &[]).await?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
@@ -56,7 +56,7 @@ impl Writer {
     /// Those of the target.
     pub async fn unseen(
         &self,
-        table: SourceTable,
+        table: Feed,
         generation: i64,
         limit: i64,
     ) -> Result<Vec<(SourceKey, RawRow)>> {
@@ -70,8 +70,8 @@ impl Writer {
             .into_iter()
             .map(|(key, raw)| {
                 let row = match table {
-                    SourceTable::Systemeio => row_from_raw(&self.layouts.systemeio, &raw),
-                    SourceTable::Xendit => row_from_raw(&self.layouts.xendit, &raw),
+                    Feed::Systemeio => row_from_raw(&self.layouts.systemeio, &raw),
+                    Feed::Xendit => row_from_raw(&self.layouts.xendit, &raw),
                 };
                 (key, row)
             })
@@ -82,12 +82,7 @@ impl Writer {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn mark_checked(
-        &self,
-        table: SourceTable,
-        keys: &[String],
-        generation: i64,
-    ) -> Result<()> {
+    pub async fn mark_checked(&self, table: Feed, keys: &[String], generation: i64) -> Result<()> {
         store::mark_seen(&self.db, table, keys, None, generation).await
     }
 
@@ -95,7 +90,7 @@ impl Writer {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn some_keys(&self, table: SourceTable, limit: i64) -> Result<Vec<SourceKey>> {
+    pub async fn some_keys(&self, table: Feed, limit: i64) -> Result<Vec<SourceKey>> {
         let sql = format!("select source_key from {} limit $1", fact_table(table));
         let rows = self.db.query("target: reading source keys", &sql, &[&limit]).await?;
         Ok(rows.iter().map(|row| SourceKey(row.get(0))).collect())
@@ -146,7 +141,7 @@ impl Writer {
 
     /// Leaves out removed rows that are there (again).
     pub(super) async fn drop_present(&self, touched: &mut Touched) -> Result<()> {
-        for table in SourceTable::ALL {
+        for table in Feed::ALL {
             let keys: Vec<String> = touched
                 .removed
                 .iter()

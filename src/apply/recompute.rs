@@ -11,7 +11,7 @@ use super::people::{People, State};
 use super::targets::Written;
 use super::{Db, OWNERS_PER_ROUND, Touched, Writer};
 use crate::error::Result;
-use crate::facts::{SourceKey, SourceTable, source_row};
+use crate::facts::{Feed, SourceKey, source_row};
 use crate::rules::Rules;
 use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
 
@@ -284,7 +284,7 @@ impl Writer {
         let mut found = Vec::new();
         for (id, table) in &blocked {
             if let Some(key) = by_id.get(id) {
-                let row = source_row(SourceTable::Xendit, key);
+                let row = source_row(Feed::Xendit, key);
                 found.push(unify::delete_blocked(&row, *id, table));
             }
         }
@@ -297,7 +297,7 @@ impl Writer {
         if judged.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let scope = |key| unify::scope_of_blocked(&source_row(SourceTable::Xendit, key));
+        let scope = |key| unify::scope_of_blocked(&source_row(Feed::Xendit, key));
         let scopes: Vec<String> = judged.iter().map(scope).collect();
         self.stored_scopes(&scopes).await
     }

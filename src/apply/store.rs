@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::db::Db;
 use super::text::{TextColumns, array, instant, text_params};
 use crate::error::{Error, Result};
-use crate::facts::{Contact, EmailKey, EmailReason, Payment, SourceKey, SourceTable};
+use crate::facts::{Contact, EmailKey, EmailReason, Feed, Payment, SourceKey};
 use crate::rules::Status;
 use crate::unify::Owner;
 
@@ -349,15 +349,15 @@ pub(super) struct Stored {
 /// The stored facts with these keys, without their values.
 pub(super) async fn load_stored(
     db: &Db,
-    table: SourceTable,
+    table: Feed,
     keys: &[String],
 ) -> Result<Vec<(SourceKey, Stored)>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
     let sql = match table {
-        SourceTable::Systemeio => include_str!("sql/stored_contacts.sql"),
-        SourceTable::Xendit => include_str!("sql/stored_payments.sql"),
+        Feed::Systemeio => include_str!("sql/stored_contacts.sql"),
+        Feed::Xendit => include_str!("sql/stored_payments.sql"),
     };
     let rows = db.query("target: looking up stored facts", sql, &[&keys]).await?;
     Ok(rows
@@ -379,7 +379,7 @@ pub(super) async fn load_stored(
 /// The raw values of stored facts, for columns that the stream did not send.
 pub(super) async fn load_raw(
     db: &Db,
-    table: SourceTable,
+    table: Feed,
     keys: &[String],
 ) -> Result<Vec<(SourceKey, serde_json::Map<String, serde_json::Value>)>> {
     if keys.is_empty() {
@@ -392,7 +392,7 @@ pub(super) async fn load_raw(
 }
 
 /// Removes facts.
-pub(super) async fn delete(db: &Db, table: SourceTable, keys: &[String]) -> Result<()> {
+pub(super) async fn delete(db: &Db, table: Feed, keys: &[String]) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -405,7 +405,7 @@ pub(super) async fn delete(db: &Db, table: SourceTable, keys: &[String]) -> Resu
 /// from.
 pub(super) async fn mark_seen(
     db: &Db,
-    table: SourceTable,
+    table: Feed,
     keys: &[String],
     chunk: Option<i64>,
     generation: i64,
@@ -422,9 +422,9 @@ pub(super) async fn mark_seen(
 }
 
 /// The facts of a source table.
-pub(super) fn fact_table(table: SourceTable) -> &'static str {
+pub(super) fn fact_table(table: Feed) -> &'static str {
     match table {
-        SourceTable::Systemeio => "tributary.contact",
-        SourceTable::Xendit => "tributary.payment",
+        Feed::Systemeio => "tributary.contact",
+        Feed::Xendit => "tributary.payment",
     }
 }

@@ -12,8 +12,7 @@ use super::moves::Transition;
 use super::store::{self, Stored};
 use crate::error::Result;
 use crate::facts::{
-    self, Contact, EmailKey, Layout, LogicalField, Payment, RawRow, SourceKey, SourceTable,
-    source_row,
+    self, Contact, EmailKey, Feed, Layout, LogicalField, Payment, RawRow, SourceKey, source_row,
 };
 use crate::rules::NAMESPACE;
 
@@ -59,11 +58,11 @@ impl Writer {
     fn version(&self, change: RowChange) -> Version {
         let id = (change.table, change.key);
         let fact = change.row.as_ref().map(|row| match id.0 {
-            SourceTable::Systemeio => {
+            Feed::Systemeio => {
                 let contact = facts::contact(row, &self.layouts.systemeio, &self.rules);
                 Fact::Contact(Box::new(contact))
             }
-            SourceTable::Xendit => {
+            Feed::Xendit => {
                 let payment = facts::payment(row, &self.layouts.xendit, &self.rules);
                 Fact::Payment(Box::new(payment))
             }
@@ -93,7 +92,7 @@ impl Writer {
         stored: &HashMap<RowId, Stored>,
     ) -> Result<HashMap<RowId, RawRow>> {
         let mut found = HashMap::new();
-        for table in SourceTable::ALL {
+        for table in Feed::ALL {
             let partial: Vec<&RowChange> =
                 changes.iter().filter(|c| c.table == table && !c.unchanged.is_empty()).collect();
             if partial.is_empty() {
@@ -108,8 +107,8 @@ impl Writer {
                 .collect();
             for (key, raw) in store::load_raw(&self.db, table, &keys).await? {
                 let row = match table {
-                    SourceTable::Systemeio => row_from_raw(&self.layouts.systemeio, &raw),
-                    SourceTable::Xendit => row_from_raw(&self.layouts.xendit, &raw),
+                    Feed::Systemeio => row_from_raw(&self.layouts.systemeio, &raw),
+                    Feed::Xendit => row_from_raw(&self.layouts.xendit, &raw),
                 };
                 found.insert((table, key), row);
             }
@@ -120,7 +119,7 @@ impl Writer {
 
     async fn read_missing(
         &mut self,
-        table: SourceTable,
+        table: Feed,
         partial: &[&RowChange],
         found: &mut HashMap<RowId, RawRow>,
     ) -> Result<()> {
@@ -198,8 +197,7 @@ pub(super) fn transitions(
                 all.len() - 1
             });
             all[at].new.clone_from(&version.email);
-            all[at].contact =
-                (version.id.0 == SourceTable::Systemeio).then(|| version.id.1.clone());
+            all[at].contact = (version.id.0 == Feed::Systemeio).then(|| version.id.1.clone());
             open.insert(version.id.clone(), at);
         }
         for (id, at) in open {

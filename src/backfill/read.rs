@@ -4,7 +4,7 @@ use super::{Backfill, Progress, change};
 use crate::apply::{Arrival, Layouts, RowChange, Writer};
 use crate::decisions::queue;
 use crate::error::{Context, Error, Result};
-use crate::facts::{RawRow, SourceTable, source_key};
+use crate::facts::{Feed, RawRow, source_key};
 use crate::source::snapshot;
 
 impl Backfill<'_> {
@@ -13,7 +13,7 @@ impl Backfill<'_> {
         &self,
         writer: &mut Writer,
         at: &mut Progress,
-        table: SourceTable,
+        table: Feed,
     ) -> Result<bool> {
         let plan = snapshot::plan(&self.source, self.table(table)).await?;
         let filenode = plan.filenode.to_string();
@@ -53,17 +53,17 @@ impl Backfill<'_> {
         &self,
         writer: &Writer,
         at: &mut Progress,
-        table: SourceTable,
+        table: Feed,
         filenode: &str,
         plan: &snapshot::TablePlan,
     ) -> Result<()> {
         let mut estimated = i64::try_from(plan.rows_estimated).unwrap_or(i64::MAX);
         estimated += match table {
-            SourceTable::Systemeio => {
-                let other = snapshot::plan(&self.source, self.table(SourceTable::Xendit)).await?;
+            Feed::Systemeio => {
+                let other = snapshot::plan(&self.source, self.table(Feed::Xendit)).await?;
                 i64::try_from(other.rows_estimated).unwrap_or(0)
             }
-            SourceTable::Xendit => at.rows_done,
+            Feed::Xendit => at.rows_done,
         };
         at.filenode = Some(filenode.to_owned());
         at.next_block = 0;
@@ -88,7 +88,7 @@ impl Backfill<'_> {
     async fn read(
         &self,
         layouts: &Layouts,
-        table: SourceTable,
+        table: Feed,
         from: i64,
         end: i64,
         blocks: i64,
@@ -107,10 +107,10 @@ impl Backfill<'_> {
             .context("source: reading the snapshot")?;
         let name = self.table(table);
         let chunk = match table {
-            SourceTable::Xendit => {
+            Feed::Xendit => {
                 snapshot::read_chunk(&self.source, name, &layouts.xendit, from, to).await?
             }
-            SourceTable::Systemeio => {
+            Feed::Systemeio => {
                 snapshot::read_chunk(&self.source, name, &layouts.systemeio, from, to).await?
             }
         };
@@ -163,12 +163,12 @@ struct ReadChunk {
     snapshot: String,
 }
 
-fn changes_of(table: SourceTable, layouts: &Layouts, rows: Vec<RawRow>) -> Vec<RowChange> {
+fn changes_of(table: Feed, layouts: &Layouts, rows: Vec<RawRow>) -> Vec<RowChange> {
     rows.into_iter()
         .map(|row| {
             let key = match table {
-                SourceTable::Xendit => source_key(&row, &layouts.xendit),
-                SourceTable::Systemeio => source_key(&row, &layouts.systemeio),
+                Feed::Xendit => source_key(&row, &layouts.xendit),
+                Feed::Systemeio => source_key(&row, &layouts.systemeio),
             };
             change(table, key, Some(row))
         })

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Backfill, Progress, change};
 use crate::apply::{Arrival, RowChange, Writer};
 use crate::error::{Error, Result};
-use crate::facts::{RawRow, SourceKey, SourceTable};
+use crate::facts::{Feed, RawRow, SourceKey};
 use crate::halt::{Deletes, Halt, HaltCause};
 
 /// Facts swept in one target transaction.
@@ -16,7 +16,7 @@ impl Backfill<'_> {
     /// table was read was not seen either, so the source is asked again by key.
     pub(super) async fn sweep(&self, writer: &mut Writer, at: &Progress) -> Result<bool> {
         self.guard_sweep(writer, at).await?;
-        for table in SourceTable::ALL {
+        for table in Feed::ALL {
             loop {
                 let rows = writer.unseen(table, at.generation, SWEPT_PER_COMMIT).await?;
                 if rows.is_empty() {
@@ -40,7 +40,7 @@ impl Backfill<'_> {
     async fn ask_again(
         &self,
         writer: &Writer,
-        table: SourceTable,
+        table: Feed,
         rows: Vec<(SourceKey, RawRow)>,
     ) -> Result<(Vec<RowChange>, Vec<String>)> {
         let raw: Vec<RawRow> = rows.iter().map(|(_, row)| row.clone()).collect();
@@ -60,7 +60,7 @@ impl Backfill<'_> {
 
     async fn guard_sweep(&self, writer: &Writer, at: &Progress) -> Result<()> {
         let mut deletes = Vec::new();
-        for table in SourceTable::ALL {
+        for table in Feed::ALL {
             let (rows, of) = writer.count_unseen(table, at.generation).await?;
             if self.config.guard.stops(rows, of) {
                 deletes.push(Deletes { table, rows, of });

@@ -13,7 +13,7 @@ use crate::backfill::{self, Progress};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Result};
-use crate::facts::SourceTable;
+use crate::facts::Feed;
 use crate::http::Health;
 use crate::pipeline;
 use crate::session::{self, OnLock};
@@ -86,10 +86,10 @@ async fn plan(config: &Config) -> Result<ExitCode> {
         connect(&config.target.server, "tributary", "target")
     })
     .await?;
-    for table in SourceTable::ALL {
+    for table in Feed::ALL {
         let name = match table {
-            SourceTable::Systemeio => &config.source.systemeio.table,
-            SourceTable::Xendit => &config.source.xendit.table,
+            Feed::Systemeio => &config.source.systemeio.table,
+            Feed::Xendit => &config.source.xendit.table,
         };
         let plan = snapshot::plan(&source, name).await?;
         println!(

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{By, Decision, parse_email, record};
 use crate::apply::{Db, Touched, Writer, parse_source_row};
 use crate::error::{Error, Result};
-use crate::facts::SourceTable;
+use crate::facts::Feed;
 
 /// Use this address for that row.
 pub(super) async fn email(
@@ -36,7 +36,7 @@ pub(super) async fn product(
             format!("the configured products are: {}", known.join(", ")),
         ));
     }
-    if parse_source_row(row)?.0 != SourceTable::Xendit {
+    if parse_source_row(row)?.0 != Feed::Xendit {
         return Err(Error::refused(
             format!("{row} is not a payment"),
             "write xendit:<key>, as `tributary conflicts show` prints it",

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::message::{Message, OldTuple, Relation, Tuple};
 use super::relation::Described;
 pub use super::relation::{ChangedRow, Watched};
-use crate::facts::{SourceKey, SourceTable};
+use crate::facts::{Feed, SourceKey};
 use crate::lsn::Lsn;
 
 use super::DecodeError;
@@ -25,7 +25,7 @@ pub enum Event {
     /// A row changed.
     Change(Change),
     /// These tables were emptied, by one statement.
-    Truncate(Vec<SourceTable>),
+    Truncate(Vec<Feed>),
     /// The transaction is complete.
     Commit {
         /// Where its commit record starts.
@@ -41,7 +41,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The table.
-    pub table: SourceTable,
+    pub table: Feed,
     /// The key that no row has any more: of a deleted row, or from before an update that changed it.
     pub old_key: Option<SourceKey>,
     /// The row now; `None`: it was deleted.

@@ -1,6 +1,6 @@
 //! Why a stream cannot be decoded, by what happens next.
 
-use crate::facts::SourceTable;
+use crate::facts::Feed;
 
 /// A stream that cannot be followed. No message quotes a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum DecodeError {
     #[error("{problem}")]
     Halt {
         /// The table concerned.
-        table: SourceTable,
+        table: Feed,
         /// What is wrong, with the names of table and column.
         problem: String,
         /// What to run or change.
@@ -46,11 +46,7 @@ impl DecodeError {
         Self::Malformed { what }
     }
 
-    pub(super) fn halt(
-        table: SourceTable,
-        problem: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    pub(super) fn halt(table: Feed, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Halt { table, problem: problem.into(), remedy: remedy.into() }
     }
 }

@@ -5,14 +5,12 @@
 
 use super::message::{OldTuple, Relation, Tuple, Value};
 use super::{DecodeError, text};
-use crate::facts::{
-    Layout, LogicalField, PaymentField, RawRow, SourceKey, SourceTable, source_key,
-};
+use crate::facts::{Feed, Layout, LogicalField, PaymentField, RawRow, SourceKey, source_key};
 
 /// A table whose changes are wanted: its name in the source, and which of its columns are read.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    pub(super) table: SourceTable,
+    pub(super) table: Feed,
     schema: String,
     name: String,
     /// Columns and key alone: what a column means does not matter here, so the logical fields are
@@ -23,7 +21,7 @@ pub struct Watched {
 impl Watched {
     /// `schema` and `name` as the source's catalog spells them.
     pub fn new<F: LogicalField>(
-        table: SourceTable,
+        table: Feed,
         schema: impl Into<String>,
         name: impl Into<String>,
         layout: &Layout<F>,
@@ -84,7 +82,7 @@ impl Described {
         Ok(Self { watched: watched.clone(), places, identity, width: relation.columns.len() })
     }
 
-    pub(super) fn table(&self) -> SourceTable {
+    pub(super) fn table(&self) -> Feed {
         self.watched.table
     }
 

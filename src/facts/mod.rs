@@ -34,8 +34,8 @@ pub use payment::payment;
 pub use phone::phone;
 pub use product::match_products;
 pub use row::{
-    Column, ColumnKind, ContactField, Layout, LogicalField, PaymentField, RawRow, SourceKey,
-    SourceTable, source_row,
+    Column, ColumnKind, ContactField, Feed, FeedKind, Layout, LogicalField, PaymentField, RawRow,
+    SourceKey, source_row,
 };
 pub use status::status_word;
 pub use time::parse_timestamp;

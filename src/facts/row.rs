@@ -18,17 +18,26 @@ impl SourceKey {
     }
 }
 
-/// Which of the two sources a row comes from.
+/// What the rows of a feed are (SPEC §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FeedKind {
+    /// Each row is a contact.
+    Contact,
+    /// Each row is a payment.
+    Payment,
+}
+
+/// A source table of contacts or payments (SPEC §1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SourceTable {
+pub enum Feed {
     /// Payments.
     Xendit,
     /// Contacts.
     Systemeio,
 }
 
-impl SourceTable {
+impl Feed {
     /// Both, contacts first: people are known before their payments come.
     pub const ALL: [Self; 2] = [Self::Systemeio, Self::Xendit];
 
@@ -42,7 +51,33 @@ impl SourceTable {
     }
 }
 
-impl fmt::Display for SourceTable {
+impl Feed {
+    /// The number under which the row store keeps its rows. It never changes.
+    #[must_use]
+    pub fn number(self) -> i16 {
+        match self {
+            Self::Systemeio => 1,
+            Self::Xendit => 2,
+        }
+    }
+
+    /// The inverse of [`Feed::number`].
+    #[must_use]
+    pub fn from_number(number: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|feed| feed.number() == number)
+    }
+
+    /// What its rows are.
+    #[must_use]
+    pub fn kind(self) -> FeedKind {
+        match self {
+            Self::Systemeio => FeedKind::Contact,
+            Self::Xendit => FeedKind::Payment,
+        }
+    }
+}
+
+impl fmt::Display for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -50,7 +85,7 @@ impl fmt::Display for SourceTable {
 
 /// A source row's name, such as `xendit:4f…`, as conflicts and decisions write it (SPEC §1).
 #[must_use]
-pub fn source_row(table: SourceTable, key: &SourceKey) -> String {
+pub fn source_row(table: Feed, key: &SourceKey) -> String {
     format!("{table}:{}", key.0)
 }
 

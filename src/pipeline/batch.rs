@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::apply::RowChange;
 use crate::decode::Change;
-use crate::facts::{SourceKey, SourceTable};
+use crate::facts::{Feed, SourceKey};
 use crate::lsn::Lsn;
 
 /// Changes of one source transaction held in memory; a larger one is applied in parts, so that memory
@@ -29,9 +29,9 @@ pub(super) struct OpenTransaction {
     /// Whether parts of it were applied already.
     pub in_parts: bool,
     /// Rows of each table before its first part.
-    pub rows_before: HashMap<SourceTable, u64>,
+    pub rows_before: HashMap<Feed, u64>,
     /// Tables that it truncates.
-    pub truncated: Vec<SourceTable>,
+    pub truncated: Vec<Feed>,
 }
 
 impl OpenTransaction {
@@ -73,8 +73,8 @@ impl OpenTransaction {
 
     /// Rows of each table that it deletes, in effect: one that it inserts again does not count.
     #[must_use]
-    pub(super) fn deletes(&self) -> HashMap<SourceTable, u64> {
-        let mut gone: HashSet<(SourceTable, &SourceKey)> = HashSet::new();
+    pub(super) fn deletes(&self) -> HashMap<Feed, u64> {
+        let mut gone: HashSet<(Feed, &SourceKey)> = HashSet::new();
         for change in &self.changes {
             if change.row.is_some() {
                 gone.remove(&(change.table, &change.key));
@@ -141,14 +141,14 @@ mod tests {
     fn upsert(name: &str, old: Option<&str>) -> Change {
         let row = RawRow { values: vec![Some("x".repeat(10))] };
         Change {
-            table: SourceTable::Xendit,
+            table: Feed::Xendit,
             old_key: old.map(key),
             row: Some(ChangedRow { key: key(name), row, unchanged: vec![] }),
         }
     }
 
     fn delete(name: &str) -> Change {
-        Change { table: SourceTable::Xendit, old_key: Some(key(name)), row: None }
+        Change { table: Feed::Xendit, old_key: Some(key(name)), row: None }
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         {
             open.push(change);
         }
-        assert_eq!(open.deletes(), HashMap::from([(SourceTable::Xendit, 2)]));
+        assert_eq!(open.deletes(), HashMap::from([(Feed::Xendit, 2)]));
     }
 
     #[test]

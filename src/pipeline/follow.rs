@@ -15,7 +15,7 @@ use crate::apply::{Arrival, Touched};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::error::{Error, Result};
-use crate::facts::SourceTable;
+use crate::facts::Feed;
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::retry::Backoff;
@@ -73,12 +73,8 @@ pub(super) async fn follow(
     health.set_halted(None);
     crate::systemd::ready();
     let assembler = Assembler::new(vec![
-        watched(SourceTable::Xendit, &config.source.xendit.table, &session.writer.layouts.xendit),
-        watched(
-            SourceTable::Systemeio,
-            &config.source.systemeio.table,
-            &session.writer.layouts.systemeio,
-        ),
+        watched(Feed::Xendit, &config.source.xendit.table, &session.writer.layouts.xendit),
+        watched(Feed::Systemeio, &config.source.systemeio.table, &session.writer.layouts.systemeio),
     ]);
     let mut follow = Follow {
         config,
@@ -100,7 +96,7 @@ pub(super) async fn follow(
 }
 
 fn watched<F: crate::facts::LogicalField>(
-    table: SourceTable,
+    table: Feed,
     name: &crate::config::TableName,
     layout: &crate::facts::Layout<F>,
 ) -> Watched {
@@ -214,7 +210,7 @@ impl Follow<'_> {
         if open.in_parts {
             return self.complete_parts(end_lsn, commit_time).await;
         }
-        let mut deletes: Vec<(SourceTable, u64)> = open.deletes().into_iter().collect();
+        let mut deletes: Vec<(Feed, u64)> = open.deletes().into_iter().collect();
         deletes.retain(|(_, rows)| *rows > self.config.guard.delete_rows);
         if !deletes.is_empty() {
             // Those before it are applied first.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::follow::Follow;
 use crate::apply::RowChange;
 use crate::error::{Error, Result};
-use crate::facts::SourceTable;
+use crate::facts::Feed;
 use crate::halt::{self, Deletes, Halt, HaltCause};
 use crate::lsn::Lsn;
 
@@ -20,7 +20,7 @@ impl Follow<'_> {
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         if !open.in_parts {
             let writer = &self.session.writer;
-            for table in SourceTable::ALL {
+            for table in Feed::ALL {
                 open.rows_before.insert(table, writer.count_facts(table).await?);
             }
             writer.begin().await?;
@@ -34,7 +34,7 @@ impl Follow<'_> {
     }
 
     /// A TRUNCATE waits for an operator; an accepted one is a delete of every row.
-    pub(super) async fn truncate(&mut self, tables: Vec<SourceTable>) -> Result<()> {
+    pub(super) async fn truncate(&mut self, tables: Vec<Feed>) -> Result<()> {
         if tables.is_empty() {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Follow<'_> {
     }
 
     /// Deletes every row of a table, in parts.
-    async fn delete_all(&mut self, table: SourceTable) -> Result<()> {
+    async fn delete_all(&mut self, table: Feed) -> Result<()> {
         loop {
             let keys = self.session.writer.some_keys(table, 5_000).await?;
             if keys.is_empty() {
@@ -95,7 +95,7 @@ impl Follow<'_> {
         self.apply_part().await?;
         let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
         let mut deleted = Vec::new();
-        for table in SourceTable::ALL.into_iter().filter(|table| !truncated.contains(table)) {
+        for table in Feed::ALL.into_iter().filter(|table| !truncated.contains(table)) {
             deleted.push((table, self.session.writer.deleted_so_far(table).await?));
         }
         self.guard_deleted(deleted).await?;
@@ -110,7 +110,7 @@ impl Follow<'_> {
 
     /// Halts in front of a transaction that deletes too much, with all its tables. The limit is a share of
     /// the rows before the transaction: those that it adds itself must not hide what it deletes.
-    pub(super) async fn guard_deleted(&mut self, deleted: Vec<(SourceTable, u64)>) -> Result<()> {
+    pub(super) async fn guard_deleted(&mut self, deleted: Vec<(Feed, u64)>) -> Result<()> {
         let Some(open) = self.open.as_ref() else { return Ok(()) };
         let mut deletes = Vec::new();
         for (table, rows) in deleted {

@@ -9,7 +9,7 @@ use super::snapshot;
 use crate::apply::Layouts;
 use crate::config::TableName;
 use crate::error::Result;
-use crate::facts::{RawRow, SourceKey, SourceTable, source_key};
+use crate::facts::{Feed, RawRow, SourceKey, source_key};
 
 /// Rows asked for in one query.
 const ROWS_PER_QUERY: usize = 1_000;
@@ -37,19 +37,19 @@ impl RowReader {
     /// The source is away.
     pub async fn rows_by_key(
         &self,
-        table: SourceTable,
+        table: Feed,
         rows: &[RawRow],
     ) -> Result<Vec<(SourceKey, RawRow)>> {
         let mut found = Vec::with_capacity(rows.len());
         for some in rows.chunks(ROWS_PER_QUERY) {
             match table {
-                SourceTable::Xendit => {
+                Feed::Xendit => {
                     let layout = &self.layouts.xendit;
                     let read =
                         snapshot::read_rows(&self.client, &self.xendit, layout, some).await?;
                     found.extend(read.into_iter().map(|row| (source_key(&row, layout), row)));
                 }
-                SourceTable::Systemeio => {
+                Feed::Systemeio => {
                     let layout = &self.layouts.systemeio;
                     let read =
                         snapshot::read_rows(&self.client, &self.systemeio, layout, some).await?;

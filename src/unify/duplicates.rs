@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::model::Owner;
 use super::order::compare_duplicates;
-use crate::facts::{Contact, EmailKey, Payment, SourceTable, source_row};
+use crate::facts::{Contact, EmailKey, Feed, Payment, source_row};
 use crate::rules::NAMESPACE;
 
 /// Longest source key, in bytes, that an orphan's owner text quotes; a longer one is digested, so that
@@ -80,7 +80,7 @@ fn split_by_payment_id(rows: Vec<&Payment>) -> Vec<Vec<&Payment>> {
 #[must_use]
 pub fn orphan_group_of_payment(payment: &Payment) -> String {
     let Some((external_id, amount, currency, product)) = likeness(payment) else {
-        return orphan_row(SourceTable::Xendit, payment.key.as_str());
+        return orphan_row(Feed::Xendit, payment.key.as_str());
     };
     let amount = amount.normalize().to_string();
     let digest = digest("orphans", &[Some(external_id), Some(&amount), Some(currency), product]);
@@ -90,10 +90,10 @@ pub fn orphan_group_of_payment(payment: &Payment) -> String {
 /// The [`Owner::Orphans`] text of a contact without e-mail key: nothing is judged with it.
 #[must_use]
 pub fn orphan_of_contact(contact: &Contact) -> String {
-    orphan_row(SourceTable::Systemeio, contact.key.as_str())
+    orphan_row(Feed::Systemeio, contact.key.as_str())
 }
 
-fn orphan_row(table: SourceTable, key: &str) -> String {
+fn orphan_row(table: Feed, key: &str) -> String {
     if key.len() <= QUOTED_KEY_BYTES {
         return format!("orphan {table}:{key}");
     }
@@ -126,10 +126,10 @@ fn digest(purpose: &str, parts: &[Option<&str>]) -> Uuid {
 
 /// The name of a payment's source row (SPEC §1).
 pub(crate) fn payment_row(payment: &Payment) -> String {
-    source_row(SourceTable::Xendit, &payment.key)
+    source_row(Feed::Xendit, &payment.key)
 }
 
 /// The name of a contact's source row (SPEC §1).
 pub(crate) fn contact_row(contact: &Contact) -> String {
-    source_row(SourceTable::Systemeio, &contact.key)
+    source_row(Feed::Systemeio, &contact.key)
 }

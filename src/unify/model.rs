@@ -7,7 +7,7 @@ use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::facts::{Contact, EmailKey, Payment, SourceKey, SourceTable, source_row};
+use crate::facts::{Contact, EmailKey, Feed, Payment, SourceKey, source_row};
 use crate::rules::Status;
 
 /// Whose facts are unified together: the smallest set whose answer depends on nothing outside but
@@ -63,8 +63,8 @@ impl Group {
     /// The source rows of its facts, contacts first.
     #[must_use]
     pub fn source_rows(&self) -> Vec<String> {
-        let contacts = self.contacts.iter().map(|c| source_row(SourceTable::Systemeio, &c.key));
-        let payments = self.payments.iter().map(|p| source_row(SourceTable::Xendit, &p.key));
+        let contacts = self.contacts.iter().map(|c| source_row(Feed::Systemeio, &c.key));
+        let payments = self.payments.iter().map(|p| source_row(Feed::Xendit, &p.key));
         contacts.chain(payments).collect()
     }
 }

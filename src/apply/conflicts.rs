@@ -1,200 +1,241 @@
 //! The review queue (SPEC §6): what the current rows imply is open, everything else closes by itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rayon::prelude::*;
 use uuid::Uuid;
 
-use super::Writer;
-use super::text::{TextColumns, text_params};
+use super::fetch::State;
+use super::quarantine::Refused;
+use super::settle::Mode;
+use super::{Applier, OWNERS_PER_ROUND};
+use crate::engine::people::Decided;
+use crate::engine::rows::Touched;
+use crate::engine::{ConflictWrite, Person, PersonState, RowId, StoredConflict};
 use crate::error::Result;
+use crate::facts::{EmailKey, canonical_key, source_row};
+use crate::pg::{Group, Tx};
 use crate::rules::NAMESPACE;
-use crate::unify::Conflict;
+use crate::store;
+use crate::unify::{self, Conflict, ConflictKind};
 
-/// A conflict as it is stored.
-struct Existing {
-    status: String,
-    digest: Uuid,
-    severity: String,
-    scope: String,
-}
-
-/// What to do with a conflict that the rows imply.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It is stored so already.
-    Keep,
-    /// Write it with this status.
-    Write(&'static str),
-}
+/// Wanted conflicts by fingerprint, each with a second unit whose judgement closes it.
+type Wanted = BTreeMap<Uuid, (Conflict, Option<String>)>;
 
 /// The digest of evidence: a dismissal holds while it stays the same.
-pub(super) fn evidence_digest(evidence: &serde_json::Value) -> Uuid {
+fn evidence_digest(evidence: &serde_json::Value) -> Uuid {
     Uuid::new_v5(&NAMESPACE, evidence.to_string().as_bytes())
 }
 
-impl Writer {
-    /// Makes the open conflicts of these scopes exactly the wanted ones.
-    pub(super) async fn reconcile_conflicts(
+impl Applier {
+    /// Everything that the round implies.
+    pub(super) fn wanted_conflicts(
         &self,
-        scopes: &BTreeSet<String>,
-        wanted: Vec<Conflict>,
-    ) -> Result<()> {
-        let judged = wanted.into_par_iter().map(|conflict| {
-            let digest = evidence_digest(&conflict.evidence);
-            (conflict.fingerprint(), (conflict, digest))
-        });
-        let wanted: BTreeMap<Uuid, (Conflict, Uuid)> =
-            judged.collect::<Vec<_>>().into_iter().collect();
-        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-        let fingerprints: Vec<Uuid> = wanted.keys().copied().collect();
-        let (existing, dismissed) = tokio::try_join!(
-            self.existing_conflicts(&scopes, &fingerprints),
-            self.dismissals(&fingerprints),
-        )?;
-        let mut writes = Vec::new();
-        for (fingerprint, (conflict, digest)) in &wanted {
-            let is_dismissed = dismissed.get(fingerprint) == Some(digest);
-            match verdict(existing.get(fingerprint), conflict, *digest, is_dismissed) {
-                Verdict::Keep => {}
-                Verdict::Write(status) => writes.push((*fingerprint, conflict, *digest, status)),
+        decided: &[Decided],
+        state: &State,
+        persons: &HashMap<String, Person>,
+        judged: Vec<Conflict>,
+        refused: &Refused,
+    ) -> Wanted {
+        let mut wanted = Wanted::new();
+        let mut add = |conflict: Conflict, also: Option<String>| {
+            wanted.insert(conflict.fingerprint(), (conflict, also));
+        };
+        for decided in decided {
+            for conflict in &decided.unified.conflicts {
+                add(conflict.clone(), None);
+            }
+            if decided.is_person() {
+                let links = link_conflicts(decided, state, persons.get(&decided.owner));
+                links.into_iter().for_each(|conflict| add(conflict, None));
             }
         }
-        let writes = TextColumns::of(&writes, |(fingerprint, conflict, digest, status)| {
-            conflict_columns(*fingerprint, conflict, *digest, status)
-        });
-        let gone: Vec<Uuid> = existing
-            .iter()
-            .filter(|(fingerprint, existing)| {
-                existing.status != "resolved" && !wanted.contains_key(*fingerprint)
-            })
-            .map(|(fingerprint, _)| *fingerprint)
-            .collect();
-        self.write_conflicts(&writes).await?;
-        self.close_conflicts(&gone, "source").await
-    }
-
-    /// Opens conflicts without judging anything else, such as one that only a change shows.
-    pub(super) async fn open_conflicts(&self, conflicts: Vec<Conflict>) -> Result<()> {
-        if conflicts.is_empty() {
-            return Ok(());
+        judged.into_iter().for_each(|conflict| add(conflict, None));
+        for (conflict, owner) in refused.conflicts() {
+            add(conflict, Some(format!("owner:{owner}")));
         }
-        self.reconcile_conflicts(&BTreeSet::new(), conflicts).await
+        wanted
     }
 
-    async fn existing_conflicts(
+    /// Adds to a group what makes the open conflicts of the judged units exactly the wanted ones.
+    pub(super) fn reconcile(
         &self,
-        scopes: &[&str],
-        fingerprints: &[Uuid],
-    ) -> Result<HashMap<Uuid, Existing>> {
-        let sql = include_str!("sql/existing_conflicts.sql");
-        let rows =
-            self.db.query("target: reading conflicts", sql, &[&scopes, &fingerprints]).await?;
-        Ok(rows
-            .iter()
-            .map(|row| {
-                let existing = Existing {
-                    status: row.get(1),
-                    digest: row.get(2),
-                    severity: row.get(3),
-                    scope: row.get(4),
-                };
-                (row.get(0), existing)
-            })
-            .collect())
+        group: &mut Group,
+        wanted: Wanted,
+        state: &State,
+        shared: &BTreeSet<String>,
+        mode: Mode,
+    ) {
+        let over = state.conflicts.iter().filter(|(fingerprint, conflict)| {
+            !wanted.contains_key(*fingerprint) && closes(conflict, state, shared, mode)
+        });
+        let over: Vec<Uuid> = over.map(|(fingerprint, _)| *fingerprint).collect();
+        let writes = self.writes(wanted, &state.conflicts);
+        store::conflict::write(group, &writes);
+        store::conflict::close(group, over, "source");
     }
 
-    /// The evidence that was dismissed, by fingerprint.
-    async fn dismissals(&self, fingerprints: &[Uuid]) -> Result<HashMap<Uuid, Uuid>> {
-        if fingerprints.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let names: Vec<String> = fingerprints.iter().map(Uuid::to_string).collect();
-        let sql = "select a::uuid, b::uuid from tributary.decision \
-                   where kind = 'dismiss' and reverted_at is null and a = any($1)";
-        let rows = self.db.query("target: reading dismissals", sql, &[&names]).await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    /// The wanted conflicts that are not stored so already.
+    fn writes(&self, wanted: Wanted, stored: &HashMap<Uuid, StoredConflict>) -> Vec<ConflictWrite> {
+        let writes = wanted.into_iter().filter_map(|(fingerprint, (conflict, also))| {
+            let digest = evidence_digest(&conflict.evidence);
+            let is_dismissed = self.env.dismissals.get(&fingerprint) == Some(&digest);
+            let status = if is_dismissed { "dismissed" } else { "open" };
+            let is_stored = stored.get(&fingerprint).is_some_and(|stored| {
+                stored.status == status
+                    && stored.digest == digest
+                    && stored.severity == conflict.severity.as_str()
+                    && stored.scope == conflict.scope
+                    && stored.also == also
+            });
+            (!is_stored).then_some(ConflictWrite { fingerprint, conflict, also, digest, status })
+        });
+        writes.collect()
     }
 
-    async fn write_conflicts(&self, rows: &TextColumns) -> Result<()> {
-        if rows.is_empty() {
+    /// Opens conflicts that only a change shows, and judges nothing else.
+    pub(super) async fn open_conflicts(
+        &self,
+        tx: &Tx,
+        conflicts: Vec<(Conflict, Option<String>)>,
+    ) -> Result<()> {
+        let wanted = conflicts.into_iter().map(|wanted| (wanted.0.fingerprint(), wanted)).collect();
+        let mut group = Group::default();
+        store::conflict::write(&mut group, &self.writes(wanted, &HashMap::new()));
+        group.send(tx).await?;
+        Ok(())
+    }
+
+    /// Makes the open conflicts of these scopes exactly the wanted ones.
+    pub(super) async fn judge_scopes(
+        &self,
+        tx: &Tx,
+        scopes: &[String],
+        wanted: Vec<Conflict>,
+    ) -> Result<()> {
+        let stored = store::conflict::by_scope(tx, scopes).await?;
+        let wanted: Wanted =
+            wanted.into_iter().map(|conflict| (conflict.fingerprint(), (conflict, None))).collect();
+        let over =
+            stored.keys().filter(|fingerprint| !wanted.contains_key(*fingerprint)).copied().collect();
+        let mut group = Group::default();
+        store::conflict::write(&mut group, &self.writes(wanted, &stored));
+        store::conflict::close(&mut group, over, "source");
+        group.send(tx).await?;
+        Ok(())
+    }
+
+    /// `delete_blocked` of these rows.
+    pub(super) async fn judge_blocked(
+        &self,
+        tx: &Tx,
+        rows: impl Iterator<Item = &RowId>,
+        wanted: Vec<Conflict>,
+    ) -> Result<()> {
+        if !self.has_blocked_deletes && wanted.is_empty() {
             return Ok(());
         }
-        let sql = include_str!("sql/write_conflicts.sql").replace("{params}", &text_params(8));
-        self.db.execute("target: writing conflicts", &sql, &rows.params()).await?;
+        let scopes: Vec<String> =
+            rows.map(|id| unify::scope_of_blocked(&source_row(id.0, &id.1))).collect();
+        self.judge_scopes(tx, &scopes, wanted).await
+    }
+
+    /// `possible_duplicate` of persons who came, left or came back, and of those whom that concerns.
+    pub(super) async fn judge_pairs(&self, tx: &Tx, people: BTreeSet<String>) -> Result<()> {
+        let people: Vec<String> = people.into_iter().filter(|key| !key.contains(' ')).collect();
+        for round in people.chunks(OWNERS_PER_ROUND) {
+            let canonical: Vec<String> =
+                round.iter().map(|key| canonical_key(&EmailKey::trusted(key.clone()))).collect();
+            let members = store::alias::pairs_touched(tx, round, &canonical).await?;
+            let members: Vec<String> = members.into_iter().collect();
+            self.judge_pairs_of(tx, &members).await?;
+        }
         Ok(())
     }
 
-    /// Closes conflicts. `by` is `source`, or who decided.
-    pub(super) async fn close_conflicts(&self, fingerprints: &[Uuid], by: &str) -> Result<()> {
-        if fingerprints.is_empty() {
+    /// `possible_duplicate` of exactly these persons.
+    pub(super) async fn judge_pairs_of(&self, tx: &Tx, members: &[String]) -> Result<()> {
+        let pairs = store::alias::pairs(tx, members).await?;
+        let wanted = pairs.iter().map(|(a, b, canonical)| unify::possible_duplicate(a, b, canonical));
+        let scopes: Vec<String> = members.iter().map(|member| unify::scope_of_pair(member)).collect();
+        self.judge_scopes(tx, &scopes, wanted.collect()).await
+    }
+
+    /// Closes collisions and splits of the touched persons whose cause is gone.
+    pub(super) async fn settle_email_changes(&self, tx: &Tx, state: &State) -> Result<()> {
+        let changes = state.conflicts.values().filter(|conflict| is_of_history(conflict));
+        let scopes: Vec<String> = changes.map(|conflict| conflict.scope.clone()).collect();
+        if scopes.is_empty() {
             return Ok(());
         }
-        let sql = "update tributary.conflict \
-                   set status = 'resolved', resolved_at = now(), resolved_by = $2 \
-                   where fingerprint = any($1) and status <> 'resolved'";
-        self.db.execute("target: closing conflicts", sql, &[&fingerprints, &by]).await?;
+        let over = store::alias::settled_changes(tx, &scopes).await?;
+        let mut group = Group::default();
+        store::conflict::close(&mut group, over, "source");
+        group.send(tx).await?;
         Ok(())
     }
 
-    /// Closes what is left of rows and owners that no longer exist; the end of a full pass.
-    pub(super) async fn close_stale_conflicts(&self) -> Result<()> {
-        let sql = include_str!("sql/close_stale_conflicts.sql");
-        self.db.execute("target: closing stale conflicts", sql, &[]).await?;
-        Ok(())
-    }
-
-    /// Scopes that are stored at all, so that nothing else need be looked up.
-    pub(super) async fn scopes_with_prefix(&self, prefix: &str) -> Result<HashSet<String>> {
-        let sql = "select distinct scope from tributary.conflict \
-                   where status <> 'resolved' and scope >= $1 and scope < $1 || chr(65533)";
-        let rows = self.db.query("target: reading conflict scopes", sql, &[&prefix]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    /// Which of these scopes are stored.
-    pub(super) async fn stored_scopes(&self, scopes: &[String]) -> Result<BTreeSet<String>> {
-        let sql = "select distinct scope from tributary.conflict \
-                   where status <> 'resolved' and scope = any($1)";
-        let rows = self.db.query("target: reading conflict scopes", sql, &[&scopes]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+    /// Has quarantined owners that changed tried again soon, and records what was refused.
+    pub(super) fn note_quarantine(
+        &self,
+        group: &mut Group,
+        state: &State,
+        touched: &Touched,
+        refused: &Refused,
+        mode: Mode,
+    ) {
+        if mode.careful {
+            let accepted = state.quarantined.iter().filter(|owner| !refused.has_owner(owner));
+            let accepted: Vec<String> =
+                if mode.with_quarantined { accepted.cloned().collect() } else { Vec::new() };
+            store::quarantine::attempted(group, refused.owners().map(str::to_owned).collect(), accepted);
+        }
+        if !mode.with_quarantined {
+            let changed = state.quarantined.iter().filter(|owner| touched.owners.contains(*owner));
+            store::quarantine::retry_now(group, changed.cloned().collect());
+        }
     }
 }
 
-fn verdict(
-    existing: Option<&Existing>,
-    conflict: &Conflict,
-    digest: Uuid,
-    is_dismissed: bool,
-) -> Verdict {
-    let status = if is_dismissed { "dismissed" } else { "open" };
-    match existing {
-        Some(existing)
-            if existing.status == status
-                && existing.digest == digest
-                && existing.severity == conflict.severity.as_str()
-                && existing.scope == conflict.scope =>
-        {
-            Verdict::Keep
-        }
-        _ => Verdict::Write(status),
-    }
+/// Conflicts that only history shows: they are closed by their own rule.
+fn is_of_history(conflict: &StoredConflict) -> bool {
+    [ConflictKind::EmailChangeCollision, ConflictKind::EmailChangeSplit]
+        .iter()
+        .any(|kind| kind.as_str() == conflict.kind)
 }
 
-fn conflict_columns(
-    fingerprint: Uuid,
-    conflict: &Conflict,
-    digest: Uuid,
-    status: &str,
-) -> [Option<String>; 8] {
-    [
-        Some(conflict.kind.as_str().to_owned()),
-        Some(conflict.severity.as_str().to_owned()),
-        Some(status.to_owned()),
-        Some(conflict.subject.clone()),
-        Some(fingerprint.to_string()),
-        Some(conflict.scope.clone()),
-        Some(conflict.evidence.to_string()),
-        Some(digest.to_string()),
-    ]
+/// Whether a stored conflict that is not wanted is over.
+fn closes(
+    conflict: &StoredConflict,
+    state: &State,
+    shared: &BTreeSet<String>,
+    mode: Mode,
+) -> bool {
+    if is_of_history(conflict) {
+        return false;
+    }
+    if conflict.kind == ConflictKind::RejectedRow.as_str() {
+        let owner = conflict.also.as_deref().and_then(|also| also.strip_prefix("owner:"));
+        return owner.is_none_or(|owner| mode.with_quarantined || !state.quarantined.contains(owner));
+    }
+    let is_shared = |prefix| conflict.scope.starts_with(prefix);
+    if is_shared("external_id:") || is_shared("contact_id:") {
+        return shared.contains(&conflict.scope);
+    }
+    true
+}
+
+/// Conflicts about how a person and its profile are linked.
+fn link_conflicts(decided: &Decided, state: &State, person: Option<&Person>) -> Vec<Conflict> {
+    let owner = decided.owner.as_str();
+    let mut conflicts = Vec::new();
+    if let Some(others) = state.duplicates.get(owner) {
+        conflicts.push(unify::duplicate_profile(owner, usize::try_from(*others).unwrap_or(0)));
+    }
+    let has_rows = !decided.rows.is_empty();
+    match person.map(|person| person.state) {
+        Some(PersonState::Waiting) if has_rows => conflicts.push(unify::missing_auth_user(owner)),
+        Some(PersonState::Absent) if !has_rows => conflicts.push(unify::source_absent(owner)),
+        _ => {}
+    }
+    conflicts
 }

@@ -1,19 +1,22 @@
-//! Opening a writer: what it must know of the target before the first change.
+//! Opening an applier: what it must know of the target before the first change.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::{ChunkSnapshots, Db, Layouts, RowDecisions, Writer, statements};
+use super::Applier;
 use crate::config::Config;
-use crate::error::{Context, Result};
-use crate::facts::EmailKey;
+use crate::engine::{ChunkSnapshots, Env, Layouts, RowDecisions};
+use crate::error::{Context, Error, Result};
+use crate::facts::{Feed, FeedKind};
+use crate::pg::Db;
 use crate::source::RowReader;
+use crate::store;
+use crate::targets::Tables;
 
-impl Writer {
-    /// Opens a writer on a session that holds the lock. The target must be migrated.
+impl Applier {
+    /// Opens an applier on a session that holds the lock. The target must be migrated.
     ///
     /// # Errors
     /// Those of the target; a refusal where a target table is missing.
@@ -23,79 +26,94 @@ impl Writer {
         layouts: Layouts,
         reader: RowReader,
     ) -> Result<Self> {
-        let tables = statements::Tables::read(&client, &config.target).await?;
+        let tables = Tables::read(&client, &config.target).await?;
         client
             .batch_execute(include_str!("sql/session.sql"))
             .await
             .context("target: preparing the session")?;
-        let mut writer = Self {
-            db: Db::new(client),
-            rules: Arc::new(config.rules.clone()),
-            layouts,
-            reader,
+        let rules = Arc::new(config.rules.clone());
+        let env = Env {
+            today: Timestamp::UNIX_EPOCH.to_zoned(rules.zone.clone()).date(),
+            rules,
+            layouts: Arc::new(layouts),
             decisions: RowDecisions::default(),
+            dismissals: Default::default(),
             chunks: ChunkSnapshots::default(),
-            facts_hash: config.facts_hash(),
             generation: 0,
-            today: Timestamp::UNIX_EPOCH.to_zoned(config.rules.zone.clone()).date(),
-            tables,
         };
-        writer.load_decisions().await?;
-        writer.derive_aliases().await?;
-        writer.load_backfill().await?;
-        Ok(writer)
+        let mut applier = Self {
+            db: Arc::new(Db::new(client)),
+            env,
+            tables,
+            reader,
+            has_foreign_profiles: false,
+            has_quarantine: false,
+            has_blocked_deletes: false,
+        };
+        applier.record_feeds().await?;
+        applier.load_decisions().await?;
+        let tx = applier.begin().await?;
+        store::alias::derive(tx.db()).await?;
+        tx.commit().await?;
+        applier.load_backfill().await?;
+        applier.load_flags().await?;
+        Ok(applier)
     }
 
-    /// Reads the active decisions about single rows.
+    /// Reads the active decisions about single rows and conflicts.
     ///
     /// # Errors
     /// Those of the target.
     pub async fn load_decisions(&mut self) -> Result<()> {
-        let sql = "select kind, a, b from tributary.decision \
-                   where reverted_at is null and kind in ('email', 'product')";
-        let rows = self.db.query("target: reading decisions", sql, &[]).await?;
-        let mut decisions = RowDecisions { emails: HashMap::new(), products: HashMap::new() };
-        for row in &rows {
-            let (kind, a, b): (&str, String, String) = (row.get(0), row.get(1), row.get(2));
-            if kind == "email" {
-                decisions.emails.insert(a, EmailKey::trusted(b));
-            } else {
-                decisions.products.insert(a, b);
-            }
-        }
-        self.decisions = decisions;
+        self.env.decisions = store::alias::row_decisions(&self.db).await?;
+        self.env.dismissals = store::conflict::dismissals(&self.db).await?;
         Ok(())
     }
 
-    /// Derives the aliases from the decisions: they are the inputs, also when they were copied here.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn derive_aliases(&self) -> Result<()> {
-        self.begin().await?;
-        self.rederive_aliases().await?;
-        self.commit_data().await
-    }
-
-    /// As [`Writer::derive_aliases`], within the open transaction.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn rederive_aliases(&self) -> Result<()> {
-        self.db.batch("target: deriving aliases", include_str!("sql/derive_aliases.sql")).await
+    async fn record_feeds(&self) -> Result<()> {
+        let numbers: Vec<i16> = Feed::ALL.iter().map(|feed| feed.number()).collect();
+        let names: Vec<&str> = Feed::ALL.iter().map(|feed| feed.as_str()).collect();
+        let kind = |feed: &Feed| if feed.kind() == FeedKind::Contact { "contact" } else { "payment" };
+        let kinds: Vec<&str> = Feed::ALL.iter().map(kind).collect();
+        let sql = "insert into tributary.feed (number, name, kind) \
+                   select * from unnest($1::int2[], $2::text[], $3::text[]) on conflict do nothing";
+        self.db.execute("target: noting the feeds", sql, &[&numbers, &names, &kinds]).await?;
+        Ok(())
     }
 
     async fn load_backfill(&mut self) -> Result<()> {
-        let rows = self
-            .db
-            .query("target: reading the backfill", "select generation from tributary.backfill", &[])
-            .await?;
-        self.generation = rows.first().map_or(0, |row| row.get(0));
+        let sql = "select generation from tributary.backfill";
+        let rows = self.db.query("target: reading the backfill", sql, &[]).await?;
+        self.env.generation = rows.first().map_or(0, |row| row.get(0));
         let sql = "select id, snapshot from tributary.backfill_chunk";
         for row in self.db.query("target: reading snapshots", sql, &[]).await? {
-            self.chunks.add(row.get(0), row.get(1))?;
+            self.add_chunk(row.get(0), row.get(1))?;
         }
         Ok(())
+    }
+
+    /// Which rare look-ups are needed at all.
+    async fn load_flags(&mut self) -> Result<()> {
+        let sql = "select exists (select from tributary.profile_email), \
+                   exists (select from tributary.quarantine), \
+                   exists (select from tributary.conflict where kind = 'delete_blocked' and status <> 'resolved')";
+        let rows = self.db.query("target: reading the state", sql, &[]).await?;
+        if let Some(row) = rows.first() {
+            self.has_foreign_profiles = row.get(0);
+            self.has_quarantine = row.get(1);
+            self.has_blocked_deletes = row.get(2);
+        }
+        Ok(())
+    }
+
+    /// Remembers the snapshot in which a chunk was read.
+    ///
+    /// # Errors
+    /// Where the text is not a snapshot.
+    pub fn add_chunk(&mut self, chunk: i64, snapshot: &str) -> Result<()> {
+        self.env.chunks.add(chunk, snapshot).ok_or_else(|| {
+            Error::failed("reading a snapshot", format!("'{snapshot}' is not one"))
+        })
     }
 
     /// Forgets the backfill's snapshots once the stream has passed everything they contained.
@@ -103,15 +121,14 @@ impl Writer {
     /// # Errors
     /// Those of the target.
     pub async fn forget_snapshots(&mut self) -> Result<()> {
-        self.db
-            .batch("target: forgetting snapshots", "delete from tributary.backfill_chunk")
-            .await?;
-        self.chunks = ChunkSnapshots::default();
+        let sql = "delete from tributary.backfill_chunk";
+        self.db.batch("target: forgetting snapshots", sql).await?;
+        self.env.chunks = ChunkSnapshots::default();
         Ok(())
     }
 
     /// Sets today's date in the configured zone.
     pub fn set_today(&mut self, now: Timestamp) {
-        self.today = now.to_zoned(self.rules.zone.clone()).date();
+        self.env.today = now.to_zoned(self.env.rules.zone.clone()).date();
     }
 }

@@ -1,116 +1,153 @@
-//! What full passes over the target need: the backfill's sweep, rebuilds, the daily expiry.
+//! What no source change brings: expiries, people who wait, passes over everybody.
 
 use std::collections::BTreeSet;
 
-use super::store::fact_table;
-use super::versions::row_from_raw;
-use super::{Touched, Writer, store};
-use crate::error::Result;
-use crate::facts::{Feed, RawRow, SourceKey};
+use uuid::Uuid;
 
-impl Writer {
-    /// Commits without a checkpoint: for work that does not come from the stream.
+use super::fetch::version_of;
+use super::settle::Mode;
+use super::{Applier, OWNERS_PER_ROUND};
+use crate::engine::rows::{self, RowPlan, Touched};
+use crate::engine::{RowId, SharedId};
+use crate::error::{Error, Result};
+use crate::facts::{EmailKey, Feed, FeedKind, SourceKey};
+use crate::pg::{Group, Tx};
+use crate::store;
+use crate::targets::{self, Report, profile_ids};
+
+/// Units judged in one transaction of a pass.
+const PAGE: i64 = OWNERS_PER_ROUND as i64;
+
+impl Applier {
+    /// Recomputes these owners in a transaction of their own, with savepoints where the target refuses something.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn commit_data(&self) -> Result<()> {
-        self.db.batch("target: committing", "commit").await
+    pub async fn recompute_alone(&mut self, touched: Touched, mode: Mode) -> Result<()> {
+        if touched.is_empty() {
+            return Ok(());
+        }
+        let tx = self.begin().await?;
+        let report = match self.recompute(&tx, touched.clone(), mode).await {
+            Err(Error::Data { .. }) => {
+                tx.rollback().await?;
+                let tx = self.begin().await?;
+                let report = self.recompute(&tx, touched, mode.carefully()).await?;
+                tx.commit().await?;
+                report
+            }
+            other => {
+                let report = other?;
+                tx.commit().await?;
+                report
+            }
+        };
+        report.count();
+        Ok(())
     }
 
-    /// Judges everything across people and closes what is left of rows that no longer exist.
+    /// The next owners in byte order, persons without rows included.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn judge_everything(&self) -> Result<()> {
-        self.judge_all_groups().await?;
-        self.close_stale_conflicts().await
+    pub async fn next_owners(&self, after: &str, limit: i64) -> Result<Vec<String>> {
+        let sql = include_str!("sql/next_owners.sql");
+        let rows = self.db.query("target: reading owners", sql, &[&after, &limit]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Facts that this reconcile has not seen, and all facts, of a table.
+    /// Places a page of stored rows anew under the rules of now. Returns the last key; `None` at the end.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn count_unseen(&self, table: Feed, generation: i64) -> Result<(u64, u64)> {
-        let sql = format!(
-            "select count(*) filter (where generation < $1), count(*) from {}",
-            fact_table(table)
-        );
-        let rows = self.db.query("target: counting facts", &sql, &[&generation]).await?;
-        let count = |i| rows.first().map_or(0, |row| row.get::<_, i64>(i).unsigned_abs());
-        Ok((count(0), count(1)))
+    pub async fn place_page(&mut self, tx: &Tx, feed: Feed, after: &str) -> Result<Option<String>> {
+        let page = store::row::page(tx, feed, after, PAGE).await?;
+        let last = page.last().map(|row| row.id.1.0.clone());
+        let mut placed = Vec::new();
+        let mut emails = BTreeSet::new();
+        for row in page {
+            let version = version_of(&row, &self.env)?;
+            emails.extend(version.email().map(ToString::to_string));
+            placed.push((row.id, row.row, version));
+        }
+        let emails: Vec<String> = emails.into_iter().collect();
+        let roots = store::alias::roots(&self.db, &emails).await?;
+        let before: std::collections::HashMap<_, _> =
+            placed.iter().map(|(id, row, _)| (id.clone(), row.clone())).collect();
+        let mut plan = rows::place_again(placed, &roots);
+        plan.writes.retain(|write| before.get(&write.id) != Some(&write.row));
+        let mut group = Group::default();
+        store::row::write(&mut group, &[], &plan.writes);
+        group.send(tx).await?;
+        Ok(last)
     }
 
-    /// All facts of a table.
+    /// Judges a page of the values that several rows of a feed share. Returns the last; `None` at the end.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn count_facts(&self, table: Feed) -> Result<u64> {
-        let sql = format!("select count(*) from {}", fact_table(table));
-        let rows = self.db.query("target: counting facts", &sql, &[]).await?;
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    pub async fn judge_shared_page(
+        &mut self,
+        tx: &Tx,
+        after: Option<&SharedId>,
+        mode: Mode,
+    ) -> Result<Option<SharedId>> {
+        let (feed, value) = after.map_or((0, ""), |(feed, value)| (feed.number(), value.as_str()));
+        let sql = include_str!("sql/shared_ids.sql");
+        let rows = tx.query("target: looking for shared ids", sql, &[&feed, &value, &PAGE]).await?;
+        let ids: Vec<SharedId> = rows
+            .iter()
+            .filter_map(|row| Some((Feed::from_number(row.get(0))?, row.get(1))))
+            .collect();
+        let last = ids.last().cloned();
+        if !ids.is_empty() {
+            let touched = Touched { shared: ids.into_iter().collect(), ..Touched::default() };
+            self.settle(tx, RowPlan::default(), touched, mode, None).await?.count();
+        }
+        Ok(last)
     }
 
-    /// Some facts that this reconcile has not seen, as the rows they came from.
+    /// Judges a page of the persons who share a canonical key. Returns the last; `None` at the end.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn unseen(
-        &self,
-        table: Feed,
-        generation: i64,
-        limit: i64,
-    ) -> Result<Vec<(SourceKey, RawRow)>> {
-        let sql =
-            format!("select source_key from {} where generation < $1 limit $2", fact_table(table));
-        let rows =
-            self.db.query("target: reading unseen facts", &sql, &[&generation, &limit]).await?;
-        let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let raw = store::load_raw(&self.db, table, &keys).await?;
-        Ok(raw
-            .into_iter()
-            .map(|(key, raw)| {
-                let row = match table {
-                    Feed::Systemeio => row_from_raw(&self.layouts.systemeio, &raw),
-                    Feed::Xendit => row_from_raw(&self.layouts.xendit, &raw),
-                };
-                (key, row)
-            })
-            .collect())
+    pub async fn judge_pairs_page(&self, tx: &Tx, after: &str) -> Result<Option<String>> {
+        let sql = include_str!("sql/canonical_members.sql");
+        let rows = tx.query("target: looking for canonical keys", sql, &[&after, &PAGE]).await?;
+        let members: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        if members.is_empty() {
+            return Ok(None);
+        }
+        self.judge_pairs_of(tx, &members).await?;
+        Ok(members.last().cloned())
     }
 
-    /// Marks facts that the source still has as seen by this reconcile.
+    /// Closes the conflicts of a page of judged units that no longer exist. Returns the last; `None` at the end.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn mark_checked(&self, table: Feed, keys: &[String], generation: i64) -> Result<()> {
-        store::mark_seen(&self.db, table, keys, None, generation).await
+    pub async fn close_stale_page(&self, tx: &Tx, after: &str) -> Result<Option<String>> {
+        let (stale, last) = store::conflict::stale(tx, after, PAGE).await?;
+        let mut group = Group::default();
+        store::conflict::close(&mut group, stale, "source");
+        group.send(tx).await?;
+        Ok(last)
     }
 
-    /// Some source keys of a table, for a TRUNCATE that was accepted.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn some_keys(&self, table: Feed, limit: i64) -> Result<Vec<SourceKey>> {
-        let sql = format!("select source_key from {} limit $1", fact_table(table));
-        let rows = self.db.query("target: reading source keys", &sql, &[&limit]).await?;
-        Ok(rows.iter().map(|row| SourceKey(row.get(0))).collect())
-    }
-
-    /// Persons whose enrollments the change of date concerns: active ones past their expiry, and expired
-    /// ones that are not (SPEC §5.4).
+    /// Persons whose enrollments the change of date concerns: active ones past their expiry, and expired ones that are
+    /// not (SPEC §5.4).
     ///
     /// # Errors
     /// Those of the target.
     pub async fn people_due(&self) -> Result<Touched> {
-        let sql = include_str!("sql/people_due.sql")
+        let sql = include_str!("../targets/sql/people_due.sql")
             .replace("{enrollments}", &self.tables.names.enrollments);
-        let today = self.today.to_string();
+        let today = self.env.today.to_string();
         let rows = self.db.query("target: looking for expiries", &sql, &[&today]).await?;
-        Ok(touched_owners(rows.iter().map(|row| row.get(0))))
+        Ok(Touched::owners(rows.iter().map(|row| row.get(0))))
     }
 
-    /// Persons who wait for an auth user that is there now, and owners of payments whose transaction could
-    /// not be deleted.
+    /// Persons who wait for an auth user that is there now.
     ///
     /// # Errors
     /// Those of the target.
@@ -121,41 +158,117 @@ impl Writer {
         let sql = "select w.email_key from tributary.person w \
                    join auth.users u on lower(u.email) = w.email_key where w.state = 'waiting'";
         let rows = self.db.query("target: looking for auth users", sql, &[]).await?;
-        Ok(touched_owners(rows.iter().map(|row| row.get(0))))
+        Ok(Touched::owners(rows.iter().map(|row| row.get(0))))
     }
 
-    /// Payments that are gone but whose transaction the application referenced: tried again.
+    /// Tries to delete the transactions again that the application referenced when their payments were deleted.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn deletes_blocked(&self) -> Result<Touched> {
-        let mut touched = Touched::default();
-        for scope in self.scopes_with_prefix("blocked:").await? {
-            if let Some(row) = scope.strip_prefix("blocked:") {
-                touched.removed.insert(super::parse_source_row(row)?);
-            }
+    pub async fn retry_blocked_deletes(&mut self) -> Result<()> {
+        if !self.has_blocked_deletes {
+            return Ok(());
         }
-        self.drop_present(&mut touched).await?;
-        Ok(touched)
+        let tx = self.begin().await?;
+        let sql = "select scope from tributary.conflict \
+                   where kind = 'delete_blocked' and status <> 'resolved' order by id limit $1";
+        let rows = tx.query("target: reading blocked deletes", sql, &[&PAGE]).await?;
+        let mut ids: Vec<RowId> = Vec::new();
+        for row in &rows {
+            let scope: &str = row.get(0);
+            ids.push(parse_source_row(scope.strip_prefix("blocked:").unwrap_or(scope))?);
+        }
+        if ids.is_empty() {
+            self.has_blocked_deletes = false;
+            return tx.rollback().await;
+        }
+        let there = store::row::by_key(&tx, &ids.iter().cloned().collect()).await?;
+        let (back, gone): (Vec<RowId>, Vec<RowId>) =
+            ids.into_iter().partition(|id| there.contains_key(id));
+        let wanted: std::collections::HashMap<Uuid, &RowId> = gone
+            .iter()
+            .filter(|id| id.0.kind() == FeedKind::Payment)
+            .map(|id| (crate::unify::transaction_id(&id.1), id))
+            .collect();
+        let all: Vec<Uuid> = wanted.keys().copied().collect();
+        let (deleted, blocked) = targets::delete::delete(&tx, &self.tables, &all, true).await?;
+        let conflicts = blocked.iter().filter_map(|(id, table)| {
+            let (feed, key) = wanted.get(id)?;
+            Some(crate::unify::delete_blocked(&crate::facts::source_row(*feed, key), *id, table))
+        });
+        let conflicts = conflicts.collect();
+        self.judge_blocked(&tx, gone.iter().chain(&back), conflicts).await?;
+        tx.commit().await?;
+        Report { deleted, ..Report::default() }.count();
+        Ok(())
     }
 
-    /// Leaves out removed rows that are there (again).
-    pub(super) async fn drop_present(&self, touched: &mut Touched) -> Result<()> {
-        for table in Feed::ALL {
-            let keys: Vec<String> = touched
-                .removed
-                .iter()
-                .filter(|id| id.0 == table)
-                .map(|id| id.1.0.clone())
-                .collect();
-            for (key, _) in store::load_stored(&self.db, table, &keys).await? {
-                touched.removed.remove(&(table, key));
-            }
+    /// Scans for profiles that were there before or were changed by the application, so that persons find them however
+    /// they spell the address, and judges their persons anew. `alive` is called after each commit.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn scan_profiles(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
+        let mut after = Uuid::nil();
+        loop {
+            let found = profile_ids::unrecorded(&self.db, &self.tables, after).await?;
+            let Some(last) = found.last() else { return Ok(()) };
+            after = last.0;
+            let tx = self.begin().await?;
+            let owners = profile_ids::record(&tx, found).await?;
+            tx.commit().await?;
+            self.has_foreign_profiles = true;
+            // Most profiles of a first start belong to people who are not known yet.
+            let known = self.known_persons(owners).await?;
+            self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
+            alive();
         }
-        Ok(())
+    }
+
+    async fn known_persons(&self, keys: BTreeSet<String>) -> Result<Vec<String>> {
+        let keys: Vec<String> = keys.into_iter().collect();
+        let sql = "select email_key from tributary.person where email_key = any($1)";
+        let rows = self.db.query("target: looking up persons", sql, &[&keys]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Some source keys of a feed after a key, for a TRUNCATE that was accepted.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn keys_after(&self, tx: &Tx, feed: Feed, after: &str, limit: i64) -> Result<Vec<SourceKey>> {
+        let sql = "select key from tributary.source_row where feed = $1 and key > $2 \
+                   order by feed, key limit $3";
+        let what = "target: reading source keys";
+        let rows = tx.query(what, sql, &[&feed.number(), &after, &limit]).await?;
+        Ok(rows.iter().map(|row| SourceKey(row.get(0))).collect())
+    }
+
+    /// The person at which the alias of each of these keys ends.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn roots(
+        &self,
+        emails: &[String],
+    ) -> Result<std::collections::HashMap<EmailKey, EmailKey>> {
+        store::alias::roots(&self.db, emails).await
     }
 }
 
-fn touched_owners(owners: impl Iterator<Item = String>) -> Touched {
-    Touched { owners: owners.collect::<BTreeSet<_>>(), ..Touched::default() }
+/// Splits `<feed>:<key>`.
+///
+/// # Errors
+/// A refusal that names the form, for texts that people typed.
+pub fn parse_source_row(text: &str) -> Result<RowId> {
+    let parsed = text.split_once(':').and_then(|(feed, key)| {
+        let feed = Feed::ALL.into_iter().find(|known| known.as_str() == feed)?;
+        Some((feed, SourceKey(key.to_owned())))
+    });
+    parsed.ok_or_else(|| {
+        Error::refused(
+            format!("'{text}' is not a source row"),
+            "write <feed>:<key>, such as xendit:<key>, as `tributary conflicts show` prints it",
+        )
+    })
 }

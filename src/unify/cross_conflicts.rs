@@ -48,6 +48,12 @@ impl ExternalIdSide {
     }
 }
 
+/// Whether payments with one external_id are not the same payment.
+#[must_use]
+pub fn differ(sides: &[ExternalIdSide]) -> bool {
+    !differences(sides).is_empty()
+}
+
 /// Which values the sides do not share. A missing payment_id differs from nothing.
 fn differences(sides: &[ExternalIdSide]) -> Vec<&'static str> {
     let spread = |values: BTreeSet<String>| values.len() > 1;
@@ -187,5 +193,17 @@ pub fn rejected_row(source_row: &str, reason: &str) -> Conflict {
         subject: source_row.to_owned(),
         scope: scope_of_rejected(source_row),
         evidence: json!({ "source_row": source_row, "reason": cut(reason) }),
+    }
+}
+
+/// A row with a value that the stream left out and that can be had nowhere (P6). It is judged with its owner.
+#[must_use]
+pub fn incomplete_row(owner: &str, source_row: &str) -> Conflict {
+    Conflict {
+        kind: ConflictKind::IncompleteRow,
+        severity: Severity::Review,
+        subject: source_row.to_owned(),
+        scope: format!("owner:{owner}"),
+        evidence: json!({ "source_row": source_row }),
     }
 }

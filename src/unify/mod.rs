@@ -24,7 +24,7 @@ mod transaction;
 mod tests;
 
 pub use cross_conflicts::{
-    ExternalIdSide, contact_id_collision, delete_blocked, duplicate_external_id, duplicate_profile,
+    ExternalIdSide, contact_id_collision, delete_blocked, differ, duplicate_external_id, duplicate_profile,
     email_change_collision, missing_auth_user, possible_duplicate, rejected_row, source_absent,
 };
 pub use duplicates::{identity, orphan_group_of_payment, orphan_of_contact, single_product};

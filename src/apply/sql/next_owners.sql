@@ -1,8 +1,6 @@
 select owner
 from (
-    (select owner from tributary.contact where owner > $1 group by owner order by owner limit $2)
-    union
-    (select owner from tributary.payment where owner > $1 group by owner order by owner limit $2)
+    (select owner from tributary.source_row where owner > $1 group by owner order by owner limit $2)
     union
     (select email_key from tributary.person where email_key > $1 order by email_key limit $2)
 ) o

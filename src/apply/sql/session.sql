@@ -1,21 +1,28 @@
--- Every look-up of the writer is narrow and has its index. Within one large transaction no statistics are
--- gathered, so that the planner takes a table that has grown by 100,000 rows for an empty one and scans it
--- for every round. Compiling a plan never pays for such look-ups.
+-- Every look-up of this session is narrow and has its index. Within one large transaction no statistics are gathered,
+-- so that the planner takes a table that has grown by 100,000 rows for an empty one and scans it for every round.
+-- Compiling a plan never pays for such look-ups, and an ordered look-up must walk its index rather than sort.
 set enable_seqscan = off;
+set enable_sort = off;
 set jit = off;
--- Working tables of the writer's session: what an open large source transaction has touched so far, how
--- many facts of each e-mail key it added, and the e-mail keys of contacts that it deleted and may insert
--- again. They live as long as one target transaction.
-create temp table if not exists tributary_open_facts (
-    email_key text collate "C" not null,
-    facts bigint not null
+-- Working tables of a large source transaction; they live as long as one target transaction. Each row as it was
+-- before the transaction first touched it,
+create temp table if not exists tributary_open_row (
+    feed smallint not null,
+    key text collate "C" not null,
+    -- Whose it was; NULL: it was not there.
+    owner_before text collate "C",
+    -- The e-mail key of the row, whatever its key was then.
+    old_email text collate "C",
+    -- Whether its row goes on under another key.
+    is_rekeyed boolean not null default false,
+    had_transaction boolean not null default false,
+    primary key (feed, key)
 ) on commit delete rows;
-create temp table if not exists tributary_open_touched (
-    kind text not null,
-    value text collate "C" not null
-) on commit delete rows;
-create index if not exists tributary_open_touched_value on tributary_open_touched (kind, value);
-create temp table if not exists tributary_open_gone (
-    source_key text collate "C" primary key,
-    email_key text collate "C" not null
+create index if not exists tributary_open_row_owner on tributary_open_row (owner_before);
+-- and whom and what the transaction touches.
+create temp table if not exists tributary_open_owner (owner text collate "C" primary key) on commit delete rows;
+create temp table if not exists tributary_open_shared (
+    feed smallint not null,
+    shared_id text collate "C" not null,
+    primary key (feed, shared_id)
 ) on commit delete rows;

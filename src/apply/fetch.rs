@@ -1,0 +1,197 @@
+//! Fetch: what deciding needs, in few round trips. The statements of one step are sent together.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::Applier;
+use crate::engine::people::{OwnedRow, OwnerRows};
+use crate::engine::rows::{RowPlan, Touched};
+use crate::engine::shared::{Group, Sharer};
+use crate::engine::versions::row_version;
+use crate::engine::{
+    Env, Fact, GROUP_LIMIT, Person, RowId, SharedId, StoredConflict, raw,
+};
+use crate::error::{Error, Result};
+use crate::facts::{FeedKind, source_row};
+use crate::pg::Tx;
+use crate::store;
+use crate::store::row::FullRow;
+use crate::unify;
+
+/// What is known of the owners of a batch before they are decided.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Their rows after the batch.
+    pub rows: OwnerRows,
+    /// Recorded persons.
+    pub persons: HashMap<String, Person>,
+    /// Conflicts that are not resolved.
+    pub conflicts: HashMap<Uuid, StoredConflict>,
+    /// With whom shared contact_ids stay.
+    pub holders: HashMap<SharedId, String>,
+    /// The rows of each touched shared id.
+    pub shared: BTreeMap<SharedId, Group>,
+    /// Owners that are left out.
+    pub quarantined: HashSet<String>,
+    /// How many further profiles have a person's address.
+    pub duplicates: BTreeMap<String, i64>,
+}
+
+impl Applier {
+    /// Reads everything about these owners and shared ids, and puts the rows of the batch over it.
+    pub(super) async fn fetch(&self, tx: &Tx, plan: &RowPlan, touched: &Touched) -> Result<State> {
+        let owners: Vec<String> = touched.owners.iter().cloned().collect();
+        let shared: Vec<SharedId> = touched.shared.iter().cloned().collect();
+        let changed = plan.changed();
+        let scopes = self.scopes(plan, touched);
+        let quarantined: &[String] = if self.has_quarantine { &owners } else { &[] };
+        let (stored, persons, conflicts, others, holders, quarantined) = tokio::try_join!(
+            store::row::by_owner(tx, &owners),
+            store::person::by_key(tx, &owners),
+            store::conflict::by_scope(tx, &scopes),
+            store::shared::others(tx, &shared, &changed),
+            store::shared::holders(tx, &owners),
+            store::quarantine::among(tx, quarantined),
+        )?;
+        let shared = self.groups(tx, plan, &shared, others, &changed).await?;
+        let changed: HashSet<&RowId> = changed.iter().collect();
+        let mut rows = OwnerRows::new();
+        for owner in owners {
+            rows.insert(owner, Vec::new());
+        }
+        for write in &plan.writes {
+            let row = OwnedRow { id: write.id.clone(), fact: write.fact.clone(), outcome: write.row.outcome };
+            rows.entry(write.row.owner.clone()).or_default().push(row);
+        }
+        let kept = stored.into_iter().filter(|row| !changed.contains(&row.id)).collect();
+        for (owner, row) in owned(kept, &self.env)? {
+            rows.entry(owner).or_default().push(row);
+        }
+        let quarantined = quarantined.into_iter().collect();
+        let duplicates = BTreeMap::new();
+        Ok(State { rows, persons, conflicts, holders, shared, quarantined, duplicates })
+    }
+
+    /// Adds further owners whose answer changes with what was found.
+    pub(super) async fn fetch_more(
+        &self,
+        tx: &Tx,
+        plan: &RowPlan,
+        owners: &BTreeSet<String>,
+        state: &mut State,
+    ) -> Result<()> {
+        let missing = owners.iter().filter(|owner| !state.rows.contains_key(*owner)).cloned();
+        let touched = Touched::owners(missing);
+        if touched.owners.is_empty() {
+            return Ok(());
+        }
+        // Rows of the batch belong to owners that were fetched: only what is stored is new here.
+        let changed: HashSet<RowId> = plan.changed().into_iter().collect();
+        let more = Box::pin(self.fetch(tx, &RowPlan::default(), &touched)).await?;
+        for (owner, rows) in more.rows {
+            let rows = rows.into_iter().filter(|row| !changed.contains(&row.id));
+            state.rows.entry(owner).or_default().extend(rows);
+        }
+        state.persons.extend(more.persons);
+        state.conflicts.extend(more.conflicts);
+        for (id, holder) in more.holders {
+            state.holders.entry(id).or_insert(holder);
+        }
+        state.quarantined.extend(more.quarantined);
+        Ok(())
+    }
+
+    /// The units whose conflicts are judged anew.
+    fn scopes(&self, plan: &RowPlan, touched: &Touched) -> Vec<String> {
+        let mut scopes: Vec<String> = Vec::with_capacity(touched.owners.len() * 2);
+        for owner in &touched.owners {
+            scopes.push(format!("owner:{owner}"));
+            if !owner.contains(' ') {
+                scopes.push(format!("collision:{owner}"));
+            }
+        }
+        scopes.extend(touched.shared.iter().map(|(feed, value)| match feed.kind() {
+            FeedKind::Contact => unify::scope_of_contact_id(value),
+            FeedKind::Payment => unify::scope_of_external_id(value),
+        }));
+        if self.has_blocked_deletes {
+            let rows = plan.writes.iter().map(|write| source_row(write.id.0, &write.id.1));
+            scopes.extend(rows.map(|row| unify::scope_of_blocked(&row)));
+        }
+        scopes
+    }
+
+    /// The rows of each shared id: those of the batch, and the stored ones or their representatives.
+    async fn groups(
+        &self,
+        tx: &Tx,
+        plan: &RowPlan,
+        ids: &[SharedId],
+        mut others: HashMap<SharedId, Vec<FullRow>>,
+        changed: &[RowId],
+    ) -> Result<BTreeMap<SharedId, Group>> {
+        let large: Vec<SharedId> = others
+            .iter()
+            .filter(|(_, rows)| rows.len() > GROUP_LIMIT)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for (id, rows) in store::shared::representatives(tx, &large, changed).await? {
+            others.insert(id, rows);
+        }
+        let mut groups: BTreeMap<SharedId, Group> =
+            ids.iter().map(|id| (id.clone(), Group::default())).collect();
+        for id in large {
+            groups.entry(id).or_default().is_large = true;
+        }
+        for (id, rows) in others {
+            let group = groups.entry(id).or_default();
+            for row in rows {
+                if let Some(fact) = fact_of(&row, &self.env)? {
+                    group.others.push(Sharer::new(row.id, &row.row, fact));
+                }
+            }
+        }
+        for write in &plan.writes {
+            let (Some(value), Some(fact)) = (&write.row.shared_id, &write.fact) else { continue };
+            if let Some(group) = groups.get_mut(&(write.id.0, value.clone())) {
+                group.changed.push(Sharer::new(write.id.clone(), &write.row, fact.clone()));
+            }
+        }
+        Ok(groups)
+    }
+}
+
+/// What a stored row says; `None`: a value is unknown.
+pub(super) fn fact_of(row: &FullRow, env: &Env) -> Result<Option<Fact>> {
+    if !row.row.complete {
+        return Ok(None);
+    }
+    let values = raw::decode(&row.raw, env.layouts.width(row.id.0)).ok_or_else(|| unreadable(row))?;
+    Ok(Some(Fact::derive(&row.id, &values.row, env)))
+}
+
+/// A stored row with the values that a rule or a decision places anew.
+pub(super) fn version_of(row: &FullRow, env: &Env) -> Result<crate::engine::versions::RowVersion> {
+    let values = raw::decode(&row.raw, env.layouts.width(row.id.0)).ok_or_else(|| unreadable(row))?;
+    Ok(row_version(&row.id, &values.row, &values.unknown, env))
+}
+
+fn unreadable(row: &FullRow) -> Error {
+    Error::failed(
+        "target: reading a stored row",
+        format!("the values of a row of {} were stored by another version or with other columns", row.id.0),
+    )
+}
+
+fn owned(rows: Vec<FullRow>, env: &Env) -> Result<Vec<(String, OwnedRow)>> {
+    use rayon::prelude::*;
+    let one = |row: FullRow| {
+        let fact = fact_of(&row, env)?;
+        Ok((row.row.owner, OwnedRow { id: row.id, fact, outcome: row.row.outcome }))
+    };
+    if rows.len() < 16 {
+        return rows.into_iter().map(one).collect();
+    }
+    rows.into_par_iter().map(one).collect()
+}

@@ -1,0 +1,214 @@
+//! A source transaction too large for memory (P13): its parts are stored one by one in the target transaction that its
+//! commit will end. Each row as it was before, and what is touched, wait in working tables of the session; e-mail
+//! changes, owners and shared ids come last, in pages.
+
+use std::collections::{BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::settle::Mode;
+use super::{Applier, OWNERS_PER_ROUND};
+use crate::engine::diff::Trust;
+use crate::engine::email_change::Transition;
+use crate::engine::rows::{self, RowPlan, Touched};
+use crate::engine::versions;
+use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
+use crate::error::Result;
+use crate::facts::{EmailKey, Feed, SourceKey, source_row};
+use crate::pg::{Group, Tx};
+use crate::store;
+use crate::targets::{self, Report};
+use crate::unify;
+
+/// Rows of a working table read at once.
+const PAGE: i64 = OWNERS_PER_ROUND as i64;
+
+/// Refusals are isolated at once: the transaction cannot be repeated from memory.
+const MODE: Mode = Mode { trust: Trust::Digests, careful: true, ..Mode::STREAM };
+
+impl Applier {
+    /// Stores the changes of one part. Nothing is decided of their owners yet.
+    ///
+    /// # Errors
+    /// Those of both servers.
+    pub async fn apply_part(&mut self, tx: &Tx, changes: &[RowChange]) -> Result<()> {
+        let ids = super::batch::ids_of(changes);
+        let stored = store::row::by_key(tx, &ids).await?;
+        let changes = versions::not_yet_contained(changes, &stored, &self.env);
+        let (changes, unknown) = self.fill(tx, changes, &stored).await?;
+        let versions = versions::derive(&changes, &unknown, &self.env);
+        let roots = store::alias::roots(&self.db, &super::batch::emails_of(&versions)).await?;
+        let plan = rows::decide(versions, &stored, &roots, Arrival::Stream, &self.env);
+        super::batch::count_notes(&plan);
+        let mut group = Group::default();
+        remember_rows(&mut group, &plan, &stored);
+        remember_keys(&mut group, &changes);
+        remember_touched(&mut group, &plan.touched);
+        let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
+        store::row::write(&mut group, &gone, &plan.writes);
+        group.send(tx).await?;
+        Ok(())
+    }
+
+    /// Decides everything that the parts touched. `alive` is called after each page, since all of them may take
+    /// minutes.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn finish_large(&mut self, tx: &Tx, alive: &(dyn Fn() + Sync)) -> Result<Report> {
+        let analyse = "analyze tributary_open_row, tributary_open_owner, tributary_open_shared";
+        tx.batch("target: analysing", analyse).await?;
+        self.change_emails_of_large(tx, alive).await?;
+        let mut report = Report::default();
+        let mut after = String::new();
+        loop {
+            let sql = "select owner from tributary_open_owner where owner > $1 order by owner limit $2";
+            let rows = tx.query("target: reading what is touched", sql, &[&after, &PAGE]).await?;
+            let owners: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            let Some(last) = owners.last() else { break };
+            after.clone_from(last);
+            let touched = Touched::owners(owners);
+            report.add(self.settle(tx, RowPlan::default(), touched, MODE, None).await?);
+            alive();
+        }
+        report.deleted += self.remove_gone_payments(tx, alive).await?;
+        let mut after = (0_i16, String::new());
+        loop {
+            let sql = "select feed, shared_id from tributary_open_shared where (feed, shared_id) > ($1, $2) \
+                       order by feed, shared_id limit $3";
+            let rows = tx
+                .query("target: reading what is touched", sql, &[&after.0, &after.1, &PAGE])
+                .await?;
+            let ids: Vec<(i16, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+            let Some(last) = ids.last() else { break };
+            after.clone_from(last);
+            let shared = ids.into_iter().filter_map(|(feed, id)| Some((Feed::from_number(feed)?, id)));
+            let touched = Touched { shared: shared.collect(), ..Touched::default() };
+            report.add(self.settle(tx, RowPlan::default(), touched, MODE, None).await?);
+            alive();
+        }
+        Ok(report)
+    }
+
+    /// The e-mail change rule over the whole transaction (SPEC §4.3), in pages.
+    async fn change_emails_of_large(&mut self, tx: &Tx, alive: &(dyn Fn() + Sync)) -> Result<()> {
+        let mut after = (0_i16, String::new());
+        loop {
+            let sql = include_str!("sql/open_email_changes.sql");
+            let rows = tx
+                .query("target: reading e-mail changes", sql, &[&after.0, &after.1, &PAGE])
+                .await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = (last.get(0), last.get(1));
+            let key = |row: &tokio_postgres::Row, at| EmailKey::trusted(row.get::<_, String>(at));
+            let transitions: Vec<Transition> = rows
+                .iter()
+                .map(|row| Transition::contact(SourceKey(row.get(1)), key(row, 2), key(row, 3)))
+                .collect();
+            let mut touched = Touched::default();
+            self.change_emails_within(tx, &transitions, &mut touched).await?;
+            let mut group = Group::default();
+            remember_touched(&mut group, &touched);
+            // What belonged to a person who moved belonged to the person that it is now.
+            let sql = "update tributary_open_row o set owner_before = a.root_key \
+                       from tributary.alias a where a.from_key = o.owner_before";
+            group.any("target: following e-mail changes", sql, vec![]);
+            group.send(tx).await?;
+            alive();
+        }
+    }
+
+    async fn remove_gone_payments(&mut self, tx: &Tx, alive: &(dyn Fn() + Sync)) -> Result<u64> {
+        let mut deleted = 0;
+        let mut after = (0_i16, String::new());
+        loop {
+            let sql = include_str!("sql/open_gone_payments.sql");
+            let rows = tx
+                .query("target: reading deleted payments", sql, &[&after.0, &after.1, &PAGE])
+                .await?;
+            let Some(last) = rows.last() else { return Ok(deleted) };
+            after = (last.get(0), last.get(1));
+            let gone = rows.iter().filter_map(|row| {
+                Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1))))
+            });
+            let ids: HashMap<Uuid, RowId> =
+                gone.map(|id| (unify::transaction_id(&id.1), id)).collect();
+            let all: Vec<Uuid> = ids.keys().copied().collect();
+            let (count, blocked) = targets::delete::delete(tx, &self.tables, &all, true).await?;
+            deleted += count;
+            let wanted = blocked.iter().filter_map(|(id, table)| {
+                let (feed, key) = ids.get(id)?;
+                Some(unify::delete_blocked(&source_row(*feed, key), *id, table))
+            });
+            let wanted: Vec<_> = wanted.collect();
+            self.has_blocked_deletes |= !wanted.is_empty();
+            self.judge_blocked(tx, ids.values(), wanted).await?;
+            alive();
+        }
+    }
+
+    /// Rows of a feed that the open source transaction deleted, in effect. One whose key changed is not among them.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn deleted_so_far(&self, tx: &Tx, feed: Feed) -> Result<u64> {
+        let sql = "select count(*) from tributary_open_row o \
+                   where o.feed = $1 and o.owner_before is not null and not o.is_rekeyed and not exists ( \
+                       select from tributary.source_row r where r.feed = o.feed and r.key = o.key)";
+        let rows = tx.query("target: counting deletes", sql, &[&feed.number()]).await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    }
+}
+
+fn remember_rows(group: &mut Group, plan: &RowPlan, stored: &HashMap<RowId, StoredRow>) {
+    let ids = plan.changed();
+    if ids.is_empty() {
+        return;
+    }
+    let (mut feeds, mut keys) = (Vec::new(), Vec::new());
+    let (mut owners, mut emails, mut transactions) = (Vec::new(), Vec::new(), Vec::new());
+    for id in ids {
+        let old = stored.get(&id);
+        feeds.push(id.0.number());
+        keys.push(id.1.0);
+        owners.push(old.map(|old| old.owner.clone()));
+        emails.push(old.and_then(|old| old.email.as_ref()).map(ToString::to_string));
+        transactions.push(old.is_some_and(|old| old.outcome != Some(NO_TRANSACTION)));
+    }
+    let sql = include_str!("sql/remember_rows.sql");
+    let params: Vec<crate::pg::Owned> =
+        vec![Box::new(feeds), Box::new(keys), Box::new(owners), Box::new(emails), Box::new(transactions)];
+    group.any("target: noting rows as they were", sql, params);
+}
+
+fn remember_keys(group: &mut Group, changes: &[RowChange]) {
+    let (mut feeds, mut keys, mut previous) = (Vec::new(), Vec::new(), Vec::new());
+    for change in changes {
+        if let Some(before) = &change.previous {
+            feeds.push(change.table.number());
+            keys.push(change.key.0.clone());
+            previous.push(before.0.clone());
+        }
+    }
+    if !feeds.is_empty() {
+        let sql = include_str!("sql/remember_new_keys.sql");
+        let params: Vec<crate::pg::Owned> = vec![Box::new(feeds), Box::new(keys), Box::new(previous)];
+        group.any("target: noting new keys", sql, params);
+    }
+}
+
+fn remember_touched(group: &mut Group, touched: &Touched) {
+    let owners: BTreeSet<&String> = touched.owners.iter().chain(&touched.people).collect();
+    let owners: Vec<String> = owners.into_iter().cloned().collect();
+    if !owners.is_empty() {
+        let sql = "insert into tributary_open_owner select * from unnest($1::text[]) on conflict do nothing";
+        group.any("target: noting what is touched", sql, vec![Box::new(owners)]);
+    }
+    if !touched.shared.is_empty() {
+        let (feeds, values): (Vec<i16>, Vec<String>) =
+            touched.shared.iter().map(|(feed, value)| (feed.number(), value.clone())).unzip();
+        let sql = "insert into tributary_open_shared select * from unnest($1::int2[], $2::text[]) \
+                   on conflict do nothing";
+        group.any("target: noting what is touched", sql, vec![Box::new(feeds), Box::new(values)]);
+    }
+}

@@ -1,0 +1,301 @@
+//! Decide and write: the owners that a set of changes touches become what their rows imply.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::fetch::State;
+use super::quarantine::Refused;
+use super::{Applier, OWNERS_PER_ROUND};
+use crate::engine::diff::{self, OwnerWrite, Trust};
+use crate::engine::people::{self, Decided};
+use crate::engine::rows::{RowPlan, Touched};
+use crate::engine::shared;
+use crate::engine::{Person, PersonState, RowId};
+use crate::error::Result;
+use crate::pg::{Group, Tx};
+use crate::store::{self, checkpoint::Advance};
+use crate::targets::{self, Fresh, Report, profile_ids};
+use crate::unify::{self, Conflict};
+
+/// Transactions that are not known to exist are looked up before they are inserted, where there are so many that a
+/// plain insert pays.
+const LOOK_UP_FROM: usize = 16;
+
+/// How owners are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode {
+    /// How far outcome digests are believed.
+    pub trust: Trust,
+    /// Whether what the target refuses is isolated by savepoints.
+    pub careful: bool,
+    /// Whether quarantined owners are written too.
+    pub with_quarantined: bool,
+    /// Whether the outcomes of rows that are not written are noted.
+    pub note_outcomes: bool,
+}
+
+impl Mode {
+    /// Streamed changes.
+    pub const STREAM: Self =
+        Self { trust: Trust::Digests, careful: false, with_quarantined: false, note_outcomes: true };
+    /// A batch that the target refused.
+    pub const CAREFUL: Self = Self { trust: Trust::Nothing, careful: true, ..Self::STREAM };
+    /// Everybody, from the stored rows.
+    pub const EVERYBODY: Self =
+        Self { trust: Trust::Nothing, careful: false, with_quarantined: true, note_outcomes: false };
+    /// Quarantined owners whose next attempt is due.
+    pub const RETRY: Self = Self { with_quarantined: true, ..Self::CAREFUL };
+
+    /// The same with savepoints.
+    #[must_use]
+    pub fn carefully(self) -> Self {
+        Self { trust: Trust::Nothing, careful: true, ..self }
+    }
+}
+
+/// What one round comes to before it is written.
+struct Round {
+    decided: Vec<Decided>,
+    writes: Vec<OwnerWrite>,
+    persons: HashMap<String, Person>,
+    /// Persons who are new, left, came back, or whose digests differ.
+    person_writes: BTreeSet<String>,
+    /// Persons who came, left or came back.
+    changed_people: BTreeSet<String>,
+    fresh: Fresh,
+}
+
+impl Applier {
+    /// Brings everything touched up to date, in rounds of bounded size.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn recompute(&mut self, tx: &Tx, touched: Touched, mode: Mode) -> Result<Report> {
+        let mut report = Report::default();
+        let owners: Vec<String> = touched.owners.into_iter().collect();
+        let mut rest = Touched { owners: BTreeSet::new(), ..touched };
+        for round in owners.chunks(OWNERS_PER_ROUND) {
+            let mut round = Touched::owners(round.iter().cloned());
+            std::mem::swap(&mut round.shared, &mut rest.shared);
+            std::mem::swap(&mut round.people, &mut rest.people);
+            report.add(self.settle(tx, RowPlan::default(), round, mode, None).await?);
+        }
+        if !rest.is_empty() {
+            report.add(self.settle(tx, RowPlan::default(), rest, mode, None).await?);
+        }
+        Ok(report)
+    }
+
+    /// Decides and writes everything that a plan touches, with the rows of the plan itself, and the checkpoint.
+    ///
+    /// # Errors
+    /// Those of the target; [`crate::error::Error::Data`] where it refuses or drops a row, unless `mode` is careful.
+    pub async fn settle(
+        &mut self,
+        tx: &Tx,
+        mut plan: RowPlan,
+        touched: Touched,
+        mode: Mode,
+        advance: Option<&Advance>,
+    ) -> Result<Report> {
+        let mut state = self.fetch(tx, &plan, &touched).await?;
+        let judged = shared::judge(&state.shared);
+        state.holders.extend(judged.holders.clone());
+        self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;
+        let mut round = self.decide(tx, &mut state, mode).await?;
+        let outcomes = take_outcomes(&mut round, &mut plan, mode);
+        let members = mark_members(&judged.members, &mut plan);
+
+        let mut group = Group::default();
+        let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
+        store::row::write(&mut group, &gone, &plan.writes);
+        if let Some(chunk) = plan.seen_in {
+            store::row::mark_seen(&mut group, &plan.seen, chunk, self.env.generation);
+        }
+        store::row::set_members(&mut group, &members);
+        store::row::set_outcomes(&mut group, &outcomes);
+        let mut refused = Refused::default();
+        let mut report = if mode.careful {
+            group.send(tx).await?;
+            group = Group::default();
+            self.write_carefully(tx, &mut round.writes, &round.fresh, &mut refused).await?
+        } else {
+            Report::default()
+        };
+        for owner in refused.owners() {
+            if let Some(person) = round.persons.get_mut(owner) {
+                (person.profile, person.enrollments) = (None, None);
+                round.person_writes.insert(owner.to_owned());
+            }
+        }
+        let people: Vec<(String, Person)> = round
+            .person_writes
+            .iter()
+            .filter_map(|key| Some((key.clone(), *round.persons.get(key)?)))
+            .collect();
+        store::person::write(&mut group, &self.tables.names.profiles, &people);
+        let mut positions = None;
+        if !mode.careful {
+            let writes: Vec<&OwnerWrite> = round.writes.iter().collect();
+            positions = Some(targets::write::owners(&mut group, &self.tables, &writes, &round.fresh)?);
+        }
+        let wanted = self.wanted_conflicts(&round.decided, &state, &round.persons, judged.conflicts, &refused);
+        self.reconcile(&mut group, wanted, &state, &judged.scopes, mode);
+        self.note_quarantine(&mut group, &state, &touched, &refused, mode);
+        store::row::set_outcomes(&mut group, &refused.outcomes());
+        if let Some(advance) = advance {
+            store::checkpoint::advance(&mut group, advance);
+        }
+        let reached = group.send(tx).await?;
+        report.add(positions.map(|at| at.report(&reached)).unwrap_or_default());
+        self.has_quarantine |= !refused.is_empty();
+        report.deleted += self.remove_transactions(tx, &plan, &round.writes, mode).await?;
+        let mut people = round.changed_people;
+        people.extend(touched.people);
+        self.judge_pairs(tx, people).await?;
+        self.settle_email_changes(tx, &state).await?;
+        Ok(report)
+    }
+
+    /// Unifies the owners, finds the ids of new persons and compares with what was last written.
+    async fn decide(
+        &self,
+        tx: &Tx,
+        state: &mut State,
+        mode: Mode,
+    ) -> Result<Round> {
+        let rows = std::mem::take(&mut state.rows);
+        let decided = people::decide(rows, &state.holders, &self.env);
+        let mut persons = std::mem::take(&mut state.persons);
+        let before = persons.clone();
+        let needs_id = |decided: &Decided| {
+            let person = persons.get(&decided.owner);
+            decided.unified.profile.is_some()
+                && person.is_none_or(|person| person.state == PersonState::Waiting)
+        };
+        let new: Vec<String> =
+            decided.iter().filter(|d| needs_id(d)).map(|d| d.owner.clone()).collect();
+        let unknown: Vec<Uuid> = decided
+            .iter()
+            .flat_map(|d| &d.payments)
+            .filter(|(_, outcome)| outcome.is_none())
+            .map(|(row, _)| unify::transaction_id(&row.1))
+            .collect();
+        let looked_up: &[Uuid] = if unknown.len() >= LOOK_UP_FROM { &unknown } else { &[] };
+        let (found, there) = tokio::try_join!(
+            profile_ids::find(tx, &self.tables, &new),
+            targets::delete::there(tx, &self.tables, looked_up),
+        )?;
+        let there: HashSet<Uuid> = there.into_iter().collect();
+        let mut fresh = Fresh::default();
+        fresh.transactions.extend(looked_up.iter().filter(|id| !there.contains(id)));
+        for (key, found) in found {
+            if found.is_fresh {
+                fresh.profiles.insert(found.person.profile_id);
+            }
+            persons.insert(key, found.person);
+        }
+        let mut changed_people = BTreeSet::new();
+        for decided in decided.iter().filter(|decided| decided.is_person()) {
+            let Some(person) = persons.get_mut(&decided.owner) else { continue };
+            match (decided.unified.profile.is_some(), person.state) {
+                (true, PersonState::Absent | PersonState::Merged) => person.state = PersonState::Present,
+                (false, PersonState::Present) => person.state = PersonState::Absent,
+                _ => {}
+            }
+            if before.get(&decided.owner).map(|before| before.state) != Some(person.state) {
+                changed_people.insert(decided.owner.clone());
+            }
+        }
+        if self.has_foreign_profiles {
+            let keys: Vec<String> =
+                decided.iter().filter(|d| d.unified.profile.is_some()).map(|d| d.owner.clone()).collect();
+            let own: Vec<Uuid> = persons.values().map(|person| person.profile_id).collect();
+            state.duplicates = profile_ids::duplicates(tx, &self.tables, &keys, &own).await?;
+        }
+        let mut writes = Vec::with_capacity(decided.len());
+        for decided in &decided {
+            if state.quarantined.contains(&decided.owner) && !mode.with_quarantined {
+                continue;
+            }
+            let is_fresh = persons
+                .get(&decided.owner)
+                .is_some_and(|person| fresh.profiles.contains(&person.profile_id));
+            writes.push(diff::owner(decided, &mut persons, &self.tables.identity, mode.trust, is_fresh));
+        }
+        let person_writes = decided
+            .iter()
+            .map(|decided| &decided.owner)
+            .filter(|owner| persons.get(*owner) != before.get(*owner))
+            .cloned()
+            .collect();
+        Ok(Round { decided, writes, persons, person_writes, changed_people, fresh })
+    }
+
+    /// Deletes the transactions of payments that are gone or give none (SPEC §5.3).
+    async fn remove_transactions(
+        &mut self,
+        tx: &Tx,
+        plan: &RowPlan,
+        writes: &[OwnerWrite],
+        mode: Mode,
+    ) -> Result<u64> {
+        let none = Some(crate::engine::NO_TRANSACTION);
+        let gone = plan.gone.iter().filter(|(id, row)| {
+            id.0.kind() == crate::facts::FeedKind::Payment && row.outcome != none
+        });
+        let mut ids: HashMap<Uuid, RowId> = gone
+            .map(|(id, _)| (unify::transaction_id(&id.1), id.clone()))
+            .collect();
+        let without = writes.iter().flat_map(|write| &write.without);
+        ids.extend(without.map(|(row, id)| (*id, row.clone())));
+        // A row that came back under its key in the same batch has its transaction.
+        for write in writes.iter().flat_map(|write| &write.transactions) {
+            ids.remove(&write.id);
+        }
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let all: Vec<Uuid> = ids.keys().copied().collect();
+        let (deleted, blocked) = targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
+        let wanted: Vec<Conflict> = blocked
+            .iter()
+            .filter_map(|(id, table)| {
+                let (feed, key) = ids.get(id)?;
+                Some(unify::delete_blocked(&crate::facts::source_row(*feed, key), *id, table))
+            })
+            .collect();
+        self.has_blocked_deletes |= !wanted.is_empty();
+        self.judge_blocked(tx, ids.values(), wanted).await?;
+        Ok(deleted)
+    }
+}
+
+/// The outcomes that the round found: into the rows of the plan where they are written anyway; the others are
+/// returned.
+fn take_outcomes(
+    round: &mut Round,
+    plan: &mut RowPlan,
+    mode: Mode,
+) -> Vec<(RowId, Option<Uuid>)> {
+    let mut outcomes: HashMap<RowId, Option<Uuid>> =
+        round.writes.iter_mut().flat_map(|write| std::mem::take(&mut write.outcomes)).collect();
+    for write in &mut plan.writes {
+        if let Some(outcome) = outcomes.remove(&write.id) {
+            write.row.outcome = outcome;
+        }
+    }
+    if mode.note_outcomes { outcomes.into_iter().collect() } else { Vec::new() }
+}
+
+/// Marks the rows of the plan that share an id; the others are returned.
+fn mark_members(members: &[(RowId, Vec<u8>)], plan: &mut RowPlan) -> Vec<(RowId, Vec<u8>)> {
+    let mut by_id: HashMap<&RowId, &Vec<u8>> = members.iter().map(|(id, m)| (id, m)).collect();
+    for write in &mut plan.writes {
+        if let Some(member) = by_id.remove(&write.id) {
+            write.row.member = Some(member.clone());
+        }
+    }
+    by_id.into_iter().map(|(id, member)| (id.clone(), member.clone())).collect()
+}

@@ -1,0 +1,8 @@
+-- A page of the payments that the open source transaction deleted and that may have a transaction.
+select o.feed, o.key
+from tributary_open_row o
+join tributary.feed f on f.number = o.feed and f.kind = 'payment'
+where (o.feed, o.key) > ($1, $2) and o.had_transaction
+    and not exists (select from tributary.source_row r where r.feed = o.feed and r.key = o.key)
+order by o.feed, o.key
+limit $3

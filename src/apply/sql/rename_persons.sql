@@ -1,5 +1,0 @@
-update tributary.person p
-set email_key = n.t, canonical = n.canonical, state = 'present'
-from unnest($1::text[], $2::text[], $3::text[]) as n (f, t, canonical)
-where p.email_key = n.f
-    and not exists (select from tributary.person other where other.email_key = n.t)

@@ -1,0 +1,91 @@
+//! What the snapshots of the backfill's chunks contained.
+
+use std::collections::{BTreeMap, HashSet};
+
+
+/// The snapshots in which backfill chunks were read, as PostgreSQL writes them: `xmin:xmax:xip,…`.
+///
+/// A chunk is read without holding the stream, so the stream repeats changes that the chunk already
+/// contained. Applying them again would converge, but on the way rows would go back in time, and the
+/// e-mail change rule (SPEC §4.3) would see changes that never happened. So each fact remembers its chunk,
+/// and a change of a transaction that the chunk's snapshot saw is left out.
+#[derive(Debug, Clone, Default)]
+pub struct ChunkSnapshots {
+    by_chunk: BTreeMap<i64, Snapshot>,
+}
+
+#[derive(Debug, Clone)]
+struct Snapshot {
+    xmin: u64,
+    xmax: u64,
+    running: HashSet<u64>,
+}
+
+impl ChunkSnapshots {
+    /// Whether there are none, so that nothing need be compared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_chunk.is_empty()
+    }
+
+    /// Adds a chunk's snapshot.
+    /// `None` where the text is not a snapshot.
+    #[must_use]
+    pub fn add(&mut self, chunk: i64, text: &str) -> Option<()> {
+        self.by_chunk.insert(chunk, Snapshot::parse(text)?);
+        Some(())
+    }
+
+    /// Whether the chunk's snapshot saw the transaction with this 32-bit id as committed.
+    #[must_use]
+    pub fn contain(&self, chunk: i64, xid: u32) -> bool {
+        self.by_chunk.get(&chunk).is_some_and(|snapshot| snapshot.saw(xid))
+    }
+}
+
+impl Snapshot {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let xmin = parts.next()?.parse().ok()?;
+        let xmax = parts.next()?.parse().ok()?;
+        let running = parts.next()?.split(',').filter(|id| !id.is_empty());
+        let running = running.map(|id| id.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { xmin, xmax, running })
+    }
+
+    /// The stream tells 32 bits of the id; the epoch is that of the nearest id to the snapshot.
+    fn saw(&self, xid: u32) -> bool {
+        let distance = (xid.wrapping_sub(self.xmax as u32)) as i32;
+        let Some(full) = self.xmax.checked_add_signed(i64::from(distance)) else { return true };
+        full < self.xmin || (full < self.xmax && !self.running.contains(&full))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_saw_what_was_committed_before_it() {
+        let table = [
+            ("100:100:", 99, true),
+            ("100:100:", 100, false),
+            ("100:105:100,103", 100, false),
+            ("100:105:100,103", 101, true),
+            ("100:105:100,103", 103, false),
+            ("100:105:100,103", 105, false),
+            ("4294967300:4294967300:", 3, true),
+            ("4294967300:4294967300:", 4, false),
+            ("4294967300:4294967300:", 4_294_967_290, true),
+        ];
+        for (text, xid, expected) in table {
+            let mut snapshots = ChunkSnapshots::default();
+            snapshots.add(1, text).unwrap();
+            assert_eq!(snapshots.contain(1, xid), expected, "{text} {xid}");
+            assert!(!snapshots.contain(2, xid));
+        }
+        for bad in ["", "1", "1:2", "a:b:", "1:2:x"] {
+            assert!(ChunkSnapshots::default().add(1, bad).is_none(), "{bad}");
+        }
+    }
+}

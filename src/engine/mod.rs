@@ -1,0 +1,26 @@
+//! What changes of source rows mean for the targets. Pure: no SQL, no clock, no driver.
+//!
+//! [`rows`] takes changes to stored rows and to the owners that they touch, [`people`] the rows of owners to outcomes,
+//! [`diff`] outcomes to what must be written. The caller fetches what each step names, and writes what comes out, or
+//! does not.
+
+mod change;
+mod chunks;
+pub mod columns;
+pub mod diff;
+pub mod email_change;
+mod env;
+mod fact;
+pub mod literal;
+pub mod people;
+pub mod raw;
+pub mod rows;
+pub mod shared;
+mod state;
+pub mod versions;
+
+pub use change::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
+pub use chunks::ChunkSnapshots;
+pub use env::{Env, Layouts, RowDecisions};
+pub use fact::{Fact, incomplete_owner};
+pub use state::{ConflictWrite, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};

@@ -1,0 +1,111 @@
+//! Second step: the rows of owners become profiles, transactions, enrollments and conflicts.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rayon::prelude::*;
+use uuid::Uuid;
+
+use super::change::RowId;
+use super::env::Env;
+use super::fact::Fact;
+use super::state::SharedId;
+use crate::facts::{EmailKey, source_row};
+use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
+
+/// A row of an owner.
+#[derive(Debug, Clone)]
+pub struct OwnedRow {
+    /// Which.
+    pub id: RowId,
+    /// What it says; `None`: a value is unknown (P6).
+    pub fact: Option<Fact>,
+    /// Digest of the transaction last written for it.
+    pub outcome: Option<Uuid>,
+}
+
+/// The rows of owners, owners in byte order.
+pub type OwnerRows = BTreeMap<String, Vec<OwnedRow>>;
+
+/// What the rows of one owner give.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The owner's text.
+    pub owner: String,
+    /// What its facts imply.
+    pub unified: Unified,
+    /// Its payments with the digests of the transactions last written.
+    pub payments: Vec<(RowId, Option<Uuid>)>,
+    /// The names of its rows, as conflicts write them.
+    pub rows: Vec<String>,
+}
+
+impl Decided {
+    /// Whether it is a person rather than rows without one.
+    #[must_use]
+    pub fn is_person(&self) -> bool {
+        !self.owner.contains(' ')
+    }
+}
+
+/// Unifies owners on all cores. `holders` are the persons with whom shared contact_ids stay.
+#[must_use]
+pub fn decide(owners: OwnerRows, holders: &HashMap<SharedId, String>, env: &Env) -> Vec<Decided> {
+    let decide = |(owner, rows)| decide_one(owner, rows, holders, env);
+    if owners.len() < 8 {
+        return owners.into_iter().map(decide).collect();
+    }
+    let owners: Vec<(String, Vec<OwnedRow>)> = owners.into_iter().collect();
+    owners.into_par_iter().map(decide).collect()
+}
+
+fn decide_one(
+    owner: String,
+    rows: Vec<OwnedRow>,
+    holders: &HashMap<SharedId, String>,
+    env: &Env,
+) -> Decided {
+    let payments = rows
+        .iter()
+        .filter(|row| matches!(row.fact, Some(Fact::Payment(_))))
+        .map(|row| (row.id.clone(), row.outcome))
+        .collect();
+    let names = rows.iter().map(|row| source_row(row.id.0, &row.id.1)).collect();
+    let incomplete: Vec<Conflict> = rows
+        .iter()
+        .filter(|row| row.fact.is_none())
+        .map(|row| unify::incomplete_row(&owner, &source_row(row.id.0, &row.id.1)))
+        .collect();
+    let (group, context) = group(&owner, rows, holders, env);
+    let mut unified = unify::unify(&group, &context, &env.rules);
+    unified.conflicts.extend(incomplete);
+    Decided { owner, unified, payments, rows: names }
+}
+
+/// The facts of one owner as unify takes them.
+#[must_use]
+pub fn group(
+    owner: &str,
+    rows: Vec<OwnedRow>,
+    holders: &HashMap<SharedId, String>,
+    env: &Env,
+) -> (Group, Context) {
+    let owner = Owner::from_stored(owner.to_owned());
+    let mut group = Group { owner, contacts: Vec::new(), payments: Vec::new() };
+    let mut contact_id_holders = BTreeMap::new();
+    for row in rows {
+        match row.fact {
+            Some(Fact::Contact(contact)) => {
+                let holder = contact.contact_id.as_ref().and_then(|id| {
+                    let holder = holders.get(&(row.id.0, id.clone()))?;
+                    (holder != group.owner.as_str())
+                        .then(|| (id.clone(), EmailKey::trusted(holder.clone())))
+                });
+                contact_id_holders.extend(holder);
+                group.contacts.push(*contact);
+            }
+            Some(Fact::Payment(payment)) => group.payments.push(*payment),
+            None => {}
+        }
+    }
+    (group, Context { today: env.today, contact_id_holders })
+}

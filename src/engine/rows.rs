@@ -1,0 +1,193 @@
+//! First step: changes of source rows become stored rows, and the set of what they touch.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::change::{Arrival, RowId, StoredRow};
+use super::env::Env;
+use super::fact::Fact;
+use super::state::SharedId;
+use super::versions::{RowVersion, Version, last_versions, owner_of};
+use crate::facts::EmailKey;
+
+/// A row to be stored.
+#[derive(Debug, Clone)]
+pub struct RowWrite {
+    /// Which.
+    pub id: RowId,
+    /// Whether a row with this key is stored already.
+    pub exists: bool,
+    /// What is stored beside the values.
+    pub row: StoredRow,
+    /// The values, see [`super::raw`].
+    pub raw: Vec<u8>,
+    /// What it says; `None`: a value is unknown (P6).
+    pub fact: Option<Fact>,
+}
+
+/// What a set of row changes touches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Owners whose answer may change.
+    pub owners: BTreeSet<String>,
+    /// Shared ids whose rows changed.
+    pub shared: BTreeSet<SharedId>,
+    /// Persons who came or went by a decision.
+    pub people: BTreeSet<String>,
+}
+
+impl Touched {
+    /// These owners alone.
+    #[must_use]
+    pub fn owners(owners: impl IntoIterator<Item = String>) -> Self {
+        Self { owners: owners.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Adds what another set touches.
+    pub fn merge(&mut self, other: Self) {
+        self.owners.extend(other.owners);
+        self.shared.extend(other.shared);
+        self.people.extend(other.people);
+    }
+
+    /// Whether nothing is touched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty() && self.shared.is_empty() && self.people.is_empty()
+    }
+}
+
+/// What row changes come to.
+#[derive(Debug, Default)]
+pub struct RowPlan {
+    /// Rows that are new or differ, in the order of their ids.
+    pub writes: Vec<RowWrite>,
+    /// Stored rows that are gone, as they were.
+    pub gone: Vec<(RowId, StoredRow)>,
+    /// Rows that are as stored.
+    pub seen: Vec<RowId>,
+    /// Where rows were read from the source: the chunk that `seen` were seen in, if any.
+    pub seen_in: Option<Option<i64>>,
+    /// Owners and shared ids, before and after.
+    pub touched: Touched,
+}
+
+impl RowPlan {
+    /// The rows that it writes or deletes.
+    #[must_use]
+    pub fn changed(&self) -> Vec<RowId> {
+        let writes = self.writes.iter().map(|write| write.id.clone());
+        writes.chain(self.gone.iter().map(|(id, _)| id.clone())).collect()
+    }
+}
+
+/// The stored rows after these versions. `roots` are the persons at which aliases end; a key that is not there is
+/// its own person.
+#[must_use]
+pub fn decide(
+    versions: Vec<Version>,
+    stored: &HashMap<RowId, StoredRow>,
+    roots: &HashMap<EmailKey, EmailKey>,
+    arrival: Arrival,
+    env: &Env,
+) -> RowPlan {
+    let (finals, gone) = last_versions(versions);
+    let seen_in = match arrival {
+        Arrival::Stream => None,
+        Arrival::Chunk(chunk) => Some(Some(chunk)),
+        Arrival::Reread => Some(None),
+    };
+    let mut plan = RowPlan { seen_in, ..RowPlan::default() };
+    for Version { id, row, .. } in finals {
+        let Some(version) = row else { continue };
+        let old = stored.get(&id);
+        if old.is_some_and(|old| is_same(old, &version)) {
+            plan.seen.push(id);
+            continue;
+        }
+        let write = row_write(id, version, old, roots, arrival, env);
+        plan.touched.row(&write.id, old, Some(&write.row));
+        plan.writes.push(write);
+    }
+    let mut gone: Vec<RowId> = gone.into_iter().filter(|id| stored.contains_key(id)).collect();
+    gone.sort();
+    for id in gone {
+        if let Some(old) = stored.get(&id) {
+            plan.touched.row(&id, Some(old), None);
+            plan.gone.push((id, old.clone()));
+        }
+    }
+    plan
+}
+
+/// Stored rows placed anew: a decision or a rule about them changed, not the rows themselves.
+#[must_use]
+pub fn place_again(
+    rows: Vec<(RowId, StoredRow, RowVersion)>,
+    roots: &HashMap<EmailKey, EmailKey>,
+) -> RowPlan {
+    let mut plan = RowPlan::default();
+    for (id, old, version) in rows {
+        let row = placed(&id, &version, Some(&old), roots);
+        let row = StoredRow { chunk: old.chunk, generation: old.generation, ..row };
+        plan.touched.row(&id, Some(&old), Some(&row));
+        plan.writes.push(RowWrite { id, exists: true, row, raw: version.raw, fact: version.fact });
+    }
+    plan
+}
+
+fn is_same(old: &StoredRow, version: &RowVersion) -> bool {
+    old.digest == version.digest
+        && old.complete == version.fact.is_some()
+        && old.email.as_ref() == version.email()
+}
+
+fn row_write(
+    id: RowId,
+    version: RowVersion,
+    old: Option<&StoredRow>,
+    roots: &HashMap<EmailKey, EmailKey>,
+    arrival: Arrival,
+    env: &Env,
+) -> RowWrite {
+    let row = placed(&id, &version, old, roots);
+    let (chunk, generation) = match arrival {
+        Arrival::Chunk(chunk) => (Some(chunk), env.generation),
+        Arrival::Stream | Arrival::Reread => (None, env.generation),
+    };
+    let row = StoredRow { chunk, generation, ..row };
+    RowWrite { exists: old.is_some(), row, raw: version.raw, fact: version.fact, id }
+}
+
+fn placed(
+    id: &RowId,
+    version: &RowVersion,
+    old: Option<&StoredRow>,
+    roots: &HashMap<EmailKey, EmailKey>,
+) -> StoredRow {
+    let email = version.email().cloned();
+    let person = email.as_ref().map(|email| roots.get(email).unwrap_or(email).clone());
+    let shared_id = version.fact.as_ref().and_then(Fact::shared_id).map(str::to_owned);
+    // A row that shares its id goes on doing so; others are found when the id is judged.
+    let shares = old.is_some_and(|old| old.member.is_some() && old.shared_id == shared_id);
+    StoredRow {
+        owner: owner_of(id, version, person),
+        email,
+        shared_id,
+        member: version.fact.as_ref().filter(|_| shares).map(Fact::member),
+        digest: version.digest,
+        outcome: old.and_then(|old| old.outcome),
+        chunk: None,
+        generation: 0,
+        complete: version.fact.is_some(),
+    }
+}
+
+impl Touched {
+    /// One row changed: its old and new owner and shared ids are touched.
+    fn row(&mut self, id: &RowId, old: Option<&StoredRow>, new: Option<&StoredRow>) {
+        for row in old.into_iter().chain(new) {
+            self.owners.insert(row.owner.clone());
+            self.shared.extend(row.shared_id.clone().map(|value| (id.0, value)));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What is fetched for a decision beside source rows.
+
+use uuid::Uuid;
+
+use crate::facts::Feed;
+use crate::unify::Conflict;
+
+/// A value that rows of a feed may share: contact_id of contacts, external_id of payments.
+pub type SharedId = (Feed, String);
+
+/// Rows of a shared value that are read to judge it, and sides that are told apart. More rows than this are judged by
+/// representatives: as many sides as evidence shows.
+pub const GROUP_LIMIT: usize = 10;
+
+/// A person's state in `tributary.person`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersonState {
+    /// It has facts and a profile.
+    Present,
+    /// No fact is left (SPEC §4.5).
+    Absent,
+    /// Its facts belong to another person by a decision (SPEC §7).
+    Merged,
+    /// Its profile must reference an auth user who is not there.
+    Waiting,
+}
+
+impl PersonState {
+    /// Reads the stored word.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "absent" => Self::Absent,
+            "merged" => Self::Merged,
+            "waiting" => Self::Waiting,
+            _ => Self::Present,
+        }
+    }
+
+    /// The stored word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+            Self::Merged => "merged",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// A person as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Person {
+    /// Its profile.
+    pub profile_id: Uuid,
+    /// Whether it has facts.
+    pub state: PersonState,
+    /// Digest of the profile last written.
+    pub profile: Option<Uuid>,
+    /// Digest of the enrollments last written.
+    pub enrollments: Option<Uuid>,
+}
+
+/// A conflict as stored, without its evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredConflict {
+    /// The kind's word.
+    pub kind: String,
+    /// `open`, `resolved` or `dismissed`.
+    pub status: String,
+    /// Of the evidence.
+    pub digest: Uuid,
+    /// `review` or `info`.
+    pub severity: String,
+    /// The unit that it was judged from.
+    pub scope: String,
+    /// A second one.
+    pub also: Option<String>,
+}
+
+/// A conflict to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConflictWrite {
+    /// Its identity.
+    pub fingerprint: Uuid,
+    /// What it says.
+    pub conflict: Conflict,
+    /// A second unit whose judgement closes it.
+    pub also: Option<String>,
+    /// Of the evidence.
+    pub digest: Uuid,
+    /// `open` or `dismissed`.
+    pub status: &'static str,
+}

@@ -1,0 +1,208 @@
+//! Row changes as versions in the order of their source transactions: what the stream left out filled in, the row
+//! rules applied, and what each transaction did to the e-mail key of each row. Pure.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+use uuid::Uuid;
+
+use super::change::{RowChange, RowId, StoredRow};
+use super::email_change::Transition;
+use super::env::Env;
+use super::fact::{Fact, digest, incomplete_owner};
+use crate::facts::{EmailKey, FeedKind, RawRow, SourceKey};
+use super::raw::StoredValues;
+
+/// A row after one source transaction.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// Number of the source transaction within the batch.
+    pub tx: u32,
+    /// The row.
+    pub id: RowId,
+    /// Its key before, when the change gave it another.
+    pub previous: Option<SourceKey>,
+    /// `None`: deleted.
+    pub row: Option<RowVersion>,
+}
+
+/// What a row says after one source transaction.
+#[derive(Debug, Clone)]
+pub struct RowVersion {
+    /// `None`: a value of it is unknown (P6).
+    pub fact: Option<Fact>,
+    /// The bytes to be stored.
+    pub raw: Vec<u8>,
+    /// Of `raw`.
+    pub digest: Uuid,
+}
+
+impl RowVersion {
+    /// The e-mail key after decisions and before aliases.
+    #[must_use]
+    pub fn email(&self) -> Option<&EmailKey> {
+        self.fact.as_ref().and_then(Fact::email)
+    }
+}
+
+/// Leaves out what the backfill's snapshot of the row already contained.
+#[must_use]
+pub fn not_yet_contained<'a>(
+    changes: &'a [RowChange],
+    stored: &HashMap<RowId, StoredRow>,
+    env: &Env,
+) -> Cow<'a, [RowChange]> {
+    if env.chunks.is_empty() {
+        return Cow::Borrowed(changes);
+    }
+    let contained = |id: &RowId, xid| {
+        let chunk = stored.get(id).and_then(|stored| stored.chunk);
+        chunk.is_some_and(|chunk| env.chunks.contain(chunk, xid))
+    };
+    let mut left = Vec::with_capacity(changes.len());
+    for change in changes {
+        let mut change = change.clone();
+        let Some(xid) = change.xid else {
+            left.push(change);
+            continue;
+        };
+        if !contained(&change.id(), xid) {
+            left.push(change);
+        } else if let Some(previous) = change.previous.take() {
+            // The new row was read, the old one may have been read before it: it must still go.
+            let delete = RowChange { key: previous, row: None, unchanged: vec![], ..change };
+            if !contained(&delete.id(), xid) {
+                left.push(delete);
+            }
+        }
+    }
+    Cow::Owned(left)
+}
+
+/// Stored rows whose values are needed because the stream left a value out.
+#[must_use]
+pub fn needed_values(changes: &[RowChange], stored: &HashMap<RowId, StoredRow>) -> Vec<RowId> {
+    let partial = changes.iter().filter(|change| !change.unchanged.is_empty());
+    let ids: HashSet<RowId> =
+        partial.map(RowChange::before).filter(|id| stored.contains_key(id)).collect();
+    ids.into_iter().collect()
+}
+
+/// Fills in what the stream left out. `known` are the values of the rows before the first change; each change leaves
+/// those that hold before the next one. Returns for each change the columns that stay unknown.
+pub fn fill_unchanged(
+    changes: &mut [RowChange],
+    mut known: HashMap<RowId, StoredValues>,
+) -> Vec<Vec<usize>> {
+    if changes.iter().all(|change| change.unchanged.is_empty()) {
+        return vec![Vec::new(); changes.len()];
+    }
+    let mut all_unknown = Vec::with_capacity(changes.len());
+    for change in changes {
+        let before = known.remove(&change.before());
+        let mut unknown = Vec::new();
+        if let Some(row) = change.row.as_mut() {
+            for &column in &change.unchanged {
+                match before.as_ref().filter(|known| !known.unknown.contains(&column)) {
+                    Some(known) => fill(row, column, known),
+                    None => unknown.push(column),
+                }
+            }
+            let values = StoredValues { row: row.clone(), unknown: unknown.clone() };
+            known.insert(change.id(), values);
+        }
+        all_unknown.push(unknown);
+    }
+    all_unknown
+}
+
+fn fill(row: &mut RawRow, column: usize, known: &StoredValues) {
+    if let Some(slot) = row.values.get_mut(column) {
+        *slot = known.row.values.get(column).cloned().flatten();
+    }
+}
+
+/// Applies the row rules to changes whose left-out values were filled in, on all cores.
+#[must_use]
+pub fn derive(changes: &[RowChange], unknown: &[Vec<usize>], env: &Env) -> Vec<Version> {
+    let none = Vec::new();
+    let version = |(at, change): (usize, &RowChange)| {
+        let unknown = unknown.get(at).unwrap_or(&none);
+        let id = change.id();
+        let row = change.row.as_ref().map(|row| row_version(&id, row, unknown, env));
+        Version { tx: change.tx, id, previous: change.previous.clone(), row }
+    };
+    if changes.len() < 16 {
+        return changes.iter().enumerate().map(version).collect();
+    }
+    changes.par_iter().enumerate().map(version).collect()
+}
+
+/// The row rules applied to one row.
+#[must_use]
+pub fn row_version(id: &RowId, row: &RawRow, unknown: &[usize], env: &Env) -> RowVersion {
+    let fact = Fact::derive(id, row, env);
+    let raw = fact.raw(id, row, unknown, env);
+    let digest = digest(&raw);
+    RowVersion { fact: unknown.is_empty().then_some(fact), raw, digest }
+}
+
+/// The last version of each row, and the rows that are gone at the end.
+#[must_use]
+pub fn last_versions(versions: Vec<Version>) -> (Vec<Version>, HashSet<RowId>) {
+    let mut last: HashMap<RowId, Version> = HashMap::with_capacity(versions.len());
+    let mut gone = HashSet::new();
+    for version in versions {
+        if let Some(previous) = &version.previous {
+            let previous = (version.id.0, previous.clone());
+            last.remove(&previous);
+            gone.insert(previous);
+        }
+        if version.row.is_some() {
+            gone.remove(&version.id);
+        } else {
+            gone.insert(version.id.clone());
+        }
+        last.insert(version.id.clone(), version);
+    }
+    let mut finals: Vec<Version> = last.into_values().filter(|v| v.row.is_some()).collect();
+    finals.sort_by(|a, b| a.id.cmp(&b.id));
+    (finals, gone)
+}
+
+/// What each source transaction did to the e-mail key of each row, in effect (SPEC §4.3).
+#[must_use]
+pub fn transitions(versions: &[Version], stored: &HashMap<RowId, StoredRow>) -> Vec<Transition> {
+    let mut current: HashMap<RowId, Option<EmailKey>> =
+        stored.iter().map(|(id, stored)| (id.clone(), stored.email.clone())).collect();
+    let mut all = Vec::new();
+    for transaction in versions.chunk_by(|a, b| a.tx == b.tx) {
+        let mut open: HashMap<RowId, usize> = HashMap::new();
+        for version in transaction {
+            let before = (version.id.0, version.previous.as_ref().unwrap_or(&version.id.1).clone());
+            let at = open.remove(&before).unwrap_or_else(|| {
+                let old = current.get_mut(&before).and_then(Option::take);
+                all.push(Transition { tx: version.tx, contact: None, old, new: None });
+                all.len() - 1
+            });
+            all[at].new = version.row.as_ref().and_then(RowVersion::email).cloned();
+            all[at].contact =
+                (version.id.0.kind() == FeedKind::Contact).then(|| version.id.1.clone());
+            open.insert(version.id.clone(), at);
+        }
+        for (id, at) in open {
+            current.insert(id, all[at].new.clone());
+        }
+    }
+    all
+}
+
+/// The owner's text of a version, `person` being its e-mail key after aliases.
+#[must_use]
+pub fn owner_of(id: &RowId, version: &RowVersion, person: Option<EmailKey>) -> String {
+    match &version.fact {
+        Some(fact) => fact.owner(person).as_str().to_owned(),
+        None => incomplete_owner(id),
+    }
+}

@@ -1,0 +1,126 @@
+//! An open transaction.
+
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+
+use super::db::{Db, Param};
+use crate::error::{Error, Result};
+
+/// An open transaction of a session. Whatever takes a `&Tx` runs inside it. Dropping it neither commits nor
+/// rolls back: the owner of the session does one of them.
+#[derive(Clone)]
+pub struct Tx {
+    db: Arc<Db>,
+}
+
+impl Tx {
+    /// A transaction of this session that [`Tx::start`] opens.
+    #[must_use]
+    pub fn on(db: &Arc<Db>) -> Self {
+        Self { db: Arc::clone(db) }
+    }
+
+    /// Opens the transaction with `begin`, which may set constraints too. Statements sent together with it run inside.
+    ///
+    /// # Errors
+    /// The driver's, classified.
+    pub async fn start(&self, begin: &str) -> Result<()> {
+        self.db.batch("target: opening a transaction", begin).await
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn db(&self) -> &Arc<Db> {
+        &self.db
+    }
+
+    /// As [`Db::query`].
+    ///
+    /// # Errors
+    /// The driver's, classified.
+    pub async fn query(&self, what: &str, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>> {
+        self.db.query(what, sql, params).await
+    }
+
+    /// As [`Db::execute`].
+    ///
+    /// # Errors
+    /// The driver's, classified.
+    pub async fn execute(&self, what: &str, sql: &str, params: &[Param<'_>]) -> Result<u64> {
+        self.db.execute(what, sql, params).await
+    }
+
+    /// As [`Db::batch`].
+    ///
+    /// # Errors
+    /// The driver's, classified.
+    pub async fn batch(&self, what: &str, sql: &str) -> Result<()> {
+        self.db.batch(what, sql).await
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// The driver's, classified. The outcome is then unknown.
+    pub async fn commit(self) -> Result<()> {
+        self.db.batch("target: committing", "commit").await
+    }
+
+    /// Gives the transaction up.
+    ///
+    /// # Errors
+    /// The driver's, classified.
+    pub async fn rollback(self) -> Result<()> {
+        self.db.batch("target: rolling back", "rollback").await
+    }
+
+    /// Runs a write in a savepoint: `Ok(Err(reason))` where the target refuses the data.
+    ///
+    /// # Errors
+    /// Every error but a refusal of data.
+    pub async fn attempt<T>(
+        &self,
+        write: impl Future<Output = Result<T>>,
+    ) -> Result<std::result::Result<T, String>> {
+        self.batch("target: opening a savepoint", "savepoint attempt").await?;
+        match write.await {
+            Ok(value) => {
+                self.batch("target: closing a savepoint", "release savepoint attempt").await?;
+                Ok(Ok(value))
+            }
+            Err(Error::Data { cause, .. }) => {
+                self.undo_attempt().await?;
+                Ok(Err(cause))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// As [`Tx::attempt`], of which nothing stays.
+    ///
+    /// # Errors
+    /// Every error but a refusal of data.
+    pub async fn try_out<T>(
+        &self,
+        write: impl Future<Output = Result<T>>,
+    ) -> Result<std::result::Result<(), String>> {
+        self.batch("target: opening a savepoint", "savepoint attempt").await?;
+        let tried = write.await;
+        match tried {
+            Err(other) if !matches!(other, Error::Data { .. }) => Err(other),
+            tried => {
+                self.undo_attempt().await?;
+                Ok(match tried {
+                    Err(Error::Data { cause, .. }) => Err(cause),
+                    _ => Ok(()),
+                })
+            }
+        }
+    }
+
+    async fn undo_attempt(&self) -> Result<()> {
+        let undo = "rollback to savepoint attempt; release savepoint attempt";
+        self.batch("target: going back to a savepoint", undo).await
+    }
+}

@@ -1,0 +1,212 @@
+//! `tributary.decision` and `tributary.alias`: which addresses are one person (SPEC §4.3, §7).
+
+use std::collections::{BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use crate::engine::RowDecisions;
+use crate::engine::rows::Touched;
+use crate::error::Result;
+use crate::facts::{EmailKey, Feed};
+use crate::pg::{Db, Tx};
+
+/// The person at which the alias of each of these keys ends; keys without an alias are left out.
+///
+/// # Errors
+/// Those of the target.
+pub async fn roots(db: &Db, emails: &[String]) -> Result<HashMap<EmailKey, EmailKey>> {
+    if emails.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "select from_key, root_key from tributary.alias where from_key = any($1)";
+    let rows = db.query("target: looking up aliases", sql, &[&emails]).await?;
+    Ok(rows.iter().map(|row| (key(row, 0), key(row, 1))).collect())
+}
+
+fn key(row: &tokio_postgres::Row, at: usize) -> EmailKey {
+    EmailKey::trusted(row.get::<_, String>(at))
+}
+
+/// An alias of a person that some e-mail keys belong to.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The address.
+    pub from: EmailKey,
+    /// The person.
+    pub root: EmailKey,
+    /// Whether the e-mail change rule made it.
+    pub automatic: bool,
+}
+
+/// Every alias of the persons of these keys.
+///
+/// # Errors
+/// Those of the target.
+pub async fn members(tx: &Tx, keys: &[String]) -> Result<Vec<Member>> {
+    let sql = include_str!("sql/alias_component.sql");
+    let rows = tx.query("target: looking up aliases", sql, &[&keys]).await?;
+    let member =
+        |row| Member { from: key(row, 0), root: key(row, 1), automatic: row.get(2) };
+    Ok(rows.iter().map(member).collect())
+}
+
+/// The active decisions about single rows.
+///
+/// # Errors
+/// Those of the target.
+pub async fn row_decisions(db: &Db) -> Result<RowDecisions> {
+    let sql = "select kind, a, b from tributary.decision \
+               where reverted_at is null and kind in ('email', 'product')";
+    let rows = db.query("target: reading decisions", sql, &[]).await?;
+    let mut decisions = RowDecisions::default();
+    for row in &rows {
+        let (kind, a, b): (&str, String, String) = (row.get(0), row.get(1), row.get(2));
+        if kind == "email" {
+            decisions.emails.insert(a, EmailKey::trusted(b));
+        } else {
+            decisions.products.insert(a, b);
+        }
+    }
+    Ok(decisions)
+}
+
+/// Derives the aliases from the decisions: they are the inputs, also when they were copied here.
+///
+/// # Errors
+/// Those of the target.
+pub async fn derive(db: &Db) -> Result<()> {
+    db.batch("target: deriving aliases", include_str!("sql/derive_aliases.sql")).await
+}
+
+/// The rows of each person `from` become those of `to`, and so do the aliases that end there. What they share with
+/// others is touched.
+///
+/// # Errors
+/// Those of the target.
+pub async fn hand_over(tx: &Tx, from: &[&str], to: &[&str], touched: &mut Touched) -> Result<()> {
+    for sql in [
+        "delete from tributary.alias where from_key = any($2) and $1::text[] is not null",
+        "update tributary.alias a set root_key = n.t \
+         from unnest($1::text[], $2::text[]) as n (f, t) where a.root_key = n.f",
+        "insert into tributary.alias (from_key, root_key) \
+         select * from unnest($1::text[], $2::text[])",
+        "update tributary.source_row r \
+         set owner = n.t, email_key = nullif(coalesce(r.email_key, n.f), n.t), outcome = null \
+         from unnest($1::text[], $2::text[]) as n (f, t) where r.owner = n.f",
+    ] {
+        tx.execute("target: handing rows over", sql, &[&from, &to]).await?;
+    }
+    touch_shared_ids(tx, to, touched).await
+}
+
+/// After an alias is gone: the rows of `person` go back to whom they belong.
+///
+/// # Errors
+/// Those of the target.
+pub async fn take_back(tx: &Tx, person: &EmailKey, touched: &mut Touched) -> Result<()> {
+    touch_shared_ids(tx, &[person.as_str()], touched).await?;
+    let sql = include_str!("sql/take_back_rows.sql");
+    tx.execute("target: taking rows back", sql, &[&person.as_str()]).await?;
+    Ok(())
+}
+
+/// The shared ids of these persons' rows: who they belong to is part of what is judged of them.
+async fn touch_shared_ids(tx: &Tx, people: &[&str], touched: &mut Touched) -> Result<()> {
+    let sql = "select distinct feed, shared_id from tributary.source_row \
+               where owner = any($1) and shared_id is not null";
+    let rows = tx.query("target: looking up shared ids", sql, &[&people]).await?;
+    let ids = rows.iter().filter_map(|row| Some((Feed::from_number(row.get(0))?, row.get(1))));
+    touched.shared.extend(ids);
+    Ok(())
+}
+
+/// Whether any row or person has this address.
+///
+/// # Errors
+/// Those of the target.
+pub async fn is_known(tx: &Tx, key: &EmailKey) -> Result<bool> {
+    let sql = "select exists (select from tributary.source_row where owner = $1) \
+               or exists (select from tributary.person where email_key = $1)";
+    let rows = tx.query("target: looking up an address", sql, &[&key.as_str()]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
+/// Automatic aliases whose address came back are reverted.
+///
+/// # Errors
+/// Those of the target.
+pub async fn revert_automatic(tx: &Tx, addresses: &[&str], actor: &str) -> Result<()> {
+    if !addresses.is_empty() {
+        let sql = include_str!("sql/revert_automatic_aliases.sql");
+        tx.execute("target: reverting aliases", sql, &[&addresses, &actor]).await?;
+    }
+    Ok(())
+}
+
+/// Records one automatic alias a move.
+///
+/// # Errors
+/// Those of the target.
+pub async fn record_moves(tx: &Tx, from: &[&str], to: &[&str], actor: &str) -> Result<()> {
+    let sql = include_str!("sql/record_moves.sql");
+    tx.execute("target: recording moves", sql, &[&from, &to, &actor]).await?;
+    Ok(())
+}
+
+/// Moves where both sides have a profile, with the decision that records each.
+///
+/// # Errors
+/// Those of the target.
+pub async fn moves_onto_people(
+    tx: &Tx,
+    from: &[&str],
+    to: &[&str],
+) -> Result<Vec<(i64, EmailKey, EmailKey)>> {
+    let sql = include_str!("sql/moves_onto_people.sql");
+    let rows = tx.query("target: looking up persons", sql, &[&from, &to]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), key(row, 1), key(row, 2))).collect())
+}
+
+/// Gives persons their new addresses, where nobody has them.
+///
+/// # Errors
+/// Those of the target.
+pub async fn rename_persons(tx: &Tx, from: &[&str], to: &[&str], canonical: &[String]) -> Result<()> {
+    let sql = include_str!("sql/rename_persons.sql");
+    tx.execute("target: renaming persons", sql, &[&from, &to, &canonical]).await?;
+    Ok(())
+}
+
+/// Persons whose pairing may change when these come or leave (SPEC §6, `possible_duplicate`).
+///
+/// # Errors
+/// Those of the target.
+pub async fn pairs_touched(
+    tx: &Tx,
+    people: &[String],
+    canonical: &[String],
+) -> Result<BTreeSet<String>> {
+    let sql = include_str!("sql/pairs_touched.sql");
+    let rows = tx.query("target: looking up canonical keys", sql, &[&people, &canonical]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Each of these persons with the nearest earlier one of its canonical key, and that key.
+///
+/// # Errors
+/// Those of the target.
+pub async fn pairs(tx: &Tx, members: &[String]) -> Result<Vec<(String, String, String)>> {
+    let sql = include_str!("sql/pairs.sql");
+    let rows = tx.query("target: judging canonical keys", sql, &[&members]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+}
+
+/// Collisions and splits of these persons whose cause is gone.
+///
+/// # Errors
+/// Those of the target.
+pub async fn settled_changes(tx: &Tx, scopes: &[String]) -> Result<Vec<Uuid>> {
+    let sql = include_str!("sql/settled_changes.sql");
+    let rows = tx.query("target: judging e-mail changes", sql, &[&scopes]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}

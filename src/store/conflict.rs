@@ -1,0 +1,92 @@
+//! `tributary.conflict`: the review queue (SPEC §6).
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::engine::{ConflictWrite, StoredConflict};
+use crate::error::Result;
+use crate::pg::{Group, TextColumns, Tx, text_params};
+
+/// The conflicts that are not resolved and were judged from these units, by fingerprint.
+///
+/// # Errors
+/// Those of the target.
+pub async fn by_scope(tx: &Tx, scopes: &[String]) -> Result<HashMap<Uuid, StoredConflict>> {
+    if scopes.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = include_str!("sql/conflicts_by_scope.sql");
+    let rows = tx.query("target: reading conflicts", sql, &[&scopes]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let conflict = StoredConflict {
+                kind: row.get(1),
+                status: row.get(2),
+                digest: row.get(3),
+                severity: row.get(4),
+                scope: row.get(5),
+                also: row.get(6),
+            };
+            (row.get(0), conflict)
+        })
+        .collect())
+}
+
+/// The evidence that was dismissed, by fingerprint. People dismiss one by one, so they fit in memory.
+///
+/// # Errors
+/// Those of the target.
+pub async fn dismissals(db: &crate::pg::Db) -> Result<HashMap<Uuid, Uuid>> {
+    let sql = "select a::uuid, b::uuid from tributary.decision \
+               where kind = 'dismiss' and reverted_at is null";
+    let rows = db.query("target: reading dismissals", sql, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Adds conflicts to a group: one that was resolved opens again under its id.
+pub fn write(group: &mut Group, writes: &[ConflictWrite]) {
+    if writes.is_empty() {
+        return;
+    }
+    let columns = TextColumns::of(writes, |write| {
+        let conflict = &write.conflict;
+        [
+            Some(conflict.kind.as_str().to_owned()),
+            Some(conflict.severity.as_str().to_owned()),
+            Some(write.status.to_owned()),
+            Some(conflict.subject.clone()),
+            Some(write.fingerprint.to_string()),
+            Some(conflict.scope.clone()),
+            write.also.clone(),
+            Some(conflict.evidence.to_string()),
+            Some(write.digest.to_string()),
+        ]
+    });
+    let sql = include_str!("sql/write_conflicts.sql").replace("{params}", &text_params(9));
+    group.exactly(writes.len(), "target: writing conflicts", sql, columns.owned());
+}
+
+/// Adds the closing of conflicts to a group. `by` is `source`, or who decided.
+pub fn close(group: &mut Group, fingerprints: Vec<Uuid>, by: &str) {
+    if fingerprints.is_empty() {
+        return;
+    }
+    let sql = "update tributary.conflict \
+               set status = 'resolved', resolved_at = now(), resolved_by = $2 \
+               where fingerprint = any($1) and status <> 'resolved'";
+    group.any("target: closing conflicts", sql, vec![Box::new(fingerprints), Box::new(by.to_owned())]);
+}
+
+/// Closes what is left of one owner, row or person that no longer exists: conflicts of a scope without a cause.
+///
+/// # Errors
+/// Those of the target.
+pub async fn stale(tx: &Tx, after: &str, limit: i64) -> Result<(Vec<Uuid>, Option<String>)> {
+    let sql = include_str!("sql/stale_conflicts.sql");
+    let rows = tx.query("target: looking for stale conflicts", sql, &[&after, &limit]).await?;
+    let last = rows.last().map(|row| row.get(0));
+    let stale = rows.iter().filter(|row| row.get(2)).map(|row| row.get(1)).collect();
+    Ok((stale, last))
+}

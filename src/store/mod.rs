@@ -1,0 +1,11 @@
+//! Schema `tributary`: what the daemon keeps for itself, one file a table, SQL beside it.
+//!
+//! Everything takes the open transaction, so that "inside it" is a type, and nothing here decides anything.
+
+pub mod alias;
+pub mod checkpoint;
+pub mod conflict;
+pub mod person;
+pub mod quarantine;
+pub mod row;
+pub mod shared;

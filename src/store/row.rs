@@ -1,0 +1,250 @@
+//! `tributary.source_row`: every source row of every feed once.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::engine::rows::RowWrite;
+use crate::engine::{RowId, StoredRow};
+use crate::error::{Error, Result};
+use crate::facts::{EmailKey, Feed, SourceKey};
+use crate::pg::{Group, Tx};
+
+const META: &str = "feed, key, owner, email_key, shared_id, member, digest, outcome, chunk, generation, complete";
+
+fn number(id: &RowId) -> i16 {
+    id.0.number()
+}
+
+fn columns_of<'a>(ids: impl Iterator<Item = &'a RowId>) -> (Vec<i16>, Vec<String>) {
+    ids.map(|id| (number(id), id.1.0.clone())).unzip()
+}
+
+fn meta(row: &Row) -> Result<(RowId, StoredRow)> {
+    let feed: i16 = row.get(0);
+    let feed = Feed::from_number(feed).ok_or_else(|| {
+        Error::failed("target: reading stored rows", format!("there is no feed {feed}"))
+    })?;
+    let owner: String = row.get(2);
+    let email: Option<String> = row.get(3);
+    let email = email.or_else(|| (!owner.contains(' ')).then(|| owner.clone()));
+    let stored = StoredRow {
+        owner,
+        email: email.map(EmailKey::trusted),
+        shared_id: row.get(4),
+        member: row.get(5),
+        digest: row.get(6),
+        outcome: row.get(7),
+        chunk: row.get(8),
+        generation: row.get(9),
+        complete: row.get(10),
+    };
+    Ok(((feed, SourceKey(row.get(1))), stored))
+}
+
+/// The stored rows with these keys, without their values.
+///
+/// # Errors
+/// Those of the target.
+pub async fn by_key(tx: &Tx, ids: &HashSet<RowId>) -> Result<HashMap<RowId, StoredRow>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (feeds, keys) = columns_of(ids.iter());
+    let rows = tx
+        .query("target: looking up stored rows", include_str!("sql/rows_by_key.sql"), &[&feeds, &keys])
+        .await?;
+    rows.iter().map(meta).collect()
+}
+
+/// The values of stored rows.
+///
+/// # Errors
+/// Those of the target.
+pub async fn values(tx: &Tx, ids: &[RowId]) -> Result<HashMap<RowId, Vec<u8>>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (feeds, keys) = columns_of(ids.iter());
+    let rows = tx
+        .query("target: reading raw values", include_str!("sql/values_by_key.sql"), &[&feeds, &keys])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let ((feed, key), _) = (feed_key(row)?, ());
+            Ok(((feed, key), row.get(2)))
+        })
+        .collect()
+}
+
+fn feed_key(row: &Row) -> Result<RowId> {
+    let feed: i16 = row.get(0);
+    let feed = Feed::from_number(feed).ok_or_else(|| {
+        Error::failed("target: reading stored rows", format!("there is no feed {feed}"))
+    })?;
+    Ok((feed, SourceKey(row.get(1))))
+}
+
+/// A stored row with its values.
+#[derive(Debug, Clone)]
+pub struct FullRow {
+    /// Which.
+    pub id: RowId,
+    /// What is stored beside the values.
+    pub row: StoredRow,
+    /// The values, see [`super::raw`].
+    pub raw: Vec<u8>,
+}
+
+pub(super) fn full(row: &Row) -> Result<FullRow> {
+    let (id, stored) = meta(row)?;
+    Ok(FullRow { id, row: stored, raw: row.get(11) })
+}
+
+/// All rows of these owners.
+///
+/// # Errors
+/// Those of the target.
+pub async fn by_owner(tx: &Tx, owners: &[String]) -> Result<Vec<FullRow>> {
+    if owners.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("select {META}, raw from tributary.source_row where owner = any($1)");
+    let rows = tx.query("target: reading rows of owners", &sql, &[&owners]).await?;
+    rows.iter().map(full).collect()
+}
+
+/// The rows with these keys, with their values.
+///
+/// # Errors
+/// Those of the target.
+pub async fn full_by_key(tx: &Tx, ids: &[RowId]) -> Result<Vec<FullRow>> {
+    let (feeds, keys) = columns_of(ids.iter());
+    let sql = include_str!("sql/full_rows_by_key.sql");
+    let rows = tx.query("target: reading stored rows", sql, &[&feeds, &keys]).await?;
+    rows.iter().map(full).collect()
+}
+
+/// A page of a feed in the order of its keys, after a key.
+///
+/// # Errors
+/// Those of the target.
+pub async fn page(tx: &Tx, feed: Feed, after: &str, limit: i64) -> Result<Vec<FullRow>> {
+    let sql = format!(
+        "select {META}, raw from tributary.source_row where feed = $1 and key > $2 \
+         order by feed, key limit $3"
+    );
+    let rows = tx.query("target: reading stored rows", &sql, &[&feed.number(), &after, &limit]).await?;
+    rows.iter().map(full).collect()
+}
+
+/// Adds what these rows must be to a group: rows that are gone first, so that their keys are free.
+pub fn write(group: &mut Group, gone: &[RowId], writes: &[RowWrite]) {
+    if !gone.is_empty() {
+        let (feeds, keys) = columns_of(gone.iter());
+        let sql = include_str!("sql/delete_rows.sql");
+        group.exactly(gone.len(), "target: deleting stored rows", sql, vec![Box::new(feeds), Box::new(keys)]);
+    }
+    let (existing, new): (Vec<&RowWrite>, Vec<&RowWrite>) =
+        writes.iter().partition(|write| write.exists);
+    for (rows, what, sql) in [
+        (new, "target: inserting stored rows", include_str!("sql/insert_rows.sql")),
+        (existing, "target: updating stored rows", include_str!("sql/update_rows.sql")),
+    ] {
+        if rows.is_empty() {
+            continue;
+        }
+        let (feeds, keys) = columns_of(rows.iter().map(|write| &write.id));
+        let owners: Vec<String> = rows.iter().map(|w| w.row.owner.clone()).collect();
+        let emails: Vec<Option<String>> = rows.iter().map(|w| email_column(&w.row)).collect();
+        let shared: Vec<Option<String>> = rows.iter().map(|w| w.row.shared_id.clone()).collect();
+        let members: Vec<Option<Vec<u8>>> = rows.iter().map(|w| w.row.member.clone()).collect();
+        let digests: Vec<Uuid> = rows.iter().map(|w| w.row.digest).collect();
+        let outcomes: Vec<Option<Uuid>> = rows.iter().map(|w| w.row.outcome).collect();
+        let chunks: Vec<Option<i64>> = rows.iter().map(|w| w.row.chunk).collect();
+        let generations: Vec<i64> = rows.iter().map(|w| w.row.generation).collect();
+        let complete: Vec<bool> = rows.iter().map(|w| w.row.complete).collect();
+        let raw: Vec<Vec<u8>> = rows.iter().map(|w| w.raw.clone()).collect();
+        let params: Vec<crate::pg::Owned> = vec![
+            Box::new(feeds),
+            Box::new(keys),
+            Box::new(owners),
+            Box::new(emails),
+            Box::new(shared),
+            Box::new(members),
+            Box::new(digests),
+            Box::new(outcomes),
+            Box::new(chunks),
+            Box::new(generations),
+            Box::new(complete),
+            Box::new(raw),
+        ];
+        group.exactly(rows.len(), what, sql, params);
+    }
+}
+
+/// The e-mail key where it is not the owner itself.
+fn email_column(row: &StoredRow) -> Option<String> {
+    row.email.as_ref().map(EmailKey::as_str).filter(|email| *email != row.owner).map(str::to_owned)
+}
+
+/// Marks unchanged rows as seen by a backfill; a `chunk` of `None` keeps the one that they have.
+pub fn mark_seen(group: &mut Group, ids: &[RowId], chunk: Option<i64>, generation: i64) {
+    if ids.is_empty() {
+        return;
+    }
+    let (feeds, keys) = columns_of(ids.iter());
+    let sql = include_str!("sql/mark_seen.sql");
+    let params: Vec<crate::pg::Owned> =
+        vec![Box::new(feeds), Box::new(keys), Box::new(chunk), Box::new(generation)];
+    group.exactly(ids.len(), "target: marking rows as seen", sql, params);
+}
+
+/// Sets the digests of the transactions last written, and the members of shared ids.
+pub fn set_outcomes(group: &mut Group, outcomes: &[(RowId, Option<Uuid>)]) {
+    if outcomes.is_empty() {
+        return;
+    }
+    let (feeds, keys) = columns_of(outcomes.iter().map(|(id, _)| id));
+    let values: Vec<Option<Uuid>> = outcomes.iter().map(|(_, outcome)| *outcome).collect();
+    let sql = "update tributary.source_row r set outcome = n.outcome \
+               from unnest($1::int2[], $2::text[], $3::uuid[]) as n (feed, key, outcome) \
+               where r.feed = n.feed and r.key = n.key";
+    group.exactly(
+        outcomes.len(),
+        "target: noting transactions",
+        sql,
+        vec![Box::new(feeds), Box::new(keys), Box::new(values)],
+    );
+}
+
+/// Sets the members of shared ids.
+pub fn set_members(group: &mut Group, members: &[(RowId, Vec<u8>)]) {
+    if members.is_empty() {
+        return;
+    }
+    let (feeds, keys) = columns_of(members.iter().map(|(id, _)| id));
+    let values: Vec<Vec<u8>> = members.iter().map(|(_, member)| member.clone()).collect();
+    let sql = "update tributary.source_row r set member = n.member \
+               from unnest($1::int2[], $2::text[], $3::bytea[]) as n (feed, key, member) \
+               where r.feed = n.feed and r.key = n.key";
+    group.exactly(
+        members.len(),
+        "target: noting members of shared ids",
+        sql,
+        vec![Box::new(feeds), Box::new(keys), Box::new(values)],
+    );
+}
+
+/// How many rows of a feed there are, and how many a backfill has not seen.
+///
+/// # Errors
+/// Those of the target.
+pub async fn count(db: &crate::pg::Db, feed: Feed, generation: i64) -> Result<(u64, u64)> {
+    let sql = "select count(*), count(*) filter (where generation < $2) \
+               from tributary.source_row where feed = $1";
+    let rows = db.query("target: counting stored rows", sql, &[&feed.number(), &generation]).await?;
+    let count = |i| rows.first().map_or(0, |row| row.get::<_, i64>(i).unsigned_abs());
+    Ok((count(0), count(1)))
+}

@@ -1,0 +1,87 @@
+//! Values that rows of a feed share: contact_id (SPEC §4.4) and external_id (SPEC §6). Always from narrow, bounded
+//! index look-ups: a value that 10,000 people share must not slow a change (P16).
+
+use std::collections::HashMap;
+
+use crate::engine::{GROUP_LIMIT, RowId, SharedId};
+use crate::error::Result;
+use crate::facts::Feed;
+use crate::pg::Tx;
+use super::row::FullRow;
+
+/// Up to [`GROUP_LIMIT`] rows that carry each of these values, without those in `changed`.
+///
+/// # Errors
+/// Those of the target.
+pub async fn others(
+    tx: &Tx,
+    ids: &[SharedId],
+    changed: &[RowId],
+) -> Result<HashMap<SharedId, Vec<FullRow>>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (feeds, values) = columns_of(ids);
+    let (changed_feeds, changed_keys) = columns_of_rows(changed);
+    let sql = include_str!("sql/others_of_shared_id.sql");
+    let limit = GROUP_LIMIT as i64;
+    let params: [crate::pg::Param<'_>; 5] = [&feeds, &values, &changed_feeds, &changed_keys, &limit];
+    grouped(&tx.query("target: looking up shared ids", sql, &params).await?)
+}
+
+/// The rows that decide for values that many rows share: for a contact_id the first in rank and the first of each of
+/// the first people, for an external_id the first of each of the first distinct members and people. Without those
+/// in `changed`.
+///
+/// # Errors
+/// Those of the target.
+pub async fn representatives(
+    tx: &Tx,
+    ids: &[SharedId],
+    changed: &[RowId],
+) -> Result<HashMap<SharedId, Vec<FullRow>>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (feeds, values) = columns_of(ids);
+    let (changed_feeds, changed_keys) = columns_of_rows(changed);
+    let sql = include_str!("sql/representatives_of_shared_id.sql");
+    let limit = GROUP_LIMIT as i64;
+    let params: [crate::pg::Param<'_>; 5] = [&feeds, &values, &changed_feeds, &changed_keys, &limit];
+    grouped(&tx.query("target: looking up shared ids", sql, &params).await?)
+}
+
+/// For each contact_id that a row of these owners shares with others: the person with whom it stays.
+///
+/// # Errors
+/// Those of the target.
+pub async fn holders(tx: &Tx, owners: &[String]) -> Result<HashMap<SharedId, String>> {
+    if owners.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = include_str!("sql/holders_of_owners.sql");
+    let rows = tx.query("target: looking up contact ids", sql, &[&owners]).await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| Some(((Feed::from_number(row.get(0))?, row.get(1)), row.get(2))))
+        .collect())
+}
+
+fn columns_of(ids: &[SharedId]) -> (Vec<i16>, Vec<String>) {
+    ids.iter().map(|(feed, value)| (feed.number(), value.clone())).unzip()
+}
+
+fn columns_of_rows(rows: &[RowId]) -> (Vec<i16>, Vec<String>) {
+    rows.iter().map(|(feed, key)| (feed.number(), key.0.clone())).unzip()
+}
+
+fn grouped(rows: &[tokio_postgres::Row]) -> Result<HashMap<SharedId, Vec<FullRow>>> {
+    let mut found: HashMap<SharedId, Vec<FullRow>> = HashMap::new();
+    for row in rows {
+        let full = super::row::full(row)?;
+        if let Some(value) = full.row.shared_id.clone() {
+            found.entry((full.id.0, value)).or_default().push(full);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,14 @@
+-- For each shared contact_id that rows of these owners carry: the person whose contact is first over all (SPEC 4.4).
+select v.feed, v.shared_id, f.owner
+from (
+    select distinct r.feed, r.shared_id
+    from tributary.source_row r
+    where r.owner = any($1) and r.feed = 1 and r.member is not null
+) v
+cross join lateral (
+    select r.owner
+    from tributary.source_row r
+    where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null
+    order by r.feed, r.shared_id, r.member, r.key
+    limit 1
+) f

@@ -1,0 +1,75 @@
+-- $1, $2: the values; $3, $4: rows to leave out; $5: most distinct sides. Skip scans: as many index probes as sides
+-- shown, however many rows share a value.
+with recursive changed as materialized (
+    select * from unnest($3::int2[], $4::text[]) as c (feed, key)
+),
+v as materialized (
+    select * from unnest($1::int2[], $2::text[]) as v (feed, shared_id)
+),
+by_member as (
+    select v.feed, v.shared_id, f.member, f.key, 1 as n
+    from v
+    cross join lateral (
+        select r.member, r.key from tributary.source_row r
+        where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null
+            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+        order by r.feed, r.shared_id, r.member, r.key limit 1
+    ) f
+    union all
+    select s.feed, s.shared_id, f.member, f.key, s.n + 1
+    from by_member s
+    cross join lateral (
+        select r.member, r.key from tributary.source_row r
+        where r.feed = s.feed and r.shared_id = s.shared_id and r.member > s.member
+            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+        order by r.feed, r.shared_id, r.member, r.key limit 1
+    ) f
+    where s.n < $5
+),
+by_owner as (
+    select v.feed, v.shared_id, f.owner, f.key, 1 as n
+    from v
+    cross join lateral (
+        select r.owner, r.key from tributary.source_row r
+        where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null
+            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+        order by r.feed, r.shared_id, r.owner, r.key limit 1
+    ) f
+    union all
+    select s.feed, s.shared_id, f.owner, f.key, s.n + 1
+    from by_owner s
+    cross join lateral (
+        select r.owner, r.key from tributary.source_row r
+        where r.feed = s.feed and r.shared_id = s.shared_id and r.member is not null and r.owner > s.owner
+            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+        order by r.feed, r.shared_id, r.owner, r.key limit 1
+    ) f
+    where s.n < $5
+),
+last_owner as (
+    select v.feed, v.shared_id, f.key
+    from v
+    cross join lateral (
+        select r.owner from tributary.source_row r
+        where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null
+            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+        order by r.feed desc, r.shared_id desc, r.owner desc, r.key desc limit 1
+    ) l
+    cross join lateral (
+        select r.key from tributary.source_row r
+        where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null and r.owner = l.owner
+            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+        order by r.feed, r.shared_id, r.owner, r.key limit 1
+    ) f
+),
+picked as (
+    select feed, key from by_member
+    union
+    select feed, key from by_owner
+    union
+    select feed, key from last_owner
+)
+select r.feed, r.key, r.owner, r.email_key, r.shared_id, r.member, r.digest, r.outcome, r.chunk, r.generation,
+    r.complete, r.raw
+from picked p
+join tributary.source_row r on r.feed = p.feed and r.key = p.key

@@ -1,0 +1,17 @@
+-- A resolved conflict whose cause came back opens again under its id.
+insert into tributary.conflict
+    (kind, severity, status, subject, fingerprint, scope, also, evidence, evidence_digest)
+select n.kind, n.severity, n.status, n.subject, n.fingerprint::uuid, n.scope, n.also, n.evidence::jsonb,
+    n.evidence_digest::uuid
+from unnest({params}) as n
+    (kind, severity, status, subject, fingerprint, scope, also, evidence, evidence_digest)
+on conflict (fingerprint) do update set
+    severity = excluded.severity,
+    status = excluded.status,
+    scope = excluded.scope,
+    also = excluded.also,
+    evidence = excluded.evidence,
+    evidence_digest = excluded.evidence_digest,
+    last_seen_at = now(),
+    resolved_at = null,
+    resolved_by = null

@@ -1,0 +1,338 @@
+//! Statements for the configured target tables: profiles, transactions, enrollments.
+//!
+//! Existing tables may have other types than SPEC §2 (an enum status, `varchar` names, `json` metadata), so
+//! each value is cast to its column's own type before it is compared and written. Only rows that differ
+//! are written (P4), and only owned columns are named (P5). There is no `on conflict`: a table that was
+//! there before may lack the unique constraint, and this daemon is the only writer of these columns.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::config::{TableName, Target};
+use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
+use crate::error::{Context, Error, Result};
+use crate::pg::text_params;
+use crate::rules::NAMESPACE;
+
+/// An address of no person, for a profile `p` that waits for its own within one transaction: swapping two
+/// unique values takes a third. It passes for an address where the application checks them.
+pub const PARKED: &str = "p.id || '@x.invalid'";
+
+/// Quoted names of the target tables.
+#[derive(Debug, Clone)]
+pub struct Names {
+    pub profiles: String,
+    pub transactions: String,
+    pub enrollments: String,
+    pub courses: String,
+}
+
+/// Statements and facts about the target tables, read from the catalog at start.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    pub names: Names,
+    pub write_profiles: String,
+    pub write_transactions: String,
+    pub write_enrollments: String,
+    /// As `write_profiles`, of profiles that are known to be new.
+    pub insert_profiles: String,
+    /// As `write_transactions`, of transactions that are known to be new.
+    pub insert_transactions: String,
+    /// Finds the ids of new persons.
+    pub profile_ids: String,
+    /// Names the target tables and the types of their columns: outcome digests hold for these alone.
+    pub identity: Uuid,
+    /// Digits after the point that the amounts of transactions keep; `None`: all of them.
+    pub amount_scale: Option<u32>,
+    /// The same of their fees.
+    pub fee_scale: Option<u32>,
+    /// Opens a transaction in which the application's deferred constraints are checked by each statement,
+    /// so that a row they refuse can be isolated: at the commit it would be too late.
+    pub begin: String,
+    /// Whether `auth.users` exists and people take ids from it.
+    pub link_auth_users: bool,
+    /// Whether the profile id must be an `auth.users` id.
+    pub needs_auth_user: bool,
+}
+
+impl Tables {
+    /// Reads the catalog of the target.
+    pub async fn read(client: &Client, target: &Target) -> Result<Self> {
+        let names = Names {
+            profiles: target.profiles.quoted(),
+            transactions: target.transactions.quoted(),
+            enrollments: target.enrollments.quoted(),
+            courses: target.courses.quoted(),
+        };
+        let profile = column_types(client, &target.profiles).await?;
+        let transaction = column_types(client, &target.transactions).await?;
+        let enrollment = column_types(client, &target.enrollments).await?;
+        let auth = client
+            .query_one(include_str!("sql/auth_users.sql"), &[&names.profiles])
+            .await
+            .context("target: looking for auth.users")?;
+        let tables = [&names.profiles, &names.transactions, &names.enrollments];
+        let deferrable: Option<String> = client
+            .query_one(include_str!("sql/deferrable_constraints.sql"), &[&tables.as_slice()])
+            .await
+            .context("target: reading deferrable constraints")?
+            .get(0);
+        let link_auth_users: bool = target.link_auth_users && auth.get(0);
+        let auth_users = if link_auth_users {
+            "(select u.id, lower(u.email) as email from auth.users u)"
+        } else {
+            "(select null::uuid as id, null::text as email where false)"
+        };
+        let profile_ids = include_str!("sql/profile_ids.sql")
+            .replace("{profiles}", &names.profiles)
+            .replace("{auth_users}", auth_users);
+        for (table, types) in [
+            (&target.profiles, &profile),
+            (&target.transactions, &transaction),
+            (&target.enrollments, &enrollment),
+        ] {
+            require_uuid(table, types)?;
+        }
+        let identity = identity(&names, [&profile, &transaction, &enrollment]);
+        let begin = match deferrable {
+            Some(names) => format!("begin; set constraints {names} immediate"),
+            None => "begin".to_owned(),
+        };
+        Ok(Self {
+            begin,
+            write_profiles: write_profiles(&names.profiles, &profile)?,
+            write_transactions: write_transactions(&names.transactions, &transaction)?,
+            insert_profiles: insert_profiles(&names.profiles, &profile)?,
+            insert_transactions: insert_transactions(&names.transactions, &transaction)?,
+            identity,
+            write_enrollments: write_enrollments(&names.enrollments, &enrollment)?,
+            amount_scale: scale(&transaction, "amount"),
+            fee_scale: scale(&transaction, "payment_provider_fee"),
+            link_auth_users,
+            profile_ids,
+            needs_auth_user: auth.get(1),
+            names,
+        })
+    }
+}
+
+async fn column_types(client: &Client, table: &TableName) -> Result<HashMap<String, String>> {
+    let rows = client
+        .query(include_str!("sql/column_types.sql"), &[&table.quoted()])
+        .await
+        .context("target: reading column types")?;
+    if rows.is_empty() {
+        return Err(Error::refused(
+            format!("the target table {table} does not exist"),
+            "run `tributary migrate`, or correct its name in the [target] section",
+        ));
+    }
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Ids are derived: a table whose ids are of another type cannot be written.
+fn require_uuid(table: &TableName, types: &HashMap<String, String>) -> Result<()> {
+    match types.get("id").map(String::as_str) {
+        Some("uuid") => Ok(()),
+        other => Err(Error::refused(
+            format!(
+                "the column id of the target table {table} is of type {}, and must be uuid",
+                other.unwrap_or("none: there is no such column")
+            ),
+            "name another table in the [target] section and have it made by `tributary migrate`, or give this one \
+             a uuid primary key",
+        )),
+    }
+}
+
+/// `select n.a::type as a, … from unnest(…) as n (a, …)`: the new rows in the table's own types.
+fn new_rows(columns: &[&str], types: &HashMap<String, String>) -> Result<String> {
+    let casts = columns
+        .iter()
+        .map(|column| {
+            let kind = types.get(*column).ok_or_else(|| {
+                Error::refused(
+                    format!("the target has no column {column}"),
+                    "run `tributary migrate`: it adds missing columns",
+                )
+            })?;
+            Ok(match kind.as_str() {
+                "json" | "jsonb" if *column == "tags" => {
+                    format!("to_json(n.tags::text[])::{kind} as tags")
+                }
+                _ => format!("n.{column}::{kind} as {column}"),
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(format!(
+        "select {} from unnest({}) as n ({})",
+        casts.join(", "),
+        text_params(columns.len()),
+        columns.join(", ")
+    ))
+}
+
+/// How many digits after the point a column keeps: 2 of `numeric(10,2)`, 0 of `numeric(10)`.
+fn scale(types: &HashMap<String, String>, column: &str) -> Option<u32> {
+    let precision = types.get(column)?.strip_prefix("numeric(")?.strip_suffix(')')?;
+    precision.split_once(',').map_or(Some(0), |(_, scale)| scale.parse().ok())
+}
+
+/// `json` has no equality.
+fn comparable(side: &str, column: &str, types: &HashMap<String, String>) -> String {
+    match types.get(column).map(String::as_str) {
+        Some("json") => format!("{side}.{column}::jsonb"),
+        _ => format!("{side}.{column}"),
+    }
+}
+
+fn tuple(side: &str, columns: &[&str], types: &HashMap<String, String>) -> String {
+    let list: Vec<String> = columns.iter().map(|c| comparable(side, c, types)).collect();
+    format!("({})", list.join(", "))
+}
+
+/// The new profiles in the table's own types. Where the facts give no time of creation, it is that of the first write
+/// (SPEC §4.2).
+fn profiles(types: &HashMap<String, String>) -> Result<String> {
+    let created = types.get("created_at").map_or("timestamptz", String::as_str);
+    let others: Vec<&str> = PROFILE.iter().copied().filter(|c| *c != "created_at").collect();
+    Ok(format!(
+        "given as materialized ({new}), \
+         n as materialized (select {others}, coalesce(created_at, ( \
+             select o.first_seen_at from tributary.person o where o.profile_id = given.id \
+           )::{created}, now()::{created}) as created_at from given)",
+        new = new_rows(&PROFILE, types)?,
+        others = others.join(", "),
+    ))
+}
+
+fn insert_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    Ok(format!(
+        "with {profiles} insert into {table} ({columns}, updated_at, last_api_sync_at, api_sync_version) \
+         select {inserted}, {now}, now(), 1 from n",
+        profiles = profiles(types)?,
+        columns = PROFILE.join(", "),
+        inserted = PROFILE.map(|c| format!("n.{c}")).join(", "),
+        now = now_as("updated_at", types),
+    ))
+}
+
+/// Every writing statement returns the rows that it reached, those that it had to reach, and of them the updated and
+/// the inserted ones: a policy, rule or trigger that hides or drops rows does not go unnoticed (P20).
+const COUNTS: &str = "select (select count(*) from u) + (select count(*) from i), \
+    (select count(*) from m) + (select count(*) from f), (select count(*) from u), (select count(*) from i)";
+
+fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let compared = &PROFILE[2..];
+    let sets: Vec<String> = compared.iter().map(|c| format!("{c} = m.{c}")).collect();
+    Ok(format!(
+        "with {profiles}, \
+         free as materialized (select n.*, not exists (select from {table} o \
+             where o.email = n.email and o.id <> n.id) as email_is_free from n), \
+         m as materialized (select n.* from free n join {table} t on t.id = n.id \
+           where {old} is distinct from {new} \
+             or (t.email is distinct from n.email and n.email_is_free)), \
+         f as materialized (select n.* from n where not exists (select from {table} t where t.id = n.id)), \
+         u as (update {table} t set {sets}, \
+             email = case when m.email_is_free then m.email else t.email end, \
+             updated_at = {now}, last_api_sync_at = now(), \
+             api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
+           from m where t.id = m.id returning 1), \
+         i as (insert into {table} ({columns}, updated_at, last_api_sync_at, api_sync_version) \
+           select {inserted}, {now}, now(), 1 from f returning 1) \
+         {COUNTS}",
+        profiles = profiles(types)?,
+        sets = sets.join(", "),
+        now = now_as("updated_at", types),
+        old = tuple("t", compared, types),
+        new = tuple("n", compared, types),
+        columns = PROFILE.join(", "),
+        inserted = PROFILE.map(|c| format!("f.{c}")).join(", "),
+    ))
+}
+
+fn insert_transactions(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    Ok(format!(
+        "insert into {table} ({columns}, last_api_sync_at, processed_at, api_sync_version) \
+         select n.*, now(), now(), 1 from ({new}) n",
+        new = new_rows(&TRANSACTION, types)?,
+        columns = TRANSACTION.join(", "),
+    ))
+}
+
+fn write_transactions(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let owned = &TRANSACTION[1..];
+    let sets: Vec<String> = owned.iter().map(|c| format!("{c} = m.{c}")).collect();
+    Ok(format!(
+        "with n as materialized ({new}), \
+         m as materialized (select n.* from n join {table} t on t.id = n.id where {old} is distinct from {newt}), \
+         f as materialized (select n.* from n where not exists (select from {table} t where t.id = n.id)), \
+         u as (update {table} t set {sets}, last_api_sync_at = now(), processed_at = now(), \
+             api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
+           from m where t.id = m.id returning 1), \
+         i as (insert into {table} ({columns}, last_api_sync_at, processed_at, api_sync_version) \
+           select f.*, now(), now(), 1 from f returning 1) \
+         {COUNTS}",
+        new = new_rows(&TRANSACTION, types)?,
+        sets = sets.join(", "),
+        old = tuple("t", owned, types),
+        newt = tuple("n", owned, types),
+        columns = TRANSACTION.join(", "),
+    ))
+}
+
+/// An enrollment is found by person and course. One that is completed keeps its status.
+fn write_enrollments(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let owned = ["transaction_id", "start_date", "expiry_date", "cohort_month", "cohort_quarter"];
+    let sets: Vec<String> = owned.iter().map(|c| format!("{c} = m.{c}")).collect();
+    let metadata = types.get("metadata").map_or("jsonb", String::as_str);
+    Ok(format!(
+        "with n as materialized ({new}), \
+         m as materialized (select n.* from n join {table} t on t.user_id = n.user_id and t.course_id = n.course_id \
+           where {old} is distinct from {newt} \
+             or (t.completion_date is null and t.status is distinct from n.status) \
+             or t.metadata::jsonb ->> 'managed_by' is distinct from 'tributary'), \
+         f as materialized (select n.* from n where not exists (select from {table} t \
+               where t.user_id = n.user_id and t.course_id = n.course_id)), \
+         u as (update {table} t set {sets}, \
+             status = case when t.completion_date is null then m.status else t.status end, \
+             metadata = (coalesce(t.metadata::jsonb, '{{}}') || '{{\"managed_by\": \"tributary\"}}')::{metadata}, \
+             updated_at = {now} \
+           from m where t.user_id = m.user_id and t.course_id = m.course_id returning 1), \
+         i as (insert into {table} ({columns}, metadata, created_at, updated_at) \
+           select case when exists (select from {table} o where o.id = f.id) \
+                  then gen_random_uuid() else f.id end, {inserted}, \
+                  '{{\"managed_by\": \"tributary\"}}'::{metadata}, {created}, {now} from f returning 1) \
+         {COUNTS}",
+        new = new_rows(&ENROLLMENT, types)?,
+        sets = sets.join(", "),
+        now = now_as("updated_at", types),
+        created = now_as("created_at", types),
+        old = tuple("t", &owned, types),
+        newt = tuple("n", &owned, types),
+        columns = ENROLLMENT.join(", "),
+        inserted = ENROLLMENT[1..].iter().map(|c| format!("f.{c}")).collect::<Vec<_>>().join(", "),
+    ))
+}
+
+/// The digest's seed: the tables by name and the types of their columns.
+fn identity(names: &Names, types: [&HashMap<String, String>; 3]) -> Uuid {
+    let mut text = format!("{} {} {}", names.profiles, names.transactions, names.enrollments);
+    for types in types {
+        let sorted: std::collections::BTreeMap<&String, &String> = types.iter().collect();
+        for (column, kind) in sorted {
+            text.push_str(&format!("\n{column} {kind}"));
+        }
+        text.push('\n');
+    }
+    Uuid::new_v5(&NAMESPACE, text.as_bytes())
+}
+
+fn now_as(column: &str, types: &HashMap<String, String>) -> String {
+    match types.get(column) {
+        Some(kind) => format!("now()::{kind}"),
+        None => "now()".to_owned(),
+    }
+}

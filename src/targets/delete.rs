@@ -1,0 +1,118 @@
+//! Deleting transactions whose payment is gone or gives none (SPEC §5.3).
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::catalog::Tables;
+use crate::error::{Error, Result};
+use crate::pg::Tx;
+
+/// Deletes transactions. Those that the application still references stay, VOIDED, and are returned with
+/// what references them. Without `careful`, a refusal that the catalog does not show ends the transaction.
+///
+/// # Errors
+/// Those of the target.
+pub async fn delete(
+    tx: &Tx,
+    tables: &Tables,
+    ids: &[Uuid],
+    careful: bool,
+) -> Result<(u64, Vec<(Uuid, String)>)> {
+    let there = there(tx, tables, ids).await?;
+    if there.is_empty() {
+        return Ok((0, vec![]));
+    }
+    let mut blocked = referenced(tx, tables, &there).await?;
+    let free: Vec<Uuid> = there.into_iter().filter(|id| !blocked.contains_key(id)).collect();
+    let deleted = if !careful {
+        delete_all(tx, tables, &free).await?
+    } else {
+        match tx.attempt(delete_all(tx, tables, &free)).await? {
+            Ok(deleted) => deleted,
+            Err(_) => delete_each(tx, tables, &free, &mut blocked).await?,
+        }
+    };
+    let kept: Vec<Uuid> = blocked.keys().copied().collect();
+    if !careful {
+        void(tx, tables, &kept).await?;
+    } else if !kept.is_empty() && tx.attempt(void(tx, tables, &kept)).await?.is_err() {
+        for id in &kept {
+            // Where even that is refused the row stays as it is, and the conflict tells of it.
+            let _ = tx.attempt(void(tx, tables, std::slice::from_ref(id))).await?;
+        }
+    }
+    Ok((deleted, blocked.into_iter().collect()))
+}
+
+/// Which of these transactions there are.
+///
+/// # Errors
+/// Those of the target.
+pub async fn there(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("select id from {} where id = any($1)", tables.names.transactions);
+    let rows = tx.query("target: looking up transactions", &sql, &[&ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Which of these another table references, with its name. The catalog is read anew each time: the
+/// application may add a table while the daemon runs.
+async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>> {
+    let sql = include_str!("sql/references_to_transactions.sql");
+    let transactions = &tables.names.transactions;
+    let found = tx.query("target: reading foreign keys", sql, &[transactions]).await?;
+    let mut referenced = BTreeMap::new();
+    for row in &found {
+        let (table, condition): (String, String) = (row.get(0), row.get(1));
+        let sql = format!(
+            "select distinct t.id from {transactions} t join {table} r on {condition} where t.id = any($1)"
+        );
+        let rows = tx.query("target: looking for references", &sql, &[&ids]).await?;
+        referenced.extend(rows.iter().map(|row| (row.get::<_, Uuid>(0), table.clone())));
+    }
+    Ok(referenced)
+}
+
+/// What the catalog does not tell, such as a trigger that refuses, shows when it is tried.
+async fn delete_each(tx: &Tx, tables: &Tables, ids: &[Uuid], blocked: &mut BTreeMap<Uuid, String>) -> Result<u64> {
+    let mut deleted = 0;
+    for id in ids {
+        match tx.attempt(delete_all(tx, tables, std::slice::from_ref(id))).await? {
+            Ok(count) => deleted += count,
+            Err(reason) => {
+                blocked.insert(*id, reason);
+            }
+        }
+    }
+    Ok(deleted)
+}
+
+async fn delete_all(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<u64> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let sql = format!("delete from {} where id = any($1)", tables.names.transactions);
+    let what = "target: deleting transactions";
+    let deleted = tx.execute(what, &sql, &[&ids]).await?;
+    if deleted == ids.len() as u64 {
+        return Ok(deleted);
+    }
+    let cause = format!("it reached {deleted} of {} rows: a policy, rule or trigger keeps them", ids.len());
+    Err(Error::Data { context: what.to_owned(), cause })
+}
+
+async fn void(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<u64> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let sql = format!(
+        "update {} set status = 'VOIDED', last_api_sync_at = now(), processed_at = now(), \
+         api_sync_version = coalesce(api_sync_version, 0) + 1 \
+         where id = any($1) and status is distinct from 'VOIDED'",
+        tables.names.transactions
+    );
+    tx.execute("target: voiding transactions", &sql, &[&ids]).await
+}

@@ -1,0 +1,13 @@
+//! The application's tables: profiles, transactions, enrollments. Which columns they have, and how rows of them are
+//! written, deleted, joined and quarantined. SQL beside it; nothing here decides what a row should say.
+
+pub mod catalog;
+pub mod delete;
+mod join;
+pub mod merge;
+pub mod profile_ids;
+pub mod write;
+
+pub use catalog::Tables;
+pub use merge::{Merge, Merger};
+pub use write::{Fresh, Report, Written};

@@ -1,0 +1,123 @@
+//! Which profile a new person has (SPEC §4.1): an existing one, an auth user's id, or a new one. Ids never change
+//! once `tributary.person` records them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use uuid::Uuid;
+
+use super::catalog::Tables;
+use crate::engine::{Person, PersonState};
+use crate::error::Result;
+use crate::facts::email_key;
+use crate::pg::{Db, TextColumns, Tx};
+use crate::rules::NAMESPACE;
+
+/// Profiles read per round when existing profiles are looked through for their addresses.
+const PROFILES_PER_ROUND: i64 = 10_000;
+
+/// A person's id as found.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    /// The person to be recorded.
+    pub person: Person,
+    /// Whether the target has no profile with that id.
+    pub is_fresh: bool,
+}
+
+/// How many profiles beside those in `own` and of other persons have each address.
+///
+/// # Errors
+/// Those of the target.
+pub async fn duplicates(tx: &Tx, tables: &Tables, keys: &[String], own: &[Uuid]) -> Result<BTreeMap<String, i64>> {
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = include_str!("sql/duplicate_profiles.sql").replace("{profiles}", &tables.names.profiles);
+    let rows = tx.query("target: looking for duplicate profiles", &sql, &[&keys, &own]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Ids for persons without one, in the order of SPEC §4.1.
+///
+/// # Errors
+/// Those of the target.
+pub async fn find(tx: &Tx, tables: &Tables, keys: &[String]) -> Result<Vec<(String, Found)>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let derived: Vec<Uuid> = keys.iter().map(|key| derived_id(key, 0)).collect();
+    let rows = tx
+        .query("target: looking up profiles", &tables.profile_ids, &[&keys, &derived])
+        .await?;
+    let mut taken = HashSet::new();
+    let mut found = Vec::new();
+    for row in &rows {
+        let key: String = row.get(0);
+        let existing: Option<Uuid> = row.get(1);
+        let decided: Option<Uuid> = row.get(2);
+        let auth: Option<Uuid> = row.get(3);
+        let derived_is_taken: bool = row.get(4);
+        let candidates = [
+            existing,
+            decided.filter(|_| auth.is_none() || !tables.needs_auth_user),
+            auth,
+        ];
+        let id = candidates.into_iter().flatten().find(|id| !taken.contains(id));
+        let (profile_id, state, is_fresh) = match id {
+            Some(id) => (id, PersonState::Present, false),
+            None if tables.needs_auth_user => (derived_id(&key, 0), PersonState::Waiting, false),
+            None => (free_id(&key, derived_is_taken, &taken), PersonState::Present, true),
+        };
+        taken.insert(profile_id);
+        let person = Person { profile_id, state, profile: None, enrollments: None };
+        found.push((key, Found { person, is_fresh }));
+    }
+    Ok(found)
+}
+
+/// The derived id; another one where a profile that another person kept already has it.
+fn free_id(key: &str, taken: bool, here: &HashSet<Uuid>) -> Uuid {
+    let first = derived_id(key, u32::from(taken));
+    if here.contains(&first) { Uuid::new_v4() } else { first }
+}
+
+/// UUIDv5 of the key (SPEC §4.1); a further `attempt` where that id is another person's by now.
+fn derived_id(key: &str, attempt: u32) -> Uuid {
+    if attempt == 0 {
+        Uuid::new_v5(&NAMESPACE, key.as_bytes())
+    } else {
+        Uuid::new_v5(&NAMESPACE, format!("{key} {attempt}").as_bytes())
+    }
+}
+
+/// A page of the profiles whose address is neither their person's nor recorded, by id.
+///
+/// # Errors
+/// Those of the target.
+pub async fn unrecorded(db: &Db, tables: &Tables, after: Uuid) -> Result<Vec<(Uuid, String)>> {
+    let sql = include_str!("sql/unrecorded_profiles.sql").replace("{profiles}", &tables.names.profiles);
+    let what = "target: reading profiles";
+    let rows = db.query(what, &sql, &[&after, &PROFILES_PER_ROUND]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Records the addresses of profiles that were there before or were changed by the application, so that persons find
+/// them however they spell the address. Returns the e-mail keys.
+///
+/// # Errors
+/// Those of the target.
+pub async fn record(tx: &Tx, profiles: Vec<(Uuid, String)>) -> Result<BTreeSet<String>> {
+    let keyed: Vec<(Uuid, String, Option<String>)> = profiles
+        .into_iter()
+        .map(|(id, email)| {
+            let key = email_key(&email).0.ok().map(|key| key.to_string());
+            (id, email, key)
+        })
+        .collect();
+    let columns = TextColumns::of(&keyed, |(id, email, key)| {
+        [Some(id.to_string()), Some(email.clone()), key.clone()]
+    });
+    let sql = include_str!("sql/write_profile_emails.sql");
+    tx.execute("target: recording addresses", sql, &columns.params()).await?;
+    Ok(keyed.into_iter().filter_map(|(_, _, key)| key).collect())
+}

@@ -31,6 +31,20 @@ pub struct RowChange {
     pub unchanged: Vec<usize>,
 }
 
+impl RowChange {
+    /// The row after the change.
+    #[must_use]
+    pub fn id(&self) -> RowId {
+        (self.table, self.key.clone())
+    }
+
+    /// The row before the change.
+    #[must_use]
+    pub fn before(&self) -> RowId {
+        (self.table, self.previous.as_ref().unwrap_or(&self.key).clone())
+    }
+}
+
 /// Identity of a fact.
 pub type RowId = (Feed, SourceKey);
 

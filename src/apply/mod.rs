@@ -33,6 +33,7 @@ mod statements;
 mod store;
 mod targets;
 mod text;
+mod unchanged;
 mod versions;
 
 use std::collections::{BTreeSet, HashMap};

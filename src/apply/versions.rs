@@ -10,6 +10,7 @@ use super::Writer;
 use super::changes::{RowChange, RowId};
 use super::moves::Transition;
 use super::store::{self, Stored};
+use super::unchanged::{fill_unchanged, leave_out_incomplete, missing};
 use crate::error::Result;
 use crate::facts::{
     self, Contact, EmailKey, Feed, Layout, LogicalField, Payment, RawRow, SourceKey, source_row,
@@ -49,8 +50,16 @@ impl Writer {
         mut changes: Vec<RowChange>,
         stored: &HashMap<RowId, Stored>,
     ) -> Result<Vec<Version>> {
-        let raw = self.raw_for_unchanged(&changes, stored).await?;
-        fill_unchanged(&mut changes, raw);
+        let known = self.known_rows(&changes, stored).await?;
+        fill_unchanged(&mut changes, known);
+        let (changes, left_out) = leave_out_incomplete(changes);
+        if left_out > 0 {
+            tracing::warn!(
+                changes = left_out,
+                "the stream left values out that neither the target nor the source has; \
+                 these rows keep what was known of them"
+            );
+        }
         let writer = &*self;
         Ok(changes.into_par_iter().map(|change| writer.version(change)).collect())
     }
@@ -84,62 +93,55 @@ impl Writer {
         decided.or(row_email.ok()).cloned()
     }
 
-    /// Earlier values of rows for which the stream left a value out: what is stored, else what the source
+    /// Earlier values of rows for which the stream left a value out (P6): what is stored, else what the source
     /// has now. A newer value is no harm: the change that made it is still to come.
-    async fn raw_for_unchanged(
+    async fn known_rows(
         &mut self,
         changes: &[RowChange],
         stored: &HashMap<RowId, Stored>,
     ) -> Result<HashMap<RowId, RawRow>> {
-        let mut found = HashMap::new();
+        let partial = changes.iter().filter(|change| !change.unchanged.is_empty());
+        let wanted: BTreeSet<RowId> =
+            partial.map(RowChange::before).filter(|id| stored.contains_key(id)).collect();
+        let mut known = HashMap::new();
         for table in Feed::ALL {
-            let partial: Vec<&RowChange> =
-                changes.iter().filter(|c| c.table == table && !c.unchanged.is_empty()).collect();
-            if partial.is_empty() {
-                continue;
-            }
-            let before: BTreeSet<&SourceKey> =
-                partial.iter().map(|c| c.previous.as_ref().unwrap_or(&c.key)).collect();
-            let keys: Vec<String> = before
-                .into_iter()
-                .filter(|key| stored.contains_key(&(table, (*key).clone())))
-                .map(|key| key.0.clone())
-                .collect();
+            let keys: Vec<String> =
+                wanted.iter().filter(|id| id.0 == table).map(|id| id.1.0.clone()).collect();
             for (key, raw) in store::load_raw(&self.db, table, &keys).await? {
                 let row = match table {
                     Feed::Systemeio => row_from_raw(&self.layouts.systemeio, &raw),
                     Feed::Xendit => row_from_raw(&self.layouts.xendit, &raw),
                 };
-                found.insert((table, key), row);
+                known.insert((table, key), row);
             }
-            self.read_missing(table, &partial, &mut found).await?;
         }
-        Ok(found)
+        self.read_missing(changes, &mut known).await?;
+        Ok(known)
     }
 
+    /// Asks the source for rows that neither the store nor the batch knows.
     async fn read_missing(
-        &mut self,
-        table: Feed,
-        partial: &[&RowChange],
-        found: &mut HashMap<RowId, RawRow>,
+        &self,
+        changes: &[RowChange],
+        known: &mut HashMap<RowId, RawRow>,
     ) -> Result<()> {
-        let missing: Vec<RawRow> = partial
-            .iter()
-            .filter(|c| {
-                let before = c.previous.as_ref().unwrap_or(&c.key);
-                !found.contains_key(&(table, before.clone()))
-            })
-            .filter_map(|c| c.row.clone())
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let read = self.reader.rows_by_key(table, &missing).await?;
-        let mut by_key: HashMap<SourceKey, RawRow> = read.into_iter().collect();
-        for change in partial {
-            let before = change.previous.as_ref().unwrap_or(&change.key).clone();
-            if let Some(row) = by_key.remove(&change.key) {
-                found.entry((table, before)).or_insert(row);
+        let missing = missing(changes, known);
+        for table in Feed::ALL {
+            let wanted: Vec<(&RowId, &RowChange)> = missing
+                .iter()
+                .filter(|missing| missing.before.0 == table)
+                .filter_map(|missing| Some((&missing.before, changes.get(missing.last?)?)))
+                .collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let rows: Vec<RawRow> = wanted.iter().filter_map(|(_, c)| c.row.clone()).collect();
+            let read: HashMap<SourceKey, RawRow> =
+                self.reader.rows_by_key(table, &rows).await?.into_iter().collect();
+            for (before, change) in wanted {
+                if let Some(row) = read.get(&change.key) {
+                    known.insert(before.clone(), row.clone());
+                }
             }
         }
         Ok(())
@@ -205,34 +207,6 @@ pub(super) fn transitions(
         }
     }
     all
-}
-
-/// Fills in what the stream left out: `raw` are the values of the rows before the first change, and each
-/// change leaves those that hold before the next one.
-fn fill_unchanged(changes: &mut [RowChange], mut raw: HashMap<RowId, RawRow>) {
-    if raw.is_empty() {
-        return;
-    }
-    for change in changes {
-        let before = change.previous.as_ref().unwrap_or(&change.key).clone();
-        let before = (change.table, before);
-        if let Some(row) = change.row.as_mut().filter(|_| !change.unchanged.is_empty()) {
-            fill(row, &change.unchanged, raw.get(&before));
-        }
-        raw.remove(&before);
-        if let Some(row) = &change.row {
-            raw.insert((change.table, change.key.clone()), row.clone());
-        }
-    }
-}
-
-fn fill(row: &mut RawRow, unchanged: &[usize], known: Option<&RawRow>) {
-    for &column in unchanged {
-        let value = known.and_then(|known| known.values.get(column).cloned()).flatten();
-        if let Some(slot) = row.values.get_mut(column) {
-            *slot = value;
-        }
-    }
 }
 
 /// A stored fact's raw values as the row they came from. sync_timestamp is not among them.

@@ -9,6 +9,7 @@ mod check;
 mod convergence;
 mod crashes;
 mod guards;
+mod losses;
 mod operation;
 mod people;
 mod purity;

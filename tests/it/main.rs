@@ -8,6 +8,7 @@ mod support;
 mod check;
 mod convergence;
 mod crashes;
+mod failpoints;
 mod guards;
 mod losses;
 mod operation;

@@ -22,6 +22,7 @@ use crate::config::{Config, TableName};
 use crate::decisions::queue;
 use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow};
+use crate::failpoint;
 use crate::source::slot;
 
 /// Owners unified in one target transaction of the people phase.
@@ -81,18 +82,21 @@ pub async fn progress(db: &Db) -> Result<Option<Progress>> {
     }))
 }
 
-/// Schedules a full reconcile (`contacts`) or a rebuild from the stored facts (`people`). One that is under
-/// way starts over.
+/// Schedules a full reconcile (`contacts`) or a rebuild from the stored facts (`people`): phase and rules. One
+/// that is under way starts over. Where nothing was ever read there are no facts to rebuild from.
+pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, rules) \
+    values (1, 'contacts', $2) \
+    on conflict (only_row) do update set phase = $1, rules = excluded.rules, \
+    generation = backfill.generation + case when $1 = 'people' then 0 else 1 end, \
+    filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
+    rows_estimated = 0, started_at = now(), finished_at = null";
+
+/// As [`SCHEDULE`].
 ///
 /// # Errors
 /// Those of the target.
 pub async fn schedule(writer: &Writer, config: &Config, phase: &str) -> Result<()> {
-    let sql = "insert into tributary.backfill (generation, phase, rules) values (1, $1, $2) \
-               on conflict (only_row) do update set phase = excluded.phase, rules = excluded.rules, \
-               generation = backfill.generation + case when $1 = 'people' then 0 else 1 end, \
-               filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
-               rows_estimated = 0, started_at = now(), finished_at = null";
-    writer.db.execute("target: scheduling a backfill", sql, &[&phase, &rules(config)]).await?;
+    writer.db.execute("target: scheduling a backfill", SCHEDULE, &[&phase, &rules(config)]).await?;
     Ok(())
 }
 
@@ -138,6 +142,7 @@ impl Backfill<'_> {
             _ => "done",
         };
         tracing::info!(finished = at.phase, rows = at.rows_done, next, "backfill phase finished");
+        failpoint::hit("phase-finished");
         at.phase = next.to_owned();
         (at.filenode, at.next_block, at.end_block) = (None, 0, 0);
         if next == "sweep" {
@@ -154,6 +159,7 @@ impl Backfill<'_> {
         let sql = "update tributary.backfill set phase = $1, filenode = null, next_block = 0, \
                    end_block = 0, finished_at = case when $1 = 'done' then now() end";
         writer.db.execute("target: advancing the backfill", sql, &[&next]).await?;
+        failpoint::hit("phase-advanced");
         Ok(())
     }
 
@@ -205,6 +211,7 @@ impl Backfill<'_> {
         let mut people = BTreeSet::new();
         let report: Report = writer.apply_round(round, &mut people).await?;
         report.count();
+        failpoint::hit("people-written");
         let sql = "update tributary.backfill set next_owner = $1 \
                    where generation = $2 and phase = 'people' \
                    and next_owner is not distinct from $3";
@@ -214,6 +221,7 @@ impl Backfill<'_> {
             return Err(Error::Superseded("the backfill moved on without this daemon".into()));
         }
         writer.commit_data().await?;
+        failpoint::hit("people-committed");
         at.next_owner = Some(last);
         Ok(())
     }
@@ -221,7 +229,9 @@ impl Backfill<'_> {
     async fn groups(&self, writer: &mut Writer) -> Result<bool> {
         writer.begin().await?;
         writer.judge_everything().await?;
+        failpoint::hit("groups-judged");
         writer.commit_data().await?;
+        failpoint::hit("groups-committed");
         Ok(true)
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::apply::{Db, Touched, Writer};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
+use crate::failpoint;
 
 /// What an operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,16 +75,18 @@ pub struct Command {
     pub conflict: Option<i64>,
 }
 
-/// Carries a command out in a transaction of its own. Returns what was done, for people to read.
+/// Carries a queued command out and answers it, in one transaction of its own that is on disk when this returns
+/// (P7): a command is never carried out twice, and what was answered is not lost.
 ///
 /// # Errors
-/// A refusal with the reason; those of the target.
-pub async fn execute(writer: &mut Writer, command: &Command, actor: &str) -> Result<String> {
+/// A refusal with the reason; those of the target. Nothing was done then, and nothing answered.
+pub async fn execute(writer: &mut Writer, id: i64, command: &Command, actor: &str) -> Result<()> {
     writer.begin().await?;
-    match within(writer, command, actor).await {
-        Ok(answer) => {
+    match within(writer, id, command, actor).await {
+        Ok(()) => {
             writer.commit_data().await?;
-            Ok(answer)
+            failpoint::hit("command-answered");
+            Ok(())
         }
         Err(error) => {
             writer.rollback().await?;
@@ -105,7 +108,7 @@ pub fn needs_target_alone(request: &Request) -> bool {
 /// As [`execute`].
 pub async fn execute_on_target(db: &Db, command: &Command, actor: &str) -> Result<String> {
     let by = By { actor, note: command.note.as_deref(), conflict: command.conflict };
-    db.batch("target: beginning", "begin").await?;
+    db.batch("target: beginning", "begin; set local synchronous_commit = on").await?;
     let done = match &command.request {
         Request::Dismiss { conflicts } => rows::dismiss(db, conflicts, &by).await,
         Request::Accept => accept(db).await,
@@ -125,7 +128,8 @@ async fn accept(db: &Db) -> Result<String> {
     Ok(format!("accepted: {}", halt.what()))
 }
 
-async fn within(writer: &mut Writer, command: &Command, actor: &str) -> Result<String> {
+async fn within(writer: &mut Writer, id: i64, command: &Command, actor: &str) -> Result<()> {
+    writer.db.batch("target: durable commit", "set local synchronous_commit = on").await?;
     let note = command.note.as_deref();
     let by = By { actor, note, conflict: command.conflict };
     let (answer, touched) = match &command.request {
@@ -150,7 +154,8 @@ async fn within(writer: &mut Writer, command: &Command, actor: &str) -> Result<S
     if let Some(conflict) = command.conflict {
         credit(writer, conflict, &by).await?;
     }
-    Ok(answer)
+    failpoint::hit("command-executed");
+    queue::answer(&writer.db, id, true, answer).await
 }
 
 /// Who decides, why, and about which conflict.

@@ -135,14 +135,15 @@ async fn accepted(db: &Db) -> Result<Vec<Value>> {
     })
 }
 
-/// Records what the daemon halted in front of; `None`: it goes on.
+/// Records what the daemon halted in front of, on disk when this returns (P7); `None`: it goes on.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
     let value = halt.map(|halt| json!(halt));
-    db.execute("target: recording the halt", "update tributary.state set halted = $1", &[&value])
-        .await?;
+    let sql = "update tributary.state set halted = $1 where halted is distinct from $1 \
+               and set_config('synchronous_commit', 'on', true) is not null";
+    db.execute("target: recording the halt", sql, &[&value]).await?;
     Ok(())
 }
 
@@ -168,7 +169,8 @@ pub async fn pending(db: &Db) -> Result<Halt> {
 /// A refusal when nothing is halted.
 pub async fn accept(db: &Db) -> Result<Halt> {
     let halt = pending(db).await?;
-    let sql = "update tributary.state set accepted = $1, halted = null";
+    let sql = "update tributary.state set accepted = $1, halted = null \
+               where set_config('synchronous_commit', 'on', true) is not null";
     let mut keys = accepted(db).await?;
     // One transaction may halt twice, as a TRUNCATE is met before the deletes that follow it.
     keys.retain(|key| {

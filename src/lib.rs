@@ -31,6 +31,7 @@
 //! | [`halt`], [`decisions`] | what waits for an operator, and what operators decided | the stream |
 //! | [`migrate`] | the target schema, without ever dropping anything | rows |
 //! | [`config`], [`connect`], [`retry`], [`error`] | the edges: TOML, TLS, backoff, what happens next | the rules' meaning |
+//! | [`failpoint`] | named points at which a test lets the process die; nothing in a release build | |
 //! | [`status`], [`http`], [`metrics`], [`logging`], [`systemd`] | what others see; never a customer value | |
 //! | [`cli`], [`demo`] | one file a command; the whole job on made-up data | |
 //!
@@ -57,6 +58,7 @@ pub mod decode;
 pub mod demo;
 pub mod error;
 pub mod facts;
+pub mod failpoint;
 pub mod halt;
 pub mod http;
 pub mod logging;

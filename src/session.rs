@@ -19,6 +19,10 @@
 //!
 //! A publication that was altered since the stream was last followed may have left changes out: reconcile too.
 //!
+//! The backfill that a new slot makes necessary is scheduled in the commit of its first checkpoint (P1): there is
+//! no moment at which a process may die and leave a checkpoint whose tables nobody reads. A checkpoint without
+//! any backfill, as earlier versions could leave it, is due for one.
+//!
 //! See <https://www.postgresql.org/docs/current/logicaldecoding-explanation.html>.
 
 use std::sync::Arc;
@@ -33,7 +37,7 @@ use crate::connect::connect;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
 use crate::source::{self, RowReader, publication, slot};
-use crate::{backfill, migrate};
+use crate::{backfill, failpoint, migrate};
 
 /// The advisory lock of the one writer of a target.
 const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
@@ -86,6 +90,7 @@ pub async fn open(
     } else {
         require_schema(&target).await?;
     }
+    failpoint::hit("schema-migrated");
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let layouts = Layouts {
         xendit: source::layout(&source, &config.source.xendit).await?,
@@ -93,16 +98,31 @@ pub async fn open(
     };
     publication::ensure(&source, &config.source).await?;
     let publication = publication::Watch::begin(Arc::clone(&source), &config.source).await?;
-    let (checkpoint, reconcile) = hand_over_slot(&source, &target, config).await?;
+    let checkpoint = hand_over_slot(&source, &target, config).await?;
     let reader = RowReader::new(Arc::clone(&source), &config.source, layouts.clone());
     let writer = Writer::open(target, config, layouts, reader).await?;
-    if reconcile || publication_was_altered(&writer.db, publication.print.as_ref()).await? {
-        backfill::schedule(&writer, config, "contacts").await?;
+    schedule_what_is_due(&writer, config, publication.print.as_ref()).await?;
+    recompute_after_new_rules(&writer, config).await?;
+    failpoint::hit("session-opened");
+    Ok(Some(Session { writer, source, checkpoint, publication }))
+}
+
+/// Schedules a full reconcile where changes may have been missed, and records the publication afterwards.
+async fn schedule_what_is_due(
+    writer: &Writer,
+    config: &Config,
+    publication: Option<&String>,
+) -> Result<()> {
+    let never_filled = backfill::progress(&writer.db).await?.is_none();
+    if never_filled {
+        tracing::warn!("the checkpoint has no backfill; reading the source");
+    }
+    if never_filled || publication_was_altered(&writer.db, publication).await? {
+        backfill::schedule(writer, config, "contacts").await?;
     }
     let sql = "update tributary.state set publication = $1 where publication is distinct from $1";
-    writer.db.execute("target: noting the publication", sql, &[&publication.print]).await?;
-    recompute_after_new_rules(&writer, config).await?;
-    Ok(Some(Session { writer, source, checkpoint, publication }))
+    writer.db.execute("target: noting the publication", sql, &[&publication]).await?;
+    Ok(())
 }
 
 async fn publication_was_altered(db: &Db, now: Option<&String>) -> Result<bool> {
@@ -211,35 +231,29 @@ async fn require_schema(target: &Client) -> Result<()> {
     ))
 }
 
-/// Decides where to go on from; the second value says whether the tables must be read (again).
-async fn hand_over_slot(source: &Client, target: &Client, config: &Config) -> Result<(Lsn, bool)> {
+/// Decides where to go on from.
+async fn hand_over_slot(source: &Client, target: &Client, config: &Config) -> Result<Lsn> {
     let name = &config.source.slot;
     let checkpoint = checkpoint(target, name).await?;
     let state = slot::state(source, name).await?;
-    match (state, checkpoint) {
+    let interrupted = intended(target, name).await?;
+    let lost = match (state, checkpoint) {
+        (None, None) => None,
+        (None, Some(_)) => Some("it is missing"),
+        // Whatever it was made for, the checkpoint is not of this slot.
+        (Some(_), _) if interrupted => Some("its creation was interrupted"),
+        (Some(_), None) => return Err(unknown_slot(name)),
         (Some(state), Some(checkpoint)) => match slot_problem(&state, checkpoint) {
-            None => Ok((checkpoint, false)),
-            Some(problem) => {
-                tracing::warn!(
-                    slot = name,
-                    problem,
-                    "the slot is lost; reconciling with a new one"
-                );
-                slot::drop_when_free(source, name, SLOT_WAIT).await?;
-                Ok((make_slot(source, target, name).await?, true))
-            }
+            None => return Ok(checkpoint),
+            problem => problem,
         },
-        (None, Some(_)) => {
-            tracing::warn!(slot = name, "the slot is missing; reconciling with a new one");
-            Ok((make_slot(source, target, name).await?, true))
-        }
-        (None, None) => Ok((make_slot(source, target, name).await?, true)),
-        (Some(_), None) if intended(target, name).await? => {
-            slot::drop_when_free(source, name, SLOT_WAIT).await?;
-            Ok((make_slot(source, target, name).await?, true))
-        }
-        (Some(_), None) => Err(unknown_slot(name)),
+    };
+    if let Some(problem) = lost {
+        tracing::warn!(slot = name, problem, "the slot is lost; reading the source with a new one");
+        slot::drop_when_free(source, name, SLOT_WAIT).await?;
+        failpoint::hit("lost-slot-dropped");
     }
+    make_slot(source, target, config).await
 }
 
 /// Whether this target has a checkpoint for a slot, or was about to make it.
@@ -288,25 +302,40 @@ async fn intended(target: &Client, name: &str) -> Result<bool> {
 }
 
 /// Makes the slot. The intent is on disk first: a crash before the checkpoint leaves no riddle.
-async fn make_slot(source: &Client, target: &Client, name: &str) -> Result<Lsn> {
-    let intend = "update tributary.state set slot_intent = $1";
-    target
-        .batch_execute("set synchronous_commit = on")
-        .await
-        .context("target: session settings")?;
-    target.execute(intend, &[&name]).await.context("target: noting the slot")?;
+async fn make_slot(source: &Client, target: &Client, config: &Config) -> Result<Lsn> {
+    let name = &config.source.slot;
+    intend(target, name).await?;
+    failpoint::hit("slot-intended");
     let lsn = slot::create(source, name).await?;
-    let keep = "with made as (insert into tributary.checkpoint (slot, lsn) \
-                    values ($1, $2::text::pg_lsn) on conflict (slot) \
-                    do update set lsn = excluded.lsn, updated_at = now()) \
-                update tributary.state set slot_intent = null";
-    target.execute(keep, &[&name, &lsn.to_string()]).await.context("target: first checkpoint")?;
-    target
-        .batch_execute("delete from tributary.backfill_chunk; set synchronous_commit = off")
-        .await
-        .context("target: session settings")?;
+    failpoint::hit("slot-made");
+    first_checkpoint(target, config, lsn).await?;
+    failpoint::hit("first-checkpoint-committed");
     tracing::info!(slot = name, %lsn, "made the replication slot");
     Ok(lsn)
+}
+
+async fn intend(target: &Client, name: &str) -> Result<()> {
+    let sql = "update tributary.state set slot_intent = $1 \
+               where set_config('synchronous_commit', 'on', true) is not null";
+    target.execute(sql, &[&name]).await.context("target: noting the slot")?;
+    Ok(())
+}
+
+/// The first checkpoint of a slot and the obligation to read the tables, in one commit (P1) that is on disk
+/// when this returns (P7).
+async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<()> {
+    const WHAT: &str = "target: first checkpoint";
+    let keep = "insert into tributary.checkpoint (slot, lsn) values ($1, $2::text::pg_lsn) \
+                on conflict (slot) do update set lsn = excluded.lsn, updated_at = now()";
+    let clear = "update tributary.state set slot_intent = null; \
+                 delete from tributary.backfill_chunk";
+    target.batch_execute("begin; set local synchronous_commit = on").await.context(WHAT)?;
+    target.execute(keep, &[&config.source.slot, &lsn.to_string()]).await.context(WHAT)?;
+    target.batch_execute(clear).await.context(WHAT)?;
+    let due: [crate::apply::Param<'_>; 2] = [&"contacts", &backfill::rules(config)];
+    target.execute(backfill::SCHEDULE, &due).await.context(WHAT)?;
+    failpoint::hit("first-checkpoint");
+    target.batch_execute("commit").await.context(WHAT)
 }
 
 /// A changed rule is noticed by its hash: facts are derived anew from the source, or people from facts. A

@@ -7,8 +7,9 @@ use super::Applier;
 use super::fetch::version_of;
 use super::settle::Mode;
 use crate::engine::rows::{self, RowPlan, Touched};
+use crate::engine::raw::StoredValues;
 use crate::engine::versions::{self, Version};
-use crate::engine::{Arrival, RowChange, RowId, StoredRow, email_change, raw};
+use crate::engine::{Arrival, RowChange, RowId, StoredRow, email_change, raw, unchanged};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, Feed, RawRow, SourceKey};
 use crate::pg::{Group, Tx};
@@ -97,7 +98,7 @@ impl Applier {
             let plan = self.plan_of_stored(&tx, changes, stored, arrival).await?;
             return Ok((tx, plan));
         }
-        let versions = versions::derive(changes, &[], &self.env);
+        let versions = versions::derive(changes, &self.env);
         let emails = emails_of(&versions);
         let (_, stored, roots) = tokio::try_join!(
             tx.start(&self.tables.begin),
@@ -127,8 +128,8 @@ impl Applier {
         arrival: Arrival,
     ) -> Result<RowPlan> {
         let changes = versions::not_yet_contained(changes, &stored, &self.env);
-        let (changes, unknown) = self.fill(tx, changes, &stored).await?;
-        let versions = versions::derive(&changes, &unknown, &self.env);
+        let changes = self.fill(tx, changes, &stored).await?;
+        let versions = versions::derive(&changes, &self.env);
         self.plan_of_versions(tx, versions, stored, None, arrival).await
     }
 
@@ -163,49 +164,47 @@ impl Applier {
         tx: &Tx,
         changes: Cow<'a, [RowChange]>,
         stored: &HashMap<RowId, StoredRow>,
-    ) -> Result<(Cow<'a, [RowChange]>, Vec<Vec<usize>>)> {
+    ) -> Result<Cow<'a, [RowChange]>> {
         if changes.iter().all(|change| change.unchanged.is_empty()) {
-            return Ok((changes, Vec::new()));
+            return Ok(changes);
         }
         let mut changes = changes.into_owned();
         let needed = versions::needed_values(&changes, stored);
-        let mut known = HashMap::with_capacity(needed.len());
+        let (mut known, mut incomplete) = (HashMap::new(), HashMap::new());
         for (id, bytes) in store::row::values(tx, &needed).await? {
-            if let Some(values) = raw::decode(&bytes, self.env.layouts.width(id.0)) {
-                known.insert(id, values);
-            }
+            match raw::decode(&bytes, self.env.layouts.width(id.0)) {
+                Some(values) if values.unknown.is_empty() => known.insert(id, values),
+                Some(values) => incomplete.insert(id, values),
+                None => None,
+            };
         }
-        let mut unknown = versions::fill_unchanged(&mut changes, known);
-        self.read_unknown(&mut changes, &mut unknown).await?;
-        Ok((Cow::Owned(changes), unknown))
+        self.read_missing(&changes, &mut known).await?;
+        for (id, values) in incomplete {
+            known.entry(id).or_insert(values);
+        }
+        unchanged::fill_unchanged(&mut changes, known);
+        Ok(Cow::Owned(changes))
     }
 
-    /// What the source has now of rows with unknown values. A newer value is no harm: the change that made it is still
-    /// to come.
-    async fn read_unknown(
+    /// What the source has now of rows whose left-out values nothing tells. A newer value is no harm: the change that
+    /// made it is still to come.
+    async fn read_missing(
         &self,
-        changes: &mut [RowChange],
-        unknown: &mut [Vec<usize>],
+        changes: &[RowChange],
+        known: &mut HashMap<RowId, StoredValues>,
     ) -> Result<()> {
+        let missing = unchanged::missing(changes, known);
         for feed in Feed::ALL {
-            let missing: Vec<RawRow> = changes
-                .iter()
-                .zip(unknown.iter())
-                .filter(|(change, unknown)| change.table == feed && !unknown.is_empty())
-                .filter_map(|(change, _)| change.row.clone())
-                .collect();
-            if missing.is_empty() {
-                continue;
-            }
-            let found: HashMap<SourceKey, RawRow> =
-                self.reader.rows_by_key(feed, &missing).await?.into_iter().collect();
-            for (change, unknown) in changes.iter_mut().zip(unknown.iter_mut()) {
-                let Some(row) = change.row.as_mut().filter(|_| change.table == feed) else { continue };
-                let Some(read) = found.get(&change.key) else { continue };
-                for column in std::mem::take(unknown) {
-                    if let Some(slot) = row.values.get_mut(column) {
-                        *slot = read.values.get(column).cloned().flatten();
-                    }
+            let of_feed = missing.iter().filter(|missing| missing.before.0 == feed);
+            let asked: Vec<(&RowId, &RowChange)> =
+                of_feed.filter_map(|m| Some((&m.before, changes.get(m.last?)?))).collect();
+            let rows: Vec<RawRow> =
+                asked.iter().filter_map(|(_, change)| change.row.clone()).collect();
+            let mut found: HashMap<SourceKey, RawRow> =
+                self.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
+            for (before, change) in asked {
+                if let Some(row) = found.remove(&change.key) {
+                    known.insert(before.clone(), StoredValues { row, unknown: Vec::new() });
                 }
             }
         }

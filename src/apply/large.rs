@@ -35,8 +35,8 @@ impl Applier {
         let ids = super::batch::ids_of(changes);
         let stored = store::row::by_key(tx, &ids).await?;
         let changes = versions::not_yet_contained(changes, &stored, &self.env);
-        let (changes, unknown) = self.fill(tx, changes, &stored).await?;
-        let versions = versions::derive(&changes, &unknown, &self.env);
+        let changes = self.fill(tx, changes, &stored).await?;
+        let versions = versions::derive(&changes, &self.env);
         let roots = store::alias::roots(&self.db, &super::batch::emails_of(&versions)).await?;
         let plan = rows::decide(versions, &stored, &roots, Arrival::Stream, &self.env);
         super::batch::count_notes(&plan);

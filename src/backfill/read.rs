@@ -5,6 +5,7 @@ use crate::apply::{Arrival, Layouts, RowChange, Writer};
 use crate::decisions::queue;
 use crate::error::{Context, Error, Result};
 use crate::facts::{Feed, RawRow, source_key};
+use crate::failpoint;
 use crate::source::snapshot;
 
 impl Backfill<'_> {
@@ -75,6 +76,7 @@ impl Backfill<'_> {
             .db
             .execute("target: starting a table", sql, &[&filenode, &at.end_block, &estimated])
             .await?;
+        failpoint::hit("table-started");
         tracing::info!(%table, rows_estimated = plan.rows_estimated, "reading a source table");
         Ok(())
     }
@@ -135,6 +137,7 @@ impl Backfill<'_> {
             writer.db.query("target: noting a chunk", sql, &[&at.generation, &snapshot]).await?;
         let chunk: i64 = row.first().map_or(0, |row| row.get(0));
         writer.apply_changes(changes, Arrival::Chunk(chunk)).await?;
+        failpoint::hit("chunk-applied");
         let sql = "update tributary.backfill set next_block = $1, rows_done = rows_done + $2 \
                    where next_block = $3 and generation = $4";
         let advanced = writer
@@ -149,6 +152,7 @@ impl Backfill<'_> {
             return Err(Error::Superseded("the backfill moved on without this daemon".into()));
         }
         writer.commit_data().await?;
+        failpoint::hit("chunk-committed");
         writer.chunks.add(chunk, snapshot)?;
         at.next_block = next_block;
         at.rows_done += rows;

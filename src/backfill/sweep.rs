@@ -6,6 +6,7 @@ use super::{Backfill, Progress, change};
 use crate::apply::{Arrival, RowChange, Writer};
 use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow, SourceKey};
+use crate::failpoint;
 use crate::halt::{Deletes, Halt, HaltCause};
 
 /// Facts swept in one target transaction.
@@ -27,7 +28,9 @@ impl Backfill<'_> {
                 let touched = writer.apply_changes(changes.0, Arrival::Whole).await?;
                 writer.mark_checked(table, &changes.1, at.generation).await?;
                 writer.recompute(&touched).await?;
+                failpoint::hit("sweep-applied");
                 writer.commit_data().await?;
+                failpoint::hit("sweep-committed");
                 (self.progress)(at);
                 if self.shutdown.is_cancelled() {
                     return Ok(false);

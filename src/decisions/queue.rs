@@ -28,11 +28,14 @@ enum Kind {
 pub async fn serve(writer: &mut Writer) -> Result<bool> {
     let mut any = false;
     while let Some(Waiting { id, actor, command }) = next(&writer.db, Kind::Short).await? {
-        let answered = match command {
-            Ok(command) => execute(writer, &command, &actor).await,
+        let executed = match command {
+            Ok(command) => execute(writer, id, &command, &actor).await,
             Err(error) => Err(error),
         };
-        answer(&writer.db, id, answered).await?;
+        match executed {
+            Ok(()) => tracing::info!(command = id, ok = true, "carried out a command"),
+            Err(error) => answer_with(&writer.db, id, Err(error)).await?,
+        }
         any = true;
     }
     Ok(any)
@@ -52,7 +55,7 @@ pub async fn serve_rebuild(
         // The round that failed is still open.
         writer.rollback().await?;
     }
-    answer(&writer.db, waiting.id, answered).await?;
+    answer_with(&writer.db, waiting.id, answered).await?;
     Ok(true)
 }
 
@@ -73,18 +76,24 @@ async fn next(db: &Db, kind: Kind) -> Result<Option<Waiting>> {
     Ok(rows.first().map(waiting))
 }
 
-async fn answer(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
-    let (ok, answer) = match answered {
-        Ok(answer) => (true, answer),
+async fn answer_with(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
+    let (ok, text) = match answered {
+        Ok(text) => (true, text),
         Err(error @ (Error::Refused { .. } | Error::Failed { .. } | Error::Data { .. })) => {
             (false, error.to_string())
         }
         Err(error) => return Err(error),
     };
+    answer(db, id, ok, text).await?;
     tracing::info!(command = id, ok, "carried out a command");
-    let sql =
-        "update tributary.command set finished_at = now(), ok = $2, answer = $3 where id = $1";
-    let answer = serde_json::Value::String(answer);
+    Ok(())
+}
+
+/// Answers a command, on disk with the commit (P7).
+pub(super) async fn answer(db: &Db, id: i64, ok: bool, text: String) -> Result<()> {
+    let sql = "update tributary.command set finished_at = now(), ok = $2, answer = $3 \
+               where id = $1 and set_config('synchronous_commit', 'on', true) is not null";
+    let answer = serde_json::Value::String(text);
     db.execute("target: answering a command", sql, &[&id, &ok, &answer]).await?;
     Ok(())
 }

@@ -17,6 +17,7 @@ pub mod raw;
 pub mod rows;
 pub mod shared;
 mod state;
+pub mod unchanged;
 pub mod versions;
 
 pub use change::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};

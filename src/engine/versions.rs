@@ -12,7 +12,6 @@ use super::email_change::Transition;
 use super::env::Env;
 use super::fact::{Fact, digest, incomplete_owner};
 use crate::facts::{EmailKey, FeedKind, RawRow, SourceKey};
-use super::raw::StoredValues;
 
 /// A row after one source transaction.
 #[derive(Debug, Clone)]
@@ -89,54 +88,18 @@ pub fn needed_values(changes: &[RowChange], stored: &HashMap<RowId, StoredRow>) 
     ids.into_iter().collect()
 }
 
-/// Fills in what the stream left out. `known` are the values of the rows before the first change; each change leaves
-/// those that hold before the next one. Returns for each change the columns that stay unknown.
-pub fn fill_unchanged(
-    changes: &mut [RowChange],
-    mut known: HashMap<RowId, StoredValues>,
-) -> Vec<Vec<usize>> {
-    if changes.iter().all(|change| change.unchanged.is_empty()) {
-        return vec![Vec::new(); changes.len()];
-    }
-    let mut all_unknown = Vec::with_capacity(changes.len());
-    for change in changes {
-        let before = known.remove(&change.before());
-        let mut unknown = Vec::new();
-        if let Some(row) = change.row.as_mut() {
-            for &column in &change.unchanged {
-                match before.as_ref().filter(|known| !known.unknown.contains(&column)) {
-                    Some(known) => fill(row, column, known),
-                    None => unknown.push(column),
-                }
-            }
-            let values = StoredValues { row: row.clone(), unknown: unknown.clone() };
-            known.insert(change.id(), values);
-        }
-        all_unknown.push(unknown);
-    }
-    all_unknown
-}
-
-fn fill(row: &mut RawRow, column: usize, known: &StoredValues) {
-    if let Some(slot) = row.values.get_mut(column) {
-        *slot = known.row.values.get(column).cloned().flatten();
-    }
-}
-
-/// Applies the row rules to changes whose left-out values were filled in, on all cores.
+/// Applies the row rules to changes on all cores. What is still `unchanged` of a change is unknown.
 #[must_use]
-pub fn derive(changes: &[RowChange], unknown: &[Vec<usize>], env: &Env) -> Vec<Version> {
-    let none = Vec::new();
-    let version = |(at, change): (usize, &RowChange)| {
-        let unknown = unknown.get(at).unwrap_or(&none);
+pub fn derive(changes: &[RowChange], env: &Env) -> Vec<Version> {
+    let version = |change: &RowChange| {
         let id = change.id();
-        let row = change.row.as_ref().map(|row| row_version(&id, row, unknown, env));
+        let row = change.row.as_ref().map(|row| row_version(&id, row, &change.unchanged, env));
         Version { tx: change.tx, id, previous: change.previous.clone(), row }
     };
     if changes.len() < 16 {
-        return changes.iter().enumerate().map(version).collect();
+        return changes.iter().map(version).collect();
     }
-    changes.par_iter().enumerate().map(version).collect()
+    changes.par_iter().map(version).collect()
 }
 
 /// The row rules applied to one row.

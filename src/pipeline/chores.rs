@@ -12,6 +12,7 @@ use crate::backfill;
 use crate::config::Config;
 use crate::decisions::queue;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::halt::{self, Halt};
 use crate::http::Health;
 use crate::pipeline::Show;
@@ -183,6 +184,7 @@ pub(super) async fn wait_until_accepted(
 ) -> Result<()> {
     tracing::error!(reason = halt.reason(), "halted");
     halt::record(&session.writer.db, Some(halt)).await?;
+    failpoint::hit("halt-recorded");
     health.set_phase(Phase::Halted);
     health.set_halted(Some(halt.reason()));
     crate::systemd::ready();

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::error::{Error, Result};
 use crate::facts::Feed;
+use crate::failpoint;
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::retry::Backoff;
@@ -68,6 +69,7 @@ pub(super) async fn follow(
     let (server, slot) = (&config.source.server, &config.source.slot);
     free_slot(session, slot).await?;
     let stream = Stream::open(server, slot, &config.source.publication, session.checkpoint).await?;
+    failpoint::hit("stream-opened");
     tracing::info!(from = %session.checkpoint, "streaming");
     health.set_phase(Phase::Streaming);
     health.set_halted(None);
@@ -246,6 +248,7 @@ impl Follow<'_> {
             };
             let (report, ()) = tokio::try_join!(apply, publication.is_unaltered())?;
             report.count();
+            failpoint::hit("batch-applied");
         } else {
             self.session.publication.is_unaltered().await?;
             self.session.writer.begin().await?;
@@ -274,6 +277,7 @@ impl Follow<'_> {
     ) -> Result<()> {
         let slot = &self.config.source.slot;
         self.session.writer.commit(slot, self.session.checkpoint, lsn).await?;
+        failpoint::hit("batch-committed");
         self.session.checkpoint = lsn;
         self.moved_at = Instant::now();
         self.backoff.reset();
@@ -301,6 +305,7 @@ impl Follow<'_> {
         }
         if let Some(lsn) = durable {
             self.stream.confirm(lsn);
+            failpoint::hit("batch-confirmed");
         }
         Ok(())
     }
@@ -316,6 +321,7 @@ impl Follow<'_> {
         writer.begin().await?;
         writer.db.batch("target: durable commit", "set local synchronous_commit = on").await?;
         writer.commit(&self.config.source.slot, self.session.checkpoint, lsn).await?;
+        failpoint::hit("idle-committed");
         self.session.checkpoint = lsn;
         self.moved_at = Instant::now();
         self.backoff.reset();

@@ -9,6 +9,7 @@ use super::follow::Follow;
 use crate::apply::RowChange;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
+use crate::failpoint;
 use crate::halt::{self, Deletes, Halt, HaltCause};
 use crate::lsn::Lsn;
 
@@ -29,6 +30,7 @@ impl Follow<'_> {
         open.bytes = 0;
         let changes = std::mem::take(&mut open.changes);
         self.session.writer.apply_part(changes).await?;
+        failpoint::hit("part-applied");
         self.health.tick();
         Ok(())
     }
@@ -104,6 +106,7 @@ impl Follow<'_> {
         let health = Arc::clone(self.health);
         let report = self.session.writer.recompute_remembered(&|| health.tick()).await?;
         report.count();
+        failpoint::hit("parts-recomputed");
         self.open = None;
         self.commit(end_lsn, Some(commit_time), 1, started).await
     }

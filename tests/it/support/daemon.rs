@@ -21,8 +21,14 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(world: &World) -> Self {
+        Self::start_with(world, &[])
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_with(world: &World, variables: &[(&str, &str)]) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = world.command(&["run"]);
+        command.envs(variables.iter().copied());
         command.stdout(Stdio::null()).stderr(Stdio::from(log.reopen().unwrap()));
         Self { child: command.spawn().unwrap(), http: world.http, log }
     }
@@ -45,6 +51,12 @@ impl Daemon {
     /// Sends SIGKILL and waits for the end.
     pub(crate) async fn kill9(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("the daemon never ended\n{}", self.log())).unwrap()
     }
 
     /// Whether the process has not ended.

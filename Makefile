@@ -17,7 +17,7 @@ build: ## build target/release/tributary
 	$(CARGO) build --release --locked
 
 test: postgres ## run all tests, on a PostgreSQL that they start themselves
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 test-unit: ## run the tests that need no PostgreSQL
 	$(CARGO) test --locked --lib
@@ -26,14 +26,14 @@ test-matrix: ## run the integration tests on each of VERSIONS (needs npm)
 	@tests/matrix.sh $(VERSIONS)
 
 lint: ## check formatting, lints, documentation and dependencies
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
 	else echo "cargo-deny is not installed: dependencies are not checked (cargo install cargo-deny)"; fi
 
 format: ## format the code
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 bench: postgres ## run the measured comparisons
 	$(CARGO) bench --locked -- $(BENCH)

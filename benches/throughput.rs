@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
-use tributary::demo::cluster::{Cluster, ClusterOptions, free_port};
-use tributary::demo::dirt::DirtRates;
-use tributary::demo::load;
-use tributary::demo::people::Population;
-use tributary::demo::source_schema::SourceLayout;
+use testkit::cluster::{Cluster, ClusterOptions, free_port};
+use testkit::dirt::DirtRates;
+use testkit::load;
+use testkit::people::Population;
+use testkit::source_schema::SourceLayout;
 use tributary::lsn::Lsn;
 
 /// Longest time that catching up may take.

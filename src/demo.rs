@@ -1,18 +1,10 @@
-//! A throwaway PostgreSQL, made-up customers with the dirt of real life, and the demonstration built of
-//! them. The integration tests and the benchmark stand on the same parts.
+//! The demonstration: a throwaway PostgreSQL, made-up customers, the daemon, live changes, a report. The
+//! servers, the people and the changes come from `testkit`, which the tests and benchmarks use as well.
 
 mod child;
-pub mod cluster;
-pub mod dirt;
-mod installation;
-pub mod load;
-pub mod people;
-pub mod random;
 mod report;
 mod samples;
-pub mod source_schema;
 mod stage;
-pub mod traffic;
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::report::Measured;
 use self::stage::Stage;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Transactions of each connection where nobody waits for the clock.
 const SHORT_TRAFFIC: u64 = 50;
@@ -109,5 +101,15 @@ impl DemoOptions {
 
     fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds)
+    }
+}
+
+impl From<testkit::Error> for Error {
+    fn from(error: testkit::Error) -> Self {
+        match error {
+            testkit::Error::Unavailable { context, cause } => Self::Unavailable { context, cause },
+            testkit::Error::Refused { problem, remedy } => Self::Refused { problem, remedy },
+            testkit::Error::Failed { context, cause } => Self::Failed { context, cause },
+        }
     }
 }

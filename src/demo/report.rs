@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use testkit::traffic::TrafficCount;
 use tokio_postgres::Client;
 
 use super::samples;
 use super::stage::Stage;
-use super::traffic::TrafficCount;
 use crate::error::{Context as _, Result};
 use crate::facts::visible;
 

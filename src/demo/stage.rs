@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use testkit::cluster::{Cluster, ClusterOptions, free_port};
+use testkit::dirt::DirtRates;
+use testkit::load;
+use testkit::people::Population;
+use testkit::source_schema::SourceLayout;
+use testkit::traffic::{LiveTraffic, TrafficCount};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::child::Daemon;
-use super::cluster::{Cluster, ClusterOptions, free_port};
-use super::dirt::DirtRates;
-use super::load;
-use super::people::Population;
-use super::source_schema::SourceLayout;
-use super::traffic::{LiveTraffic, TrafficCount};
 use super::{CONNECTIONS, DemoOptions, say};
 use crate::error::{Context as _, Error, Result};
 use crate::lsn::Lsn;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tributary::demo::source_schema::SourceLayout;
+use testkit::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::world::{Places, Traffic, World, dirty, set};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tributary::demo::cluster::StopMode;
-use tributary::demo::source_schema::SourceLayout;
+use testkit::cluster::StopMode;
+use testkit::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::Daemon;

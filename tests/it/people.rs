@@ -1,6 +1,6 @@
 //! People, products and what the application owns, through the running daemon.
 
-use tributary::demo::random::Random;
+use testkit::random::Random;
 
 use crate::support::world::World;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tributary::demo::source_schema::SourceLayout;
+use testkit::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::Daemon;

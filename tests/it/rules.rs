@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::compare::assert_targets_equal;
 use crate::support::world::{Places, Traffic, World, dirty, set};
-use tributary::demo::source_schema::SourceLayout;
+use testkit::source_schema::SourceLayout;
 
 /// What an operator changes.
 type Change = fn(&mut toml::Table);

@@ -1,6 +1,6 @@
 //! Target tables that were there before: other types, other tables that reference them, auth users.
 
-use tributary::demo::source_schema::SourceLayout;
+use testkit::source_schema::SourceLayout;
 
 use crate::support::eventually;
 use crate::support::world::{Places, World};

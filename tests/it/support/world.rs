@@ -6,16 +6,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use testkit::cluster::{Cluster, ClusterOptions, free_port};
+use testkit::dirt::DirtRates;
+use testkit::load;
+use testkit::people::Population;
+use testkit::source_schema::SourceLayout;
+use testkit::traffic::{LiveTraffic, TrafficCount};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use tributary::demo::cluster::{Cluster, ClusterOptions, free_port};
-use tributary::demo::dirt::DirtRates;
-use tributary::demo::load;
-use tributary::demo::people::Population;
-use tributary::demo::source_schema::SourceLayout;
-use tributary::demo::traffic::{LiveTraffic, TrafficCount};
 use tributary::lsn::Lsn;
 
 use super::daemon::Daemon;
@@ -217,7 +217,7 @@ impl World {
 /// Random changes that go on beside the scenario.
 pub(crate) struct Traffic {
     stop: CancellationToken,
-    running: JoinHandle<tributary::error::Result<TrafficCount>>,
+    running: JoinHandle<testkit::Result<TrafficCount>>,
 }
 
 impl Traffic {

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// How often each kind of value is damaged, as a share from 0 to 1.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ impl DirtRates {
 }
 
 /// Damages an address. Some kinds keep its key (SPEC §3.2), some take it away.
-pub(super) fn email(random: &mut Random, address: &str) -> Option<String> {
+pub(crate) fn email(random: &mut Random, address: &str) -> Option<String> {
     let (local, domain) = address.split_once('@').unwrap_or((address, "example.com"));
     Some(match random.below(20) {
         0 => address.to_uppercase(),
@@ -79,7 +79,7 @@ pub(super) fn email(random: &mut Random, address: &str) -> Option<String> {
 }
 
 /// Damages a first or last name.
-pub(super) fn name(random: &mut Random, name: &str) -> Option<String> {
+pub(crate) fn name(random: &mut Random, name: &str) -> Option<String> {
     Some(match random.below(9) {
         0 | 1 => name.to_uppercase(),
         2 | 3 => name.to_lowercase(),
@@ -92,7 +92,7 @@ pub(super) fn name(random: &mut Random, name: &str) -> Option<String> {
 }
 
 /// Damages a full name, as payers type it.
-pub(super) fn full_name(random: &mut Random, first: &str, last: &str) -> Option<String> {
+pub(crate) fn full_name(random: &mut Random, first: &str, last: &str) -> Option<String> {
     Some(match random.below(10) {
         0 => format!("{last}, {first}"),
         1 => format!("{first} {last}").to_uppercase(),
@@ -120,7 +120,7 @@ fn mojibake(text: &str) -> String {
 }
 
 /// One of the ways to write a mobile number; the last four digits are all that differs between people.
-pub(super) fn phone(random: &mut Random, number: u64, damaged: bool) -> Option<String> {
+pub(crate) fn phone(random: &mut Random, number: u64, damaged: bool) -> Option<String> {
     let last = format!("{:04}", number % 10_000);
     if !damaged {
         return Some(format!("+63917555{last}"));
@@ -141,7 +141,7 @@ pub(super) fn phone(random: &mut Random, number: u64, damaged: bool) -> Option<S
 
 /// The text of an instant: ISO 8601 in UTC, or where `damaged` any form of SPEC §3.7, broken ones
 /// included.
-pub(super) fn instant(random: &mut Random, at: Timestamp, damaged: bool) -> Option<String> {
+pub(crate) fn instant(random: &mut Random, at: Timestamp, damaged: bool) -> Option<String> {
     if !damaged {
         return Some(at.strftime("%Y-%m-%dT%H:%M:%S%.fZ").to_string());
     }

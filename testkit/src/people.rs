@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use uuid::{Builder, Uuid};
 
-use super::dirt::{self, DirtRates};
-use super::random::Random;
-use super::source_schema::SourceLayout;
+use crate::dirt::{self, DirtRates};
+use crate::random::Random;
+use crate::source_schema::SourceLayout;
 
 /// One value a column; `None` is NULL.
 pub type Values = Vec<Option<String>>;

@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use super::installation::{Installation, Owner};
 use crate::error::{Context as _, Error, Result};
+use crate::installation::{Installation, Owner};
 
 /// Seconds that a start or stop of the server may take; a crash recovery of demo data needs few.
 const PATIENCE_SECONDS: &str = "60";

@@ -7,13 +7,13 @@ use crate::error::{Error, Result};
 
 /// A folder with `initdb`, `pg_ctl` and `postgres`.
 #[derive(Debug, Clone)]
-pub(super) struct Installation {
+pub(crate) struct Installation {
     folder: PathBuf,
 }
 
 impl Installation {
     /// `TRIBUTARY_PG_BIN`, else what `pg_config` says, else the newest under `/usr/lib/postgresql`.
-    pub(super) fn find() -> Result<Self> {
+    pub(crate) fn find() -> Result<Self> {
         if let Some(folder) = std::env::var_os("TRIBUTARY_PG_BIN") {
             return complete(PathBuf::from(folder)).ok_or_else(|| {
                 Error::refused(
@@ -31,7 +31,7 @@ impl Installation {
         })
     }
 
-    pub(super) fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
@@ -57,14 +57,14 @@ fn complete(folder: PathBuf) -> Option<Installation> {
 
 /// The unprivileged user that runs the server, since `initdb` refuses root.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Owner {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Owner {
     /// `postgres`, else `nobody`, where this process is root; `None` where it is not.
-    pub(super) fn when_root() -> Result<Option<Self>> {
+    pub(crate) fn when_root() -> Result<Option<Self>> {
         if id(&["-u"]) != Some(0) {
             return Ok(None);
         }

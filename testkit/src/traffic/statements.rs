@@ -1,10 +1,11 @@
 //! The statements of each kind of change, for both layouts. Rows are found by their number, since a row is
 //! a pure function of it; a row that is gone or has another key by now is simply not found.
 
-use crate::config::quote_identifier;
-use crate::demo::people::{Population, Values};
-use crate::demo::random::Random;
-use crate::demo::source_schema::SourceLayout;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+
+use crate::people::{Population, Values};
+use crate::random::Random;
+use crate::source_schema::SourceLayout;
 
 /// Length of a description that is stored out of line (TOAST).
 const LONG_DESCRIPTION: usize = 100_000;
@@ -179,18 +180,20 @@ impl Author {
         let row = self.population.payment(number);
         match self.layout {
             SourceLayout::Canonical => format!("where id = '{}'", row.id),
-            SourceLayout::Legacy => format!("where \"External ID\" = {}", literal(&row.invoice)),
+            SourceLayout::Legacy => {
+                format!("where \"External ID\" = {}", escape_literal(&row.invoice))
+            }
         }
     }
 
     fn set_contact(&self, number: u64, column: &str, value: &str) -> String {
-        let (column, condition) = (quote_identifier(column), self.of_contact(number));
-        format!("update systemeio set {column} = {} {condition}", literal(value))
+        let (column, condition) = (escape_identifier(column), self.of_contact(number));
+        format!("update systemeio set {column} = {} {condition}", escape_literal(value))
     }
 
     fn set_payment(&self, number: u64, column: &str, value: &str) -> String {
-        let (column, condition) = (quote_identifier(column), self.of_payment(number));
-        format!("update xendit set {column} = {} {condition}", literal(value))
+        let (column, condition) = (escape_identifier(column), self.of_payment(number));
+        format!("update xendit set {column} = {} {condition}", escape_literal(value))
     }
 
     fn insert_contact(&self, number: u64) -> String {
@@ -246,7 +249,7 @@ impl Author {
             }
             SourceLayout::Legacy => {
                 let column = if of_contact { self.columns().tags } else { self.columns().status };
-                let column = quote_identifier(column);
+                let column = escape_identifier(column);
                 format!("update {table} set {column} = {column} {condition}")
             }
         }
@@ -276,7 +279,7 @@ impl Author {
     fn swap(&self, one: u64, other: u64, random: &mut Random) -> String {
         let legacy = self.layout == SourceLayout::Legacy;
         let column = if legacy || random.chance(0.5) { self.columns().email } else { "contact_id" };
-        let column = quote_identifier(column);
+        let column = escape_identifier(column);
         let (one, other) = (self.of_contact(one), self.of_contact(other));
         let other_condition = other.trim_start_matches("where ");
         format!(
@@ -335,12 +338,8 @@ const LEGACY: Columns = Columns {
 };
 
 fn insert(table: &str, columns: &[&str], values: &Values) -> String {
-    let columns: Vec<String> = columns.iter().map(|name| quote_identifier(name)).collect();
+    let columns: Vec<String> = columns.iter().map(|name| escape_identifier(name)).collect();
     let values: Vec<String> =
-        values.iter().map(|value| value.as_deref().map_or("null".into(), literal)).collect();
+        values.iter().map(|value| value.as_deref().map_or("null".into(), escape_literal)).collect();
     format!("insert into {table} ({}) values ({})", columns.join(", "), values.join(", "))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

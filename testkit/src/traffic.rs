@@ -15,11 +15,11 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use self::statements::{Author, Change};
-use super::cluster::connect;
-use super::people::Population;
-use super::random::Random;
-use super::source_schema::SourceLayout;
+use crate::cluster::connect;
 use crate::error::{Context as _, Error, Result};
+use crate::people::Population;
+use crate::random::Random;
+use crate::source_schema::SourceLayout;
 
 /// Row numbers set apart for the rows that one connection inserts.
 const NUMBERS_PER_CONNECTION: u64 = 1_000_000;
@@ -230,9 +230,9 @@ fn is_collision(error: &tokio_postgres::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::cluster::{Cluster, ClusterOptions};
-    use crate::demo::dirt::DirtRates;
-    use crate::demo::load;
+    use crate::cluster::{Cluster, ClusterOptions};
+    use crate::dirt::DirtRates;
+    use crate::load;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn changes_of_every_kind_reach_both_layouts() {

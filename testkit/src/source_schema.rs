@@ -20,7 +20,7 @@ impl SourceLayout {
     }
 
     /// The contact columns that made-up rows fill, in the order of
-    /// [`ContactRow::values`](super::people::ContactRow::values).
+    /// [`ContactRow::values`](crate::people::ContactRow::values).
     #[must_use]
     pub fn contact_columns(self) -> &'static [&'static str] {
         match self {
@@ -44,7 +44,7 @@ impl SourceLayout {
     }
 
     /// The payment columns that made-up rows fill, in the order of
-    /// [`PaymentRow::values`](super::people::PaymentRow::values).
+    /// [`PaymentRow::values`](crate::people::PaymentRow::values).
     #[must_use]
     pub fn payment_columns(self) -> &'static [&'static str] {
         match self {

@@ -5,11 +5,12 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::SinkExt as _;
+use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::{Client, CopyInSink};
 
-use super::people::{Population, Values};
-use super::source_schema::SourceLayout;
-use crate::config::quote_identifier;
+use crate::people::{Population, Values};
+use crate::source_schema::SourceLayout;
+
 use crate::error::{Context as _, Result};
 
 /// Bytes handed to the connection at once: big enough to make system calls rare.
@@ -49,7 +50,7 @@ async fn copy(
     columns: &[&str],
     rows: impl Iterator<Item = Values>,
 ) -> Result<()> {
-    let columns: Vec<String> = columns.iter().map(|name| quote_identifier(name)).collect();
+    let columns: Vec<String> = columns.iter().map(|name| escape_identifier(name)).collect();
     let statement = format!("copy {table} ({}) from stdin", columns.join(", "));
     let sink: CopyInSink<Bytes> = client.copy_in(&statement).await.context(WHAT)?;
     let mut sink = pin!(sink);
@@ -94,8 +95,8 @@ fn write_row(buffer: &mut String, row: &Values) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::cluster::{Cluster, ClusterOptions};
-    use crate::demo::dirt::DirtRates;
+    use crate::cluster::{Cluster, ClusterOptions};
+    use crate::dirt::DirtRates;
 
     #[test]
     fn a_row_is_one_escaped_line() {

@@ -184,11 +184,13 @@ impl Writer {
         let people = self.find_people(&wanted, &left).await?;
         changed_people.extend(people.changed.iter().cloned());
         let mut scopes = round.scopes.clone();
+        // Also of an owner that has no fact left, with or without a person.
+        let all = owners.iter().map(|owner| Owner::from_stored(owner.clone()));
+        scopes.extend(all.map(|owner| unify::scope_of_owner(&owner)));
         let mut conflicts: Vec<Conflict> =
             round.unified.iter().flat_map(|unified| unified.conflicts.iter().cloned()).collect();
         for owner in owners.iter().filter(|owner| !owner.contains(' ')) {
             scopes.insert(unify::scope_of_link(owner));
-            scopes.insert(unify::scope_of_owner(&Owner::from_stored(owner.clone())));
             conflicts.extend(link_conflicts(owner, &people, round.rows.contains_key(owner)));
         }
         let report = self.write_round(round, &people, &mut conflicts).await?;

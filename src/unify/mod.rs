@@ -39,7 +39,7 @@ pub use model::{
 pub use order::{compare_contacts, compare_duplicates, compare_payments, compare_transactions};
 pub use scope::{
     scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id, scope_of_link,
-    scope_of_owner, scope_of_pair, scope_of_rejected, scope_of_row, scopes,
+    scope_of_owner, scope_of_pair, scope_of_rejected, scopes,
 };
 pub use transaction::transaction_id;
 
@@ -56,8 +56,10 @@ pub fn unify(group: &Group, context: &Context, rules: &Rules) -> Unified {
     let booked = transaction::book(&outcomes, rules);
 
     let mut conflicts = person_conflicts::duplicate_payments(group, &outcomes);
-    conflicts.extend(group.contacts.iter().flat_map(row_conflicts::of_contact));
-    conflicts.extend(group.payments.iter().flat_map(|p| row_conflicts::of_payment(p, rules)));
+    let owner = &group.owner;
+    conflicts.extend(group.contacts.iter().flat_map(|c| row_conflicts::of_contact(owner, c)));
+    let of_payment = |payment| row_conflicts::of_payment(owner, payment, rules);
+    conflicts.extend(group.payments.iter().flat_map(of_payment));
 
     let person = group.owner.person().filter(|_| profile::is_included(group, rules));
     let profile = person.map(|email| profile::profile(email, &ranked, &booked, context, rules));

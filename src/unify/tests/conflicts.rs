@@ -109,7 +109,7 @@ fn unparsable_timestamps_are_one_conflict_a_field() {
     let notes = vec![note(NoteKind::UnparsableTimestamp, "created_at", "infinity")];
     let unified = unified(vec![Contact { notes, ..contact("1") }], vec![]);
     assert_eq!(found(&unified), ["unparsable_timestamp info systemeio:1#created_at"]);
-    assert_eq!(unified.conflicts[0].scope, "systemeio:1");
+    assert_eq!(unified.conflicts[0].scope, "owner:ana@example.com");
 }
 
 #[test]
@@ -308,4 +308,20 @@ fn evidence_is_bounded() {
     assert_eq!(found[0].evidence["periods"]["shown"][0]["bought_again"]["total"], 1_999);
     let cut = found[2].evidence["raw"]["column 0"].as_str().unwrap();
     assert_eq!((cut.chars().count(), cut.ends_with('…')), (501, true));
+}
+
+#[test]
+fn everything_found_by_unifying_has_the_scope_of_the_owner() {
+    let odd = |key: &str| Payment {
+        email: Err(EmailReason::Invalid),
+        status: Status::Unknown,
+        notes: vec![note(NoteKind::DateOnly, "created", "2025-01-01")],
+        external_id: some("INV-1"),
+        ..payment(key)
+    };
+    let group = orphans(vec![], vec![odd("a"), odd("b")]);
+    let found = unify(&group, &context(), &Rules::default()).conflicts;
+    assert_eq!(found.len(), 7);
+    assert_eq!(crate::unify::scopes(&group), ["owner:orphan xendit:a"]);
+    assert!(found.iter().all(|conflict| conflict.scope == "owner:orphan xendit:a"));
 }

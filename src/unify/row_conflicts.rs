@@ -92,6 +92,7 @@ fn stored_kind(note: NoteKind) -> Option<ConflictKind> {
         NoteKind::SpreadsheetDate => Some(ConflictKind::SpreadsheetDate),
         NoteKind::AmbiguousDate => Some(ConflictKind::AmbiguousDate),
         NoteKind::UnparsableTimestamp => Some(ConflictKind::UnparsableTimestamp),
+        NoteKind::UnreadableTags => Some(ConflictKind::UnreadableTags),
         NoteKind::TimezoneAssumed | NoteKind::CurrencyAssumed => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::moves::{self, Knowledge, Step, Transition};
+use super::moves::{self, Counts, Knowledge, Step, Transition};
 use super::{Touched, Writer};
 use crate::error::Result;
 use crate::facts::{EmailKey, Feed, canonical_key, source_row};
@@ -30,6 +30,11 @@ impl Writer {
                         to.as_str(),
                         &row,
                     ));
+                    touched.owners.extend([from.to_string(), to.to_string()]);
+                }
+                Step::Split { from, to, contact } => {
+                    let row = source_row(Feed::Systemeio, &contact);
+                    collisions.push(unify::email_change_split(from.as_str(), to.as_str(), &row));
                     touched.owners.extend([from.to_string(), to.to_string()]);
                 }
                 Step::Move { from, to, reopened } => {
@@ -65,8 +70,10 @@ impl Writer {
         let counted: Vec<&str> = counted.iter().map(EmailKey::as_str).collect();
         let sql = include_str!("sql/facts_by_email.sql");
         let rows = self.db.query("target: counting facts", sql, &[&counted]).await?;
-        let facts = rows.iter().map(|row| (key(row, 0), row.get::<_, i64>(1)));
-        Ok(Knowledge::new(roots, automatic, facts))
+        let counts = rows
+            .iter()
+            .map(|row| (key(row, 0), Counts { facts: row.get(1), contacts: row.get(2) }));
+        Ok(Knowledge::new(roots, automatic, counts))
     }
 
     /// Carries out moves that name each person once, as sets.

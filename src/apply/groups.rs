@@ -89,7 +89,7 @@ impl Writer {
         }
         let conflicts = sides
             .iter()
-            .map(|(value, sides)| {
+            .filter_map(|(value, sides)| {
                 unify::duplicate_external_id(value, sides, sides.len() >= SIDES_ARE_CUT)
             })
             .collect();

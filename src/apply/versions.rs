@@ -193,7 +193,13 @@ pub(super) fn transitions(
             let before = (version.id.0, version.previous.as_ref().unwrap_or(&version.id.1).clone());
             let at = open.remove(&before).unwrap_or_else(|| {
                 let old = current.get_mut(&before).and_then(Option::take);
-                all.push(Transition { tx: version.tx, contact: None, old, new: None });
+                all.push(Transition {
+                    tx: version.tx,
+                    contact: None,
+                    old,
+                    new: None,
+                    decided: false,
+                });
                 all.len() - 1
             });
             all[at].new.clone_from(&version.email);

@@ -33,6 +33,18 @@ pub fn scope_of_collision(from: &str, to: &str) -> String {
     format!("collision:{from}|{to}")
 }
 
+/// Scope of `email_change_split` from one e-mail key to another.
+#[must_use]
+pub fn scope_of_split(from: &str, to: &str) -> String {
+    format!("split:{from}|{to}")
+}
+
+/// Scope of `incomplete_row`.
+#[must_use]
+pub fn scope_of_incomplete(source_row: &str) -> String {
+    format!("incomplete:{source_row}")
+}
+
 /// Scope of `delete_blocked`.
 #[must_use]
 pub fn scope_of_blocked(source_row: &str) -> String {

@@ -272,6 +272,7 @@ fn note_kind(kind: NoteKind) -> &'static str {
         NoteKind::AmbiguousDate => "ambiguous_date",
         NoteKind::UnparsableTimestamp => "unparsable_timestamp",
         NoteKind::CurrencyAssumed => "currency_assumed",
+        NoteKind::UnreadableTags => "unreadable_tags",
     }
 }
 

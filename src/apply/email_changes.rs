@@ -1,14 +1,14 @@
 //! Carries out what the e-mail change rule decides (SPEC §4.3): aliases, persons, owners of rows.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Applier;
-use crate::engine::email_change::{self, Knowledge, Step, Transition};
+use crate::engine::email_change::{self, Counts, Knowledge, Step, Transition};
 use crate::engine::rows::Touched;
 use crate::engine::versions::RowVersion;
 use crate::engine::{RowId, StoredRow};
 use crate::error::Result;
-use crate::facts::{EmailKey, Feed, canonical_key, source_row};
+use crate::facts::{EmailKey, Feed, FeedKind, canonical_key, source_row};
 use crate::pg::Tx;
 use crate::store;
 use crate::targets::{Merge, Merger};
@@ -29,18 +29,33 @@ impl Applier {
         stored: &mut HashMap<RowId, StoredRow>,
         touched: &mut Touched,
     ) -> Result<()> {
-        let known = self.knowledge(tx, transitions, include_str!("../store/sql/row_counts.sql")).await?;
+        let sql = include_str!("../store/sql/row_counts.sql");
+        let known = self.knowledge(tx, transitions, sql, &|counts, _| counts).await?;
         self.follow(tx, transitions, known, stored, touched).await
     }
 
-    /// As [`Applier::change_emails`], of a large transaction whose rows are stored already.
+    /// As [`Applier::change_emails`], of a large transaction whose rows are stored already: facts are counted as they were
+    /// before it, contacts as they are, less what these transitions changed.
     pub(super) async fn change_emails_within(
         &mut self,
         tx: &Tx,
         transitions: &[Transition],
         touched: &mut Touched,
     ) -> Result<()> {
-        let known = self.knowledge(tx, transitions, include_str!("sql/open_counts.sql")).await?;
+        let mut changed: HashMap<&EmailKey, i64> = HashMap::new();
+        for transition in transitions {
+            for (key, by) in [(&transition.old, -1), (&transition.new, 1)] {
+                if let Some(key) = key {
+                    *changed.entry(key).or_default() += by;
+                }
+            }
+        }
+        let before = |counts: Counts, key: &EmailKey| Counts {
+            contacts: counts.contacts - changed.get(key).copied().unwrap_or(0),
+            ..counts
+        };
+        let sql = include_str!("sql/open_counts.sql");
+        let known = self.knowledge(tx, transitions, sql, &before).await?;
         self.follow(tx, transitions, known, &mut HashMap::new(), touched).await
     }
 
@@ -60,7 +75,13 @@ impl Applier {
                 Step::Collision { from, to, contact } => {
                     let row = source_row(Feed::Systemeio, &contact);
                     let conflict = unify::email_change_collision(from.as_str(), to.as_str(), &row);
-                    conflicts.push((conflict, Some(format!("collision:{to}"))));
+                    conflicts.push(concerning(conflict, &from, &to));
+                    touched.owners.extend([from.to_string(), to.to_string()]);
+                }
+                Step::Split { from, to, contact } => {
+                    let row = source_row(Feed::Systemeio, &contact);
+                    let conflict = unify::email_change_split(from.as_str(), to.as_str(), &row);
+                    conflicts.push(concerning(conflict, &from, &to));
                     touched.owners.extend([from.to_string(), to.to_string()]);
                 }
                 Step::Move { from, to, reopened } => {
@@ -87,16 +108,36 @@ impl Applier {
         placed: &mut [(RowId, StoredRow, RowVersion)],
         touched: &mut Touched,
     ) -> Result<()> {
-        let _ = (tx, placed, touched);
+        let transitions: Vec<Transition> = placed
+            .iter()
+            .filter(|(id, _, _)| id.0.kind() == FeedKind::Contact)
+            .filter_map(|(id, row, version)| {
+                let (old, new) = (row.email.clone()?, version.email()?.clone());
+                Some(Transition { decided: true, ..Transition::contact(id.1.clone(), old, new) })
+            })
+            .collect();
+        if !transitions.iter().any(email_change::may_move) {
+            return Ok(());
+        }
+        let mut stored: HashMap<RowId, StoredRow> =
+            placed.iter().map(|(id, row, _)| (id.clone(), row.clone())).collect();
+        self.change_emails(tx, &transitions, &mut stored, touched).await?;
+        for (id, row, _) in placed {
+            if let Some(moved) = stored.remove(id) {
+                *row = moved;
+            }
+        }
         Ok(())
     }
 
-    /// What must be known to judge these transitions, of the keys that moves involve only.
+    /// What must be known to judge these transitions, of the keys that moves involve only. `counts` is a query of the
+    /// rows and contacts of each key with its person.
     async fn knowledge(
         &self,
         tx: &Tx,
         transitions: &[Transition],
         counts: &str,
+        before: &(dyn Fn(Counts, &EmailKey) -> Counts + Sync),
     ) -> Result<Knowledge> {
         let involved: BTreeSet<&EmailKey> = transitions
             .iter()
@@ -105,11 +146,21 @@ impl Applier {
             .collect();
         let keys: Vec<String> = involved.iter().map(|key| key.to_string()).collect();
         let members = store::alias::members(tx, &keys).await?;
-        let mut people: BTreeSet<String> = keys.into_iter().collect();
-        people.extend(members.iter().map(|member| member.root.to_string()));
-        let people: Vec<String> = people.into_iter().collect();
-        let counts = tx.query("target: counting rows of persons", counts, &[&people]).await?;
-        let counts = counts.iter().map(|row| (EmailKey::trusted(row.get(0)), row.get::<_, i64>(1)));
+        let mut people: BTreeMap<String, String> =
+            keys.into_iter().map(|key| (key.clone(), key)).collect();
+        for member in &members {
+            people.insert(member.root.to_string(), member.root.to_string());
+        }
+        for member in &members {
+            people.insert(member.from.to_string(), member.root.to_string());
+        }
+        let (keys, roots): (Vec<String>, Vec<String>) = people.into_iter().unzip();
+        let rows = tx.query("target: counting rows of persons", counts, &[&keys, &roots]).await?;
+        let counts = rows.iter().map(|row| {
+            let key = EmailKey::trusted(row.get(0));
+            let counts = before(Counts { facts: row.get(1), contacts: row.get(2) }, &key);
+            (key, counts)
+        });
         let roots = members.iter().map(|member| (member.from.clone(), member.root.clone()));
         let automatic = members.iter().filter(|member| member.automatic);
         let automatic = automatic.map(|member| member.from.clone());
@@ -157,4 +208,10 @@ impl Applier {
         touched.people.extend(named());
         Ok(())
     }
+}
+
+/// A conflict between two persons: either one's change may settle it.
+fn concerning(conflict: Conflict, from: &EmailKey, to: &EmailKey) -> (Conflict, Option<String>) {
+    let conflict = Conflict { scope: format!("collision:{from}"), ..conflict };
+    (conflict, Some(format!("collision:{to}")))
 }

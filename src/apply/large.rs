@@ -109,10 +109,6 @@ impl Applier {
             self.change_emails_within(tx, &transitions, &mut touched).await?;
             let mut group = Group::default();
             remember_touched(&mut group, &touched);
-            // What belonged to a person who moved belonged to the person that it is now.
-            let sql = "update tributary_open_row o set owner_before = a.root_key \
-                       from tributary.alias a where a.from_key = o.owner_before";
-            group.any("target: following e-mail changes", sql, vec![]);
             group.send(tx).await?;
             alive();
         }

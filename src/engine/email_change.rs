@@ -1,34 +1,47 @@
-//! The e-mail change rule (SPEC §4.3), judged in commit order from narrow knowledge: how many facts each
-//! key has, and which keys are aliases of which. Pure.
+//! The e-mail change rule (SPEC §4.3), judged per source transaction from narrow knowledge: how many facts
+//! and contacts each key has, and which keys are aliases of which. Pure.
 //!
 //! Several source transactions share one target transaction, so the rule cannot look at the state before
-//! and after the batch: it walks through the transactions and keeps the counts as it goes. What a
-//! transaction itself adds is counted after its moves were judged, so that two contacts that swap their
-//! addresses in one transaction find each other's facts "already" there.
+//! and after the batch: it walks through the transactions and keeps the counts as it goes. Within one
+//! transaction the order of the rows means nothing: the facts from before it and the contacts after it
+//! decide.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::facts::{EmailKey, SourceKey};
 
-/// What one source transaction did to the e-mail key of one fact, in effect.
+/// What one source transaction did to the e-mail key of one row, in effect: a row has one transition in a
+/// transaction, also where it was deleted and inserted again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// Number of the source transaction within the batch, ascending.
     pub tx: u32,
-    /// The contact row when the change can be a move; `None` for payments.
+    /// The contact row; `None` for payments.
     pub contact: Option<SourceKey>,
-    /// The key before, if the fact was there and had one.
+    /// The key before, if the row was there and had one.
     pub old: Option<EmailKey>,
-    /// The key after, if the fact is there and has one.
+    /// The key after, if the row is there and has one.
     pub new: Option<EmailKey>,
+    /// An `email` decision made the change, or its reversal did: a person moves as ever, but there is
+    /// nothing left to decide (SPEC §7).
+    pub decided: bool,
 }
 
 impl Transition {
     /// A contact that one source transaction gave another address.
     #[must_use]
     pub fn contact(contact: SourceKey, old: EmailKey, new: EmailKey) -> Self {
-        Self { tx: 0, contact: Some(contact), old: Some(old), new: Some(new) }
+        Self { tx: 0, contact: Some(contact), old: Some(old), new: Some(new), decided: false }
     }
+}
+
+/// How many rows carry a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Contacts and payments.
+    pub facts: i64,
+    /// Contacts alone.
+    pub contacts: i64,
 }
 
 /// What is known of the keys that the moves of a batch involve, and of all keys with the same person.
@@ -38,8 +51,8 @@ pub struct Knowledge {
     roots: HashMap<EmailKey, EmailKey>,
     /// The aliases of each person.
     members: HashMap<EmailKey, Vec<EmailKey>>,
-    /// Facts by person.
-    facts: HashMap<EmailKey, i64>,
+    /// Rows by key, before aliases, as of before the transaction that is judged.
+    counts: HashMap<EmailKey, Counts>,
     /// Keys whose alias the rule itself made.
     automatic: HashSet<EmailKey>,
 }
@@ -56,42 +69,61 @@ pub enum Step {
         /// An automatic alias of `to` that must be reverted first: the address came back.
         reopened: bool,
     },
+    /// The contact alone moves, and `to` is a new person: others of `from` stay where they are.
+    Split {
+        /// The person that the contact left.
+        from: EmailKey,
+        /// The person that the contact became.
+        to: EmailKey,
+        /// The contact; of several that went the same way the first in byte order.
+        contact: SourceKey,
+    },
     /// Both persons have facts: nothing is merged.
     Collision {
         /// The person that the contact left.
         from: EmailKey,
         /// The person that the contact joined.
         to: EmailKey,
-        /// The contact.
+        /// The contact; of several that went the same way the first in byte order.
         contact: SourceKey,
     },
 }
 
 impl Knowledge {
     /// `roots` are the aliases with the person each ends at, `automatic` those that the rule made,
-    /// `facts` how many facts each key has before aliases.
+    /// `counts` the rows of each key before aliases. All keys of transitions that [`may_move`], and all
+    /// keys with the same person as one of them, must be known; a key without counts has no row.
     pub fn new(
         roots: impl IntoIterator<Item = (EmailKey, EmailKey)>,
         automatic: impl IntoIterator<Item = EmailKey>,
-        facts: impl IntoIterator<Item = (EmailKey, i64)>,
+        counts: impl IntoIterator<Item = (EmailKey, Counts)>,
     ) -> Self {
-        let mut known = Self { automatic: automatic.into_iter().collect(), ..Self::default() };
+        let mut known = Self {
+            automatic: automatic.into_iter().collect(),
+            counts: counts.into_iter().collect(),
+            ..Self::default()
+        };
         for (key, root) in roots {
+            known.counts.entry(key.clone()).or_default();
+            known.counts.entry(root.clone()).or_default();
             known.members.entry(root.clone()).or_default().push(key.clone());
             known.roots.insert(key, root);
-        }
-        for (key, count) in facts {
-            *known.facts.entry(known.root(&key)).or_default() += count;
         }
         known
     }
 
-    fn root(&self, key: &EmailKey) -> EmailKey {
-        self.roots.get(key).unwrap_or(key).clone()
+    fn root<'a>(&'a self, key: &'a EmailKey) -> &'a EmailKey {
+        self.roots.get(key).unwrap_or(key)
+    }
+
+    /// A sum over all keys of a person.
+    fn sum(&self, person: &EmailKey, of_key: impl Fn(&EmailKey) -> i64) -> i64 {
+        let aliases = self.members.get(person).into_iter().flatten();
+        std::iter::once(person).chain(aliases).map(of_key).sum()
     }
 
     fn facts_of(&self, person: &EmailKey) -> i64 {
-        self.facts.get(person).copied().unwrap_or(0)
+        self.sum(person, |key| self.counts.get(key).map_or(0, |counts| counts.facts))
     }
 
     /// From now on everything of person `from` is `to`'s.
@@ -104,16 +136,15 @@ impl Knowledge {
         }
         self.roots.remove(to);
         self.members.entry(to.clone()).or_default().extend(moved);
-        let facts = self.facts.remove(from).unwrap_or(0);
-        *self.facts.entry(to.clone()).or_default() += facts;
         self.automatic.insert(from.clone());
     }
 
+    /// Keys that no move involves are not counted.
     fn count(&mut self, transition: &Transition) {
         for (key, by) in [(&transition.old, -1), (&transition.new, 1)] {
-            if let Some(key) = key {
-                let person = self.root(key);
-                *self.facts.entry(person).or_default() += by;
+            if let Some(counts) = key.as_ref().and_then(|key| self.counts.get_mut(key)) {
+                counts.facts += by;
+                counts.contacts += if transition.contact.is_some() { by } else { 0 };
             }
         }
     }
@@ -121,10 +152,17 @@ impl Knowledge {
 
 /// Judges all transitions of a batch; `transitions` are in commit order.
 pub fn walk(transitions: &[Transition], known: &mut Knowledge) -> Vec<Step> {
+    for transition in transitions.iter().filter(|transition| may_move(transition)) {
+        for key in transition.old.iter().chain(&transition.new) {
+            known.counts.entry(key.clone()).or_default();
+        }
+    }
     let mut steps = Vec::new();
     for transaction in transitions.chunk_by(|a, b| a.tx == b.tx) {
-        for transition in transaction {
-            steps.extend(judge(transition, known));
+        if transaction.iter().any(may_move) {
+            let contacts = ContactsAfter::new(transaction);
+            steps.extend(turns(transaction, &contacts, known));
+            steps.extend(changes(transaction, &contacts, known));
         }
         for transition in transaction {
             known.count(transition);
@@ -136,127 +174,155 @@ pub fn walk(transitions: &[Transition], known: &mut Knowledge) -> Vec<Step> {
 /// Whether a transition can be a move at all.
 #[must_use]
 pub fn may_move(transition: &Transition) -> bool {
-    transition.contact.is_some()
-        && transition.old.is_some()
-        && transition.new.is_some()
-        && transition.old != transition.new
+    change_of_contact(transition).is_some()
 }
 
-fn judge(transition: &Transition, known: &mut Knowledge) -> Option<Step> {
-    let (contact, old, new) = match transition {
-        Transition { contact: Some(contact), old: Some(old), new: Some(new), .. } if old != new => {
-            (contact, old, new)
+/// The contact that has another key now, with the key before and after.
+fn change_of_contact(transition: &Transition) -> Option<(&SourceKey, &EmailKey, &EmailKey)> {
+    let (contact, old) = (transition.contact.as_ref()?, transition.old.as_ref()?);
+    let new = transition.new.as_ref().filter(|new| *new != old)?;
+    Some((contact, old, new))
+}
+
+/// By how many contacts a transaction changes each key.
+struct ContactsAfter<'a>(HashMap<&'a EmailKey, i64>);
+
+impl<'a> ContactsAfter<'a> {
+    fn new(transaction: &'a [Transition]) -> Self {
+        let mut changes = HashMap::new();
+        for transition in transaction.iter().filter(|transition| transition.contact.is_some()) {
+            for (key, by) in [(&transition.old, -1), (&transition.new, 1)] {
+                if let Some(key) = key {
+                    *changes.entry(key).or_default() += by;
+                }
+            }
         }
-        _ => return None,
-    };
-    let (from, to) = (known.root(old), known.root(new));
-    if from == to {
-        // The new address is an earlier one of the same person. Where the rule itself made it an alias,
-        // the person goes back to it; what an operator decided stays.
-        if *new == from || !known.automatic.remove(new) {
-            return None;
+        Self(changes)
+    }
+
+    /// Contacts of a person after the transaction.
+    fn of(&self, person: &EmailKey, known: &Knowledge) -> i64 {
+        known.sum(person, |key| self.at(key, known))
+    }
+
+    fn at(&self, key: &EmailKey, known: &Knowledge) -> i64 {
+        let before = known.counts.get(key).map_or(0, |counts| counts.contacts);
+        before + self.0.get(key).copied().unwrap_or(0)
+    }
+}
+
+/// Addresses that came back: an automatic alias of the person is the address of all contacts again, and the
+/// person goes back to it. What an operator made an alias stays one.
+fn turns(
+    transaction: &[Transition],
+    after: &ContactsAfter<'_>,
+    known: &mut Knowledge,
+) -> Vec<Step> {
+    let mut back: BTreeSet<(EmailKey, EmailKey)> = BTreeSet::new();
+    for (_, old, new) in transaction.iter().filter_map(change_of_contact) {
+        let (from, to) = (known.root(old), known.root(new));
+        let returns = from == to && new != from && known.automatic.contains(new);
+        if returns && after.of(from, known) == after.at(new, known) {
+            back.insert((from.clone(), new.clone()));
         }
-        known.join(&from, new);
-        return Some(Step::Move { from, to: new.clone(), reopened: true });
     }
-    if known.facts_of(&to) > 0 {
-        return Some(Step::Collision { from, to, contact: contact.clone() });
+    let mut steps = Vec::new();
+    for (from, to) in back {
+        known.automatic.remove(&to);
+        known.join(&from, &to);
+        steps.push(Step::Move { from, to, reopened: true });
     }
-    known.join(&from, &to);
-    Some(Step::Move { from, to, reopened: false })
+    steps
+}
+
+/// All contacts that went from one person to another.
+struct Change {
+    from: EmailKey,
+    to: EmailKey,
+    /// Another than `from` is or was at `to`.
+    taken: bool,
+    first: SourceKey,
+    /// The first contact that no decision sent there.
+    undecided: Option<SourceKey>,
+}
+
+fn changes(
+    transaction: &[Transition],
+    after: &ContactsAfter<'_>,
+    known: &mut Knowledge,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for change in collect(transaction, known) {
+        // An earlier change may have renamed either.
+        let (from, to) = (known.root(&change.from).clone(), known.root(&change.to).clone());
+        if !change.taken && after.of(&from, known) == 0 {
+            known.join(&from, &to);
+            steps.push(Step::Move { from, to, reopened: false });
+        } else if let Some(contact) = change.undecided {
+            steps.push(if change.taken {
+                Step::Collision { from, to, contact }
+            } else {
+                Step::Split { from, to, contact }
+            });
+        }
+    }
+    steps
+}
+
+/// The changes of a transaction in the order of their first contacts.
+fn collect(transaction: &[Transition], known: &Knowledge) -> Vec<Change> {
+    let origins = origins(transaction, known);
+    let mut changes: BTreeMap<(&EmailKey, &EmailKey), Change> = BTreeMap::new();
+    for transition in transaction {
+        let Some((contact, old, new)) = change_of_contact(transition) else { continue };
+        let (from, to) = (known.root(old), known.root(new));
+        if from == to {
+            continue;
+        }
+        let change = changes.entry((from, to)).or_insert_with(|| Change {
+            from: from.clone(),
+            to: to.clone(),
+            taken: known.facts_of(to) > 0 || origins.get(to) != Some(&Origin::Only(Some(from))),
+            first: contact.clone(),
+            undecided: None,
+        });
+        let earlier = |known: &SourceKey| known <= contact;
+        if !earlier(&change.first) {
+            change.first = contact.clone();
+        }
+        if !transition.decided && !change.undecided.as_ref().is_some_and(earlier) {
+            change.undecided = Some(contact.clone());
+        }
+    }
+    let mut changes: Vec<Change> = changes.into_values().collect();
+    changes.sort_by(|a, b| a.first.cmp(&b.first));
+    changes
+}
+
+/// Whose the rows were that are at a person after a transaction that brought them there.
+#[derive(Debug, PartialEq, Eq)]
+enum Origin<'a> {
+    /// All of one person, or of none.
+    Only(Option<&'a EmailKey>),
+    Several,
+}
+
+fn origins<'a>(
+    transaction: &'a [Transition],
+    known: &'a Knowledge,
+) -> HashMap<&'a EmailKey, Origin<'a>> {
+    let mut origins: HashMap<&EmailKey, Origin<'_>> = HashMap::new();
+    for transition in transaction {
+        let Some(new) = &transition.new else { continue };
+        let from = transition.old.as_ref().map(|old| known.root(old));
+        let origin = origins.entry(known.root(new)).or_insert(Origin::Only(from));
+        if *origin != Origin::Only(from) {
+            *origin = Origin::Several;
+        }
+    }
+    origins
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(name: &str) -> EmailKey {
-        EmailKey::trusted(format!("{name}@example.com"))
-    }
-
-    fn change(tx: u32, row: &str, old: &str, new: &str) -> Transition {
-        Transition {
-            tx,
-            contact: Some(SourceKey(row.into())),
-            old: (!old.is_empty()).then(|| key(old)),
-            new: (!new.is_empty()).then(|| key(new)),
-        }
-    }
-
-    fn known(facts: &[(&str, i64)]) -> Knowledge {
-        Knowledge::new([], [], facts.iter().map(|(name, count)| (key(name), *count)))
-    }
-
-    fn moved(from: &str, to: &str, reopened: bool) -> Step {
-        Step::Move { from: key(from), to: key(to), reopened }
-    }
-
-    fn collided(from: &str, to: &str, row: &str) -> Step {
-        Step::Collision { from: key(from), to: key(to), contact: SourceKey(row.into()) }
-    }
-
-    #[test]
-    fn a_move_or_a_collision_by_what_is_there_already() {
-        let table = [
-            (
-                "nobody at b",
-                known(&[("a", 1), ("b", 0)]),
-                vec![change(0, "1", "a", "b")],
-                vec![moved("a", "b", false)],
-            ),
-            (
-                "payments stay with a",
-                known(&[("a", 3), ("b", 0)]),
-                vec![change(0, "1", "a", "b")],
-                vec![moved("a", "b", false)],
-            ),
-            (
-                "b is taken",
-                known(&[("a", 1), ("b", 1)]),
-                vec![change(0, "1", "a", "b")],
-                vec![collided("a", "b", "1")],
-            ),
-            ("no change", known(&[("a", 1)]), vec![change(0, "1", "a", "a")], vec![]),
-            ("a key appears", known(&[("a", 0)]), vec![change(0, "1", "", "a")], vec![]),
-            ("a key is lost", known(&[("a", 1)]), vec![change(0, "1", "a", "")], vec![]),
-        ];
-        for (what, mut known, transitions, expected) in table {
-            assert_eq!(walk(&transitions, &mut known), expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn two_contacts_that_swap_addresses_in_one_transaction_stay_two_people() {
-        let mut known = known(&[("a", 1), ("b", 1)]);
-        let swap = [change(0, "1", "a", "b"), change(0, "2", "b", "a")];
-        assert_eq!(walk(&swap, &mut known), [collided("a", "b", "1"), collided("b", "a", "2")]);
-    }
-
-    #[test]
-    fn an_address_that_comes_back_turns_the_alias_around() {
-        let mut known = known(&[("a", 1), ("b", 0)]);
-        let there_and_back = [change(0, "1", "a", "b"), change(1, "1", "b", "a")];
-        assert_eq!(
-            walk(&there_and_back, &mut known),
-            [moved("a", "b", false), moved("b", "a", true)]
-        );
-        assert_eq!(known.root(&key("b")), key("a"));
-    }
-
-    #[test]
-    fn what_an_earlier_transaction_of_the_batch_did_counts() {
-        let mut first = known(&[("a", 1), ("b", 0)]);
-        let taken = [change(0, "2", "", "b"), change(1, "1", "a", "b")];
-        assert_eq!(walk(&taken, &mut first), [collided("a", "b", "1")]);
-        let mut second = known(&[("a", 1), ("b", 1)]);
-        let freed = [change(0, "2", "b", ""), change(1, "1", "a", "b")];
-        assert_eq!(walk(&freed, &mut second), [moved("a", "b", false)]);
-    }
-
-    #[test]
-    fn two_contacts_of_one_person_move_together() {
-        let mut known = known(&[("a", 2), ("b", 0)]);
-        let both = [change(0, "1", "a", "b"), change(0, "2", "a", "b")];
-        assert_eq!(walk(&both, &mut known), [moved("a", "b", false)]);
-    }
-}
+#[path = "moves_tests.rs"]
+mod tests;

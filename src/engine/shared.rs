@@ -105,9 +105,7 @@ impl Judged {
         let many = group.is_large || all.len() > GROUP_LIMIT;
         let shown = if many { representatives(all) } else { all.to_vec() };
         let sides: Vec<ExternalIdSide> = shown.iter().filter_map(|sharer| side(sharer)).collect();
-        if unify::differ(&sides) {
-            self.conflicts.push(unify::duplicate_external_id(&id.1, &sides, many));
-        }
+        self.conflicts.extend(unify::duplicate_external_id(&id.1, &sides, many));
     }
 }
 

@@ -146,7 +146,8 @@ pub fn transitions(versions: &[Version], stored: &HashMap<RowId, StoredRow>) -> 
             let before = (version.id.0, version.previous.as_ref().unwrap_or(&version.id.1).clone());
             let at = open.remove(&before).unwrap_or_else(|| {
                 let old = current.get_mut(&before).and_then(Option::take);
-                all.push(Transition { tx: version.tx, contact: None, old, new: None });
+                let (contact, new) = (None, None);
+                all.push(Transition { tx: version.tx, contact, old, new, decided: false });
                 all.len() - 1
             });
             all[at].new = version.row.as_ref().and_then(RowVersion::email).cloned();

@@ -1,11 +1,11 @@
 //! One `systemeio` row (SPEC §3).
 
-use super::Contact;
 use super::key::{bounded_id, source_key};
 use super::name::name;
 use super::reader::{Reader, mojibake};
 use super::row::{ContactField, Layout, RawRow};
-use super::tags::tags;
+use super::tags::{Tags, tags};
+use super::{Contact, NoteKind};
 use crate::rules::Rules;
 
 /// The fact of one `systemeio` row, by the rules of SPEC §3. Never fails: bad input is noted.
@@ -17,9 +17,10 @@ pub fn contact(row: &RawRow, layout: &Layout<ContactField>, rules: &Rules) -> Co
     let first_name = reader.contact_name(ContactField::FirstName);
     let last_name = reader.contact_name(ContactField::LastName);
     let phone = reader.phone(ContactField::Phone);
-    let tags = reader.value(ContactField::Tags, |text, _| {
-        let tags = tags(text, &rules.known_tags);
-        ((!tags.is_empty()).then_some(tags), Vec::new())
+    let tags = reader.value(ContactField::Tags, |text, kind| {
+        let Tags { tags, unreadable } = tags(text, kind, &rules.known_tags);
+        let notes = if unreadable { vec![NoteKind::UnreadableTags] } else { Vec::new() };
+        ((!tags.is_empty()).then_some(tags), notes)
     });
     let tags_text = reader.text(ContactField::Tags);
     let zone = reader.zone(ContactField::TimeZone);

@@ -113,6 +113,7 @@ pub enum NoteKind {
     AmbiguousDate,
     UnparsableTimestamp,
     CurrencyAssumed,
+    UnreadableTags,
 }
 
 /// A data-quality record of one field of one row, handled automatically.

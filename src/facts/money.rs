@@ -19,7 +19,9 @@ const PESO_MARKS: [&str; 4] = ["PHP", "Php", "₱", "P"];
 pub(super) fn amount(raw: &str, kind: ColumnKind) -> Option<Decimal> {
     match kind {
         ColumnKind::Numeric => numeric(raw),
-        ColumnKind::Text | ColumnKind::Instant => written(raw),
+        ColumnKind::Text | ColumnKind::Instant | ColumnKind::TextArray | ColumnKind::Json => {
+            written(raw)
+        }
     }
 }
 

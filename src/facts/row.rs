@@ -98,6 +98,10 @@ pub enum ColumnKind {
     Numeric,
     /// `timestamptz`, in ISO style with an offset: taken as it is (SPEC §3.7).
     Instant,
+    /// `text[]` and other arrays of character types: a list (SPEC §3.6).
+    TextArray,
+    /// `json` and `jsonb` (SPEC §3.6).
+    Json,
 }
 
 /// A physical column of a source table.

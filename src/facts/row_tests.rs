@@ -1,6 +1,6 @@
 //! Whole rows, in both layouts of SPEC §1.
 
-use super::ColumnKind::{Instant, Numeric};
+use super::ColumnKind::{Instant, Json, Numeric, TextArray};
 use super::*;
 use crate::rules::Rules;
 
@@ -225,6 +225,25 @@ fn a_contact_row_spec_3() {
     // An instant column is taken as it is, whatever its year.
     assert_eq!(fact.updated_at.unwrap().to_string(), "1999-06-30T04:02:24Z");
     assert_eq!((fact.synced_at, fact.notes), (None, vec![]));
+}
+
+#[test]
+fn tags_that_are_a_list_of_no_known_form_are_noted_spec_3_6() {
+    use ContactField as C;
+    let fact = known(&[(C::Tags, "[vip, gold]")]);
+    assert_eq!(fact.tags, Vec::<String>::new());
+    assert_eq!(fact.tags_text.as_deref(), Some("[vip, gold]"));
+    assert_eq!(kinds(&fact.notes), [(NoteKind::UnreadableTags, "tags")]);
+    for readable in ["[]", "{}", "n/a", "['vip']", "{vip}"] {
+        assert_eq!(kinds(&known(&[(C::Tags, readable)]).notes), [], "{readable}");
+    }
+    let of_kind = |kind, text| {
+        let layout = layout(&[(C::Tags, kind)]);
+        contact(&row(&layout, &[(C::Tags, text)]), &layout, &Rules::default())
+    };
+    assert_eq!(of_kind(TextArray, "{\"a, b\",c}").tags, ["a, b", "c"]);
+    assert_eq!(of_kind(Json, "[\"a, b\", {\"name\": \"c\"}]").tags, ["a, b", "c"]);
+    assert_eq!(kinds(&of_kind(Json, "3").notes), [(NoteKind::UnreadableTags, "tags")]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::clean::clean;
 use crate::rules::Rules;
 use forms::{Local, Tail};
 
-/// The years a written date may have (SPEC §3.7).
+/// The local years that an instant read from a text may lie in (SPEC §3.7).
 const YEARS: std::ops::RangeInclusive<i16> = 2000..=2100;
 
 /// The days a spreadsheet serial may have (SPEC §3.7).
@@ -46,10 +46,17 @@ pub fn parse_timestamp(
     let Some(text) = clean(raw) else {
         return (None, Vec::new());
     };
-    match read(&text, zone_text, rules) {
+    let found = read(&text, zone_text, rules);
+    match found.filter(|(instant, _)| is_of_our_time(*instant, &rules.zone)) {
         Some((instant, notes)) => (Some(instant), notes),
         None => (None, vec![NoteKind::UnparsableTimestamp]),
     }
+}
+
+/// Whether the local year of an instant, in whatever form it was written, can be that of a payment or a
+/// contact: an epoch in another unit and a year in another calendar are not.
+fn is_of_our_time(instant: Timestamp, zone: &TimeZone) -> bool {
+    YEARS.contains(&zone.to_datetime(instant).year())
 }
 
 /// Whether the text of a timezone column can be understood (SPEC §3.7).
@@ -71,9 +78,6 @@ fn read(text: &str, zone_text: Option<&str>, rules: &Rules) -> Option<(Timestamp
         return Some(found);
     }
     let (local, tail) = forms::parse(text, rules.date_order)?;
-    if !YEARS.contains(&local.year) {
-        return None;
-    }
     let mut notes = Vec::new();
     let zone = match tail {
         Tail::Offset(seconds) => TimeZone::fixed(Offset::from_seconds(seconds).ok()?),

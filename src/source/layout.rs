@@ -111,6 +111,8 @@ fn kind(base_type: &str) -> ColumnKind {
     match base_type {
         "timestamptz" => ColumnKind::Instant,
         "numeric" | "int2" | "int4" | "int8" | "float4" | "float8" => ColumnKind::Numeric,
+        "_text" | "_varchar" | "_bpchar" | "_name" | "_citext" => ColumnKind::TextArray,
+        "json" | "jsonb" => ColumnKind::Json,
         _ => ColumnKind::Text,
     }
 }
@@ -150,6 +152,24 @@ mod tests {
         assert_eq!(layout.of(CustomerEmail), [2, 0]);
         assert_eq!(layout.of(Status), [0; 0]);
         assert_eq!(layout.columns[1].kind, ColumnKind::Numeric);
+    }
+
+    #[test]
+    fn types_are_read_as_what_they_are_spec_1() {
+        for (base_type, expected) in [
+            ("text", ColumnKind::Text),
+            ("uuid", ColumnKind::Text),
+            ("int8", ColumnKind::Numeric),
+            ("timestamptz", ColumnKind::Instant),
+            ("timestamp", ColumnKind::Text),
+            ("_text", ColumnKind::TextArray),
+            ("_varchar", ColumnKind::TextArray),
+            ("_int4", ColumnKind::Text),
+            ("json", ColumnKind::Json),
+            ("jsonb", ColumnKind::Json),
+        ] {
+            assert_eq!(kind(base_type), expected, "{base_type}");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::evidence::{MAX_SIDES, amount, cut};
 use super::model::{Conflict, ConflictKind, Severity};
 use super::scope::{
-    scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id, scope_of_link,
-    scope_of_pair, scope_of_rejected,
+    scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id,
+    scope_of_link, scope_of_pair, scope_of_rejected, scope_of_split,
 };
 
 /// One payment row that carries an external_id.
@@ -48,12 +48,6 @@ impl ExternalIdSide {
     }
 }
 
-/// Whether payments with one external_id are not the same payment.
-#[must_use]
-pub fn differ(sides: &[ExternalIdSide]) -> bool {
-    !differences(sides).is_empty()
-}
-
 /// Which values the sides do not share. A missing payment_id differs from nothing.
 fn differences(sides: &[ExternalIdSide]) -> Vec<&'static str> {
     let spread = |values: BTreeSet<String>| values.len() > 1;
@@ -71,17 +65,25 @@ fn differences(sides: &[ExternalIdSide]) -> Vec<&'static str> {
     .collect()
 }
 
-/// Payments with one external_id that are not the same payment. `sides` is in any order, the caller
-/// chooses which of many (the same ones for the same rows); `more` says that there are others.
+/// Payments with one external_id that are not the same payment; `None` where they all are. `sides` is in
+/// any order, the caller chooses which of many (the same ones for the same rows, and some that differ
+/// where any do); `more` says that there are others.
 #[must_use]
-pub fn duplicate_external_id(value: &str, sides: &[ExternalIdSide], more: bool) -> Conflict {
+pub fn duplicate_external_id(
+    value: &str,
+    sides: &[ExternalIdSide],
+    more: bool,
+) -> Option<Conflict> {
     let mut sides = sides.to_vec();
     sides.sort_by(|a, b| a.source_row.cmp(&b.source_row));
     let differs_in = differences(&sides);
+    if differs_in.is_empty() {
+        return None;
+    }
     let more = more || sides.len() > MAX_SIDES;
     let products: BTreeSet<&String> = sides.iter().filter_map(|s| s.product.as_ref()).collect();
     let shown: Vec<Value> = sides.iter().take(MAX_SIDES).map(ExternalIdSide::json).collect();
-    Conflict {
+    Some(Conflict {
         kind: ConflictKind::DuplicateExternalId,
         severity: Severity::Review,
         subject: scope_of_external_id(value),
@@ -93,7 +95,7 @@ pub fn duplicate_external_id(value: &str, sides: &[ExternalIdSide], more: bool) 
             "sides": shown,
             "more": more,
         }),
-    }
+    })
 }
 
 /// A contact_id that contacts of several people carry (SPEC §4.4). `people` is in any order and may
@@ -134,13 +136,18 @@ pub fn possible_duplicate(a: &str, b: &str, canonical: &str) -> Conflict {
 /// A contact that moved from person `a` to person `b`, who was there already (SPEC §4.3).
 #[must_use]
 pub fn email_change_collision(a: &str, b: &str, source_row: &str) -> Conflict {
-    Conflict {
-        kind: ConflictKind::EmailChangeCollision,
-        severity: Severity::Review,
-        subject: format!("{a}|{b}"),
-        scope: scope_of_collision(a, b),
-        evidence: json!({ "from": a, "to": b, "source_row": source_row }),
-    }
+    email_change(ConflictKind::EmailChangeCollision, a, b, source_row, scope_of_collision(a, b))
+}
+
+/// A contact that left person `a`, who has another contact, and became the new person `b` (SPEC §4.3).
+#[must_use]
+pub fn email_change_split(a: &str, b: &str, source_row: &str) -> Conflict {
+    email_change(ConflictKind::EmailChangeSplit, a, b, source_row, scope_of_split(a, b))
+}
+
+fn email_change(kind: ConflictKind, a: &str, b: &str, source_row: &str, scope: String) -> Conflict {
+    let evidence = json!({ "from": a, "to": b, "source_row": source_row });
+    Conflict { kind, severity: Severity::Review, subject: format!("{a}|{b}"), scope, evidence }
 }
 
 /// A deleted payment whose transaction `table` still refers to (SPEC §5.3).

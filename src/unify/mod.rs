@@ -13,6 +13,7 @@ mod evidence;
 mod explain;
 mod model;
 mod order;
+mod pairs;
 mod person_conflicts;
 mod profile;
 mod row_conflicts;
@@ -24,8 +25,9 @@ mod transaction;
 mod tests;
 
 pub use cross_conflicts::{
-    ExternalIdSide, contact_id_collision, delete_blocked, differ, duplicate_external_id, duplicate_profile,
-    email_change_collision, missing_auth_user, possible_duplicate, rejected_row, source_absent,
+    ExternalIdSide, contact_id_collision, delete_blocked, duplicate_external_id, duplicate_profile,
+    email_change_collision, email_change_split, incomplete_row, missing_auth_user,
+    possible_duplicate, rejected_row, source_absent,
 };
 pub use duplicates::{identity, orphan_group_of_payment, orphan_of_contact, single_product};
 pub use explain::{
@@ -37,9 +39,11 @@ pub use model::{
     Transaction, Unified, fingerprint,
 };
 pub use order::{compare_contacts, compare_duplicates, compare_payments, compare_transactions};
+pub use pairs::{Nearest, nearest_earlier};
 pub use scope::{
-    scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id, scope_of_link,
-    scope_of_owner, scope_of_pair, scope_of_rejected, scope_of_row, scopes,
+    scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id,
+    scope_of_incomplete, scope_of_link, scope_of_owner, scope_of_pair, scope_of_rejected,
+    scope_of_split, scopes,
 };
 pub use transaction::transaction_id;
 
@@ -56,8 +60,10 @@ pub fn unify(group: &Group, context: &Context, rules: &Rules) -> Unified {
     let booked = transaction::book(&outcomes, rules);
 
     let mut conflicts = person_conflicts::duplicate_payments(group, &outcomes);
-    conflicts.extend(group.contacts.iter().flat_map(row_conflicts::of_contact));
-    conflicts.extend(group.payments.iter().flat_map(|p| row_conflicts::of_payment(p, rules)));
+    let owner = &group.owner;
+    conflicts.extend(group.contacts.iter().flat_map(|c| row_conflicts::of_contact(owner, c)));
+    let of_payment = |payment| row_conflicts::of_payment(owner, payment, rules);
+    conflicts.extend(group.payments.iter().flat_map(of_payment));
 
     let person = group.owner.person().filter(|_| profile::is_included(group, rules));
     let profile = person.map(|email| profile::profile(email, &ranked, &booked, context, rules));

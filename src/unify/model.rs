@@ -207,11 +207,13 @@ pub enum ConflictKind {
     NameDisagreement,
     ContactIdCollision,
     EmailChangeCollision,
+    EmailChangeSplit,
     DeleteBlocked,
     SourceAbsent,
     MissingAuthUser,
     DuplicateProfile,
     RejectedRow,
+    IncompleteRow,
     // Notes.
     DuplicatePayment,
     PaidAtInferred,
@@ -222,11 +224,12 @@ pub enum ConflictKind {
     DateOnly,
     SpreadsheetDate,
     AmbiguousDate,
+    UnreadableTags,
 }
 
 impl ConflictKind {
     /// Every kind, in the order of SPEC §6.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::UnlinkedPayment,
         Self::UnusableEmail,
         Self::InvalidAmount,
@@ -246,11 +249,13 @@ impl ConflictKind {
         Self::NameDisagreement,
         Self::ContactIdCollision,
         Self::EmailChangeCollision,
+        Self::EmailChangeSplit,
         Self::DeleteBlocked,
         Self::SourceAbsent,
         Self::MissingAuthUser,
         Self::DuplicateProfile,
         Self::RejectedRow,
+        Self::IncompleteRow,
         Self::DuplicatePayment,
         Self::PaidAtInferred,
         Self::InvisibleCharacter,
@@ -260,6 +265,7 @@ impl ConflictKind {
         Self::DateOnly,
         Self::SpreadsheetDate,
         Self::AmbiguousDate,
+        Self::UnreadableTags,
     ];
 
     /// The word stored in the target.
@@ -285,11 +291,13 @@ impl ConflictKind {
             Self::NameDisagreement => "name_disagreement",
             Self::ContactIdCollision => "contact_id_collision",
             Self::EmailChangeCollision => "email_change_collision",
+            Self::EmailChangeSplit => "email_change_split",
             Self::DeleteBlocked => "delete_blocked",
             Self::SourceAbsent => "source_absent",
             Self::MissingAuthUser => "missing_auth_user",
             Self::DuplicateProfile => "duplicate_profile",
             Self::RejectedRow => "rejected_row",
+            Self::IncompleteRow => "incomplete_row",
             Self::DuplicatePayment => "duplicate_payment",
             Self::PaidAtInferred => "paid_at_inferred",
             Self::InvisibleCharacter => "invisible_character",
@@ -299,6 +307,7 @@ impl ConflictKind {
             Self::DateOnly => "date_only",
             Self::SpreadsheetDate => "spreadsheet_date",
             Self::AmbiguousDate => "ambiguous_date",
+            Self::UnreadableTags => "unreadable_tags",
         }
     }
 

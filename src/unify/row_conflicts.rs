@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::duplicates::{contact_row, payment_row};
 use super::evidence;
-use super::model::{Conflict, ConflictKind, Severity};
-use super::scope::scope_of_row;
+use super::model::{Conflict, ConflictKind, Owner, Severity};
+use super::scope::scope_of_owner;
 use super::transaction::paid_at;
 use crate::facts::{Contact, Note, NoteKind, Payment};
 use crate::rules::{Rules, Status};
@@ -19,16 +19,22 @@ const TEMPORAL_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The row under judgement. Its evidence is made only once something is found: most rows are clean.
 #[derive(Clone, Copy)]
-enum Row<'a> {
+struct Row<'a> {
+    owner: &'a Owner,
+    fact: Fact<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Fact<'a> {
     Contact(&'a Contact),
     Payment(&'a Payment, &'a Rules),
 }
 
 impl Row<'_> {
     fn name(self) -> String {
-        match self {
-            Self::Contact(contact) => contact_row(contact),
-            Self::Payment(payment, _) => payment_row(payment),
+        match self.fact {
+            Fact::Contact(contact) => contact_row(contact),
+            Fact::Payment(payment, _) => payment_row(payment),
         }
     }
 
@@ -36,11 +42,11 @@ impl Row<'_> {
         let name = self.name();
         let mut evidence = Map::new();
         evidence.insert("source_row".into(), name.clone().into());
-        match self {
-            Self::Contact(contact) => {
+        match self.fact {
+            Fact::Contact(contact) => {
                 evidence.insert("contact".into(), evidence::contact_side(contact));
             }
-            Self::Payment(payment, rules) => {
+            Fact::Payment(payment, rules) => {
                 let affected = evidence::enrollments_affected(payment, rules);
                 evidence.insert("payment".into(), evidence::payment_side(payment));
                 evidence.insert("enrollments_affected".into(), affected);
@@ -49,7 +55,7 @@ impl Row<'_> {
         if let Value::Object(extra) = extra {
             evidence.extend(extra.into_iter().filter(|(_, value)| !value.is_null()));
         }
-        let (scope, evidence) = (scope_of_row(&name), Value::Object(evidence));
+        let (scope, evidence) = (scope_of_owner(self.owner), Value::Object(evidence));
         Conflict { kind, severity, subject: name, scope, evidence }
     }
 
@@ -86,13 +92,14 @@ fn stored_kind(note: NoteKind) -> Option<ConflictKind> {
         NoteKind::SpreadsheetDate => Some(ConflictKind::SpreadsheetDate),
         NoteKind::AmbiguousDate => Some(ConflictKind::AmbiguousDate),
         NoteKind::UnparsableTimestamp => Some(ConflictKind::UnparsableTimestamp),
+        NoteKind::UnreadableTags => Some(ConflictKind::UnreadableTags),
         NoteKind::TimezoneAssumed | NoteKind::CurrencyAssumed => None,
     }
 }
 
 /// What a contact row implies by itself.
-pub(crate) fn of_contact(contact: &Contact) -> Vec<Conflict> {
-    let row = Row::Contact(contact);
+pub(crate) fn of_contact(owner: &Owner, contact: &Contact) -> Vec<Conflict> {
+    let row = Row { owner, fact: Fact::Contact(contact) };
     let mut conflicts = row.notes(&contact.notes, |_| false);
     if let Err(reason) = contact.email {
         let (raw, visible) = evidence::raw(&contact.raw);
@@ -103,8 +110,8 @@ pub(crate) fn of_contact(contact: &Contact) -> Vec<Conflict> {
 }
 
 /// What a payment row implies by itself, whether or not it gives a transaction (SPEC §5.1).
-pub(crate) fn of_payment(payment: &Payment, rules: &Rules) -> Vec<Conflict> {
-    let row = Row::Payment(payment, rules);
+pub(crate) fn of_payment(owner: &Owner, payment: &Payment, rules: &Rules) -> Vec<Conflict> {
+    let row = Row { owner, fact: Fact::Payment(payment, rules) };
     let successful = payment.status.is_successful();
     let urgent = |field: &str| successful && matches!(field, "paid_at" | "created");
     let mut conflicts = row.notes(&payment.notes, urgent);

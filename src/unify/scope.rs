@@ -1,18 +1,12 @@
 //! What a conflict was judged from: the unit that, judged again, closes or confirms it.
 
-use super::duplicates::{contact_row, payment_row};
 use super::model::{Group, Owner};
 
-/// Scope of the kinds that are judged over a person, and of `duplicate_payment`.
+/// Scope of everything that [`super::unify`] finds: the facts of one owner are judged together, whether a
+/// kind is about the person or about one of the rows.
 #[must_use]
 pub fn scope_of_owner(owner: &Owner) -> String {
     format!("owner:{}", owner.as_str())
-}
-
-/// Scope of the kinds judged on a source row alone: the row's name itself.
-#[must_use]
-pub fn scope_of_row(source_row: &str) -> String {
-    source_row.to_owned()
 }
 
 /// Scope of `duplicate_external_id`; also its subject.
@@ -39,6 +33,18 @@ pub fn scope_of_collision(from: &str, to: &str) -> String {
     format!("collision:{from}|{to}")
 }
 
+/// Scope of `email_change_split` from one e-mail key to another.
+#[must_use]
+pub fn scope_of_split(from: &str, to: &str) -> String {
+    format!("split:{from}|{to}")
+}
+
+/// Scope of `incomplete_row`.
+#[must_use]
+pub fn scope_of_incomplete(source_row: &str) -> String {
+    format!("incomplete:{source_row}")
+}
+
 /// Scope of `delete_blocked`.
 #[must_use]
 pub fn scope_of_blocked(source_row: &str) -> String {
@@ -58,11 +64,9 @@ pub fn scope_of_link(email: &str) -> String {
     format!("link:{email}")
 }
 
-/// Every scope that [`super::unify`] judges for this group: the owner's and each source row's. A stored
-/// conflict of one of them that `unify` does not find again is over.
+/// Every scope that [`super::unify`] judges for this group, which is the owner's alone. A stored conflict
+/// of it that `unify` does not find again is over.
 #[must_use]
 pub fn scopes(group: &Group) -> Vec<String> {
-    let rows = group.contacts.iter().map(contact_row);
-    let rows = rows.chain(group.payments.iter().map(payment_row));
-    std::iter::once(scope_of_owner(&group.owner)).chain(rows).collect()
+    vec![scope_of_owner(&group.owner)]
 }

@@ -11,6 +11,8 @@ create temp table if not exists tributary_open_row (
     key text collate "C" not null,
     -- Whose it was; NULL: it was not there.
     owner_before text collate "C",
+    -- The e-mail key of the row under this key; NULL: it had none.
+    email_before text collate "C",
     -- The e-mail key of the row, whatever its key was then.
     old_email text collate "C",
     -- Whether its row goes on under another key.
@@ -18,7 +20,7 @@ create temp table if not exists tributary_open_row (
     had_transaction boolean not null default false,
     primary key (feed, key)
 ) on commit delete rows;
-create index if not exists tributary_open_row_owner on tributary_open_row (owner_before);
+create index if not exists tributary_open_row_email on tributary_open_row (email_before);
 -- and whom and what the transaction touches.
 create temp table if not exists tributary_open_owner (owner text collate "C" primary key) on commit delete rows;
 create temp table if not exists tributary_open_shared (

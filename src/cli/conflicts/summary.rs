@@ -60,11 +60,20 @@ fn line(kind: Option<ConflictKind>, evidence: &Value) -> String {
         K::EmailChangeCollision => {
             format!("{} moved to {}, who was there", at("/source_row"), at("/to"))
         }
+        K::EmailChangeSplit => {
+            format!(
+                "{} moved to {}, others stayed with {}",
+                at("/source_row"),
+                at("/to"),
+                at("/from")
+            )
+        }
         K::DeleteBlocked => format!("{} still refers to its transaction", at("/referenced_by")),
         K::SourceAbsent => "no source row carries this address any more".to_owned(),
         K::MissingAuthUser => "no user has this address yet".to_owned(),
         K::DuplicateProfile => format!("{} more profiles with this address", at("/other_profiles")),
         K::RejectedRow => at("/reason"),
+        K::IncompleteRow => format!("{} is not known yet", list(&evidence["columns"])),
         K::DuplicatePayment => format!("the same payment as {}", at("/survivor/source_row")),
         K::PaidAtInferred => format!("paid_at taken from {}", at("/inferred_from")),
         K::UnparsableTimestamp
@@ -74,7 +83,8 @@ fn line(kind: Option<ConflictKind>, evidence: &Value) -> String {
         | K::TimezoneAbbreviation
         | K::DateOnly
         | K::SpreadsheetDate
-        | K::AmbiguousDate => {
+        | K::AmbiguousDate
+        | K::UnreadableTags => {
             format!("{} {}", at("/fields/0/field"), at("/fields/0/raw"))
         }
     }

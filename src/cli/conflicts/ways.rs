@@ -48,7 +48,9 @@ impl Way {
 pub(super) fn ways(kind: ConflictKind) -> &'static [Way] {
     use ConflictKind as K;
     match kind {
-        K::PossibleDuplicate | K::EmailChangeCollision => &[Way::Keep, Way::Separate],
+        K::PossibleDuplicate | K::EmailChangeCollision | K::EmailChangeSplit => {
+            &[Way::Keep, Way::Separate]
+        }
         K::ContactIdCollision => &[Way::Keep],
         K::TagWithoutPayment | K::PaymentWithoutTag | K::SourceAbsent => &[Way::AliasTo],
         K::UnlinkedPayment | K::UnusableEmail => &[Way::Email],
@@ -78,7 +80,9 @@ pub(super) fn mend(kind: ConflictKind) -> &'static str {
         K::DuplicatePurchase => "refund one of the payments, or dismiss it if it was meant",
         K::TagWithoutPayment => "or remove the tag from the contact",
         K::PaymentWithoutTag => "or give the contact the tag",
-        K::PossibleDuplicate | K::EmailChangeCollision => "merging can be reverted",
+        K::PossibleDuplicate | K::EmailChangeCollision | K::EmailChangeSplit => {
+            "merging can be reverted"
+        }
         K::NameDisagreement => "correct the name at the source if it is wrong",
         K::ContactIdCollision => "or correct the contact's id at the source",
         K::DeleteBlocked => {
@@ -90,6 +94,10 @@ pub(super) fn mend(kind: ConflictKind) -> &'static str {
             "merge the profiles in the application; the eldest one is maintained"
         }
         K::RejectedRow => "see the reason; change the constraint of the target, or the source row",
+        K::IncompleteRow => {
+            "touch the row at the source, so that the stream carries all of it; it is also read again by itself"
+        }
+        K::UnreadableTags => "correct the tags at the source: a list in one of the known forms",
         _ => "nothing: it was handled, and is kept for reference",
     }
 }
@@ -128,7 +136,7 @@ pub(super) fn pair(kind: ConflictKind, evidence: &Value) -> Option<(String, Stri
     };
     match kind {
         ConflictKind::PossibleDuplicate => of_list(&evidence["emails"]),
-        ConflictKind::EmailChangeCollision => {
+        ConflictKind::EmailChangeCollision | ConflictKind::EmailChangeSplit => {
             Some((text(&evidence["from"])?, text(&evidence["to"])?))
         }
         ConflictKind::ContactIdCollision if evidence["more"] != true => {
@@ -262,7 +270,7 @@ mod tests {
         };
         for kind in K::ALL {
             match kind {
-                K::PossibleDuplicate | K::EmailChangeCollision => {
+                K::PossibleDuplicate | K::EmailChangeCollision | K::EmailChangeSplit => {
                     check(kind, &["keep", "separate"]);
                 }
                 K::ContactIdCollision => check(kind, &["keep"]),

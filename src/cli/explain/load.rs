@@ -135,9 +135,7 @@ async fn decisions(db: &Db, addresses: &[String], group: &Group) -> Result<Vec<I
 
 async fn conflicts(db: &Db, addresses: &[String], group: &Group) -> Result<Vec<Open>> {
     let mut scopes = unify::scopes(group);
-    let rejected: Vec<String> =
-        scopes.iter().map(|scope| unify::scope_of_rejected(scope)).collect();
-    scopes.extend(rejected);
+    scopes.extend(group.source_rows().iter().map(|row| unify::scope_of_rejected(row)));
     scopes.extend(addresses.iter().map(|address| unify::scope_of_link(address)));
     scopes.extend(addresses.iter().map(|address| unify::scope_of_pair(address)));
     let contact_ids = group.contacts.iter().filter_map(|contact| contact.contact_id.as_deref());

@@ -4,8 +4,8 @@ use super::*;
 use crate::facts::EmailReason;
 use crate::unify::{
     ConflictKind, ExternalIdSide, Severity, contact_id_collision, delete_blocked,
-    duplicate_external_id, duplicate_profile, email_change_collision, missing_auth_user,
-    possible_duplicate, rejected_row, source_absent,
+    duplicate_external_id, duplicate_profile, email_change_collision, email_change_split,
+    incomplete_row, missing_auth_user, possible_duplicate, rejected_row, source_absent,
 };
 
 /// The conflicts of one payment, but those that the test says nothing about.
@@ -109,7 +109,7 @@ fn unparsable_timestamps_are_one_conflict_a_field() {
     let notes = vec![note(NoteKind::UnparsableTimestamp, "created_at", "infinity")];
     let unified = unified(vec![Contact { notes, ..contact("1") }], vec![]);
     assert_eq!(found(&unified), ["unparsable_timestamp info systemeio:1#created_at"]);
-    assert_eq!(unified.conflicts[0].scope, "systemeio:1");
+    assert_eq!(unified.conflicts[0].scope, "owner:ana@example.com");
 }
 
 #[test]
@@ -128,6 +128,15 @@ fn row_kinds_are_judged_whether_or_not_the_row_gives_a_transaction() {
     assert_eq!(found(&unified), expected);
     assert_eq!(unified.conflicts[2].scope, "owner:ana@example.com");
     assert_eq!(unified.conflicts[2].evidence["survivor"]["source_row"], "xendit:a");
+}
+
+#[test]
+fn unreadable_tags_are_an_info_note() {
+    let notes = vec![note(NoteKind::UnreadableTags, "tags", "[A, B")];
+    let unified = unified(vec![Contact { notes, ..contact("1") }], vec![]);
+    assert_eq!(found(&unified), ["unreadable_tags info systemeio:1"]);
+    let fields = serde_json::json!([{ "field": "tags", "raw": "[A, B" }]);
+    assert_eq!(unified.conflicts[0].evidence["fields"], fields);
 }
 
 #[test]
@@ -222,12 +231,13 @@ fn cross_person_kinds_have_stable_bounded_evidence() {
         status: "PAID".to_owned(),
     };
     let (a, b) = (side("xendit:a", Some(ANA), "1.0"), side("xendit:b", None, "1"));
-    let found = duplicate_external_id("v", &[b.clone(), a.clone()], false);
-    assert_eq!(found, duplicate_external_id("v", &[a, b], false));
+    let found = duplicate_external_id("v", &[b.clone(), a.clone()], false).unwrap();
+    assert_eq!(Some(&found), duplicate_external_id("v", &[a, b], false).as_ref());
     assert_eq!((found.subject.as_str(), found.severity), ("external_id:v", Severity::Review));
     assert_eq!(found.evidence["differs_in"], serde_json::json!(["person"]));
-    let many: Vec<_> = (0..50).map(|i| side(&format!("xendit:{i}"), None, "1")).collect();
-    let found = duplicate_external_id("v", &many, false);
+    let many: Vec<_> =
+        (0..50).map(|i| side(&format!("xendit:{i}"), None, &i.to_string())).collect();
+    let found = duplicate_external_id("v", &many, false).unwrap();
     assert_eq!(found.evidence["sides"].as_array().unwrap().len(), 10);
     assert_eq!(found.evidence["more"], true);
 
@@ -235,6 +245,37 @@ fn cross_person_kinds_have_stable_bounded_evidence() {
     let found = contact_id_collision("9", ANA, &people, false);
     assert_eq!(found.scope, "contact_id:9");
     assert_eq!(found.evidence["people"], serde_json::json!([ANA, "z@example.com"]));
+}
+
+#[test]
+fn payments_with_one_external_id_differ_in_what_spec_6_names() {
+    let base = ExternalIdSide {
+        source_row: "xendit:a".to_owned(),
+        person: some(ANA),
+        amount: money("1"),
+        currency: "PHP".to_owned(),
+        product: some("p2p"),
+        payment_id: some("py-1"),
+        status: "PAID".to_owned(),
+    };
+    let check = |other: ExternalIdSide, expected: &[&str]| {
+        let other = ExternalIdSide { source_row: "xendit:b".to_owned(), ..other };
+        let found = duplicate_external_id("v", &[base.clone(), other], false);
+        let fields = found.map(|conflict| conflict.evidence["differs_in"].clone());
+        let expected = (!expected.is_empty()).then(|| serde_json::json!(expected));
+        assert_eq!(fields, expected);
+    };
+    check(base.clone(), &[]);
+    check(ExternalIdSide { amount: money("1.00"), ..base.clone() }, &[]);
+    check(ExternalIdSide { status: "EXPIRED".to_owned(), ..base.clone() }, &[]);
+    check(ExternalIdSide { payment_id: None, ..base.clone() }, &[]);
+    check(ExternalIdSide { payment_id: some("py-2"), ..base.clone() }, &["payment_id"]);
+    check(ExternalIdSide { person: None, ..base.clone() }, &["person"]);
+    check(ExternalIdSide { amount: None, ..base.clone() }, &["amount"]);
+    check(ExternalIdSide { product: None, ..base.clone() }, &["product"]);
+    let usd = ExternalIdSide { currency: "USD".to_owned(), amount: money("2"), ..base.clone() };
+    check(usd, &["amount", "currency"]);
+    assert_eq!(duplicate_external_id("v", &[], false), None);
 }
 
 #[test]
@@ -257,6 +298,11 @@ fn subjects_and_scopes_of_the_other_constructors() {
     check(collision, K::EmailChangeCollision, Review, "b@x.ph|a@x.ph", "collision:b@x.ph|a@x.ph");
     let blocked = delete_blocked("xendit:a", uuid::Uuid::nil(), "public.receipts");
     check(blocked, K::DeleteBlocked, Review, "xendit:a", "blocked:xendit:a");
+    let split = email_change_split("b@x.ph", "a@x.ph", "systemeio:1");
+    check(split, K::EmailChangeSplit, Review, "b@x.ph|a@x.ph", "split:b@x.ph|a@x.ph");
+    let incomplete = incomplete_row("xendit:a", &["description", "channel"]);
+    assert_eq!(incomplete.evidence["columns"], serde_json::json!(["channel", "description"]));
+    check(incomplete, K::IncompleteRow, Review, "xendit:a", "incomplete:xendit:a");
     check(source_absent(ANA), K::SourceAbsent, Info, ANA, "link:ana@example.com");
     check(missing_auth_user(ANA), K::MissingAuthUser, Info, ANA, "link:ana@example.com");
     check(duplicate_profile(ANA, 2), K::DuplicateProfile, Review, ANA, "link:ana@example.com");
@@ -308,4 +354,20 @@ fn evidence_is_bounded() {
     assert_eq!(found[0].evidence["periods"]["shown"][0]["bought_again"]["total"], 1_999);
     let cut = found[2].evidence["raw"]["column 0"].as_str().unwrap();
     assert_eq!((cut.chars().count(), cut.ends_with('…')), (501, true));
+}
+
+#[test]
+fn everything_found_by_unifying_has_the_scope_of_the_owner() {
+    let odd = |key: &str| Payment {
+        email: Err(EmailReason::Invalid),
+        status: Status::Unknown,
+        notes: vec![note(NoteKind::DateOnly, "created", "2025-01-01")],
+        external_id: some("INV-1"),
+        ..payment(key)
+    };
+    let group = orphans(vec![], vec![odd("a"), odd("b")]);
+    let found = unify(&group, &context(), &Rules::default()).conflicts;
+    assert_eq!(found.len(), 7);
+    assert_eq!(crate::unify::scopes(&group), ["owner:orphan xendit:a"]);
+    assert!(found.iter().all(|conflict| conflict.scope == "owner:orphan xendit:a"));
 }

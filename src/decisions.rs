@@ -11,7 +11,9 @@ mod rows;
 pub(crate) use alias::undo;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{Db, Touched, Writer};
+use crate::apply::{Applier, Mode};
+use crate::engine::rows::{RowPlan, Touched};
+use crate::pg::{Db, Tx};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
 use crate::failpoint;

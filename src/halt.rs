@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::apply::Db;
+use crate::pg::Db;
 use crate::config::Guard;
 use crate::error::{Error, Result};
 use crate::facts::Feed;

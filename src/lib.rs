@@ -45,7 +45,7 @@
 //!   that were there before may have other types than the ones this crate would make.
 //! - Chunks of the backfill are ranges of blocks, not of keys: sequential reads, no index needed. Each fact
 //!   remembers the snapshot its chunk was read in, so that the stream's repetition of what the chunk
-//!   contained is left out, and rows never go back in time ([`apply::ChunkSnapshots`]).
+//!   contained is left out, and rows never go back in time ([`engine::ChunkSnapshots`]).
 
 pub mod apply;
 pub mod ask;
@@ -55,6 +55,7 @@ pub mod config;
 pub mod connect;
 pub mod decisions;
 pub mod decode;
+pub mod engine;
 pub mod demo;
 pub mod error;
 pub mod facts;
@@ -65,11 +66,14 @@ pub mod logging;
 pub mod lsn;
 pub mod metrics;
 pub mod migrate;
+pub mod pg;
 pub mod pipeline;
 pub mod retry;
 pub mod rules;
 pub mod session;
 pub mod source;
 pub mod status;
+pub mod store;
 pub mod systemd;
+pub mod targets;
 pub mod unify;

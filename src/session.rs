@@ -31,11 +31,14 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{Db, Layouts, Writer};
+use crate::apply::Applier;
+use crate::backfill::Stage;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
+use crate::engine::Layouts;
 use crate::lsn::Lsn;
+use crate::pg::Db;
 use crate::source::{self, RowReader, publication, slot};
 use crate::{backfill, failpoint, migrate};
 
@@ -51,7 +54,7 @@ const SLOT_WAIT: Duration = Duration::from_secs(10);
 /// A session that may write.
 pub struct Session {
     /// Applies changes.
-    pub writer: Writer,
+    pub applier: Applier,
     /// A session on the source.
     pub source: Arc<Client>,
     /// Everything the source committed up to here is applied.
@@ -100,28 +103,28 @@ pub async fn open(
     let publication = publication::Watch::begin(Arc::clone(&source), &config.source).await?;
     let checkpoint = hand_over_slot(&source, &target, config).await?;
     let reader = RowReader::new(Arc::clone(&source), &config.source, layouts.clone());
-    let writer = Writer::open(target, config, layouts, reader).await?;
-    schedule_what_is_due(&writer, config, publication.print.as_ref()).await?;
-    recompute_after_new_rules(&writer, config).await?;
+    let applier = Applier::open(target, config, layouts, reader).await?;
+    schedule_what_is_due(&applier.db, config, publication.print.as_ref()).await?;
+    recompute_after_new_rules(&applier.db, config).await?;
     failpoint::hit("session-opened");
-    Ok(Some(Session { writer, source, checkpoint, publication }))
+    Ok(Some(Session { applier, source, checkpoint, publication }))
 }
 
 /// Schedules a full reconcile where changes may have been missed, and records the publication afterwards.
 async fn schedule_what_is_due(
-    writer: &Writer,
+    db: &Db,
     config: &Config,
     publication: Option<&String>,
 ) -> Result<()> {
-    let never_filled = backfill::progress(&writer.db).await?.is_none();
+    let never_filled = backfill::progress(db).await?.is_none();
     if never_filled {
         tracing::warn!("the checkpoint has no backfill; reading the source");
     }
-    if never_filled || publication_was_altered(&writer.db, publication).await? {
-        backfill::schedule(writer, config, "contacts").await?;
+    if never_filled || publication_was_altered(db, publication).await? {
+        backfill::schedule(db, config, Stage::Rows).await?;
     }
     let sql = "update tributary.state set publication = $1 where publication is distinct from $1";
-    writer.db.execute("target: noting the publication", sql, &[&publication]).await?;
+    db.execute("target: noting the publication", sql, &[&publication]).await?;
     Ok(())
 }
 
@@ -332,7 +335,7 @@ async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<
     target.batch_execute("begin; set local synchronous_commit = on").await.context(WHAT)?;
     target.execute(keep, &[&config.source.slot, &lsn.to_string()]).await.context(WHAT)?;
     target.batch_execute(clear).await.context(WHAT)?;
-    let due: [crate::apply::Param<'_>; 2] = [&"contacts", &backfill::rules(config)];
+    let due: [crate::pg::Param<'_>; 2] = [&Stage::Rows.as_str(), &backfill::rules(config)];
     target.execute(backfill::SCHEDULE, &due).await.context(WHAT)?;
     failpoint::hit("first-checkpoint");
     target.batch_execute("commit").await.context(WHAT)
@@ -340,24 +343,24 @@ async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<
 
 /// A changed rule is noticed by its hash: facts are derived anew from the source, or people from facts. A
 /// backfill that began under other rules starts over.
-async fn recompute_after_new_rules(writer: &Writer, config: &Config) -> Result<()> {
+async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
     let sql = "select facts_hash, people_hash from tributary.state";
-    let rows = writer.db.query("target: reading the state", sql, &[]).await?;
+    let rows = db.query("target: reading the state", sql, &[]).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let (facts, people): (Option<String>, Option<String>) = (row.get(0), row.get(1));
     let now = (config.facts_hash(), config.people_hash());
-    let under_way = backfill::progress(&writer.db).await?.filter(|at| at.phase != "done");
+    let under_way = backfill::progress(db).await?.filter(|at| !at.is_done());
     if let Some(at) = under_way {
         if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {
             tracing::info!("the rules changed during a backfill; it starts over");
-            backfill::schedule(writer, config, "contacts").await?;
+            backfill::schedule(db, config, Stage::Rows).await?;
         }
     } else if facts.is_some_and(|hash| hash != now.0) {
         tracing::info!("the rules of rows changed; reading the source again");
-        backfill::schedule(writer, config, "contacts").await?;
+        backfill::schedule(db, config, Stage::Rows).await?;
     } else if people.is_some_and(|hash| hash != now.1) {
         tracing::info!("the rules of people changed; recomputing everybody");
-        backfill::schedule(writer, config, "people").await?;
+        backfill::schedule(db, config, Stage::Place).await?;
     }
     Ok(())
 }

@@ -1,83 +1,95 @@
-//! Reading a source table in chunks, each committed with its cursor.
+//! Reading a feed in chunks, each committed with its cursor.
 
-use super::{Backfill, Progress, change};
-use crate::apply::{Arrival, Layouts, RowChange, Writer};
+use super::{Backfill, Progress};
+use crate::apply::Applier;
 use crate::decisions::queue;
+use crate::engine::{Arrival, Layouts, RowChange};
 use crate::error::{Context, Error, Result};
-use crate::facts::{Feed, RawRow, source_key};
+use crate::facts::{Feed, FeedKind, RawRow};
 use crate::failpoint;
 use crate::source::snapshot;
 
 impl Backfill<'_> {
-    /// Reads a table from the cursor on. While one chunk is applied, the next one is read.
-    pub(super) async fn read_table(
-        &self,
-        writer: &mut Writer,
-        at: &mut Progress,
-        table: Feed,
-    ) -> Result<bool> {
-        let plan = snapshot::plan(&self.source, self.table(table)).await?;
+    /// Reads the feed at the cursor to its end, or until shutdown. While one chunk is stored, the next one is read.
+    pub(super) async fn read_feed(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
+        let feed = at.feed.unwrap_or(Feed::ALL[0]);
+        let plan = snapshot::plan(&self.source, self.table(feed)).await?;
         let filenode = plan.filenode.to_string();
         if at.filenode.as_ref() != Some(&filenode) {
-            self.start_table(writer, at, table, &filenode, &plan).await?;
+            self.start_feed(applier, at, feed, &filenode, &plan).await?;
         }
         let blocks = self.blocks_per_chunk(&plan);
-        let layouts = writer.layouts.clone();
-        let mut read = self.read(&layouts, table, at.next_block, at.end_block, blocks).await?;
+        let layouts = std::sync::Arc::clone(&applier.env.layouts);
+        let mut read = self.read(&layouts, feed, at.next_block, at.end_block, blocks).await?;
         while let Some(chunk) = read.take() {
             let next = chunk.next_block;
-            let ahead = self.read(&layouts, table, next, at.end_block, blocks);
+            let ahead = self.read(&layouts, feed, next, at.end_block, blocks);
             // Disjoint sessions: the source reads on while the target writes.
-            let changes = changes_of(table, &layouts, chunk.rows);
+            let changes = changes_of(feed, &layouts, chunk.rows);
             let (ahead, written) = {
-                let apply = self.apply_chunk(writer, at, changes, next, &chunk.snapshot);
-                tokio::join!(ahead, apply)
+                let store = self.store_chunk(applier, at, changes, next, &chunk.snapshot);
+                tokio::join!(ahead, store)
             };
             written?;
             (self.progress)(at);
-            queue::serve(writer).await?;
+            queue::serve(applier).await?;
             if self.shutdown.is_cancelled() {
-                return Ok(false);
+                return Ok(());
             }
             read = ahead?;
         }
         // A rewrite of the table (VACUUM FULL, CLUSTER) numbers its blocks anew: read it again.
-        let now = snapshot::filenode(&self.source, self.table(table)).await?.to_string();
-        if now == filenode {
-            return Ok(true);
+        let now = snapshot::filenode(&self.source, self.table(feed)).await?.to_string();
+        if now != filenode {
+            tracing::warn!(%feed, "the table was rewritten while it was read; reading it again");
+            return Ok(());
         }
-        tracing::warn!(%table, "the table was rewritten while it was read; reading it again");
-        Ok(false)
+        self.next_feed(applier, at, feed).await
     }
 
-    async fn start_table(
+    /// On to the next feed, or to the next stage.
+    async fn next_feed(&self, applier: &mut Applier, at: &mut Progress, feed: Feed) -> Result<()> {
+        let next = Feed::ALL.iter().copied().skip_while(|other| *other != feed).nth(1);
+        let Some(next) = next else {
+            let analyse = "analyze tributary.source_row";
+            applier.db.batch("target: gathering statistics", analyse).await?;
+            let tx = applier.begin().await?;
+            self.advance(&tx, at, None).await?;
+            return tx.commit().await;
+        };
+        at.feed = Some(next);
+        at.filenode = None;
+        let sql = "update tributary.backfill set feed = $1, filenode = null, next_block = 0";
+        applier.db.execute("target: advancing the backfill", sql, &[&next.number()]).await?;
+        failpoint::hit("phase-advanced");
+        Ok(())
+    }
+
+    async fn start_feed(
         &self,
-        writer: &Writer,
+        applier: &Applier,
         at: &mut Progress,
-        table: Feed,
+        feed: Feed,
         filenode: &str,
         plan: &snapshot::TablePlan,
     ) -> Result<()> {
-        let mut estimated = i64::try_from(plan.rows_estimated).unwrap_or(i64::MAX);
-        estimated += match table {
-            Feed::Systemeio => {
-                let other = snapshot::plan(&self.source, self.table(Feed::Xendit)).await?;
-                i64::try_from(other.rows_estimated).unwrap_or(0)
-            }
-            Feed::Xendit => at.rows_done,
-        };
+        let mut estimated = at.rows_done + i64::try_from(plan.rows_estimated).unwrap_or(i64::MAX);
+        for later in Feed::ALL.iter().copied().skip_while(|other| *other != feed).skip(1) {
+            let plan = snapshot::plan(&self.source, self.table(later)).await?;
+            estimated += i64::try_from(plan.rows_estimated).unwrap_or(0);
+        }
+        at.feed = Some(feed);
         at.filenode = Some(filenode.to_owned());
         at.next_block = 0;
         at.end_block = i64::try_from(plan.blocks).unwrap_or(i64::MAX);
         at.rows_estimated = estimated;
-        let sql = "update tributary.backfill set filenode = $1, next_block = 0, end_block = $2, \
-                   rows_estimated = $3";
-        writer
-            .db
-            .execute("target: starting a table", sql, &[&filenode, &at.end_block, &estimated])
-            .await?;
+        let sql = "update tributary.backfill set feed = $1, filenode = $2, next_block = 0, end_block = $3, \
+                   rows_estimated = $4";
+        let params: [crate::pg::Param<'_>; 4] =
+            [&feed.number(), &filenode, &at.end_block, &estimated];
+        applier.db.execute("target: starting a feed", sql, &params).await?;
         failpoint::hit("table-started");
-        tracing::info!(%table, rows_estimated = plan.rows_estimated, "reading a source table");
+        tracing::info!(%feed, rows_estimated = plan.rows_estimated, "reading a feed");
         Ok(())
     }
 
@@ -90,7 +102,7 @@ impl Backfill<'_> {
     async fn read(
         &self,
         layouts: &Layouts,
-        table: Feed,
+        feed: Feed,
         from: i64,
         end: i64,
         blocks: i64,
@@ -107,12 +119,12 @@ impl Backfill<'_> {
             .query_one("select pg_current_snapshot()::text", &[])
             .await
             .context("source: reading the snapshot")?;
-        let name = self.table(table);
-        let chunk = match table {
-            Feed::Xendit => {
+        let name = self.table(feed);
+        let chunk = match feed.kind() {
+            FeedKind::Payment => {
                 snapshot::read_chunk(&self.source, name, &layouts.xendit, from, to).await?
             }
-            Feed::Systemeio => {
+            FeedKind::Contact => {
                 snapshot::read_chunk(&self.source, name, &layouts.systemeio, from, to).await?
             }
         };
@@ -121,39 +133,33 @@ impl Backfill<'_> {
         Ok(Some(ReadChunk { rows: chunk.rows, next_block, snapshot: row.get(0) }))
     }
 
-    async fn apply_chunk(
+    async fn store_chunk(
         &self,
-        writer: &mut Writer,
+        applier: &mut Applier,
         at: &mut Progress,
         changes: Vec<RowChange>,
         next_block: i64,
         snapshot: &str,
     ) -> Result<()> {
         let rows = changes.len() as i64;
-        writer.begin().await?;
+        let tx = applier.begin().await?;
         let sql = "insert into tributary.backfill_chunk (generation, snapshot) values ($1, $2) \
                    returning id";
-        let row =
-            writer.db.query("target: noting a chunk", sql, &[&at.generation, &snapshot]).await?;
+        let row = tx.query("target: noting a chunk", sql, &[&at.generation, &snapshot]).await?;
         let chunk: i64 = row.first().map_or(0, |row| row.get(0));
-        writer.apply_changes(changes, Arrival::Chunk(chunk)).await?;
+        applier.store_rows(&tx, &changes, Arrival::Chunk(chunk)).await?;
         failpoint::hit("chunk-applied");
         let sql = "update tributary.backfill set next_block = $1, rows_done = rows_done + $2 \
-                   where next_block = $3 and generation = $4";
-        let advanced = writer
-            .db
-            .execute(
-                "target: advancing the backfill",
-                sql,
-                &[&next_block, &rows, &at.next_block, &at.generation],
-            )
-            .await?;
+                   where next_block = $3 and generation = $4 and phase = 'rows'";
+        let params: [crate::pg::Param<'_>; 4] =
+            [&next_block, &rows, &at.next_block, &at.generation];
+        let advanced = tx.execute("target: advancing the backfill", sql, &params).await?;
         if advanced != 1 {
             return Err(Error::Superseded("the backfill moved on without this daemon".into()));
         }
-        writer.commit_data().await?;
+        tx.commit().await?;
         failpoint::hit("chunk-committed");
-        writer.chunks.add(chunk, snapshot)?;
+        applier.add_chunk(chunk, snapshot)?;
         at.next_block = next_block;
         at.rows_done += rows;
         crate::metrics::count_backfill_rows(rows.unsigned_abs());
@@ -167,14 +173,7 @@ struct ReadChunk {
     snapshot: String,
 }
 
-fn changes_of(table: Feed, layouts: &Layouts, rows: Vec<RawRow>) -> Vec<RowChange> {
-    rows.into_iter()
-        .map(|row| {
-            let key = match table {
-                Feed::Xendit => source_key(&row, &layouts.xendit),
-                Feed::Systemeio => source_key(&row, &layouts.systemeio),
-            };
-            change(table, key, Some(row))
-        })
-        .collect()
+fn changes_of(feed: Feed, layouts: &Layouts, rows: Vec<RawRow>) -> Vec<RowChange> {
+    let change = |row: RawRow| RowChange::read(feed, layouts.source_key(feed, &row), Some(row));
+    rows.into_iter().map(change).collect()
 }

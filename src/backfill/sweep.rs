@@ -2,80 +2,105 @@
 
 use std::collections::HashMap;
 
-use super::{Backfill, Progress, change};
-use crate::apply::{Arrival, RowChange, Writer};
+use super::{Backfill, Progress, stage};
+use crate::apply::{Applier, Mode};
+use crate::engine::{RowChange, raw};
 use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow, SourceKey};
 use crate::failpoint;
 use crate::halt::{Deletes, Halt, HaltCause};
+use crate::pg::Tx;
+use crate::store;
 
-/// Facts swept in one target transaction.
-const SWEPT_PER_COMMIT: i64 = 2_000;
+/// Rows looked at in one target transaction.
+const ROWS_PER_COMMIT: i64 = 2_000;
 
 impl Backfill<'_> {
-    /// Deletes what the source no longer has, under the guard. A row that moved between blocks while its
+    /// Deletes a page of what the source no longer has, under the guard. A row that moved between blocks while its
     /// table was read was not seen either, so the source is asked again by key.
-    pub(super) async fn sweep(&self, writer: &mut Writer, at: &Progress) -> Result<bool> {
-        self.guard_sweep(writer, at).await?;
-        for table in Feed::ALL {
-            loop {
-                let rows = writer.unseen(table, at.generation, SWEPT_PER_COMMIT).await?;
-                if rows.is_empty() {
-                    break;
-                }
-                writer.begin().await?;
-                let changes = self.ask_again(writer, table, rows).await?;
-                let touched = writer.apply_changes(changes.0, Arrival::Whole).await?;
-                writer.mark_checked(table, &changes.1, at.generation).await?;
-                writer.recompute(&touched).await?;
-                failpoint::hit("sweep-applied");
-                writer.commit_data().await?;
-                failpoint::hit("sweep-committed");
-                (self.progress)(at);
-                if self.shutdown.is_cancelled() {
-                    return Ok(false);
-                }
-            }
+    pub(super) async fn sweep_round(
+        &self,
+        applier: &mut Applier,
+        at: &mut Progress,
+        mode: Mode,
+    ) -> Result<()> {
+        if at.cursor.is_none() {
+            self.guard_sweep(applier, at).await?;
         }
-        Ok(true)
+        let (feed, key) = at
+            .cursor
+            .as_deref()
+            .and_then(stage::parse_shared)
+            .unwrap_or((Feed::ALL[0], String::new()));
+        let tx = applier.begin().await?;
+        let unseen = unseen(&tx, feed, at.generation, &key).await?;
+        let next = match unseen.last() {
+            Some(last) => {
+                let cursor = stage::shared(&(feed, last.0.clone()));
+                let changes = self.ask_again(applier, &tx, feed, unseen).await?;
+                applier.apply_reread(&tx, &changes, mode).await?.count();
+                failpoint::hit("sweep-applied");
+                Some(cursor)
+            }
+            None => Feed::ALL
+                .iter()
+                .copied()
+                .skip_while(|other| *other != feed)
+                .nth(1)
+                .map(|feed| stage::shared(&(feed, String::new()))),
+        };
+        self.advance(&tx, at, next).await?;
+        tx.commit().await?;
+        failpoint::hit("sweep-committed");
+        Ok(())
     }
 
     async fn ask_again(
         &self,
-        writer: &Writer,
-        table: Feed,
-        rows: Vec<(SourceKey, RawRow)>,
-    ) -> Result<(Vec<RowChange>, Vec<String>)> {
-        let raw: Vec<RawRow> = rows.iter().map(|(_, row)| row.clone()).collect();
-        let found = writer.reader.rows_by_key(table, &raw).await?;
-        let there: HashMap<_, _> = found.into_iter().collect();
-        let mut changes = Vec::new();
-        let mut kept = Vec::new();
-        for (key, _) in rows {
-            let row = there.get(&key).cloned();
-            if row.is_some() {
-                kept.push(key.0.clone());
-            }
-            changes.push(change(table, key, row));
-        }
-        Ok((changes, kept))
+        applier: &Applier,
+        tx: &Tx,
+        feed: Feed,
+        keys: Vec<SourceKey>,
+    ) -> Result<Vec<RowChange>> {
+        let ids: Vec<_> = keys.iter().map(|key| (feed, key.clone())).collect();
+        let width = applier.env.layouts.width(feed);
+        let stored = store::row::values(tx, &ids).await?;
+        let rows: Vec<RawRow> =
+            stored.values().filter_map(|bytes| raw::decode(bytes, width)).map(|v| v.row).collect();
+        let found: HashMap<SourceKey, RawRow> =
+            applier.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
+        let change = |key: SourceKey| {
+            let row = found.get(&key).cloned();
+            RowChange::read(feed, key, row)
+        };
+        Ok(keys.into_iter().map(change).collect())
     }
 
-    async fn guard_sweep(&self, writer: &Writer, at: &Progress) -> Result<()> {
+    async fn guard_sweep(&self, applier: &Applier, at: &Progress) -> Result<()> {
         let mut deletes = Vec::new();
-        for table in Feed::ALL {
-            let (rows, of) = writer.count_unseen(table, at.generation).await?;
+        for feed in Feed::ALL {
+            let (of, rows) = store::row::count(&applier.db, feed, at.generation).await?;
             if self.config.guard.stops(rows, of) {
-                deletes.push(Deletes { table, rows, of });
+                deletes.push(Deletes { table: feed, rows, of });
             }
         }
         if deletes.is_empty() {
             return Ok(());
         }
         let halt = Halt::new(HaltCause::Sweep { generation: at.generation }, deletes);
-        if crate::halt::is_accepted(&writer.db, &halt).await? {
+        if crate::halt::is_accepted(&applier.db, &halt).await? {
             return Ok(());
         }
         Err(Error::Halted(Box::new(halt)))
     }
+}
+
+/// A page of the rows that this reconcile has not seen, after a key.
+async fn unseen(tx: &Tx, feed: Feed, generation: i64, after: &str) -> Result<Vec<SourceKey>> {
+    let sql = "select key from tributary.source_row \
+               where feed = $1 and key > $2 and generation < $3 order by feed, key limit $4";
+    let params: [crate::pg::Param<'_>; 4] =
+        [&feed.number(), &after, &generation, &ROWS_PER_COMMIT];
+    let rows = tx.query("target: reading unseen rows", sql, &params).await?;
+    Ok(rows.iter().map(|row| SourceKey(row.get(0))).collect())
 }

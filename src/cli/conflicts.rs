@@ -17,7 +17,7 @@ use jiff::{Timestamp, civil};
 use serde_json::json;
 
 use super::{Context, print};
-use crate::apply::Db;
+use crate::pg::Db;
 use crate::ask::open_target;
 use crate::config::Config;
 use crate::error::{Error, Result};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::{Context, print, table};
-use crate::apply::Db;
+use crate::pg::Db;
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::config::Config;
 use crate::decisions::{Command, Request};

@@ -4,7 +4,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{By, Decision, parse_email, record};
-use crate::apply::{Merge, Touched, Writer};
+use crate::apply::Applier;
+use crate::engine::rows::Touched;
+use crate::pg::Tx;
+use crate::store;
+use crate::targets::{Merge, Merger};
 use crate::error::{Error, Result};
 use crate::facts::EmailKey;
 

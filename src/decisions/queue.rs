@@ -1,7 +1,8 @@
 //! Commands that wait in `tributary.command`, as the writer of the target takes them.
 
 use super::{Command, Request, execute};
-use crate::apply::{Db, Writer};
+use crate::apply::Applier;
+use crate::pg::Db;
 use crate::error::{Error, Result};
 
 /// A command with its place in the queue.
@@ -65,7 +66,7 @@ async fn next(db: &Db, kind: Kind) -> Result<Option<Waiting>> {
                order by id limit 1";
     let rebuild = serde_json::to_value(Request::Rebuild)
         .map_err(|error| Error::failed("writing a request", error))?;
-    let params: [crate::apply::Param<'_>; 2] = [&rebuild, &(kind == Kind::Rebuild)];
+    let params: [crate::pg::Param<'_>; 2] = [&rebuild, &(kind == Kind::Rebuild)];
     let rows = db.query("target: looking for commands", sql, &params).await?;
     let waiting = |row: &tokio_postgres::Row| Waiting {
         id: row.get(0),

@@ -3,7 +3,10 @@
 use uuid::Uuid;
 
 use super::{By, Decision, parse_email, record};
-use crate::apply::{Db, Touched, Writer, parse_source_row};
+use crate::apply::{Applier, Moves, parse_source_row};
+use crate::engine::rows::{RowPlan, Touched};
+use crate::pg::{Db, Tx};
+use crate::store;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 

@@ -324,5 +324,5 @@ fn origins<'a>(
 }
 
 #[cfg(test)]
-#[path = "moves_tests.rs"]
+#[path = "email_change_tests.rs"]
 mod tests;

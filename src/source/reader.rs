@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 
 use super::snapshot;
-use crate::apply::Layouts;
+use crate::engine::Layouts;
 use crate::config::TableName;
 use crate::error::Result;
 use crate::facts::{Feed, RawRow, SourceKey, source_key};

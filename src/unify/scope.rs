@@ -39,12 +39,6 @@ pub fn scope_of_split(from: &str, to: &str) -> String {
     format!("split:{from}|{to}")
 }
 
-/// Scope of `incomplete_row`.
-#[must_use]
-pub fn scope_of_incomplete(source_row: &str) -> String {
-    format!("incomplete:{source_row}")
-}
-
 /// Scope of `delete_blocked`.
 #[must_use]
 pub fn scope_of_blocked(source_row: &str) -> String {
@@ -61,7 +55,7 @@ pub fn scope_of_rejected(source_row: &str) -> String {
 /// `duplicate_profile`.
 #[must_use]
 pub fn scope_of_link(email: &str) -> String {
-    format!("link:{email}")
+    format!("owner:{email}")
 }
 
 /// Every scope that [`super::unify`] judges for this group, which is the owner's alone. A stored conflict

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::query::{self, Filter};
 use super::{Which, render};
-use crate::apply::Db;
+use crate::pg::Db;
 use crate::ask::{Answer, Patience, actor, ask};
 use crate::cli::{print, table};
 use crate::config::Config;

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use super::query::Stored;
 use super::sides::Side;
-use crate::apply::Db;
+use crate::pg::Db;
 use crate::config::Target;
 use crate::error::Result;
 

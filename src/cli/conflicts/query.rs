@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::apply::{Db, Param};
+use crate::pg::{Db, Param};
 use crate::error::{Error, Result};
 use crate::unify::ConflictKind;
 

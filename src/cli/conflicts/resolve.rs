@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::query;
 use super::ways::{self, Choice};
-use crate::apply::Db;
+use crate::pg::Db;
 use crate::ask::{Patience, actor, ask};
 use crate::cli::{print, table};
 use crate::config::Config;

@@ -158,7 +158,7 @@ async fn conflicts(db: &Db, addresses: &[String], group: &Group) -> Result<Vec<O
 pub(super) async fn nearest(db: &Db, key: &EmailKey) -> Result<Vec<String>> {
     let local = key.as_str().split_once('@').map_or(key.as_str(), |(local, _)| local);
     let sql = include_str!("../sql/nearest_people.sql");
-    let params: [crate::apply::Param<'_>; 2] = [&canonical_key(key), &local];
+    let params: [crate::pg::Param<'_>; 2] = [&canonical_key(key), &local];
     let rows = db.query("target: looking for people", sql, &params).await?;
     let candidates: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     Ok(closest(key, candidates))

@@ -1,0 +1,277 @@
+//! The backfill: the feeds in chunks, then everything across people, then the people (SPEC §8).
+//!
+//! The slot exists before the first chunk is read, so whatever changes meanwhile is in the stream. Each round commits
+//! with its cursor: a crash resumes at the last one. Rows come first and people afterwards, so that each person is
+//! unified once. A later backfill is a reconcile: rows carry the generation of the backfill that saw them, and what the
+//! source no longer has is swept, under the guard of P9. A rebuild places the stored rows anew instead of reading.
+//!
+//! | stage | round | cursor |
+//! |---|---|---|
+//! | `rows` | a chunk of a feed is stored | feed, block |
+//! | `sweep` | rows that no chunk saw are deleted | feed, key |
+//! | `place` (rebuild) | stored rows get their owners anew | feed, key |
+//! | `shared` | values that rows share are judged | feed, value |
+//! | `people` | owners are unified and written | owner |
+//! | `pairs` | canonical keys are judged | person |
+//! | `conflicts` | conflicts of what no longer exists are closed | scope |
+
+mod read;
+mod stage;
+mod sweep;
+
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+pub use stage::Stage;
+
+use crate::apply::{Applier, Mode};
+use crate::config::{Config, TableName};
+use crate::decisions::queue;
+use crate::engine::rows::Touched;
+use crate::error::{Error, Result};
+use crate::facts::Feed;
+use crate::failpoint;
+use crate::pg::{Db, Tx};
+use crate::source::slot;
+
+/// Owners unified in one target transaction of the people stage.
+const OWNERS_PER_COMMIT: i64 = 2_000;
+
+/// Where a backfill is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Which reconcile this is.
+    pub generation: i64,
+    /// What it does.
+    pub stage: Stage,
+    /// Rows read so far, over restarts.
+    pub rows_done: i64,
+    /// Rows of all feeds, as the source's planner estimates them.
+    pub rows_estimated: i64,
+    /// The rules it began under.
+    pub rules: Option<String>,
+    feed: Option<Feed>,
+    filenode: Option<String>,
+    next_block: i64,
+    end_block: i64,
+    /// The last unit of the stage that was done.
+    cursor: Option<String>,
+}
+
+impl Progress {
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+}
+
+/// What a backfill needs beside the applier.
+pub struct Backfill<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// A session on the source of its own.
+    pub source: Arc<Client>,
+    /// Ends the backfill after the current round.
+    pub shutdown: &'a CancellationToken,
+    /// Called after every commit.
+    pub progress: &'a (dyn Fn(&Progress) + Sync),
+}
+
+/// The backfill under way or the last one, if any.
+///
+/// # Errors
+/// Those of the target.
+pub async fn progress(db: &Db) -> Result<Option<Progress>> {
+    let sql = "select generation, phase, rows_done, rows_estimated, feed, filenode, next_block, end_block, \
+               next_owner, rules from tributary.backfill";
+    let rows = db.query("target: reading the backfill", sql, &[]).await?;
+    Ok(rows.first().map(|row| Progress {
+        generation: row.get(0),
+        stage: Stage::parse(row.get(1)),
+        rows_done: row.get(2),
+        rows_estimated: row.get(3),
+        feed: row.get::<_, Option<i16>>(4).and_then(Feed::from_number),
+        filenode: row.get(5),
+        next_block: row.get(6),
+        end_block: row.get(7),
+        cursor: row.get(8),
+        rules: row.get(9),
+    }))
+}
+
+/// Schedules a full reconcile (`rows`) or a rebuild from the stored rows (`place`): stage and rules. One that is under
+/// way starts over. Where nothing was ever read there are no rows to rebuild from.
+pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, rules) \
+    values (1, 'rows', $2) \
+    on conflict (only_row) do update set phase = $1, rules = excluded.rules, \
+    generation = backfill.generation + case when $1 = 'place' then 0 else 1 end, feed = null, \
+    filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
+    rows_estimated = 0, started_at = now(), finished_at = null";
+
+/// As [`SCHEDULE`].
+///
+/// # Errors
+/// Those of the target.
+pub async fn schedule(db: &Db, config: &Config, stage: Stage) -> Result<()> {
+    let params: [crate::pg::Param<'_>; 2] = [&stage.as_str(), &rules(config)];
+    db.execute("target: scheduling a backfill", SCHEDULE, &params).await?;
+    Ok(())
+}
+
+/// All rules in one text, to tell whether they changed.
+#[must_use]
+pub fn rules(config: &Config) -> String {
+    format!("{} {}", config.facts_hash(), config.people_hash())
+}
+
+impl Backfill<'_> {
+    /// Runs the scheduled backfill to its end, or until shutdown (`false`).
+    ///
+    /// # Errors
+    /// Those of both servers; [`Error::Halted`] in front of a sweep that the guard stops.
+    pub async fn run(&self, applier: &mut Applier) -> Result<bool> {
+        let Some(mut at) = progress(&applier.db).await? else { return Ok(true) };
+        applier.env.generation = at.generation;
+        while !at.is_done() {
+            if self.shutdown.is_cancelled() {
+                return Ok(false);
+            }
+            if at.stage == Stage::Rows {
+                // Chunks are read ahead: the feed is read in one go.
+                self.read_feed(applier, &mut at).await?;
+            } else {
+                self.round(applier, &mut at).await?;
+            }
+            (self.progress)(&at);
+            queue::serve(applier).await?;
+        }
+        Ok(true)
+    }
+
+    /// One bounded round of a stage that needs no reading ahead. Between source transactions only.
+    ///
+    /// # Errors
+    /// As [`Backfill::run`].
+    pub async fn round(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
+        match self.attempt_round(applier, at, false).await {
+            Err(Error::Data { context, cause }) => {
+                tracing::debug!(context, cause, "the target refuses a round; isolating the rows");
+                Tx::on(&applier.db).rollback().await?;
+                self.attempt_round(applier, at, true).await
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt_round(
+        &self,
+        applier: &mut Applier,
+        at: &mut Progress,
+        careful: bool,
+    ) -> Result<()> {
+        let mode = if careful { Mode::EVERYBODY.carefully() } else { Mode::EVERYBODY };
+        if at.stage == Stage::Sweep {
+            return self.sweep_round(applier, at, mode).await;
+        }
+        let tx = applier.begin().await?;
+        let cursor = at.cursor.clone().unwrap_or_default();
+        let next = match at.stage {
+            Stage::Place => self.place(applier, &tx, at).await?,
+            Stage::Shared => {
+                let after = stage::parse_shared(&cursor);
+                let last = applier.judge_shared_page(&tx, after.as_ref(), mode).await?;
+                last.map(|last| stage::shared(&last))
+            }
+            Stage::People => {
+                let owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
+                let last = owners.last().cloned();
+                applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
+                failpoint::hit("people-written");
+                last
+            }
+            Stage::Pairs => applier.judge_pairs_page(&tx, &cursor).await?,
+            Stage::Conflicts => {
+                failpoint::hit("groups-judged");
+                applier.close_stale_page(&tx, &cursor).await?
+            }
+            Stage::Rows | Stage::Sweep | Stage::Done => None,
+        };
+        self.advance(&tx, at, next).await?;
+        tx.commit().await?;
+        failpoint::hit("people-committed");
+        if at.stage == Stage::Conflicts {
+            failpoint::hit("groups-committed");
+        }
+        Ok(())
+    }
+
+    /// A rebuild: stored rows get their owners anew, feed by feed.
+    async fn place(
+        &self,
+        applier: &mut Applier,
+        tx: &Tx,
+        at: &mut Progress,
+    ) -> Result<Option<String>> {
+        let (feed, key) = stage::parse_shared(&at.cursor.clone().unwrap_or_default())
+            .unwrap_or((Feed::ALL[0], String::new()));
+        if let Some(last) = applier.place_page(tx, feed, &key).await? {
+            return Ok(Some(stage::shared(&(feed, last))));
+        }
+        let next = Feed::ALL.iter().copied().find(|other| other.number() > feed.number());
+        Ok(next.map(|feed| stage::shared(&(feed, String::new()))))
+    }
+
+    /// Moves the cursor, or on to the next stage, in the transaction of the round.
+    async fn advance(&self, tx: &Tx, at: &mut Progress, next: Option<String>) -> Result<()> {
+        let before = (at.stage, at.cursor.clone());
+        match next {
+            Some(next) => at.cursor = Some(next),
+            None => {
+                at.stage = at.stage.next();
+                at.cursor = None;
+                (at.feed, at.filenode, at.next_block, at.end_block) = (None, None, 0, 0);
+                self.enter(tx, before.0, at).await?;
+            }
+        }
+        let sql = "update tributary.backfill set phase = $1, next_owner = $2, feed = $3, filenode = null, \
+                   next_block = 0, end_block = 0, finished_at = case when $1 = 'done' then now() end \
+                   where generation = $4 and phase = $5 and next_owner is not distinct from $6";
+        let feed = at.feed.map(Feed::number);
+        let params: [crate::pg::Param<'_>; 6] =
+            [&at.stage.as_str(), &at.cursor, &feed, &at.generation, &before.0.as_str(), &before.1];
+        let advanced = tx.execute("target: advancing the backfill", sql, &params).await?;
+        if advanced == 1 {
+            return Ok(());
+        }
+        Err(Error::Superseded("the backfill moved on without this daemon".into()))
+    }
+
+    /// What a new stage needs before its first round.
+    async fn enter(&self, tx: &Tx, finished: Stage, at: &Progress) -> Result<()> {
+        failpoint::hit("phase-finished");
+        let (from, to) = (finished.as_str(), at.stage.as_str());
+        tracing::info!(finished = from, rows = at.rows_done, next = to, "backfill stage finished");
+        if at.stage == Stage::Sweep {
+            // What was read may be as new as this; the stream repeats everything up to here.
+            let until = slot::current_lsn(&self.source).await?.to_string();
+            let sql = "update tributary.state set backfilled_until = $1::text::pg_lsn";
+            tx.execute("target: noting the end of reading", sql, &[&until]).await?;
+        }
+        if at.stage == Stage::Done {
+            let sql = "update tributary.state set facts_hash = $1, people_hash = $2";
+            let hashes = (self.config.facts_hash(), self.config.people_hash());
+            tx.execute("target: noting the rules", sql, &[&hashes.0, &hashes.1]).await?;
+        }
+        Ok(())
+    }
+
+    fn table(&self, feed: Feed) -> &TableName {
+        match feed {
+            Feed::Xendit => &self.config.source.xendit.table,
+            Feed::Systemeio => &self.config.source.systemeio.table,
+        }
+    }
+}

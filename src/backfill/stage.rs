@@ -1,0 +1,106 @@
+//! The stages of a backfill, and their cursors as text.
+
+use crate::engine::SharedId;
+use crate::facts::Feed;
+
+/// What a backfill does. Stages follow each other; a rebuild begins at `place`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The feeds are read in chunks.
+    Rows,
+    /// What the source no longer has is deleted.
+    Sweep,
+    /// Stored rows get their owners anew.
+    Place,
+    /// Values that rows share are judged.
+    Shared,
+    /// Owners are unified.
+    People,
+    /// Canonical keys are judged.
+    Pairs,
+    /// Conflicts of what no longer exists are closed.
+    Conflicts,
+    /// Nothing is left.
+    Done,
+}
+
+impl Stage {
+    const ALL: [Self; 8] = [
+        Self::Rows,
+        Self::Sweep,
+        Self::Place,
+        Self::Shared,
+        Self::People,
+        Self::Pairs,
+        Self::Conflicts,
+        Self::Done,
+    ];
+
+    /// The stored word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Sweep => "sweep",
+            Self::Place => "place",
+            Self::Shared => "shared",
+            Self::People => "people",
+            Self::Pairs => "pairs",
+            Self::Conflicts => "conflicts",
+            Self::Done => "done",
+        }
+    }
+
+    /// The inverse of [`Stage::as_str`]. A word of an older version starts over.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == word).unwrap_or(Self::Rows)
+    }
+
+    /// What comes after it. Rows that were just read are placed already.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::Rows => Self::Sweep,
+            Self::Sweep | Self::Place => Self::Shared,
+            Self::Shared => Self::People,
+            Self::People => Self::Pairs,
+            Self::Pairs => Self::Conflicts,
+            Self::Conflicts | Self::Done => Self::Done,
+        }
+    }
+
+    /// Whether everything is read and swept: only recomputing is left.
+    #[must_use]
+    pub fn has_read(self) -> bool {
+        !matches!(self, Self::Rows | Self::Sweep)
+    }
+}
+
+/// The cursor of a stage that goes feed by feed.
+pub(super) fn shared((feed, value): &SharedId) -> String {
+    format!("{}:{value}", feed.number())
+}
+
+/// The inverse of [`shared`].
+pub(super) fn parse_shared(cursor: &str) -> Option<SharedId> {
+    let (feed, value) = cursor.split_once(':')?;
+    Some((Feed::from_number(feed.parse().ok()?)?, value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_is_read_back_and_leads_to_the_end() {
+        for stage in Stage::ALL {
+            assert_eq!(Stage::parse(stage.as_str()), stage);
+            let end = (0..Stage::ALL.len()).fold(stage, |at, _| at.next());
+            assert_eq!(end, Stage::Done);
+        }
+        let cursor = (Feed::Xendit, "a:b".to_owned());
+        assert_eq!(parse_shared(&shared(&cursor)), Some(cursor));
+        assert_eq!(parse_shared(""), None);
+    }
+}

@@ -1,17 +1,17 @@
 //! The loop: receive, batch, apply, confirm.
 //!
 //! ```text
-//! source ─▶ decode ─▶ batch ─▶ apply (facts, touched owners, unify, targets, checkpoint: one COMMIT)
-//!    ▲                                                        │
-//!    └──────────────── confirm what the target flushed ◀──────┘
+//!           receive (a task)              follow                          write
+//! source ─▶ decode, assemble ─▶ queue ─▶ batch: what has arrived ─▶ rows, people, checkpoint: one COMMIT
+//!    ▲                                                                │
+//!    └─────────── durability (a task): what the target flushed ◀──────┘
 //! ```
 //!
 //! # Durability without waiting (P7)
 //!
-//! The target commits with `synchronous_commit = off`. After each commit the loop notes the target's log
-//! position beside the source's; once the target's flush position has passed it, the source's position is
-//! confirmed. A crash of the target then costs a replay from the older checkpoint, nothing else.
-//! See <https://www.postgresql.org/docs/current/wal-async-commit.html>.
+//! The target commits with `synchronous_commit = off`. The loop reports each committed position to
+//! `durability`, which confirms it to the source once the target's flush position has passed it. A crash
+//! of the target then costs a replay from the older checkpoint, nothing else.
 //!
 //! # Shutdown
 //!
@@ -19,8 +19,11 @@
 
 mod batch;
 mod chores;
+mod durability;
 mod follow;
 mod large;
+mod receive;
+mod write;
 
 use std::sync::Arc;
 

@@ -1,12 +1,10 @@
 //! Source transactions that wait for an operator, and those too large for memory (P9, P13).
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::follow::Follow;
-use crate::apply::RowChange;
+use super::follow::{Applied, Follow};
+use super::write;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::halt::{self, Deletes, Halt, HaltCause};
@@ -19,16 +17,12 @@ impl Follow<'_> {
         self.flush().await?;
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         if !open.in_parts {
-            let writer = &self.session.writer;
-            for table in Feed::ALL {
-                open.rows_before.insert(table, writer.count_facts(table).await?);
-            }
-            writer.begin().await?;
+            open.rows_before = write::begin_large(&self.session.writer).await?;
             open.in_parts = true;
         }
         open.bytes = 0;
         let changes = std::mem::take(&mut open.changes);
-        self.session.writer.apply_part(changes).await?;
+        write::apply_part(&mut self.session.writer, changes).await?;
         self.health.tick();
         Ok(())
     }
@@ -57,34 +51,12 @@ impl Follow<'_> {
         }
         self.apply_part().await?;
         for table in tables {
-            self.delete_all(table).await?;
+            write::delete_all(&mut self.session.writer, table, self.health).await?;
             if let Some(open) = self.open.as_mut() {
                 open.truncated.push(table);
             }
         }
         Ok(())
-    }
-
-    /// Deletes every row of a table, in parts.
-    async fn delete_all(&mut self, table: Feed) -> Result<()> {
-        loop {
-            let keys = self.session.writer.some_keys(table, 5_000).await?;
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let gone = |key| RowChange {
-                tx: 0,
-                xid: None,
-                table,
-                key,
-                previous: None,
-                row: None,
-                unchanged: Vec::new(),
-            };
-            let changes = keys.into_iter().map(gone).collect();
-            self.session.writer.apply_part(changes).await?;
-            self.health.tick();
-        }
     }
 
     pub(super) async fn complete_parts(
@@ -99,13 +71,13 @@ impl Follow<'_> {
             deleted.push((table, self.session.writer.deleted_so_far(table).await?));
         }
         self.guard_deleted(deleted).await?;
-        self.session.publication.is_unaltered().await?;
         let started = Instant::now();
-        let health = Arc::clone(self.health);
-        let report = self.session.writer.recompute_remembered(&|| health.tick()).await?;
-        report.count();
-        self.open = None;
-        self.commit(end_lsn, Some(commit_time), 1, started).await
+        let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
+        let stages = write::commit_large(self.session, slot, span, self.health).await?;
+        let rows = self.open.take().map_or(0, |open| open.received);
+        self.committed(end_lsn, Some(commit_time));
+        Applied { rows, transactions: 1, stages, started }.report();
+        Ok(())
     }
 
     /// Halts in front of a transaction that deletes too much, with all its tables. The limit is a share of

@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jiff::civil::date;
-use tributary::demo::dirt::DirtRates;
-use tributary::demo::people::{Population, Values};
-use tributary::demo::source_schema::SourceLayout;
+use testkit::dirt::DirtRates;
+use testkit::people::{Population, Values};
+use testkit::source_schema::SourceLayout;
 use tributary::facts::{
     Column, ColumnKind, Contact, ContactField, Layout, LogicalField, Payment, PaymentField, RawRow,
     contact, payment,

@@ -66,8 +66,8 @@ create table tributary.feed (
     number smallint primary key,
     name text collate "C" not null unique,
     kind text not null check (kind in ('contact', 'payment')),
-    -- Digest of the columns that are stored: other columns must be read anew.
-    columns_hash text
+    -- Names and kinds of the columns whose values are stored, in their order.
+    columns jsonb
 );
 
 alter table tributary.backfill
@@ -76,10 +76,12 @@ alter table tributary.backfill
 
 -- A reconcile is due where there was a backfill. What the source no longer has is not known without the old
 -- rows, so that the keys of the old rows are kept, as rows that no chunk has seen.
-insert into tributary.source_row (feed, key, owner, digest, generation, complete, raw)
-select 1, source_key, owner, '00000000-0000-0000-0000-000000000000', 0, false, '' from tributary.contact
+insert into tributary.source_row (feed, key, owner, email_key, digest, generation, complete, raw)
+select 1::smallint, source_key, owner,
+    nullif(email_key, owner), '00000000-0000-0000-0000-000000000000'::uuid, 0, false, ''::bytea from tributary.contact
 union all
-select 2, source_key, owner, '00000000-0000-0000-0000-000000000000', 0, false, '' from tributary.payment;
+select 2::smallint, source_key, owner,
+    nullif(email_key, owner), '00000000-0000-0000-0000-000000000000'::uuid, 0, false, ''::bytea from tributary.payment;
 drop table tributary.contact;
 drop table tributary.payment;
 update tributary.backfill set phase = 'rows', generation = generation + 1, filenode = null, next_block = 0,

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::Db;
 use crate::backfill::Progress;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
+use crate::pg::Db;
 use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock};
 
@@ -141,7 +141,7 @@ pub async fn ask(
 /// Shows how many of the people a rebuild has passed.
 async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
     let Some(mut at) = crate::backfill::progress(db).await? else { return Ok(()) };
-    if at.phase == "people" {
+    if at.stage == crate::backfill::Stage::People {
         let sql = "select count(*) filter (where p.email_key <= b.next_owner), count(*) \
                    from tributary.person p, tributary.backfill b";
         let rows = db.query("target: counting people", sql, &[]).await?;
@@ -207,17 +207,17 @@ async fn alone(
         Err(Error::Refused { .. }) if locked(config).await? => return Ok(None),
         Err(error) => return Err(error),
     };
-    session.writer.set_today(Timestamp::now());
-    session.writer.learn_profiles(&|| {}).await?;
+    session.applier.set_today(Timestamp::now());
+    session.applier.scan_profiles(&|| {}).await?;
     let show = |at: &Progress| patience.show(at);
-    let id = queue(&session.writer.db, command, actor).await?;
+    let id = queue(&session.applier.db, command, actor).await?;
     let served = pipeline::serve_commands(config, &mut session, &never, &show).await;
     if let Err(error) = served {
-        session.writer.rollback().await?;
-        withdraw(&session.writer.db, id).await?;
+        crate::pg::Tx::on(&session.applier.db).rollback().await?;
+        withdraw(&session.applier.db, id).await?;
         return Err(error);
     }
-    match answer(&session.writer.db, id).await? {
+    match answer(&session.applier.db, id).await? {
         Some(answer) => Ok(Some(answer)),
         None => Err(Error::failed("carrying out a request", "it was not answered")),
     }

@@ -21,7 +21,6 @@ mod tests;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 pub use environment::Environment;
 pub use show::Origins;
@@ -88,20 +87,13 @@ pub struct Run {
     pub migrate: bool,
     /// Most row changes in one target transaction made of several source transactions.
     pub batch_rows: usize,
-    /// Longest time a change waits for others to share its target transaction.
-    pub batch_delay: Duration,
     /// Source rows per backfill chunk.
     pub chunk_rows: usize,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self {
-            migrate: true,
-            batch_rows: 4000,
-            batch_delay: Duration::from_millis(50),
-            chunk_rows: 5000,
-        }
+        Self { migrate: true, batch_rows: 4000, chunk_rows: 5000 }
     }
 }
 

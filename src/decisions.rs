@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::apply::{Applier, Mode};
 use crate::engine::rows::{RowPlan, Touched};
-use crate::pg::{Db, Tx};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
 use crate::failpoint;
+use crate::pg::{Db, Tx};
 
 /// What an operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,17 +82,31 @@ pub struct Command {
 ///
 /// # Errors
 /// A refusal with the reason; those of the target. Nothing was done then, and nothing answered.
-pub async fn execute(writer: &mut Writer, id: i64, command: &Command, actor: &str) -> Result<()> {
-    writer.begin().await?;
-    match within(writer, id, command, actor).await {
+pub async fn execute(applier: &mut Applier, id: i64, command: &Command, actor: &str) -> Result<()> {
+    match attempt(applier, id, command, actor, Mode::STREAM).await {
+        Err(Error::Data { .. }) => attempt(applier, id, command, actor, Mode::CAREFUL).await,
+        other => other,
+    }
+}
+
+async fn attempt(
+    applier: &mut Applier,
+    id: i64,
+    command: &Command,
+    actor: &str,
+    mode: Mode,
+) -> Result<()> {
+    let tx = applier.begin().await?;
+    match within(applier, &tx, id, command, actor, mode).await {
         Ok(()) => {
-            writer.commit_data().await?;
+            tx.commit().await?;
             failpoint::hit("command-answered");
-            Ok(())
+            // Dismissals and decisions about rows are known by heart.
+            applier.load_decisions().await
         }
         Err(error) => {
-            writer.rollback().await?;
-            writer.load_decisions().await?;
+            tx.rollback().await?;
+            applier.load_decisions().await?;
             Err(error)
         }
     }
@@ -130,20 +144,27 @@ async fn accept(db: &Db) -> Result<String> {
     Ok(format!("accepted: {}", halt.what()))
 }
 
-async fn within(writer: &mut Writer, id: i64, command: &Command, actor: &str) -> Result<()> {
-    writer.db.batch("target: durable commit", "set local synchronous_commit = on").await?;
+async fn within(
+    applier: &mut Applier,
+    tx: &Tx,
+    id: i64,
+    command: &Command,
+    actor: &str,
+    mode: Mode,
+) -> Result<()> {
+    tx.batch("target: durable commit", "set local synchronous_commit = on").await?;
     let note = command.note.as_deref();
     let by = By { actor, note, conflict: command.conflict };
-    let (answer, touched) = match &command.request {
-        Request::Alias { from, to } => alias::alias(writer, from, to, &by).await?,
-        Request::Separate { a, b } => alias::separate(writer, a, b, &by).await?,
-        Request::Email { row, address } => rows::email(writer, row, address, &by).await?,
-        Request::Product { row, code } => rows::product(writer, row, code, &by).await?,
+    let (answer, effect) = match &command.request {
+        Request::Alias { from, to } => alias::alias(applier, tx, from, to, &by).await?,
+        Request::Separate { a, b } => alias::separate(tx, a, b, &by).await?,
+        Request::Email { row, address } => rows::email(applier, tx, row, address, &by).await?,
+        Request::Product { row, code } => rows::product(applier, tx, row, code, &by).await?,
         Request::Dismiss { conflicts } => {
-            (rows::dismiss(&writer.db, conflicts, &by).await?, Touched::default())
+            (rows::dismiss(tx.db(), conflicts, &by).await?, Effect::default())
         }
-        Request::Revert { decision } => revert(writer, *decision, &by).await?,
-        Request::Accept => (accept(&writer.db).await?, Touched::default()),
+        Request::Revert { decision } => revert(applier, tx, *decision, &by).await?,
+        Request::Accept => (accept(tx.db()).await?, Effect::default()),
         Request::Rebuild => {
             return Err(Error::refused(
                 "a rebuild is not carried out within a transaction",
@@ -151,13 +172,27 @@ async fn within(writer: &mut Writer, id: i64, command: &Command, actor: &str) ->
             ));
         }
     };
-    let report = writer.recompute(&touched).await?;
-    report.count();
+    if !effect.touched.is_empty() || !effect.plan.writes.is_empty() {
+        applier.settle(tx, effect.plan, effect.touched, mode, None).await?.count();
+    }
     if let Some(conflict) = command.conflict {
-        credit(writer, conflict, &by).await?;
+        credit(tx, conflict, &by).await?;
     }
     failpoint::hit("command-executed");
-    queue::answer(&writer.db, id, true, answer).await
+    queue::answer(tx.db(), id, true, answer).await
+}
+
+/// What a decision changes: rows that are placed anew, and whom it touches.
+#[derive(Default)]
+struct Effect {
+    plan: RowPlan,
+    touched: Touched,
+}
+
+impl From<Touched> for Effect {
+    fn from(touched: Touched) -> Self {
+        Self { plan: RowPlan::default(), touched }
+    }
 }
 
 /// Who decides, why, and about which conflict.
@@ -168,20 +203,19 @@ struct By<'a> {
 }
 
 /// A conflict that closed by a decision was resolved by the person, not by the source.
-async fn credit(writer: &Writer, conflict: i64, by: &By<'_>) -> Result<()> {
+async fn credit(tx: &Tx, conflict: i64, by: &By<'_>) -> Result<()> {
     let sql = "update tributary.conflict set resolved_by = $2, note = coalesce($3, note) \
                where id = $1 and status = 'resolved' and resolved_by = 'source' \
                and resolved_at = now()";
-    writer.db.execute("target: closing a conflict", sql, &[&conflict, &by.actor, &by.note]).await?;
+    tx.execute("target: closing a conflict", sql, &[&conflict, &by.actor, &by.note]).await?;
     Ok(())
 }
 
 /// Records a decision and returns its id.
-async fn record(writer: &Writer, kind: &str, a: &str, b: &str, by: &By<'_>) -> Result<i64> {
+async fn record(tx: &Tx, kind: &str, a: &str, b: &str, by: &By<'_>) -> Result<i64> {
     let sql = "insert into tributary.decision (kind, a, b, actor, note, conflict_id) \
                values ($1, $2, $3, $4, $5, $6) returning id";
-    let rows = writer
-        .db
+    let rows = tx
         .query(
             "target: recording a decision",
             sql,
@@ -200,10 +234,10 @@ struct Decision {
     undo: Option<serde_json::Value>,
 }
 
-async fn revert(writer: &mut Writer, id: i64, by: &By<'_>) -> Result<(String, Touched)> {
+async fn revert(applier: &mut Applier, tx: &Tx, id: i64, by: &By<'_>) -> Result<(String, Effect)> {
     let sql =
         "select kind, a, b, undo, reverted_at is not null from tributary.decision where id = $1";
-    let rows = writer.db.query("target: reading a decision", sql, &[&id]).await?;
+    let rows = tx.query("target: reading a decision", sql, &[&id]).await?;
     let Some(row) = rows.first() else {
         return Err(Error::refused(
             format!("there is no decision {id}"),
@@ -218,23 +252,23 @@ async fn revert(writer: &mut Writer, id: i64, by: &By<'_>) -> Result<(String, To
     }
     let (kind, a, b) = (row.get(0), row.get(1), row.get(2));
     let decision = Decision { id, kind, a, b, undo: row.get(3) };
-    mark_reverted(writer, id, by).await?;
-    let touched = match decision.kind.as_str() {
-        "alias" => alias::unmerge(writer, &decision).await?,
-        "separate" => alias::people_touched(&decision.a, &decision.b),
-        "dismiss" => rows::reopen(writer, &decision).await?,
-        _ => rows::place_again(writer, &decision.a).await?,
+    mark_reverted(tx, id, by).await?;
+    let effect = match decision.kind.as_str() {
+        "alias" => alias::unmerge(applier, tx, &decision).await?.into(),
+        "separate" => alias::people_touched(&decision.a, &decision.b).into(),
+        "dismiss" => rows::reopen(tx, &decision).await?.into(),
+        _ => rows::place_again(applier, tx, &decision.a).await?,
     };
     Ok((
         format!("reverted decision {id} ({} {} → {})", decision.kind, decision.a, decision.b),
-        touched,
+        effect,
     ))
 }
 
-async fn mark_reverted(writer: &Writer, id: i64, by: &By<'_>) -> Result<()> {
+async fn mark_reverted(tx: &Tx, id: i64, by: &By<'_>) -> Result<()> {
     let sql = "update tributary.decision \
                set reverted_at = now(), reverted_by = $2, reverted_note = $3 where id = $1";
-    writer.db.execute("target: reverting a decision", sql, &[&id, &by.actor, &by.note]).await?;
+    tx.execute("target: reverting a decision", sql, &[&id, &by.actor, &by.note]).await?;
     Ok(())
 }
 

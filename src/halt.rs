@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::pg::Db;
 use crate::config::Guard;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
+use crate::pg::Db;
 
 /// What would delete so much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

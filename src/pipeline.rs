@@ -1,17 +1,17 @@
 //! The loop: receive, batch, apply, confirm.
 //!
 //! ```text
-//! source ─▶ decode ─▶ batch ─▶ apply (facts, touched owners, unify, targets, checkpoint: one COMMIT)
-//!    ▲                                                        │
-//!    └──────────────── confirm what the target flushed ◀──────┘
+//!           receive (a task)              follow                          write
+//! source ─▶ decode, assemble ─▶ queue ─▶ batch: what has arrived ─▶ rows, people, checkpoint: one COMMIT
+//!    ▲                                                                │
+//!    └─────────── durability (a task): what the target flushed ◀──────┘
 //! ```
 //!
 //! # Durability without waiting (P7)
 //!
-//! The target commits with `synchronous_commit = off`. After each commit the loop notes the target's log
-//! position beside the source's; once the target's flush position has passed it, the source's position is
-//! confirmed. A crash of the target then costs a replay from the older checkpoint, nothing else.
-//! See <https://www.postgresql.org/docs/current/wal-async-commit.html>.
+//! The target commits with `synchronous_commit = off`. The loop reports each committed position to
+//! `durability`, which confirms it to the source once the target's flush position has passed it. A crash
+//! of the target then costs a replay from the older checkpoint, nothing else.
 //!
 //! # Shutdown
 //!
@@ -19,14 +19,16 @@
 
 mod batch;
 mod chores;
+mod durability;
 mod follow;
 mod large;
+mod receive;
+mod write;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::Db;
 use crate::backfill::{Backfill, Progress};
 use crate::config::Config;
 use crate::connect::connect;
@@ -120,7 +122,7 @@ async fn one_session(
     match result {
         Err(Error::Halted(halt)) => {
             // The open transaction of the halted work, if any, must not hold what the operator changes.
-            session.writer.rollback().await?;
+            crate::pg::Tx::on(&session.applier.db).rollback().await?;
             chores::wait_until_accepted(config, &mut session, &halt, health, shutdown).await
         }
         other => other,
@@ -135,18 +137,13 @@ async fn work(
     show: Show<'_>,
     backoff: &mut Backoff,
 ) -> Result<()> {
-    session.writer.set_today(jiff::Timestamp::now());
-    session.writer.learn_profiles(&|| health.tick()).await?;
+    session.applier.set_today(jiff::Timestamp::now());
+    session.applier.scan_profiles(&|| health.tick()).await?;
     if !backfill(config, session, health, shutdown, show).await? {
         return Ok(());
     }
-    halt::record(&session.writer.db, None).await?;
+    halt::record(&session.applier.db, None).await?;
     follow::follow(config, session, health, shutdown, backoff).await
-}
-
-/// A session on the target to read facts while the writer writes.
-async fn read_only(config: &Config) -> Result<Arc<Db>> {
-    Ok(Arc::new(Db::new(connect(&config.target.server, "tributary", "target").await?)))
 }
 
 /// Runs the scheduled backfill, if any; `false` when shutdown came first.
@@ -160,21 +157,20 @@ pub async fn backfill(
     shutdown: &CancellationToken,
     show: Show<'_>,
 ) -> Result<bool> {
-    let pending = crate::backfill::progress(&session.writer.db).await?;
+    let pending = crate::backfill::progress(&session.applier.db).await?;
     if let Some(at) = &pending {
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
     }
-    if pending.is_none_or(|at| at.phase == "done") {
+    if pending.is_none_or(|at| at.is_done()) {
         return Ok(true);
     }
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
-    let reader = read_only(config).await?;
     let progress = |at: &Progress| {
         health.tick();
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         show(at);
     };
-    let work = Backfill { config, source, reader, shutdown, progress: &progress };
-    work.run(&mut session.writer).await
+    let work = Backfill { config, source, shutdown, progress: &progress };
+    work.run(&mut session.applier).await
 }

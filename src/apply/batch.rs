@@ -6,12 +6,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::Applier;
 use super::fetch::version_of;
 use super::settle::Mode;
-use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::raw::StoredValues;
+use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::versions::{self, Version};
 use crate::engine::{Arrival, RowChange, RowId, StoredRow, email_change, raw, unchanged};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, Feed, RawRow, SourceKey};
+use crate::failpoint;
 use crate::pg::{Group, Tx};
 use crate::store::{self, checkpoint::Advance};
 use crate::targets::Report;
@@ -41,17 +42,33 @@ impl Applier {
     /// A refusal by the target gives the transaction up and repeats it with savepoints, so that the normal path has
     /// none.
     ///
+    /// `unaltered` is awaited before the commit.
+    ///
     /// # Errors
     /// Those of both servers; [`Error::Superseded`] where another writer advanced the checkpoint.
-    pub async fn apply_batch(&mut self, changes: &[RowChange], advance: &Advance) -> Result<Applied> {
-        match self.attempt_batch(changes, advance, Mode::STREAM).await {
+    pub async fn apply_batch(
+        &mut self,
+        changes: &[RowChange],
+        advance: &Advance,
+        unaltered: impl Future<Output = Result<()>>,
+    ) -> Result<Applied> {
+        let applied = self.attempt_batch(changes, advance, Mode::STREAM);
+        let (applied, unaltered) = tokio::join!(applied, unaltered);
+        unaltered?;
+        match applied {
             Err(Error::Data { context, cause }) => {
                 tracing::debug!(context, cause, "the target refuses the batch; isolating the rows");
                 Tx::on(&self.db).rollback().await?;
-                let report = self.attempt_batch(changes, advance, Mode::CAREFUL).await?;
+                let (tx, report) = self.attempt_batch(changes, advance, Mode::CAREFUL).await?;
+                tx.commit().await?;
                 Ok(Applied { report, was_refused: true })
             }
-            other => Ok(Applied { report: other?, was_refused: false }),
+            other => {
+                let (tx, report) = other?;
+                failpoint::hit("batch-applied");
+                tx.commit().await?;
+                Ok(Applied { report, was_refused: false })
+            }
         }
     }
 
@@ -60,12 +77,11 @@ impl Applier {
         changes: &[RowChange],
         advance: &Advance,
         mode: Mode,
-    ) -> Result<Report> {
+    ) -> Result<(Tx, Report)> {
         let (tx, plan) = self.plan_in_new_transaction(changes, Arrival::Stream).await?;
         let touched = plan.touched.clone();
         let report = self.settle(&tx, plan, touched, mode, Some(advance)).await?;
-        tx.commit().await?;
-        Ok(report)
+        Ok((tx, report))
     }
 
     /// Advances the checkpoint alone.
@@ -309,8 +325,12 @@ pub(super) fn emails_of(versions: &[Version]) -> Vec<String> {
 pub(super) fn count_notes(plan: &RowPlan) {
     for write in &plan.writes {
         match &write.fact {
-            Some(crate::engine::Fact::Contact(contact)) => crate::metrics::count_notes(&contact.notes),
-            Some(crate::engine::Fact::Payment(payment)) => crate::metrics::count_notes(&payment.notes),
+            Some(crate::engine::Fact::Contact(contact)) => {
+                crate::metrics::count_notes(contact.notes.iter())
+            }
+            Some(crate::engine::Fact::Payment(payment)) => {
+                crate::metrics::count_notes(payment.notes.iter())
+            }
             None => {}
         }
     }

@@ -115,8 +115,11 @@ impl Applier {
         let stored = store::conflict::by_scope(tx, scopes).await?;
         let wanted: Wanted =
             wanted.into_iter().map(|conflict| (conflict.fingerprint(), (conflict, None))).collect();
-        let over =
-            stored.keys().filter(|fingerprint| !wanted.contains_key(*fingerprint)).copied().collect();
+        let over = stored
+            .keys()
+            .filter(|fingerprint| !wanted.contains_key(*fingerprint))
+            .copied()
+            .collect();
         let mut group = Group::default();
         store::conflict::write(&mut group, &self.writes(wanted, &stored));
         store::conflict::close(&mut group, over, "source");
@@ -155,8 +158,10 @@ impl Applier {
     /// `possible_duplicate` of exactly these persons.
     pub(super) async fn judge_pairs_of(&self, tx: &Tx, members: &[String]) -> Result<()> {
         let pairs = store::alias::pairs(tx, members).await?;
-        let wanted = pairs.iter().map(|(a, b, canonical)| unify::possible_duplicate(a, b, canonical));
-        let scopes: Vec<String> = members.iter().map(|member| unify::scope_of_pair(member)).collect();
+        let wanted =
+            pairs.iter().map(|(a, b, canonical)| unify::possible_duplicate(a, b, canonical));
+        let scopes: Vec<String> =
+            members.iter().map(|member| unify::scope_of_pair(member)).collect();
         self.judge_scopes(tx, &scopes, wanted.collect()).await
     }
 
@@ -187,7 +192,11 @@ impl Applier {
             let accepted = state.quarantined.iter().filter(|owner| !refused.has_owner(owner));
             let accepted: Vec<String> =
                 if mode.with_quarantined { accepted.cloned().collect() } else { Vec::new() };
-            store::quarantine::attempted(group, refused.owners().map(str::to_owned).collect(), accepted);
+            store::quarantine::attempted(
+                group,
+                refused.owners().map(str::to_owned).collect(),
+                accepted,
+            );
         }
         if !mode.with_quarantined {
             let changed = state.quarantined.iter().filter(|owner| touched.owners.contains(*owner));
@@ -204,18 +213,14 @@ fn is_of_history(conflict: &StoredConflict) -> bool {
 }
 
 /// Whether a stored conflict that is not wanted is over.
-fn closes(
-    conflict: &StoredConflict,
-    state: &State,
-    shared: &BTreeSet<String>,
-    mode: Mode,
-) -> bool {
+fn closes(conflict: &StoredConflict, state: &State, shared: &BTreeSet<String>, mode: Mode) -> bool {
     if is_of_history(conflict) {
         return false;
     }
     if conflict.kind == ConflictKind::RejectedRow.as_str() {
         let owner = conflict.also.as_deref().and_then(|also| also.strip_prefix("owner:"));
-        return owner.is_none_or(|owner| mode.with_quarantined || !state.quarantined.contains(owner));
+        return owner
+            .is_none_or(|owner| mode.with_quarantined || !state.quarantined.contains(owner));
     }
     let is_shared = |prefix| conflict.scope.starts_with(prefix);
     if is_shared("external_id:") || is_shared("contact_id:") {

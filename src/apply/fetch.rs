@@ -9,9 +9,7 @@ use crate::engine::people::{OwnedRow, OwnerRows};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared::{Group, Sharer};
 use crate::engine::versions::row_version;
-use crate::engine::{
-    Env, Fact, GROUP_LIMIT, Person, RowId, SharedId, StoredConflict, raw,
-};
+use crate::engine::{Env, Fact, GROUP_LIMIT, Person, RowId, SharedId, StoredConflict, raw};
 use crate::error::{Error, Result};
 use crate::facts::{FeedKind, source_row};
 use crate::pg::Tx;
@@ -61,7 +59,11 @@ impl Applier {
             rows.insert(owner, Vec::new());
         }
         for write in &plan.writes {
-            let row = OwnedRow { id: write.id.clone(), fact: write.fact.clone(), outcome: write.row.outcome };
+            let row = OwnedRow {
+                id: write.id.clone(),
+                fact: write.fact.clone(),
+                outcome: write.row.outcome,
+            };
             rows.entry(write.row.owner.clone()).or_default().push(row);
         }
         let kept = stored.into_iter().filter(|row| !changed.contains(&row.id)).collect();
@@ -167,20 +169,25 @@ pub(super) fn fact_of(row: &FullRow, env: &Env) -> Result<Option<Fact>> {
     if !row.row.complete {
         return Ok(None);
     }
-    let values = raw::decode(&row.raw, env.layouts.width(row.id.0)).ok_or_else(|| unreadable(row))?;
+    let values =
+        raw::decode(&row.raw, env.layouts.width(row.id.0)).ok_or_else(|| unreadable(row))?;
     Ok(Some(Fact::derive(&row.id, &values.row, env)))
 }
 
 /// A stored row with the values that a rule or a decision places anew.
 pub(super) fn version_of(row: &FullRow, env: &Env) -> Result<crate::engine::versions::RowVersion> {
-    let values = raw::decode(&row.raw, env.layouts.width(row.id.0)).ok_or_else(|| unreadable(row))?;
+    let values =
+        raw::decode(&row.raw, env.layouts.width(row.id.0)).ok_or_else(|| unreadable(row))?;
     Ok(row_version(&row.id, &values.row, &values.unknown, env))
 }
 
 fn unreadable(row: &FullRow) -> Error {
     Error::failed(
         "target: reading a stored row",
-        format!("the values of a row of {} were stored by another version or with other columns", row.id.0),
+        format!(
+            "the values of a row of {} were stored by another version or with other columns",
+            row.id.0
+        ),
     )
 }
 

@@ -62,7 +62,8 @@ impl Applier {
         let mut report = Report::default();
         let mut after = String::new();
         loop {
-            let sql = "select owner from tributary_open_owner where owner > $1 order by owner limit $2";
+            let sql =
+                "select owner from tributary_open_owner where owner > $1 order by owner limit $2";
             let rows = tx.query("target: reading what is touched", sql, &[&after, &PAGE]).await?;
             let owners: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
             let Some(last) = owners.last() else { break };
@@ -82,7 +83,8 @@ impl Applier {
             let ids: Vec<(i16, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
             let Some(last) = ids.last() else { break };
             after.clone_from(last);
-            let shared = ids.into_iter().filter_map(|(feed, id)| Some((Feed::from_number(feed)?, id)));
+            let shared =
+                ids.into_iter().filter_map(|(feed, id)| Some((Feed::from_number(feed)?, id)));
             let touched = Touched { shared: shared.collect(), ..Touched::default() };
             report.add(self.settle(tx, RowPlan::default(), touched, MODE, None).await?);
             alive();
@@ -124,9 +126,9 @@ impl Applier {
                 .await?;
             let Some(last) = rows.last() else { return Ok(deleted) };
             after = (last.get(0), last.get(1));
-            let gone = rows.iter().filter_map(|row| {
-                Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1))))
-            });
+            let gone = rows
+                .iter()
+                .filter_map(|row| Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1)))));
             let ids: HashMap<Uuid, RowId> =
                 gone.map(|id| (unify::transaction_id(&id.1), id)).collect();
             let all: Vec<Uuid> = ids.keys().copied().collect();
@@ -172,8 +174,13 @@ fn remember_rows(group: &mut Group, plan: &RowPlan, stored: &HashMap<RowId, Stor
         transactions.push(old.is_some_and(|old| old.outcome != Some(NO_TRANSACTION)));
     }
     let sql = include_str!("sql/remember_rows.sql");
-    let params: Vec<crate::pg::Owned> =
-        vec![Box::new(feeds), Box::new(keys), Box::new(owners), Box::new(emails), Box::new(transactions)];
+    let params: Vec<crate::pg::Owned> = vec![
+        Box::new(feeds),
+        Box::new(keys),
+        Box::new(owners),
+        Box::new(emails),
+        Box::new(transactions),
+    ];
     group.any("target: noting rows as they were", sql, params);
 }
 
@@ -188,7 +195,8 @@ fn remember_keys(group: &mut Group, changes: &[RowChange]) {
     }
     if !feeds.is_empty() {
         let sql = include_str!("sql/remember_new_keys.sql");
-        let params: Vec<crate::pg::Owned> = vec![Box::new(feeds), Box::new(keys), Box::new(previous)];
+        let params: Vec<crate::pg::Owned> =
+            vec![Box::new(feeds), Box::new(keys), Box::new(previous)];
         group.any("target: noting new keys", sql, params);
     }
 }

@@ -20,13 +20,15 @@ mod large;
 mod open;
 mod passes;
 mod quarantine;
+mod read;
 mod settle;
 
 use std::sync::Arc;
 
-pub use batch::Applied;
+pub use batch::{Applied, Moves};
 pub use fetch::State;
 pub use passes::parse_source_row;
+pub use read::read_owner;
 pub use settle::Mode;
 
 use crate::engine::Env;

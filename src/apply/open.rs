@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::Applier;
+use super::read::stored_columns;
 use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Layouts, RowDecisions};
 use crate::error::{Context, Error, Result};
@@ -73,11 +74,22 @@ impl Applier {
     async fn record_feeds(&self) -> Result<()> {
         let numbers: Vec<i16> = Feed::ALL.iter().map(|feed| feed.number()).collect();
         let names: Vec<&str> = Feed::ALL.iter().map(|feed| feed.as_str()).collect();
-        let kind = |feed: &Feed| if feed.kind() == FeedKind::Contact { "contact" } else { "payment" };
+        let kind =
+            |feed: &Feed| if feed.kind() == FeedKind::Contact { "contact" } else { "payment" };
         let kinds: Vec<&str> = Feed::ALL.iter().map(kind).collect();
-        let sql = "insert into tributary.feed (number, name, kind) \
-                   select * from unnest($1::int2[], $2::text[], $3::text[]) on conflict do nothing";
-        self.db.execute("target: noting the feeds", sql, &[&numbers, &names, &kinds]).await?;
+        let layouts = &self.env.layouts;
+        let columns: Vec<serde_json::Value> = Feed::ALL
+            .iter()
+            .map(|feed| match feed.kind() {
+                FeedKind::Contact => stored_columns(&layouts.systemeio),
+                FeedKind::Payment => stored_columns(&layouts.xendit),
+            })
+            .collect();
+        let sql = "insert into tributary.feed (number, name, kind, columns) \
+                   select * from unnest($1::int2[], $2::text[], $3::text[], $4::jsonb[]) \
+                   on conflict (number) do update set columns = excluded.columns";
+        let params: [crate::pg::Param<'_>; 4] = [&numbers, &names, &kinds, &columns];
+        self.db.execute("target: noting the feeds", sql, &params).await?;
         Ok(())
     }
 
@@ -111,9 +123,10 @@ impl Applier {
     /// # Errors
     /// Where the text is not a snapshot.
     pub fn add_chunk(&mut self, chunk: i64, snapshot: &str) -> Result<()> {
-        self.env.chunks.add(chunk, snapshot).ok_or_else(|| {
-            Error::failed("reading a snapshot", format!("'{snapshot}' is not one"))
-        })
+        self.env
+            .chunks
+            .add(chunk, snapshot)
+            .ok_or_else(|| Error::failed("reading a snapshot", format!("'{snapshot}' is not one")))
     }
 
     /// Forgets the backfill's snapshots once the stream has passed everything they contained.

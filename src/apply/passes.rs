@@ -236,7 +236,13 @@ impl Applier {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn keys_after(&self, tx: &Tx, feed: Feed, after: &str, limit: i64) -> Result<Vec<SourceKey>> {
+    pub async fn keys_after(
+        &self,
+        tx: &Tx,
+        feed: Feed,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<SourceKey>> {
         let sql = "select key from tributary.source_row where feed = $1 and key > $2 \
                    order by feed, key limit $3";
         let what = "target: reading source keys";

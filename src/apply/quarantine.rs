@@ -42,7 +42,9 @@ impl Refused {
         match owner.rows.first() {
             Some(row) => self.add(owner, row.clone(), reason),
             // Nobody's rows: there is none to report it for.
-            None => tracing::warn!(reason, "the target refuses to change rows of a person without any"),
+            None => {
+                tracing::warn!(reason, "the target refuses to change rows of a person without any")
+            }
         }
     }
 
@@ -127,12 +129,7 @@ impl Applier {
         Ok(report)
     }
 
-    async fn write_owners(
-        &self,
-        tx: &Tx,
-        owners: &[&OwnerWrite],
-        fresh: &Fresh,
-    ) -> Result<Report> {
+    async fn write_owners(&self, tx: &Tx, owners: &[&OwnerWrite], fresh: &Fresh) -> Result<Report> {
         let mut group = Statements::default();
         let positions = targets::write::owners(&mut group, &self.tables, owners, fresh)?;
         let reached = group.send(tx).await?;
@@ -261,7 +258,8 @@ impl Applier {
         if refused.owners.is_empty() || !refused.has_owner(&owner.owner) {
             refused.add_owner(owner, &reason);
         }
-        let accepted = profile.map_or_else(|| bare.clone(), |profile| profile_write(write.id, &profile));
+        let accepted =
+            profile.map_or_else(|| bare.clone(), |profile| profile_write(write.id, &profile));
         match tx.attempt(self.write_one(tx, &accepted)).await? {
             Ok(written) => Ok(written),
             Err(_) => self.write_one(tx, &bare).await,
@@ -326,7 +324,9 @@ fn in_order(group: &Group) -> Vec<Fact> {
     contacts.sort_by(|a, b| unify::compare_contacts(a, b));
     payments.sort_by(|a, b| unify::compare_payments(a, b));
     let contacts = contacts.into_iter().map(|contact| Fact::Contact(Box::new(contact.clone())));
-    contacts.chain(payments.into_iter().map(|payment| Fact::Payment(Box::new(payment.clone())))).collect()
+    contacts
+        .chain(payments.into_iter().map(|payment| Fact::Payment(Box::new(payment.clone()))))
+        .collect()
 }
 
 fn row_of(fact: &Fact) -> String {

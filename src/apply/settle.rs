@@ -37,13 +37,21 @@ pub struct Mode {
 
 impl Mode {
     /// Streamed changes.
-    pub const STREAM: Self =
-        Self { trust: Trust::Digests, careful: false, with_quarantined: false, note_outcomes: true };
+    pub const STREAM: Self = Self {
+        trust: Trust::Digests,
+        careful: false,
+        with_quarantined: false,
+        note_outcomes: true,
+    };
     /// A batch that the target refused.
     pub const CAREFUL: Self = Self { trust: Trust::Nothing, careful: true, ..Self::STREAM };
     /// Everybody, from the stored rows.
-    pub const EVERYBODY: Self =
-        Self { trust: Trust::Nothing, careful: false, with_quarantined: true, note_outcomes: false };
+    pub const EVERYBODY: Self = Self {
+        trust: Trust::Nothing,
+        careful: false,
+        with_quarantined: true,
+        note_outcomes: false,
+    };
     /// Quarantined owners whose next attempt is due.
     pub const RETRY: Self = Self { with_quarantined: true, ..Self::CAREFUL };
 
@@ -138,9 +146,16 @@ impl Applier {
         let mut positions = None;
         if !mode.careful {
             let writes: Vec<&OwnerWrite> = round.writes.iter().collect();
-            positions = Some(targets::write::owners(&mut group, &self.tables, &writes, &round.fresh)?);
+            positions =
+                Some(targets::write::owners(&mut group, &self.tables, &writes, &round.fresh)?);
         }
-        let wanted = self.wanted_conflicts(&round.decided, &state, &round.persons, judged.conflicts, &refused);
+        let wanted = self.wanted_conflicts(
+            &round.decided,
+            &state,
+            &round.persons,
+            judged.conflicts,
+            &refused,
+        );
         self.reconcile(&mut group, wanted, &state, &judged.scopes, mode);
         self.note_quarantine(&mut group, &state, &touched, &refused, mode);
         store::row::set_outcomes(&mut group, &refused.outcomes());
@@ -159,12 +174,7 @@ impl Applier {
     }
 
     /// Unifies the owners, finds the ids of new persons and compares with what was last written.
-    async fn decide(
-        &self,
-        tx: &Tx,
-        state: &mut State,
-        mode: Mode,
-    ) -> Result<Round> {
+    async fn decide(&self, tx: &Tx, state: &mut State, mode: Mode) -> Result<Round> {
         let rows = std::mem::take(&mut state.rows);
         let decided = people::decide(rows, &state.holders, &self.env);
         let mut persons = std::mem::take(&mut state.persons);
@@ -200,7 +210,9 @@ impl Applier {
         for decided in decided.iter().filter(|decided| decided.is_person()) {
             let Some(person) = persons.get_mut(&decided.owner) else { continue };
             match (decided.unified.profile.is_some(), person.state) {
-                (true, PersonState::Absent | PersonState::Merged) => person.state = PersonState::Present,
+                (true, PersonState::Absent | PersonState::Merged) => {
+                    person.state = PersonState::Present
+                }
                 (false, PersonState::Present) => person.state = PersonState::Absent,
                 _ => {}
             }
@@ -209,8 +221,11 @@ impl Applier {
             }
         }
         if self.has_foreign_profiles {
-            let keys: Vec<String> =
-                decided.iter().filter(|d| d.unified.profile.is_some()).map(|d| d.owner.clone()).collect();
+            let keys: Vec<String> = decided
+                .iter()
+                .filter(|d| d.unified.profile.is_some())
+                .map(|d| d.owner.clone())
+                .collect();
             let own: Vec<Uuid> = persons.values().map(|person| person.profile_id).collect();
             state.duplicates = profile_ids::duplicates(tx, &self.tables, &keys, &own).await?;
         }
@@ -222,7 +237,13 @@ impl Applier {
             let is_fresh = persons
                 .get(&decided.owner)
                 .is_some_and(|person| fresh.profiles.contains(&person.profile_id));
-            writes.push(diff::owner(decided, &mut persons, &self.tables.identity, mode.trust, is_fresh));
+            writes.push(diff::owner(
+                decided,
+                &mut persons,
+                &self.tables.identity,
+                mode.trust,
+                is_fresh,
+            ));
         }
         let person_writes = decided
             .iter()
@@ -245,9 +266,8 @@ impl Applier {
         let gone = plan.gone.iter().filter(|(id, row)| {
             id.0.kind() == crate::facts::FeedKind::Payment && row.outcome != none
         });
-        let mut ids: HashMap<Uuid, RowId> = gone
-            .map(|(id, _)| (unify::transaction_id(&id.1), id.clone()))
-            .collect();
+        let mut ids: HashMap<Uuid, RowId> =
+            gone.map(|(id, _)| (unify::transaction_id(&id.1), id.clone())).collect();
         let without = writes.iter().flat_map(|write| &write.without);
         ids.extend(without.map(|(row, id)| (*id, row.clone())));
         // A row that came back under its key in the same batch has its transaction.
@@ -258,7 +278,8 @@ impl Applier {
             return Ok(0);
         }
         let all: Vec<Uuid> = ids.keys().copied().collect();
-        let (deleted, blocked) = targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
+        let (deleted, blocked) =
+            targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
         let wanted: Vec<Conflict> = blocked
             .iter()
             .filter_map(|(id, table)| {
@@ -274,11 +295,7 @@ impl Applier {
 
 /// The outcomes that the round found: into the rows of the plan where they are written anyway; the others are
 /// returned.
-fn take_outcomes(
-    round: &mut Round,
-    plan: &mut RowPlan,
-    mode: Mode,
-) -> Vec<(RowId, Option<Uuid>)> {
+fn take_outcomes(round: &mut Round, plan: &mut RowPlan, mode: Mode) -> Vec<(RowId, Option<Uuid>)> {
     let mut outcomes: HashMap<RowId, Option<Uuid>> =
         round.writes.iter_mut().flat_map(|write| std::mem::take(&mut write.outcomes)).collect();
     for write in &mut plan.writes {

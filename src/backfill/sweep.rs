@@ -99,8 +99,7 @@ impl Backfill<'_> {
 async fn unseen(tx: &Tx, feed: Feed, generation: i64, after: &str) -> Result<Vec<SourceKey>> {
     let sql = "select key from tributary.source_row \
                where feed = $1 and key > $2 and generation < $3 order by feed, key limit $4";
-    let params: [crate::pg::Param<'_>; 4] =
-        [&feed.number(), &after, &generation, &ROWS_PER_COMMIT];
+    let params: [crate::pg::Param<'_>; 4] = [&feed.number(), &after, &generation, &ROWS_PER_COMMIT];
     let rows = tx.query("target: reading unseen rows", sql, &params).await?;
     Ok(rows.iter().map(|row| SourceKey(row.get(0))).collect())
 }

@@ -45,28 +45,32 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         session::open(config, OnLock::Refuse, &shutdown, &|_| {})
     });
     let Some(mut session) = opened.await? else { return Ok(ExitCode::SUCCESS) };
-    let under_way = backfill::progress(&session.writer.db).await?.filter(|at| at.phase != "done");
+    let under_way = backfill::progress(&session.applier.db).await?.filter(|at| !at.is_done());
     match &under_way {
-        Some(at) if at.phase != "people" || at.rows_done > 0 => {
-            tracing::info!(phase = at.phase, rows_done = at.rows_done, "resuming a backfill");
+        Some(at) => {
+            tracing::info!(
+                stage = at.stage.as_str(),
+                rows_done = at.rows_done,
+                "resuming a backfill"
+            );
         }
-        _ => backfill::schedule(&session.writer, config, "contacts").await?,
+        _ => backfill::schedule(&session.applier.db, config, backfill::Stage::Rows).await?,
     }
     let started = Instant::now();
     let health =
         Arc::new(Health::new(&config.source.slot, Timestamp::now(), Duration::from_secs(60)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    session.writer.set_today(Timestamp::now());
-    session.writer.learn_profiles(&|| health.tick()).await?;
+    session.applier.set_today(Timestamp::now());
+    session.applier.scan_profiles(&|| health.tick()).await?;
     let finished = pipeline::backfill(config, &mut session, &health, &shutdown, &show).await;
     if let Err(Error::Halted(halt)) = &finished {
-        session.writer.rollback().await?;
-        crate::halt::record(&session.writer.db, Some(halt)).await?;
+        crate::pg::Tx::on(&session.applier.db).rollback().await?;
+        crate::halt::record(&session.applier.db, Some(halt)).await?;
     }
     let finished = finished?;
-    session.writer.flush_target().await?;
-    let rows = backfill::progress(&session.writer.db).await?.map_or(0, |at| at.rows_done);
+    crate::store::checkpoint::flush(&session.applier.db).await?;
+    let rows = backfill::progress(&session.applier.db).await?.map_or(0, |at| at.rows_done);
     let seconds = started.elapsed().as_secs_f64();
     if finished {
         println!("backfilled {rows} rows in {seconds:.1} s ({:.0} rows/s)", rows as f64 / seconds);

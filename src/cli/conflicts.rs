@@ -17,11 +17,11 @@ use jiff::{Timestamp, civil};
 use serde_json::json;
 
 use super::{Context, print};
-use crate::pg::Db;
 use crate::ask::open_target;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::facts::email_key;
+use crate::pg::Db;
 use crate::unify::ConflictKind;
 use query::Filter;
 pub(in crate::cli) use summary::summary;

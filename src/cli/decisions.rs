@@ -9,11 +9,11 @@ use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::{Context, print, table};
-use crate::pg::Db;
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::config::Config;
 use crate::decisions::{Command, Request};
 use crate::error::Result;
+use crate::pg::Db;
 
 /// List what was decided, decide something, take a decision back
 #[derive(Debug, clap::Args)]

@@ -38,7 +38,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
             "write one plain address, such as maria@example.com",
         )
     })?;
-    let db = &open_target(config).await?;
+    let db = &std::sync::Arc::new(open_target(config).await?);
     if let Some(explained) = load::load(config, db, &key, Timestamp::now()).await? {
         let json = args.json;
         print(&if json {

@@ -38,8 +38,8 @@ impl Bar {
         if let Some(bar) = &self.bar {
             bar.set_length(at.rows_estimated.max(at.rows_done).unsigned_abs());
             bar.set_position(at.rows_done.unsigned_abs());
-            bar.set_message(at.phase.clone());
-            if at.phase == "done" {
+            bar.set_message(at.stage.as_str());
+            if at.is_done() {
                 bar.finish_and_clear();
             }
             return;
@@ -50,7 +50,7 @@ impl Bar {
         }
         *logged = Some(Instant::now());
         tracing::info!(
-            phase = at.phase,
+            stage = at.stage.as_str(),
             rows_done = at.rows_done,
             rows_estimated = at.rows_estimated,
             "backfill"

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use toml::Table;
 
@@ -237,14 +236,15 @@ fn run(mut section: Section<'_>, problems: &mut Problems) -> Run {
         number.and_then(|number| usize::try_from(number).ok()).unwrap_or(default)
     };
     let batch_rows = section.number("batch_rows", 1..=100_000, problems);
-    let delay = section.number("batch_delay_ms", 0..=10_000, problems);
+    if section.value("batch_delay_ms").is_some() {
+        let remedy = "is no longer a setting, as no change waits for others: remove the line";
+        problems.add(&section.path_of("batch_delay_ms"), remedy);
+    }
     let chunk_rows = section.number("chunk_rows", 1..=100_000, problems);
     section.finish(problems);
     Run {
         migrate,
         batch_rows: size(batch_rows, default.batch_rows),
-        batch_delay: delay
-            .map_or(default.batch_delay, |delay| Duration::from_millis(u64::from(delay))),
         chunk_rows: size(chunk_rows, default.chunk_rows),
     }
 }

@@ -84,7 +84,6 @@ impl Config {
         page.table("run");
         page.raw("migrate", self.run.migrate);
         page.raw("batch_rows", self.run.batch_rows);
-        page.raw("batch_delay_ms", self.run.batch_delay.as_millis());
         page.raw("chunk_rows", self.run.chunk_rows);
         page.table("guard");
         page.raw("delete_rows", self.guard.delete_rows);

@@ -1,7 +1,6 @@
 //! Configuration as data: a piece of a file and what comes of it (SPEC §9).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::*;
 use crate::error::Error;
@@ -43,7 +42,6 @@ fn everything_but_the_urls_has_the_default_that_the_shipped_file_shows() {
     assert_eq!(format!("{:?}", shipped.guard), format!("{:?}", bare.guard));
     assert_eq!(shipped.rules.status_words, crate::rules::Rules::default().status_words);
     assert_eq!(shipped.rules.products, crate::rules::Rules::default().products);
-    assert_eq!(shipped.run.batch_delay, Duration::from_millis(50));
     assert_eq!(shipped.http_listen.to_string(), "127.0.0.1:9464");
     assert_eq!(shipped.source.slot, "tributary");
 }
@@ -75,6 +73,10 @@ fn a_problem_names_its_key_and_what_was_meant() {
     check(
         "[run]\nbatch_rows = 0",
         "run.batch_rows: must be a whole number from 1 to 100000, not 0",
+    );
+    check(
+        "[run]\nbatch_delay_ms = 50",
+        "run.batch_delay_ms: is no longer a setting, as no change waits for others: remove the line",
     );
     check("[run]\nmigrate = \"yes\"", "run.migrate: must be true or false, not a text");
     check("run = 1", "run: must be a table: [run], not 1");
@@ -409,7 +411,6 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     [run]
     migrate = true
     batch_rows = 4000
-    batch_delay_ms = 50
     chunk_rows = 5000
 
     [guard]

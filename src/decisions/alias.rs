@@ -3,24 +3,25 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{By, Decision, parse_email, record};
+use super::{By, Decision, Effect, parse_email, record};
 use crate::apply::Applier;
 use crate::engine::rows::Touched;
+use crate::error::{Error, Result};
+use crate::facts::EmailKey;
 use crate::pg::Tx;
 use crate::store;
 use crate::targets::{Merge, Merger};
-use crate::error::{Error, Result};
-use crate::facts::EmailKey;
 
 /// The facts of `from` belong to person `to`.
 pub(super) async fn alias(
-    writer: &mut Writer,
+    applier: &Applier,
+    tx: &Tx,
     from: &str,
     to: &str,
     by: &By<'_>,
-) -> Result<(String, Touched)> {
+) -> Result<(String, Effect)> {
     let (from, to) = (parse_email(from)?, parse_email(to)?);
-    let roots = writer.roots(&[from.to_string(), to.to_string()]).await?;
+    let roots = store::alias::roots(tx.db(), &[from.to_string(), to.to_string()]).await?;
     if let Some(root) = roots.get(&from) {
         return Err(Error::refused(
             format!("{from} belongs to {root} already"),
@@ -34,59 +35,55 @@ pub(super) async fn alias(
             "revert the decision that joined them first, or decide nothing",
         ));
     }
-    refuse_if_separate(writer, &from, &person).await?;
-    if !writer.is_known(&from).await? {
+    refuse_if_separate(tx, &from, &person).await?;
+    if !store::alias::is_known(tx, &from).await? {
         return Err(Error::refused(
             format!("no contact, payment or profile has the address {from}"),
             "check the spelling; `tributary explain <email>` shows what is known of an address",
         ));
     }
-    let id = record(writer, "alias", from.as_str(), to.as_str(), by).await?;
-    let survivor = writer.join_people(&from, &person, Merge::KeepElder, id).await?;
+    let id = record(tx, "alias", from.as_str(), to.as_str(), by).await?;
+    let survivor = Merger { tx, tables: &applier.tables }
+        .join_people(&from, &person, Merge::KeepElder, id)
+        .await?;
     let mut touched = people_touched(from.as_str(), person.as_str());
-    writer.hand_over_facts(&[from.as_str()], &[person.as_str()], &mut touched).await?;
+    store::alias::hand_over(tx, &[from.as_str()], &[person.as_str()], &mut touched).await?;
     let kept = survivor.map(|id| format!(", profile {id} stays")).unwrap_or_default();
-    Ok((format!("decision {id}: {from} belongs to {person}{kept}"), touched))
+    Ok((format!("decision {id}: {from} belongs to {person}{kept}"), touched.into()))
 }
 
 /// Never suggest this pair again.
-pub(super) async fn separate(
-    writer: &mut Writer,
-    a: &str,
-    b: &str,
-    by: &By<'_>,
-) -> Result<(String, Touched)> {
+pub(super) async fn separate(tx: &Tx, a: &str, b: &str, by: &By<'_>) -> Result<(String, Effect)> {
     let (a, b) = (parse_email(a)?, parse_email(b)?);
     let (a, b) = if a <= b { (a, b) } else { (b, a) };
     if a == b {
         return Err(Error::refused(format!("{a} is one address"), "name two"));
     }
-    let roots = writer.roots(&[a.to_string(), b.to_string()]).await?;
+    let roots = store::alias::roots(tx.db(), &[a.to_string(), b.to_string()]).await?;
     if roots.get(&a).unwrap_or(&a) == roots.get(&b).unwrap_or(&b) {
         return Err(Error::refused(
             format!("{a} and {b} are one person by a decision"),
             "`tributary decisions list` shows it; revert it first",
         ));
     }
-    if separated(writer, &a, &b).await?.is_some() {
+    if separated(tx, &a, &b).await?.is_some() {
         return Err(Error::refused(format!("{a} and {b} are separated already"), "nothing to do"));
     }
-    let id = record(writer, "separate", a.as_str(), b.as_str(), by).await?;
+    let id = record(tx, "separate", a.as_str(), b.as_str(), by).await?;
     let touched = people_touched(a.as_str(), b.as_str());
-    Ok((format!("decision {id}: {a} and {b} are different people"), touched))
+    Ok((format!("decision {id}: {a} and {b} are different people"), touched.into()))
 }
 
-async fn separated(writer: &Writer, a: &EmailKey, b: &EmailKey) -> Result<Option<i64>> {
+async fn separated(tx: &Tx, a: &EmailKey, b: &EmailKey) -> Result<Option<i64>> {
     let (a, b) = if a <= b { (a, b) } else { (b, a) };
     let sql = "select id from tributary.decision \
                where kind = 'separate' and reverted_at is null and a = $1 and b = $2";
-    let rows =
-        writer.db.query("target: reading decisions", sql, &[&a.as_str(), &b.as_str()]).await?;
+    let rows = tx.query("target: reading decisions", sql, &[&a.as_str(), &b.as_str()]).await?;
     Ok(rows.first().map(|row| row.get(0)))
 }
 
-async fn refuse_if_separate(writer: &Writer, a: &EmailKey, b: &EmailKey) -> Result<()> {
-    match separated(writer, a, b).await? {
+async fn refuse_if_separate(tx: &Tx, a: &EmailKey, b: &EmailKey) -> Result<()> {
+    match separated(tx, a, b).await? {
         None => Ok(()),
         Some(id) => Err(Error::refused(
             format!("{a} and {b} are different people by decision {id}"),
@@ -112,37 +109,41 @@ struct Alias {
 
 /// Two people again, with the profiles and enrollments that each had. What was joined to the same person
 /// later is parted first, newest first, and joined again afterwards: each knows only what was right before it.
-pub(super) async fn unmerge(writer: &mut Writer, decision: &Decision) -> Result<Touched> {
+pub(super) async fn unmerge(applier: &Applier, tx: &Tx, decision: &Decision) -> Result<Touched> {
+    let merger = Merger { tx, tables: &applier.tables };
     let from = EmailKey::trusted(decision.a.clone());
     let to = EmailKey::trusted(decision.b.clone());
-    let person = writer.roots(&[from.to_string()]).await?.remove(&from).unwrap_or(to.clone());
-    let mut touched = everybody_of(writer, &person).await?;
-    let later = joined_later(writer, &person, decision.id).await?;
+    let person = store::alias::roots(tx.db(), &[from.to_string()])
+        .await?
+        .remove(&from)
+        .unwrap_or(to.clone());
+    let mut touched = everybody_of(tx, &person).await?;
+    let later = joined_later(tx, &person, decision.id).await?;
     // Until then it is what the later ones rest on.
-    set_active(writer, decision.id, true).await?;
+    set_active(tx, decision.id, true).await?;
     for alias in later.iter().rev() {
-        set_active(writer, alias.id, false).await?;
-        part(writer, alias).await?;
+        set_active(tx, alias.id, false).await?;
+        part(merger, alias).await?;
     }
-    set_active(writer, decision.id, false).await?;
+    set_active(tx, decision.id, false).await?;
     let undo = decision.undo.clone();
-    part(writer, &Alias { id: decision.id, from, to, automatic: false, undo }).await?;
+    part(merger, &Alias { id: decision.id, from, to, automatic: false, undo }).await?;
     for alias in &later {
-        let to = writer.roots(&[alias.to.to_string()]).await?.remove(&alias.to);
+        let to = store::alias::roots(tx.db(), &[alias.to.to_string()]).await?.remove(&alias.to);
         let to = to.unwrap_or_else(|| alias.to.clone());
         let keep = if alias.automatic { Merge::KeepFrom } else { Merge::KeepElder };
-        writer.join_people(&alias.from, &to, keep, alias.id).await?;
-        set_active(writer, alias.id, true).await?;
-        writer.rederive_aliases().await?;
+        merger.join_people(&alias.from, &to, keep, alias.id).await?;
+        set_active(tx, alias.id, true).await?;
+        store::alias::derive(tx.db()).await?;
     }
-    writer.take_back_facts(&person, &mut touched).await?;
+    store::alias::take_back(tx, &person, &mut touched).await?;
     Ok(touched)
 }
 
 /// The person and all addresses that are aliases of it.
-async fn everybody_of(writer: &Writer, person: &EmailKey) -> Result<Touched> {
+async fn everybody_of(tx: &Tx, person: &EmailKey) -> Result<Touched> {
     let sql = "select from_key from tributary.alias where root_key = $1";
-    let rows = writer.db.query("target: reading aliases", sql, &[&person.as_str()]).await?;
+    let rows = tx.query("target: reading aliases", sql, &[&person.as_str()]).await?;
     let mut touched = Touched::default();
     let names = rows.iter().map(|row| row.get(0)).chain([person.to_string()]);
     touched.owners.extend(names);
@@ -151,13 +152,13 @@ async fn everybody_of(writer: &Writer, person: &EmailKey) -> Result<Touched> {
 }
 
 /// Active aliases of this person that were decided after `id`, in their order.
-async fn joined_later(writer: &Writer, person: &EmailKey, id: i64) -> Result<Vec<Alias>> {
+async fn joined_later(tx: &Tx, person: &EmailKey, id: i64) -> Result<Vec<Alias>> {
     let sql = "select d.id, d.a, d.b, d.automatic, d.undo \
                from tributary.alias a \
                join tributary.decision d on d.kind = 'alias' and d.a = a.from_key \
                    and d.reverted_at is null \
                where a.root_key = $1 and d.id > $2 order by d.id";
-    let rows = writer.db.query("target: reading decisions", sql, &[&person.as_str(), &id]).await?;
+    let rows = tx.query("target: reading decisions", sql, &[&person.as_str(), &id]).await?;
     let alias = |row: &tokio_postgres::Row| Alias {
         id: row.get(0),
         from: EmailKey::trusted(row.get(1)),
@@ -168,17 +169,17 @@ async fn joined_later(writer: &Writer, person: &EmailKey, id: i64) -> Result<Vec
     Ok(rows.iter().map(alias).collect())
 }
 
-async fn set_active(writer: &Writer, id: i64, active: bool) -> Result<()> {
+async fn set_active(tx: &Tx, id: i64, active: bool) -> Result<()> {
     let sql = "update tributary.decision set reverted_at = case when $2 then null else now() end \
                where id = $1";
-    writer.db.execute("target: undoing a decision", sql, &[&id, &active]).await?;
+    tx.execute("target: undoing a decision", sql, &[&id, &active]).await?;
     Ok(())
 }
 
 /// After this alias is no longer active: its two people get back what they had before it.
-async fn part(writer: &Writer, alias: &Alias) -> Result<()> {
-    writer.rederive_aliases().await?;
-    let to = writer.roots(&[alias.to.to_string()]).await?.remove(&alias.to);
+async fn part(merger: Merger<'_>, alias: &Alias) -> Result<()> {
+    store::alias::derive(merger.tx.db()).await?;
+    let to = store::alias::roots(merger.tx.db(), &[alias.to.to_string()]).await?.remove(&alias.to);
     let to = to.unwrap_or_else(|| alias.to.clone());
     let undo = alias.undo.as_ref();
     let profile =
@@ -186,7 +187,7 @@ async fn part(writer: &Writer, alias: &Alias) -> Result<()> {
     let enrollments: Vec<(Uuid, Uuid)> = undo
         .and_then(|undo| serde_json::from_value(undo.get("enrollments")?.clone()).ok())
         .unwrap_or_default();
-    writer.part_people(&alias.from, &to, profile("from"), profile("to"), &enrollments).await
+    merger.part_people(&alias.from, &to, profile("from"), profile("to"), &enrollments).await
 }
 
 /// What must be known to part two people again.

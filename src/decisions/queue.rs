@@ -2,8 +2,8 @@
 
 use super::{Command, Request, execute};
 use crate::apply::Applier;
-use crate::pg::Db;
 use crate::error::{Error, Result};
+use crate::pg::Db;
 
 /// A command with its place in the queue.
 struct Waiting {
@@ -26,16 +26,16 @@ enum Kind {
 ///
 /// # Errors
 /// Those of the target: a command then stays without an answer, and is served again.
-pub async fn serve(writer: &mut Writer) -> Result<bool> {
+pub async fn serve(applier: &mut Applier) -> Result<bool> {
     let mut any = false;
-    while let Some(Waiting { id, actor, command }) = next(&writer.db, Kind::Short).await? {
+    while let Some(Waiting { id, actor, command }) = next(&applier.db, Kind::Short).await? {
         let executed = match command {
-            Ok(command) => execute(writer, id, &command, &actor).await,
+            Ok(command) => execute(applier, id, &command, &actor).await,
             Err(error) => Err(error),
         };
         match executed {
             Ok(()) => tracing::info!(command = id, ok = true, "carried out a command"),
-            Err(error) => answer_with(&writer.db, id, Err(error)).await?,
+            Err(error) => answer_with(&applier.db, id, Err(error)).await?,
         }
         any = true;
     }
@@ -47,16 +47,16 @@ pub async fn serve(writer: &mut Writer) -> Result<bool> {
 /// # Errors
 /// As [`serve`].
 pub async fn serve_rebuild(
-    writer: &mut Writer,
-    rebuild: impl AsyncFnOnce(&mut Writer) -> Result<String>,
+    applier: &mut Applier,
+    rebuild: impl AsyncFnOnce(&mut Applier) -> Result<String>,
 ) -> Result<bool> {
-    let Some(waiting) = next(&writer.db, Kind::Rebuild).await? else { return Ok(false) };
-    let answered = rebuild(writer).await;
+    let Some(waiting) = next(&applier.db, Kind::Rebuild).await? else { return Ok(false) };
+    let answered = rebuild(applier).await;
     if answered.is_err() {
         // The round that failed is still open.
-        writer.rollback().await?;
+        crate::pg::Tx::on(&applier.db).rollback().await?;
     }
-    answer_with(&writer.db, waiting.id, answered).await?;
+    answer_with(&applier.db, waiting.id, answered).await?;
     Ok(true)
 }
 

@@ -2,38 +2,40 @@
 
 use uuid::Uuid;
 
-use super::{By, Decision, parse_email, record};
+use super::{By, Decision, Effect, parse_email, record};
 use crate::apply::{Applier, Moves, parse_source_row};
-use crate::engine::rows::{RowPlan, Touched};
-use crate::pg::{Db, Tx};
-use crate::store;
+use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
+use crate::pg::{Db, Tx};
+use crate::store;
 
 /// Use this address for that row.
 pub(super) async fn email(
-    writer: &mut Writer,
+    applier: &mut Applier,
+    tx: &Tx,
     row: &str,
     address: &str,
     by: &By<'_>,
-) -> Result<(String, Touched)> {
+) -> Result<(String, Effect)> {
     let key = parse_email(address)?;
-    require_row(writer, row).await?;
-    supersede(writer, "email", row, by).await?;
-    let id = record(writer, "email", row, key.as_str(), by).await?;
-    let touched = place_again(writer, row).await?;
-    Ok((format!("decision {id}: {row} belongs to {key}"), touched))
+    require_row(tx, row).await?;
+    supersede(tx, "email", row, by).await?;
+    let id = record(tx, "email", row, key.as_str(), by).await?;
+    let effect = place_again(applier, tx, row).await?;
+    Ok((format!("decision {id}: {row} belongs to {key}"), effect))
 }
 
 /// This payment is for that product.
 pub(super) async fn product(
-    writer: &mut Writer,
+    applier: &mut Applier,
+    tx: &Tx,
     row: &str,
     code: &str,
     by: &By<'_>,
-) -> Result<(String, Touched)> {
-    if writer.rules.product(code).is_none() {
-        let known: Vec<&str> = writer.rules.products.iter().map(|p| p.code.as_str()).collect();
+) -> Result<(String, Effect)> {
+    if applier.env.rules.product(code).is_none() {
+        let known: Vec<&str> = applier.env.rules.products.iter().map(|p| p.code.as_str()).collect();
         return Err(Error::refused(
             format!("there is no product '{code}'"),
             format!("the configured products are: {}", known.join(", ")),
@@ -45,16 +47,16 @@ pub(super) async fn product(
             "write xendit:<key>, as `tributary conflicts show` prints it",
         ));
     }
-    require_row(writer, row).await?;
-    supersede(writer, "product", row, by).await?;
-    let id = record(writer, "product", row, code, by).await?;
-    let touched = place_again(writer, row).await?;
-    Ok((format!("decision {id}: {row} is for {code}"), touched))
+    require_row(tx, row).await?;
+    supersede(tx, "product", row, by).await?;
+    let id = record(tx, "product", row, code, by).await?;
+    let effect = place_again(applier, tx, row).await?;
+    Ok((format!("decision {id}: {row} is for {code}"), effect))
 }
 
-async fn require_row(writer: &Writer, row: &str) -> Result<()> {
+async fn require_row(tx: &Tx, row: &str) -> Result<()> {
     let id = parse_source_row(row)?;
-    if writer.has_fact(&id).await? {
+    if !store::row::by_key(tx, &[id].into_iter().collect()).await?.is_empty() {
         return Ok(());
     }
     Err(Error::refused(
@@ -64,17 +66,20 @@ async fn require_row(writer: &Writer, row: &str) -> Result<()> {
 }
 
 /// The same question decided again: the last answer counts, the earlier one stays on record.
-async fn supersede(writer: &Writer, kind: &str, a: &str, by: &By<'_>) -> Result<()> {
+async fn supersede(tx: &Tx, kind: &str, a: &str, by: &By<'_>) -> Result<()> {
     let sql = "update tributary.decision set reverted_at = now(), reverted_by = $3, \
                reverted_note = 'decided anew' where kind = $1 and a = $2 and reverted_at is null";
-    writer.db.execute("target: reverting a decision", sql, &[&kind, &a, &by.actor]).await?;
+    tx.execute("target: reverting a decision", sql, &[&kind, &a, &by.actor]).await?;
     Ok(())
 }
 
-/// The facts of a row after a decision about it came or went.
-pub(super) async fn place_again(writer: &mut Writer, row: &str) -> Result<Touched> {
-    writer.load_decisions().await?;
-    writer.place_again(&[parse_source_row(row)?]).await
+/// A row after a decision about it came or went.
+pub(super) async fn place_again(applier: &mut Applier, tx: &Tx, row: &str) -> Result<Effect> {
+    applier.load_decisions().await?;
+    let mut touched = Touched::default();
+    let ids = [parse_source_row(row)?];
+    let plan = applier.place_again(tx, &ids, Moves::Judged, &mut touched).await?;
+    Ok(Effect { plan, touched })
 }
 
 /// These conflicts need nothing.
@@ -120,10 +125,10 @@ pub(super) async fn dismiss(db: &Db, conflicts: &[i64], by: &By<'_>) -> Result<S
 }
 
 /// A dismissal taken back.
-pub(super) async fn reopen(writer: &Writer, decision: &Decision) -> Result<Touched> {
+pub(super) async fn reopen(tx: &Tx, decision: &Decision) -> Result<Touched> {
     let sql = "update tributary.conflict \
                set status = 'open', resolved_at = null, resolved_by = null \
                where fingerprint = $1::text::uuid and status = 'dismissed'";
-    writer.db.execute("target: opening a conflict", sql, &[&decision.a]).await?;
+    tx.execute("target: opening a conflict", sql, &[&decision.a]).await?;
     Ok(Touched::default())
 }

@@ -61,7 +61,7 @@ pub(super) async fn text(stage: &Stage, measured: &Measured) -> Result<String> {
 
 async fn people(stage: &Stage) -> Result<String> {
     let mut text = heading("Before and after");
-    for person in samples::people(&stage.target).await? {
+    for person in samples::people(&stage.source, &stage.target).await? {
         let mut table = table();
         for row in person.before {
             table.add_row(["raw".to_owned(), row.table, row.values]);

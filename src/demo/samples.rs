@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use crate::error::{Context as _, Result};
 use crate::facts::visible;
@@ -24,20 +25,21 @@ pub(super) struct Person {
 }
 
 /// The people that show most of what the rules mend.
-pub(super) async fn people(target: &Client) -> Result<Vec<Person>> {
+pub(super) async fn people(source: &Client, target: &Client) -> Result<Vec<Person>> {
     let mut people = Vec::new();
     for row in target.query(include_str!("sql/dirty_people.sql"), &[]).await.context(WHAT)? {
         let email: &str = row.get(0);
+        let keys: Vec<String> = row.get(1);
         people.push(Person {
-            before: lines(target, include_str!("sql/before.sql"), email).await?,
-            after: lines(target, include_str!("sql/after.sql"), email).await?,
+            before: lines(source, include_str!("sql/before.sql"), &keys).await?,
+            after: lines(target, include_str!("sql/after.sql"), &email).await?,
         });
     }
     Ok(people)
 }
 
-async fn lines(target: &Client, sql: &str, email: &str) -> Result<Vec<Line>> {
-    let rows = target.query(sql, &[&email]).await.context(WHAT)?;
+async fn lines(client: &Client, sql: &str, parameter: &(dyn ToSql + Sync)) -> Result<Vec<Line>> {
+    let rows = client.query(sql, &[parameter]).await.context(WHAT)?;
     Ok(rows
         .iter()
         .map(|row| Line { table: row.get(0), values: line(&row.get::<_, Value>(1)) })

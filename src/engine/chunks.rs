@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-
 /// The snapshots in which backfill chunks were read, as PostgreSQL writes them: `xmin:xmax:xip,…`.
 ///
 /// A chunk is read without holding the stream, so the stream repeats changes that the chunk already

@@ -144,14 +144,20 @@ impl OwnerWrite {
             let digest = columns::digest(tables, &values);
             if trust == Trust::Nothing || person.profile != Some(digest) {
                 person.profile = Some(digest);
-                let (email, systemeio_id) = (profile.email.to_string(), profile.systemeio_id.clone());
+                let (email, systemeio_id) =
+                    (profile.email.to_string(), profile.systemeio_id.clone());
                 self.profile = Some(ProfileWrite { id, email, systemeio_id, values, digest });
             }
-            enrollments = decided.unified.enrollments.iter().map(|e| EnrollmentWrite {
-                values: columns::enrollment(id, e),
-                course: e.course_id,
-                transaction: e.transaction_id,
-            }).collect();
+            enrollments = decided
+                .unified
+                .enrollments
+                .iter()
+                .map(|e| EnrollmentWrite {
+                    values: columns::enrollment(id, e),
+                    course: e.course_id,
+                    transaction: e.transaction_id,
+                })
+                .collect();
         }
         let values = enrollments.iter().flat_map(|e: &EnrollmentWrite| &e.values);
         let digest = columns::digest(tables, values);
@@ -184,11 +190,15 @@ impl OwnerWrite {
             }
             if trust == Trust::Nothing || *outcome != Some(digest) {
                 let scale = |amount: Decimal| amount.normalize().scale();
-                let scales = (
-                    scale(transaction.amount),
-                    transaction.payment_provider_fee.map_or(0, scale),
-                );
-                self.transactions.push(TransactionWrite { id, row: row.clone(), values, digest, scales });
+                let scales =
+                    (scale(transaction.amount), transaction.payment_provider_fee.map_or(0, scale));
+                self.transactions.push(TransactionWrite {
+                    id,
+                    row: row.clone(),
+                    values,
+                    digest,
+                    scales,
+                });
             }
         }
     }

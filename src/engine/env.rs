@@ -7,7 +7,9 @@ use jiff::civil;
 use uuid::Uuid;
 
 use super::chunks::ChunkSnapshots;
-use crate::facts::{ContactField, EmailKey, Feed, FeedKind, Layout, LogicalField, PaymentField, RawRow, SourceKey};
+use crate::facts::{
+    ContactField, EmailKey, Feed, FeedKind, Layout, LogicalField, PaymentField, RawRow, SourceKey,
+};
 use crate::rules::Rules;
 
 /// The layouts of the feeds.
@@ -53,7 +55,10 @@ impl Layouts {
 fn is_only<F: LogicalField>(layout: &Layout<F>, field: F, column: usize) -> bool {
     layout.of(field).contains(&column)
         && !layout.key.contains(&column)
-        && !layout.fields.iter().any(|(other, columns)| *other != field && columns.contains(&column))
+        && !layout
+            .fields
+            .iter()
+            .any(|(other, columns)| *other != field && columns.contains(&column))
 }
 
 /// Active decisions about single rows. People make them one by one, so they fit in memory.

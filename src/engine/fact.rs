@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use super::change::RowId;
 use super::env::Env;
+use super::raw;
 use crate::facts::{self, Contact, EmailKey, FeedKind, Payment, RawRow, source_row};
 use crate::rules::NAMESPACE;
-use super::raw;
 use crate::unify::{self, Owner};
 
 /// What a source row says.
@@ -91,7 +91,9 @@ impl Fact {
             Self::Payment(payment) => {
                 let nobody = Owner::Orphans("orphan of nobody".to_owned());
                 let mut digest = unify::identity(&nobody, payment).as_bytes().to_vec();
-                digest.extend_from_slice(payment.payment_id.as_deref().unwrap_or_default().as_bytes());
+                digest.extend_from_slice(
+                    payment.payment_id.as_deref().unwrap_or_default().as_bytes(),
+                );
                 digest
             }
         }

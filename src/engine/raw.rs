@@ -25,8 +25,13 @@ pub fn encode(row: &RawRow, unknown: &[usize]) -> Vec<u8> {
 
 /// As [`encode`], with NULL in the columns that are left out.
 #[must_use]
-pub fn encode_without(row: &RawRow, unknown: &[usize], is_left_out: impl Fn(usize) -> bool) -> Vec<u8> {
-    let size: usize = row.values.iter().map(|value| 2 + value.as_ref().map_or(0, String::len)).sum();
+pub fn encode_without(
+    row: &RawRow,
+    unknown: &[usize],
+    is_left_out: impl Fn(usize) -> bool,
+) -> Vec<u8> {
+    let size: usize =
+        row.values.iter().map(|value| 2 + value.as_ref().map_or(0, String::len)).sum();
     let mut bytes = Vec::with_capacity(size + 1);
     bytes.push(FORMAT);
     for (column, value) in row.values.iter().enumerate() {

@@ -104,6 +104,28 @@ pub enum ColumnKind {
     Json,
 }
 
+impl ColumnKind {
+    const NAMES: [(Self, &'static str); 5] = [
+        (Self::Text, "text"),
+        (Self::Numeric, "numeric"),
+        (Self::Instant, "instant"),
+        (Self::TextArray, "text_array"),
+        (Self::Json, "json"),
+    ];
+
+    /// The stored word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|(kind, _)| *kind == self).map_or("text", |(_, name)| name)
+    }
+
+    /// The inverse of [`ColumnKind::as_str`].
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, name)| *name == word).map(|(kind, _)| *kind)
+    }
+}
+
 /// A physical column of a source table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {

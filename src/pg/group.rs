@@ -53,7 +53,13 @@ impl Group {
     }
 
     /// A statement that must reach exactly `rows` rows.
-    pub fn exactly(&mut self, rows: usize, what: &'static str, sql: impl Into<String>, params: Vec<Owned>) {
+    pub fn exactly(
+        &mut self,
+        rows: usize,
+        what: &'static str,
+        sql: impl Into<String>,
+        params: Vec<Owned>,
+    ) {
         let expected = Expected::Exactly(rows as u64);
         self.statements.push(Statement { what, sql: sql.into(), params, expected });
     }
@@ -70,7 +76,12 @@ impl Group {
     }
 
     /// A statement that reaches its one row unless another writer was there.
-    pub fn unless_superseded(&mut self, what: &'static str, sql: impl Into<String>, params: Vec<Owned>) {
+    pub fn unless_superseded(
+        &mut self,
+        what: &'static str,
+        sql: impl Into<String>,
+        params: Vec<Owned>,
+    ) {
         let expected = Expected::Unsuperseded;
         self.statements.push(Statement { what, sql: sql.into(), params, expected });
     }

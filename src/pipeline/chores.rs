@@ -7,14 +7,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{Db, Touched, Writer};
-use crate::backfill;
+use crate::apply::{Applier, Mode};
+use crate::backfill::{self, Stage};
 use crate::config::Config;
 use crate::decisions::queue;
+use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::halt::{self, Halt};
 use crate::http::Health;
+use crate::pg::Db;
 use crate::pipeline::Show;
 use crate::session::Session;
 use crate::source::slot;
@@ -61,15 +63,18 @@ impl Chores {
         serve_commands(config, session, shutdown, &show).await?;
         let mut touched = Touched::default();
         if due(&mut self.clock_at, CLOCK_INTERVAL) {
-            session.writer.set_today(Timestamp::now());
-            touched.merge(session.writer.people_due().await?);
+            session.applier.set_today(Timestamp::now());
+            touched.merge(session.applier.people_due().await?);
         }
         if due(&mut self.waiting_at, WAITING_INTERVAL) {
-            touched.merge(session.writer.people_waiting().await?);
-            touched.merge(session.writer.deletes_blocked().await?);
-            session.writer.learn_profiles(&|| health.tick()).await?;
+            touched.merge(session.applier.people_waiting().await?);
+            session.applier.retry_blocked_deletes().await?;
+            session.applier.scan_profiles(&|| health.tick()).await?;
         }
-        recompute(&mut session.writer, &touched).await?;
+        session.applier.recompute_alone(touched, Mode::STREAM).await?;
+        while session.applier.retry_quarantined().await? {
+            health.tick();
+        }
         if due(&mut self.watched_at, WATCH_INTERVAL) {
             self.ask_the_source(session, health).await?;
             watch(session, health).await?;
@@ -113,18 +118,18 @@ pub async fn serve_commands(
 ) -> Result<()> {
     let source = &session.source;
     loop {
-        queue::serve(&mut session.writer).await?;
-        let rebuild = async |writer: &mut Writer| {
-            refuse_unfinished(&writer.db).await?;
-            backfill::schedule(writer, config, "people").await?;
-            let (source, reader) = (Arc::clone(source), super::read_only(config).await?);
-            let work = backfill::Backfill { config, source, reader, shutdown, progress: show };
-            if work.run(writer).await? {
+        queue::serve(&mut session.applier).await?;
+        let rebuild = async |applier: &mut Applier| {
+            refuse_unfinished(&applier.db).await?;
+            backfill::schedule(&applier.db, config, Stage::Place).await?;
+            let source = Arc::clone(source);
+            let work = backfill::Backfill { config, source, shutdown, progress: show };
+            if work.run(applier).await? {
                 return Ok("everybody is recomputed from the stored facts".to_owned());
             }
             Err(Error::unavailable("target: recomputing everybody", "the daemon is stopping"))
         };
-        if !queue::serve_rebuild(&mut session.writer, rebuild).await? {
+        if !queue::serve_rebuild(&mut session.applier, rebuild).await? {
             return Ok(());
         }
     }
@@ -133,7 +138,7 @@ pub async fn serve_commands(
 /// A rebuild takes the place of the backfill: one that still has to read or sweep must not be forgotten.
 async fn refuse_unfinished(db: &Db) -> Result<()> {
     let at = backfill::progress(db).await?;
-    if at.is_none_or(|at| ["people", "groups", "done"].contains(&at.phase.as_str())) {
+    if at.is_none_or(|at| at.stage.has_read()) {
         return Ok(());
     }
     Err(Error::refused(
@@ -142,21 +147,10 @@ async fn refuse_unfinished(db: &Db) -> Result<()> {
     ))
 }
 
-/// What no source change brings: expiries (SPEC §5.4), people who waited, deletes that were blocked.
-async fn recompute(writer: &mut Writer, touched: &Touched) -> Result<()> {
-    if touched.is_empty() {
-        return Ok(());
-    }
-    writer.begin().await?;
-    let report = writer.recompute(touched).await?;
-    report.count();
-    writer.commit_data().await
-}
-
 async fn watch(session: &Session, health: &Arc<Health>) -> Result<()> {
     let sql = "select kind, severity, count(*) from tributary.conflict \
                where status = 'open' group by kind, severity";
-    let rows = session.writer.db.query("target: counting conflicts", sql, &[]).await?;
+    let rows = session.applier.db.query("target: counting conflicts", sql, &[]).await?;
     let counts: Vec<(ConflictKind, Severity, u64)> = rows
         .iter()
         .filter_map(|row| {
@@ -183,7 +177,7 @@ pub(super) async fn wait_until_accepted(
     shutdown: &CancellationToken,
 ) -> Result<()> {
     tracing::error!(reason = halt.reason(), "halted");
-    halt::record(&session.writer.db, Some(halt)).await?;
+    halt::record(&session.applier.db, Some(halt)).await?;
     failpoint::hit("halt-recorded");
     health.set_phase(Phase::Halted);
     health.set_halted(Some(halt.reason()));
@@ -192,7 +186,7 @@ pub(super) async fn wait_until_accepted(
     loop {
         health.tick();
         chores.run(config, session, health, shutdown).await?;
-        if halt::is_accepted(&session.writer.db, halt).await? {
+        if halt::is_accepted(&session.applier.db, halt).await? {
             health.set_halted(None);
             health.set_phase(Phase::Starting);
             return Ok(());

@@ -1,6 +1,11 @@
-//! Following the stream.
+//! The stream loop: take what has arrived, apply it, go on.
+//!
+//! # Batching without waiting
+//!
+//! A batch is what has arrived while the one before was being applied, up to `run.batch_rows` and
+//! [`super::batch::BATCH_BYTES`]: alone at low load, so that its latency is that of applying it, and thousands of rows
+//! when behind. Nothing waits for more to come.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
 use super::chores::Chores;
-use crate::apply::{Arrival, Touched};
+use super::durability::Durability;
+use super::receive::{Arrived, Received, Receiver};
+use super::write::{self, Stages};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::error::{Error, Result};
@@ -19,12 +26,14 @@ use crate::facts::Feed;
 use crate::failpoint;
 use crate::http::Health;
 use crate::lsn::Lsn;
+use crate::pg::Tx;
 use crate::retry::Backoff;
 use crate::session::Session;
-use crate::source::{Stream, StreamItem};
+use crate::source::Stream;
 use crate::status::Phase;
+use crate::store::checkpoint;
 
-/// How often the loop looks after what is not in the stream: confirmations, commands, the clock.
+/// How often the loop looks after what is not in the stream: commands, the clock.
 const TICK: Duration = Duration::from_millis(200);
 /// How often an idle position is checkpointed (P15). The target may be in the same cluster, where each
 /// checkpoint moves the log itself.
@@ -39,23 +48,32 @@ pub(super) struct Follow<'a> {
     pub(super) config: &'a Config,
     pub(super) session: &'a mut Session,
     pub(super) health: &'a Arc<Health>,
-    stream: Stream,
-    assembler: Assembler,
+    /// What arrives, read ahead by a task.
+    receiver: Receiver,
+    /// Confirms to the source what the target has on disk.
+    durability: Durability,
+    /// Whole transactions that are applied next.
     batch: Batch,
+    /// The transaction that is arriving.
     pub(super) open: Option<OpenTransaction>,
-    /// When the oldest change of the batch came.
-    since: Option<Instant>,
-    /// The last position that the source reported while nothing was pending.
+    /// The last position that the source reported while no transaction was open.
     idle: Option<Lsn>,
+    /// Whether the source waits for the confirmation of that position, for instance in order to stop.
+    idle_is_awaited: bool,
     idle_at: Instant,
-    /// Committed positions that are not yet known to be on the target's disk: source, target.
-    unflushed: VecDeque<(Lsn, Lsn)>,
     /// When the checkpoint last moved.
     moved_at: Instant,
     /// When new profiles of the application are looked for again.
     look_at: Instant,
     /// Starts over once something was committed: a session that opens and fails at once is no success.
     backoff: &'a mut Backoff,
+}
+
+/// Whether anything was applied, so that the loop must come round before it takes more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Taken,
+    Applied,
 }
 
 /// Follows the stream until shutdown, or a halt or error that ends the session.
@@ -75,21 +93,26 @@ pub(super) async fn follow(
     health.set_halted(None);
     crate::systemd::ready();
     let assembler = Assembler::new(vec![
-        watched(Feed::Xendit, &config.source.xendit.table, &session.writer.layouts.xendit),
-        watched(Feed::Systemeio, &config.source.systemeio.table, &session.writer.layouts.systemeio),
+        watched(Feed::Xendit, &config.source.xendit.table, &session.applier.env.layouts.xendit),
+        watched(
+            Feed::Systemeio,
+            &config.source.systemeio.table,
+            &session.applier.env.layouts.systemeio,
+        ),
     ]);
+    let receiver = Receiver::start(stream, assembler);
+    let durability = Durability::start(config, &session.applier.db, receiver.confirm()).await?;
     let mut follow = Follow {
         config,
         session,
         health,
-        stream,
-        assembler,
+        receiver,
+        durability,
         batch: Batch::default(),
         open: None,
-        since: None,
         idle: None,
+        idle_is_awaited: false,
         idle_at: Instant::now(),
-        unflushed: VecDeque::new(),
         moved_at: Instant::now(),
         look_at: Instant::now(),
         backoff,
@@ -137,123 +160,128 @@ impl Follow<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut chores = Chores::new();
         loop {
-            let linger = self.linger();
+            if self.take_what_is_there().await? == Step::Taken {
+                self.flush().await?;
+                if self.idle_is_awaited {
+                    self.checkpoint_idle().await?;
+                }
+            }
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.leave().await,
-                _ = tick.tick() => {
-                    self.health.tick();
-                    if self.open.as_ref().is_none_or(|open| !open.in_parts) {
-                        self.flush().await?;
-                        self.look_after(&mut chores, shutdown).await?;
-                    }
-                    self.confirm_flushed().await?;
+                _ = tick.tick() => self.tick(&mut chores, shutdown).await?,
+                error = self.durability.failed() => return Err(error),
+                received = self.receiver.next(), if self.batch.is_empty() => {
+                    self.take(received).await?;
                 }
-                item = self.stream.next() => {
-                    let item = item?;
-                    self.take(item).await?;
-                }
-                // Nothing more is there at once: what is complete need not wait.
-                () = tokio::time::sleep(linger), if !self.batch.is_empty() => self.flush().await?,
+                // What has no room in the batch before is there already.
+                () = std::future::ready(()), if !self.batch.is_empty() => {}
             }
         }
     }
 
-    /// How long the batch still waits for company.
-    fn linger(&self) -> Duration {
-        let waited = self.since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.config.run.batch_delay.saturating_sub(waited)
+    /// Fills the batch with what has arrived. Ends early where that meant to apply something.
+    async fn take_what_is_there(&mut self) -> Result<Step> {
+        while !self.batch.is_full(self.config.run.batch_rows) {
+            let Some(received) = self.receiver.next_now() else { break };
+            if self.take(received).await? == Step::Applied {
+                return Ok(Step::Applied);
+            }
+        }
+        Ok(Step::Taken)
     }
 
-    async fn take(&mut self, item: StreamItem) -> Result<()> {
-        match item {
-            StreamItem::Keepalive { wal_end, reply_requested } => {
+    /// A stream that failed has delivered whole transactions before: they are applied first.
+    async fn take(&mut self, received: Result<Received>) -> Result<Step> {
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => {
+                self.flush().await?;
+                return Err(error);
+            }
+        };
+        let bytes = received.bytes;
+        match received.arrived {
+            Arrived::Keepalive { wal_end, reply_requested } => {
                 self.health.set_source_lsn(wal_end);
                 if self.open.is_none() {
-                    self.flush().await?;
                     self.idle = Some(wal_end);
-                    if reply_requested {
-                        self.checkpoint_idle().await?;
-                    }
+                    self.idle_is_awaited = reply_requested;
                 }
-                Ok(())
+                Ok(Step::Taken)
             }
-            StreamItem::Message(message) => match self.assembler.push(message)? {
-                Some(event) => self.handle(event).await,
-                None => Ok(()),
-            },
+            Arrived::Event(event) => self.handle(event, bytes).await,
         }
     }
 
-    async fn handle(&mut self, event: Event) -> Result<()> {
+    async fn handle(&mut self, event: Event, bytes: usize) -> Result<Step> {
         match event {
             Event::Begin { xid, final_lsn } => {
                 self.idle = None;
+                self.idle_is_awaited = false;
                 self.open = Some(OpenTransaction::begin(xid, final_lsn));
+                Ok(Step::Taken)
             }
             Event::Change(change) => {
                 crate::metrics::count_changes(change.table, operation(&change), 1);
-                let Some(open) = self.open.as_mut() else { return Ok(()) };
-                open.push(change);
-                if open.is_large() {
-                    self.apply_part().await?;
+                let Some(open) = self.open.as_mut() else { return Ok(Step::Taken) };
+                open.push(change, bytes);
+                if !open.is_large() {
+                    return Ok(Step::Taken);
                 }
+                self.apply_part().await?;
+                Ok(Step::Applied)
             }
-            Event::Truncate(tables) => self.truncate(tables).await?,
-            Event::Commit { end_lsn, commit_time, .. } => {
-                self.complete(end_lsn, commit_time).await?;
+            Event::Truncate(tables) => {
+                self.truncate(tables).await?;
+                Ok(Step::Applied)
             }
+            Event::Commit { end_lsn, commit_time, .. } => self.complete(end_lsn, commit_time).await,
         }
-        Ok(())
     }
 
-    async fn complete(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<()> {
-        let Some(open) = self.open.as_ref() else { return Ok(()) };
+    async fn complete(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<Step> {
+        let Some(open) = self.open.as_ref() else { return Ok(Step::Taken) };
         if open.in_parts {
-            return self.complete_parts(end_lsn, commit_time).await;
+            self.complete_parts(end_lsn, commit_time).await?;
+            return Ok(Step::Applied);
         }
+        let mut step = Step::Taken;
         let mut deletes: Vec<(Feed, u64)> = open.deletes().into_iter().collect();
         deletes.retain(|(_, rows)| *rows > self.config.guard.delete_rows);
         if !deletes.is_empty() {
             // Those before it are applied first.
             self.flush().await?;
             self.guard_deleted(deletes).await?;
+            step = Step::Applied;
+        } else if self.batch.has_no_room_for(open, self.config.run.batch_rows) {
+            self.flush().await?;
+            step = Step::Applied;
         }
         if let Some(open) = self.open.take() {
             self.batch.push(open, end_lsn, commit_time);
         }
-        self.since.get_or_insert_with(Instant::now);
-        if self.batch.is_full(self.config.run.batch_rows) {
-            self.flush().await?;
-        }
-        Ok(())
+        Ok(step)
     }
 
     /// Applies the batch in one target transaction.
     pub(super) async fn flush(&mut self) -> Result<()> {
-        self.since = None;
         if self.batch.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        let batch = std::mem::take(&mut self.batch);
-        self.session.writer.set_today(Timestamp::now());
-        if !batch.changes.is_empty() {
+        let Batch { changes, transactions, end_lsn, commit_time, .. } =
+            std::mem::take(&mut self.batch);
+        let rows = changes.len();
+        self.session.applier.set_today(Timestamp::now());
+        if rows > 0 {
             self.look_for_profiles().await?;
-            let Session { writer, publication, .. } = &mut *self.session;
-            let apply = async {
-                writer.begin().await?;
-                let touched: Touched = writer.apply_changes(batch.changes, Arrival::Whole).await?;
-                writer.recompute(&touched).await
-            };
-            let (report, ()) = tokio::try_join!(apply, publication.is_unaltered())?;
-            report.count();
-            failpoint::hit("batch-applied");
-        } else {
-            self.session.publication.is_unaltered().await?;
-            self.session.writer.begin().await?;
         }
-        self.commit(batch.end_lsn, batch.commit_time, batch.transactions, started).await
+        let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
+        let stages = write::apply_batch(self.session, slot, &changes, span).await?;
+        self.committed(end_lsn, commit_time);
+        Applied { rows, transactions, stages, started }.report();
+        Ok(())
     }
 
     /// A person who is new takes the profile that the application made for the address (SPEC §4.1).
@@ -261,74 +289,52 @@ impl Follow<'_> {
         let started = Instant::now();
         if started >= self.look_at {
             let health = Arc::clone(self.health);
-            self.session.writer.learn_profiles(&|| health.tick()).await?;
+            self.session.applier.scan_profiles(&|| health.tick()).await?;
             self.look_at = Instant::now() + started.elapsed() * LOOKING_SHARE;
         }
         Ok(())
     }
 
-    /// Ends the target transaction with the checkpoint at `lsn`.
-    pub(super) async fn commit(
-        &mut self,
-        lsn: Lsn,
-        commit_time: Option<Timestamp>,
-        transactions: u32,
-        started: Instant,
-    ) -> Result<()> {
-        let slot = &self.config.source.slot;
-        self.session.writer.commit(slot, self.session.checkpoint, lsn).await?;
-        failpoint::hit("batch-committed");
-        self.session.checkpoint = lsn;
-        self.moved_at = Instant::now();
-        self.backoff.reset();
-        let written = self.session.writer.target_lsn().await?;
-        self.unflushed.push_back((lsn, written));
-        self.health.set_checkpoint(lsn);
+    /// Everything before `lsn` is committed: notes it, and has it confirmed once it is on disk.
+    pub(super) fn committed(&mut self, lsn: Lsn, commit_time: Option<Timestamp>) {
+        self.advanced(lsn);
+        self.durability.committed(lsn);
         if let Some(time) = commit_time {
             let lag = Timestamp::now().duration_since(time).as_secs_f64().max(0.0);
             self.health.set_lag_seconds(lag);
         }
-        let elapsed = started.elapsed();
-        crate::metrics::count_batch(u64::from(transactions), elapsed, Timestamp::now());
-        Ok(())
     }
 
-    /// Confirms what is on the target's disk (P7).
-    async fn confirm_flushed(&mut self) -> Result<()> {
-        if self.unflushed.is_empty() {
-            return Ok(());
-        }
-        let flushed = self.session.writer.target_flushed().await?;
-        let mut durable = None;
-        while let Some((lsn, _)) = self.unflushed.pop_front_if(|(_, written)| *written <= flushed) {
-            durable = Some(lsn);
-        }
-        if let Some(lsn) = durable {
-            self.stream.confirm(lsn);
-            failpoint::hit("batch-confirmed");
-        }
-        Ok(())
+    fn advanced(&mut self, lsn: Lsn) {
+        self.session.checkpoint = lsn;
+        self.moved_at = Instant::now();
+        self.backoff.reset();
+        self.health.set_checkpoint(lsn);
     }
 
     /// Advances the checkpoint over log that holds nothing for us, durably, and confirms it.
     async fn checkpoint_idle(&mut self) -> Result<()> {
+        if self.open.is_some() || !self.batch.is_empty() {
+            return Ok(());
+        }
         self.idle_at = Instant::now();
+        self.idle_is_awaited = false;
         let Some(lsn) = self.idle.take().filter(|lsn| *lsn > self.session.checkpoint) else {
             return Ok(());
         };
-        self.session.publication.is_unaltered().await?;
-        let writer = &self.session.writer;
-        writer.begin().await?;
-        writer.db.batch("target: durable commit", "set local synchronous_commit = on").await?;
-        writer.commit(&self.config.source.slot, self.session.checkpoint, lsn).await?;
-        failpoint::hit("idle-committed");
-        self.session.checkpoint = lsn;
-        self.moved_at = Instant::now();
-        self.backoff.reset();
-        self.unflushed.clear();
-        self.stream.confirm(lsn);
-        self.health.set_checkpoint(lsn);
+        let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, lsn));
+        write::advance_durably(self.session, slot, span).await?;
+        self.advanced(lsn);
+        self.receiver.confirm().up_to(lsn);
         self.health.set_lag_seconds(0.0);
+        Ok(())
+    }
+
+    async fn tick(&mut self, chores: &mut Chores, shutdown: &CancellationToken) -> Result<()> {
+        self.health.tick();
+        if self.open.as_ref().is_none_or(|open| !open.in_parts) {
+            self.look_after(chores, shutdown).await?;
+        }
         Ok(())
     }
 
@@ -341,7 +347,7 @@ impl Follow<'_> {
         if self.open.is_none() && self.idle_at.elapsed() >= IDLE_INTERVAL {
             self.checkpoint_idle().await?;
         }
-        if self.open.is_none() && !self.session.writer.chunks.is_empty() {
+        if self.open.is_none() && !self.session.applier.env.chunks.is_empty() {
             self.forget_snapshots().await?;
         }
         let behind = self.health.status().lag_bytes.is_some_and(|bytes| bytes > 0);
@@ -352,9 +358,10 @@ impl Follow<'_> {
 
     /// The stream has passed everything that backfilled rows may contain already.
     async fn forget_snapshots(&mut self) -> Result<()> {
-        let writer = &mut self.session.writer;
-        if writer.backfilled_until().await?.is_none_or(|until| self.session.checkpoint >= until) {
-            writer.forget_snapshots().await?;
+        let applier = &mut self.session.applier;
+        let until = checkpoint::backfilled_until(&applier.db).await?;
+        if until.is_none_or(|until| self.session.checkpoint >= until) {
+            applier.forget_snapshots().await?;
         }
         Ok(())
     }
@@ -362,14 +369,38 @@ impl Follow<'_> {
     /// Finishes the batch, makes it durable, confirms it and stops the stream.
     async fn leave(&mut self) -> Result<()> {
         if self.open.as_ref().is_some_and(|open| open.in_parts) {
-            self.session.writer.rollback().await?;
+            Tx::on(&self.session.applier.db).rollback().await?;
         }
         self.open = None;
         self.flush().await?;
-        self.session.writer.flush_target().await?;
-        self.stream.confirm(self.session.checkpoint);
+        checkpoint::flush(&self.session.applier.db).await?;
+        self.receiver.confirm().up_to(self.session.checkpoint);
         tracing::info!(checkpoint = %self.session.checkpoint, "stopped");
-        self.stream.stop().await;
+        self.receiver.stop().await;
         Ok(())
+    }
+}
+
+/// What was applied in one target transaction, for metrics and the log.
+pub(super) struct Applied {
+    pub(super) rows: usize,
+    pub(super) transactions: u32,
+    pub(super) stages: Stages,
+    pub(super) started: Instant,
+}
+
+impl Applied {
+    pub(super) fn report(&self) {
+        let elapsed = self.started.elapsed();
+        crate::metrics::count_batch(u64::from(self.transactions), elapsed, Timestamp::now());
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        tracing::debug!(
+            rows = self.rows,
+            transactions = self.transactions,
+            ms = ms(elapsed),
+            apply_ms = ms(self.stages.apply),
+            was_refused = self.stages.was_refused,
+            "applied a batch"
+        );
     }
 }

@@ -1,15 +1,12 @@
 //! Source transactions that wait for an operator, and those too large for memory (P9, P13).
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::follow::Follow;
-use crate::apply::RowChange;
+use super::follow::{Applied, Follow};
+use super::write;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
-use crate::failpoint;
 use crate::halt::{self, Deletes, Halt, HaltCause};
 use crate::lsn::Lsn;
 
@@ -20,17 +17,12 @@ impl Follow<'_> {
         self.flush().await?;
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         if !open.in_parts {
-            let writer = &self.session.writer;
-            for table in Feed::ALL {
-                open.rows_before.insert(table, writer.count_facts(table).await?);
-            }
-            writer.begin().await?;
+            open.rows_before = write::begin_large(&self.session.applier).await?;
             open.in_parts = true;
         }
         open.bytes = 0;
         let changes = std::mem::take(&mut open.changes);
-        self.session.writer.apply_part(changes).await?;
-        failpoint::hit("part-applied");
+        write::apply_part(&mut self.session.applier, &changes).await?;
         self.health.tick();
         Ok(())
     }
@@ -47,7 +39,7 @@ impl Follow<'_> {
             let before = self.open.as_ref().and_then(|open| open.rows_before.get(&table));
             let of = match before {
                 Some(rows) => *rows,
-                None => self.session.writer.count_facts(table).await?,
+                None => write::count_rows(&self.session.applier, table).await?,
             };
             if of > 0 {
                 deletes.push(Deletes { table, rows: of, of });
@@ -59,34 +51,12 @@ impl Follow<'_> {
         }
         self.apply_part().await?;
         for table in tables {
-            self.delete_all(table).await?;
+            write::delete_all(&mut self.session.applier, table, self.health).await?;
             if let Some(open) = self.open.as_mut() {
                 open.truncated.push(table);
             }
         }
         Ok(())
-    }
-
-    /// Deletes every row of a table, in parts.
-    async fn delete_all(&mut self, table: Feed) -> Result<()> {
-        loop {
-            let keys = self.session.writer.some_keys(table, 5_000).await?;
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let gone = |key| RowChange {
-                tx: 0,
-                xid: None,
-                table,
-                key,
-                previous: None,
-                row: None,
-                unchanged: Vec::new(),
-            };
-            let changes = keys.into_iter().map(gone).collect();
-            self.session.writer.apply_part(changes).await?;
-            self.health.tick();
-        }
     }
 
     pub(super) async fn complete_parts(
@@ -98,17 +68,16 @@ impl Follow<'_> {
         let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
         let mut deleted = Vec::new();
         for table in Feed::ALL.into_iter().filter(|table| !truncated.contains(table)) {
-            deleted.push((table, self.session.writer.deleted_so_far(table).await?));
+            deleted.push((table, write::deleted_so_far(&self.session.applier, table).await?));
         }
         self.guard_deleted(deleted).await?;
-        self.session.publication.is_unaltered().await?;
         let started = Instant::now();
-        let health = Arc::clone(self.health);
-        let report = self.session.writer.recompute_remembered(&|| health.tick()).await?;
-        report.count();
-        failpoint::hit("parts-recomputed");
-        self.open = None;
-        self.commit(end_lsn, Some(commit_time), 1, started).await
+        let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
+        let stages = write::commit_large(self.session, slot, span, self.health).await?;
+        let rows = self.open.take().map_or(0, |open| open.received);
+        self.committed(end_lsn, Some(commit_time));
+        Applied { rows, transactions: 1, stages, started }.report();
+        Ok(())
     }
 
     /// Halts in front of a transaction that deletes too much, with all its tables. The limit is a share of
@@ -122,7 +91,7 @@ impl Follow<'_> {
             }
             let of = match open.rows_before.get(&table) {
                 Some(rows) => *rows,
-                None => self.session.writer.count_facts(table).await?,
+                None => write::count_rows(&self.session.applier, table).await?,
             };
             // It cannot delete more than there was: what is above it added itself.
             let rows = rows.min(of);
@@ -139,7 +108,7 @@ impl Follow<'_> {
     }
 
     async fn guard(&self, halt: Halt) -> Result<()> {
-        if halt::is_accepted(&self.session.writer.db, &halt).await? {
+        if halt::is_accepted(&self.session.applier.db, &halt).await? {
             tracing::warn!(reason = halt.reason(), "accepted by an operator");
             return Ok(());
         }

@@ -26,7 +26,10 @@ pub async fn layout<F: Copy>(client: &Client, mapping: &TableMapping<F>) -> Resu
 }
 
 /// Numbers the columns in order of first mention, the key first.
-fn assemble<F: Copy>(mapping: &TableMapping<F>, existing: &[Column]) -> Result<Layout<F>> {
+pub(crate) fn assemble<F: Copy>(
+    mapping: &TableMapping<F>,
+    existing: &[Column],
+) -> Result<Layout<F>> {
     let mut columns: Vec<Column> = Vec::new();
     let mut number = |name: &String| {
         if let Some(index) = columns.iter().position(|column| column.name == *name) {

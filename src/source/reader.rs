@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 
 use super::snapshot;
-use crate::engine::Layouts;
 use crate::config::TableName;
+use crate::engine::Layouts;
 use crate::error::Result;
 use crate::facts::{Feed, RawRow, SourceKey, source_key};
 

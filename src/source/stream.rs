@@ -64,8 +64,8 @@ const LEAST_SILENCE: Duration = Duration::from_secs(30);
 /// Least time between two keepalives that say the same.
 const KEEPALIVE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a repeated keepalive is held, which slows down the server that sends it: with
-/// `BUFFER_MESSAGES` of them ahead a message is late by half a second at most.
+/// How long a repeated keepalive that asks for an answer is held, which slows down the server. A message behind
+/// `BUFFER_MESSAGES` of them is late by some 20 ms.
 const REPEAT_PAUSE: Duration = Duration::from_millis(2);
 
 const CONTEXT: &str = "source: replication stream";
@@ -180,11 +180,20 @@ impl Stream {
                     if !self.repeats(&item) {
                         return Ok(item);
                     }
-                    tokio::time::sleep(REPEAT_PAUSE).await;
+                    // Only an answer that the client gives makes the server ask again. The others come
+                    // between any two transactions of a busy source, and must not hold up the next one.
+                    if matches!(item, StreamItem::Keepalive { reply_requested: true, .. }) {
+                        tokio::time::sleep(REPEAT_PAUSE).await;
+                    }
                 }
                 None => return Err(Error::unavailable(CONTEXT, "the stream has ended")),
             }
         }
+    }
+
+    /// The owner did not ask for a while: the server's silence counts from now.
+    pub fn listen_again(&mut self) {
+        self.heard = Instant::now();
     }
 
     /// Whether an item says nothing that was not said a moment ago.

@@ -45,8 +45,7 @@ pub struct Member {
 pub async fn members(tx: &Tx, keys: &[String]) -> Result<Vec<Member>> {
     let sql = include_str!("sql/alias_component.sql");
     let rows = tx.query("target: looking up aliases", sql, &[&keys]).await?;
-    let member =
-        |row| Member { from: key(row, 0), root: key(row, 1), automatic: row.get(2) };
+    let member = |row| Member { from: key(row, 0), root: key(row, 1), automatic: row.get(2) };
     Ok(rows.iter().map(member).collect())
 }
 
@@ -171,7 +170,12 @@ pub async fn moves_onto_people(
 ///
 /// # Errors
 /// Those of the target.
-pub async fn rename_persons(tx: &Tx, from: &[&str], to: &[&str], canonical: &[String]) -> Result<()> {
+pub async fn rename_persons(
+    tx: &Tx,
+    from: &[&str],
+    to: &[&str],
+    canonical: &[String],
+) -> Result<()> {
     let sql = include_str!("sql/rename_persons.sql");
     tx.execute("target: renaming persons", sql, &[&from, &to, &canonical]).await?;
     Ok(())

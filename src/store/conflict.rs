@@ -76,7 +76,11 @@ pub fn close(group: &mut Group, fingerprints: Vec<Uuid>, by: &str) {
     let sql = "update tributary.conflict \
                set status = 'resolved', resolved_at = now(), resolved_by = $2 \
                where fingerprint = any($1) and status <> 'resolved'";
-    group.any("target: closing conflicts", sql, vec![Box::new(fingerprints), Box::new(by.to_owned())]);
+    group.any(
+        "target: closing conflicts",
+        sql,
+        vec![Box::new(fingerprints), Box::new(by.to_owned())],
+    );
 }
 
 /// Closes what is left of one owner, row or person that no longer exists: conflicts of a scope without a cause.

@@ -33,7 +33,11 @@ pub async fn due(tx: &Tx, limit: i64) -> Result<Vec<String>> {
 /// Those of the target.
 pub async fn count(db: &Db) -> Result<u64> {
     let rows = db
-        .query("target: counting quarantined owners", "select count(*) from tributary.quarantine", &[])
+        .query(
+            "target: counting quarantined owners",
+            "select count(*) from tributary.quarantine",
+            &[],
+        )
         .await?;
     Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
 }

@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::facts::{EmailKey, Feed, SourceKey};
 use crate::pg::{Group, Tx};
 
-const META: &str = "feed, key, owner, email_key, shared_id, member, digest, outcome, chunk, generation, complete";
+const META: &str =
+    "feed, key, owner, email_key, shared_id, member, digest, outcome, chunk, generation, complete";
 
 fn number(id: &RowId) -> i16 {
     id.0.number()
@@ -53,7 +54,11 @@ pub async fn by_key(tx: &Tx, ids: &HashSet<RowId>) -> Result<HashMap<RowId, Stor
     }
     let (feeds, keys) = columns_of(ids.iter());
     let rows = tx
-        .query("target: looking up stored rows", include_str!("sql/rows_by_key.sql"), &[&feeds, &keys])
+        .query(
+            "target: looking up stored rows",
+            include_str!("sql/rows_by_key.sql"),
+            &[&feeds, &keys],
+        )
         .await?;
     rows.iter().map(meta).collect()
 }
@@ -68,7 +73,11 @@ pub async fn values(tx: &Tx, ids: &[RowId]) -> Result<HashMap<RowId, Vec<u8>>> {
     }
     let (feeds, keys) = columns_of(ids.iter());
     let rows = tx
-        .query("target: reading raw values", include_str!("sql/values_by_key.sql"), &[&feeds, &keys])
+        .query(
+            "target: reading raw values",
+            include_str!("sql/values_by_key.sql"),
+            &[&feeds, &keys],
+        )
         .await?;
     rows.iter()
         .map(|row| {
@@ -135,7 +144,8 @@ pub async fn page(tx: &Tx, feed: Feed, after: &str, limit: i64) -> Result<Vec<Fu
         "select {META}, raw from tributary.source_row where feed = $1 and key > $2 \
          order by feed, key limit $3"
     );
-    let rows = tx.query("target: reading stored rows", &sql, &[&feed.number(), &after, &limit]).await?;
+    let rows =
+        tx.query("target: reading stored rows", &sql, &[&feed.number(), &after, &limit]).await?;
     rows.iter().map(full).collect()
 }
 
@@ -144,7 +154,12 @@ pub fn write(group: &mut Group, gone: &[RowId], writes: &[RowWrite]) {
     if !gone.is_empty() {
         let (feeds, keys) = columns_of(gone.iter());
         let sql = include_str!("sql/delete_rows.sql");
-        group.exactly(gone.len(), "target: deleting stored rows", sql, vec![Box::new(feeds), Box::new(keys)]);
+        group.exactly(
+            gone.len(),
+            "target: deleting stored rows",
+            sql,
+            vec![Box::new(feeds), Box::new(keys)],
+        );
     }
     let (existing, new): (Vec<&RowWrite>, Vec<&RowWrite>) =
         writes.iter().partition(|write| write.exists);
@@ -244,7 +259,8 @@ pub fn set_members(group: &mut Group, members: &[(RowId, Vec<u8>)]) {
 pub async fn count(db: &crate::pg::Db, feed: Feed, generation: i64) -> Result<(u64, u64)> {
     let sql = "select count(*), count(*) filter (where generation < $2) \
                from tributary.source_row where feed = $1";
-    let rows = db.query("target: counting stored rows", sql, &[&feed.number(), &generation]).await?;
+    let rows =
+        db.query("target: counting stored rows", sql, &[&feed.number(), &generation]).await?;
     let count = |i| rows.first().map_or(0, |row| row.get::<_, i64>(i).unsigned_abs());
     Ok((count(0), count(1)))
 }

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
+use super::row::FullRow;
 use crate::engine::{GROUP_LIMIT, RowId, SharedId};
 use crate::error::Result;
 use crate::facts::Feed;
 use crate::pg::Tx;
-use super::row::FullRow;
 
 /// Up to [`GROUP_LIMIT`] rows that carry each of these values, without those in `changed`.
 ///
@@ -25,7 +25,8 @@ pub async fn others(
     let (changed_feeds, changed_keys) = columns_of_rows(changed);
     let sql = include_str!("sql/others_of_shared_id.sql");
     let limit = GROUP_LIMIT as i64;
-    let params: [crate::pg::Param<'_>; 5] = [&feeds, &values, &changed_feeds, &changed_keys, &limit];
+    let params: [crate::pg::Param<'_>; 5] =
+        [&feeds, &values, &changed_feeds, &changed_keys, &limit];
     grouped(&tx.query("target: looking up shared ids", sql, &params).await?)
 }
 
@@ -47,7 +48,8 @@ pub async fn representatives(
     let (changed_feeds, changed_keys) = columns_of_rows(changed);
     let sql = include_str!("sql/representatives_of_shared_id.sql");
     let limit = GROUP_LIMIT as i64;
-    let params: [crate::pg::Param<'_>; 5] = [&feeds, &values, &changed_feeds, &changed_keys, &limit];
+    let params: [crate::pg::Param<'_>; 5] =
+        [&feeds, &values, &changed_feeds, &changed_keys, &limit];
     grouped(&tx.query("target: looking up shared ids", sql, &params).await?)
 }
 

@@ -77,7 +77,12 @@ async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<U
 }
 
 /// What the catalog does not tell, such as a trigger that refuses, shows when it is tried.
-async fn delete_each(tx: &Tx, tables: &Tables, ids: &[Uuid], blocked: &mut BTreeMap<Uuid, String>) -> Result<u64> {
+async fn delete_each(
+    tx: &Tx,
+    tables: &Tables,
+    ids: &[Uuid],
+    blocked: &mut BTreeMap<Uuid, String>,
+) -> Result<u64> {
     let mut deleted = 0;
     for id in ids {
         match tx.attempt(delete_all(tx, tables, std::slice::from_ref(id))).await? {
@@ -100,7 +105,8 @@ async fn delete_all(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<u64> {
     if deleted == ids.len() as u64 {
         return Ok(deleted);
     }
-    let cause = format!("it reached {deleted} of {} rows: a policy, rule or trigger keeps them", ids.len());
+    let cause =
+        format!("it reached {deleted} of {} rows: a policy, rule or trigger keeps them", ids.len());
     Err(Error::Data { context: what.to_owned(), cause })
 }
 

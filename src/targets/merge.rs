@@ -86,12 +86,7 @@ impl Merger<'_> {
         Ok(Some(survivor))
     }
 
-    pub async fn set_person(
-        &self,
-        key: &EmailKey,
-        profile: Uuid,
-        state: &str,
-    ) -> Result<()> {
+    pub async fn set_person(&self, key: &EmailKey, profile: Uuid, state: &str) -> Result<()> {
         let sql = "insert into tributary.person (email_key, profile_id, canonical, state) \
                    values ($1, $2, $3, $4) on conflict (email_key) \
                    do update set profile_id = excluded.profile_id, state = excluded.state, \

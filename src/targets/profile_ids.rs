@@ -28,11 +28,17 @@ pub struct Found {
 ///
 /// # Errors
 /// Those of the target.
-pub async fn duplicates(tx: &Tx, tables: &Tables, keys: &[String], own: &[Uuid]) -> Result<BTreeMap<String, i64>> {
+pub async fn duplicates(
+    tx: &Tx,
+    tables: &Tables,
+    keys: &[String],
+    own: &[Uuid],
+) -> Result<BTreeMap<String, i64>> {
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let sql = include_str!("sql/duplicate_profiles.sql").replace("{profiles}", &tables.names.profiles);
+    let sql =
+        include_str!("sql/duplicate_profiles.sql").replace("{profiles}", &tables.names.profiles);
     let rows = tx.query("target: looking for duplicate profiles", &sql, &[&keys, &own]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
@@ -46,9 +52,8 @@ pub async fn find(tx: &Tx, tables: &Tables, keys: &[String]) -> Result<Vec<(Stri
         return Ok(Vec::new());
     }
     let derived: Vec<Uuid> = keys.iter().map(|key| derived_id(key, 0)).collect();
-    let rows = tx
-        .query("target: looking up profiles", &tables.profile_ids, &[&keys, &derived])
-        .await?;
+    let rows =
+        tx.query("target: looking up profiles", &tables.profile_ids, &[&keys, &derived]).await?;
     let mut taken = HashSet::new();
     let mut found = Vec::new();
     for row in &rows {
@@ -57,11 +62,8 @@ pub async fn find(tx: &Tx, tables: &Tables, keys: &[String]) -> Result<Vec<(Stri
         let decided: Option<Uuid> = row.get(2);
         let auth: Option<Uuid> = row.get(3);
         let derived_is_taken: bool = row.get(4);
-        let candidates = [
-            existing,
-            decided.filter(|_| auth.is_none() || !tables.needs_auth_user),
-            auth,
-        ];
+        let candidates =
+            [existing, decided.filter(|_| auth.is_none() || !tables.needs_auth_user), auth];
         let id = candidates.into_iter().flatten().find(|id| !taken.contains(id));
         let (profile_id, state, is_fresh) = match id {
             Some(id) => (id, PersonState::Present, false),
@@ -95,7 +97,8 @@ fn derived_id(key: &str, attempt: u32) -> Uuid {
 /// # Errors
 /// Those of the target.
 pub async fn unrecorded(db: &Db, tables: &Tables, after: Uuid) -> Result<Vec<(Uuid, String)>> {
-    let sql = include_str!("sql/unrecorded_profiles.sql").replace("{profiles}", &tables.names.profiles);
+    let sql =
+        include_str!("sql/unrecorded_profiles.sql").replace("{profiles}", &tables.names.profiles);
     let what = "target: reading profiles";
     let rows = db.query(what, &sql, &[&after, &PROFILES_PER_ROUND]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())

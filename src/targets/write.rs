@@ -141,7 +141,12 @@ fn add_profiles(
     if !new.is_empty() {
         positions.new_profiles = Some(group.len());
         let columns = TextColumns::of(&new, |profile| profile.values.clone());
-        group.exactly(new.len(), "target: inserting profiles", &*tables.insert_profiles, columns.owned());
+        group.exactly(
+            new.len(),
+            "target: inserting profiles",
+            &*tables.insert_profiles,
+            columns.owned(),
+        );
     }
     if !others.is_empty() {
         positions.profiles = Some(group.len());

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::evidence::{MAX_SIDES, amount, cut};
 use super::model::{Conflict, ConflictKind, Severity};
 use super::scope::{
-    scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id,
-    scope_of_link, scope_of_pair, scope_of_rejected, scope_of_split,
+    scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id, scope_of_link,
+    scope_of_pair, scope_of_rejected, scope_of_split,
 };
 
 /// One payment row that carries an external_id.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
 
-use tributary::demo::source_schema::SourceLayout;
+use testkit::source_schema::SourceLayout;
 use tributary::failpoint;
 
 use crate::support::compare::assert_equals_fresh_backfill;
@@ -165,7 +165,8 @@ async fn provoke(work: Work, world: &World, daemon: &mut Daemon, point: &'static
         world.source.execute(change).await;
     }
     if work == Work::Command {
-        let key = world.target.value("select min(source_key) from tributary.payment").await;
+        let key =
+            world.target.value("select min(key) from tributary.source_row where feed = 2").await;
         let add = ["decisions", "add", "product", &format!("xendit:{key}"), "canva"];
         // Whoever carries it out, it is made once.
         let (_, ended) = tokio::join!(world.succeed(&add), daemon.ended());

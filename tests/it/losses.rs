@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tributary::demo::random::Random;
-use tributary::demo::source_schema::SourceLayout;
+use testkit::random::Random;
+use testkit::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::world::{Places, World, dirty, set};

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod batching;
 mod check;
 mod convergence;
 mod crashes;

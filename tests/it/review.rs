@@ -473,9 +473,9 @@ async fn decisions_are_carried_out_during_a_backfill() {
     world.configure(|table| set(table, "run", "chunk_rows", 20));
     let mut daemon = world.start();
     daemon.wait_for_rows(2_000, 0).await;
-    let people = "select email_key from tributary.contact where email_key is not null";
+    let people = "select owner from tributary.source_row where feed = 1 and strpos(owner, ' ') = 0";
     let person = async |order: &str| {
-        world.target.value(&format!("{people} order by email_key {order} limit 1")).await
+        world.target.value(&format!("{people} order by owner {order} limit 1")).await
     };
     let (first, last) = (person("asc").await, person("desc").await);
     world.succeed(&["decisions", "add", "alias", &last, &first, "--by", "ana"]).await;

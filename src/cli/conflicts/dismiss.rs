@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use super::query::{self, Filter};
 use super::{Which, render};
-use crate::pg::Db;
 use crate::ask::{Answer, Patience, actor, ask};
 use crate::cli::{print, table};
 use crate::config::Config;
 use crate::decisions::{Command, Request};
 use crate::error::Result;
+use crate::pg::Db;
 
 /// Conflicts dismissed by one command: each command is one transaction, and the stream waits for it.
 const BATCH: i64 = 1_000;

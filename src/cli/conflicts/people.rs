@@ -6,9 +6,9 @@ use tokio_postgres::Row;
 
 use super::query::Stored;
 use super::sides::Side;
-use crate::pg::Db;
 use crate::config::Target;
 use crate::error::Result;
+use crate::pg::Db;
 
 /// What is known of one address.
 #[derive(Debug, Clone, Serialize)]
@@ -63,6 +63,7 @@ pub(super) async fn look_up(db: &Db, target: &Target, keys: &[String]) -> Result
     }
     let sql = include_str!("../sql/person_sides.sql")
         .replace("{profiles}", &target.profiles.quoted())
+        .replace("{transactions}", &target.transactions.quoted())
         .replace("{enrollments}", &target.enrollments.quoted())
         .replace("{courses}", &target.courses.quoted());
     let rows = db.query("target: looking up people", &sql, &[&keys]).await?;

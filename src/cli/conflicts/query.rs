@@ -6,8 +6,8 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::pg::{Db, Param};
 use crate::error::{Error, Result};
+use crate::pg::{Db, Param};
 use crate::unify::ConflictKind;
 
 /// Which conflicts. Everything that is set must hold.

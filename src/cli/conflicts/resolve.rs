@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use super::query;
 use super::ways::{self, Choice};
-use crate::pg::Db;
 use crate::ask::{Patience, actor, ask};
 use crate::cli::{print, table};
 use crate::config::Config;
 use crate::decisions::Command;
 use crate::error::{Error, Result};
+use crate::pg::Db;
 
 /// A conflict and what was decided.
 #[derive(Debug, clap::Args)]

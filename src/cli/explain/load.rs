@@ -4,10 +4,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::apply::{Db, load_groups};
+use std::sync::Arc;
+
+use crate::apply::read_owner;
 use crate::config::Config;
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
+use crate::pg::Db;
 use crate::unify::{self, Context, Explanation, Group, Owner, explain};
 
 /// Most people named for an address that nobody has.
@@ -64,7 +67,7 @@ pub(super) struct Open {
 /// The address explained. `None`: nothing is known of it.
 pub(super) async fn load(
     config: &Config,
-    db: &Db,
+    db: &Arc<Db>,
     key: &EmailKey,
     now: Timestamp,
 ) -> Result<Option<Explained>> {
@@ -76,7 +79,7 @@ pub(super) async fn load(
 
 async fn within(
     config: &Config,
-    db: &Db,
+    db: &Arc<Db>,
     key: &EmailKey,
     now: Timestamp,
 ) -> Result<Option<Explained>> {
@@ -92,8 +95,7 @@ async fn within(
     let recorded = rows.first();
 
     let today = now.to_zoned(config.rules.zone.clone()).date();
-    let mut groups = load_groups(db, std::slice::from_ref(&person), today).await?;
-    let found = groups.remove(&person);
+    let found = read_owner(db, config, &person, today).await?;
     if found.is_none() && recorded.is_none() && person == key.as_str() {
         return Ok(None);
     }

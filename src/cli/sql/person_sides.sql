@@ -1,4 +1,4 @@
--- What is known of each address, for people to compare: {profiles}, {enrollments} and {courses} are the
+-- What is known of each address, for people to compare: {profiles}, {transactions}, {enrollments} and {courses} are the
 -- configured tables.
 select k.key,
     coalesce(a.root_key, k.key),
@@ -7,14 +7,16 @@ select k.key,
     nullif(concat_ws(' ', p.first_name, p.last_name), ''),
     p.phone,
     p.created_at::timestamptz::text,
-    (select count(*) from tributary.contact c where c.owner = k.key),
-    (select count(*) from tributary.payment y where y.owner = k.key),
+    (select count(*) from tributary.source_row r
+        join tributary.feed f on f.number = r.feed and f.kind = 'contact' where r.owner = k.key),
+    (select count(*) from tributary.source_row r
+        join tributary.feed f on f.number = r.feed and f.kind = 'payment' where r.owner = k.key),
     (select string_agg(s.currency || ' ' || s.total, ', ' order by s.currency)
         from (
-            select y.currency, sum(y.amount)::text as total
-            from tributary.payment y
-            where y.owner = k.key and y.status in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED')
-            group by y.currency
+            select t.currency::text as currency, sum(t.amount)::text as total
+            from {transactions} t
+            where t.user_id = n.profile_id and t.status::text in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED')
+            group by t.currency
         ) s),
     (select string_agg(coalesce(c.slug, c.title) || ' ' || coalesce(e.status, ''), ', ' order by c.slug)
         from {enrollments} e

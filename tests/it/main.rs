@@ -11,6 +11,7 @@ mod convergence;
 mod crashes;
 mod guards;
 mod operation;
+mod output;
 mod people;
 mod purity;
 mod readme;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use tokio_postgres::error::SqlState;
+
 use super::Writer;
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
@@ -75,8 +77,8 @@ impl Writer {
     pub async fn begin(&self) -> Result<()> {
         match self.db.batch("target: opening a transaction", &self.tables.begin).await {
             // The application dropped a deferred constraint: the next session reads the catalog anew.
-            Err(Error::Failed { context, cause }) if cause.contains("42704") => {
-                Err(Error::Unavailable { context, cause })
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {
+                Err(error.into_unavailable())
             }
             other => other,
         }

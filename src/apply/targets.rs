@@ -99,7 +99,7 @@ impl Writer {
         ] {
             if value.zip(scale).is_some_and(|(value, scale)| value.normalize().scale() > scale) {
                 let cause = format!("the column {column} keeps fewer digits after the point");
-                return Err(Error::Data { context: "target: writing transactions".into(), cause });
+                return Err(Error::data("target: writing transactions", cause));
             }
         }
         Ok(())

@@ -76,9 +76,7 @@ async fn next(db: &Db, kind: Kind) -> Result<Option<Waiting>> {
 async fn answer(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
     let (ok, answer) = match answered {
         Ok(answer) => (true, answer),
-        Err(error @ (Error::Refused { .. } | Error::Failed { .. } | Error::Data { .. })) => {
-            (false, error.to_string())
-        }
+        Err(error) if error.policy().answers => (false, error.to_string()),
         Err(error) => return Err(error),
     };
     tracing::info!(command = id, ok, "carried out a command");

@@ -107,9 +107,9 @@ impl DemoOptions {
 impl From<testkit::Error> for Error {
     fn from(error: testkit::Error) -> Self {
         match error {
-            testkit::Error::Unavailable { context, cause } => Self::Unavailable { context, cause },
+            testkit::Error::Unavailable { context, cause } => Self::unavailable(context, cause),
             testkit::Error::Refused { problem, remedy } => Self::Refused { problem, remedy },
-            testkit::Error::Failed { context, cause } => Self::Failed { context, cause },
+            testkit::Error::Failed { context, cause } => Self::failed(context, cause),
         }
     }
 }

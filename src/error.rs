@@ -1,5 +1,6 @@
-//! Errors by what happens next: retry, stop with a remedy, give up.
+//! Errors: what is known of one as fields, and what happens next in one table ([`ErrorKind::policy`]).
 //!
+//! Nothing is decided by the text of a message: a server writes it in the language of its `lc_messages`.
 //! No message holds a customer value (P14): a PostgreSQL error is reported by its SQLSTATE, message and
 //! constraint, never by its `detail`, `where` or internal query, which quote rows.
 
@@ -10,21 +11,33 @@ use tokio_postgres::error::{DbError, SqlState};
 /// Result of everything that does I/O.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, classified by what the caller does about it.
+/// What went wrong. [`Error::kind`] is what decisions are made by.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A server is away, starting, stopping or overloaded: `run` retries, other commands exit 69.
+    /// A server is away, starting, stopping or overloaded.
     #[error("{context}: {cause}")]
     Unavailable {
         /// Which server, and what was being done.
         context: String,
         /// The driver's words, without row values.
         cause: String,
+        /// What the driver said beside words.
+        origin: Origin,
     },
-    /// The configuration is wrong: exit 78.
+    /// A statement does not fit what it is about any more: a table was altered under a prepared statement.
+    #[error("{context}: {cause}")]
+    Altered {
+        /// Which server, and what was being done.
+        context: String,
+        /// The driver's words, without row values.
+        cause: String,
+        /// What the driver said beside words.
+        origin: Origin,
+    },
+    /// The configuration is wrong.
     #[error("{0}")]
     Config(String),
-    /// The daemon must not go on by itself; a person follows the remedy. Exit 1.
+    /// The daemon must not go on by itself; a person follows the remedy.
     #[error("{problem}\n  remedy: {remedy}")]
     Refused {
         /// What is wrong.
@@ -44,13 +57,15 @@ pub enum Error {
     /// A delete waits for an operator (P9).
     #[error("{}", .0.reason())]
     Halted(Box<crate::halt::Halt>),
-    /// A row cannot be written as it is: the caller isolates it (P10).
+    /// The target refuses data: the caller finds the rows and quarantines them (P10).
     #[error("{context}: {cause}")]
     Data {
         /// What was being written.
         context: String,
         /// SQLSTATE, message and constraint.
         cause: String,
+        /// What the driver said beside words.
+        origin: Origin,
     },
     /// Another writer advanced the checkpoint or took the lock (P11): this one starts over as a waiter.
     #[error("another tributary daemon works on this target: {0}")]
@@ -62,7 +77,126 @@ pub enum Error {
         context: String,
         /// The cause, without row values.
         cause: String,
+        /// What the driver said beside words.
+        origin: Origin,
     },
+}
+
+/// One of the two servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// Where the feeds are.
+    Source,
+    /// Where the profiles are.
+    Target,
+}
+
+impl Server {
+    /// The word in metric labels, and the first word of every context.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+
+    /// The server that a context of ours names: `target: reading the status`.
+    fn of(context: &str) -> Option<Self> {
+        let (name, _) = context.split_once(": ")?;
+        [Self::Source, Self::Target].into_iter().find(|server| server.as_str() == name)
+    }
+}
+
+/// Where an error came from, beside its words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The server that it is about.
+    pub server: Option<Server>,
+    /// The code that it gave.
+    pub code: Option<SqlState>,
+}
+
+/// The kinds of errors, by what is done about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// See [`Error::Unavailable`].
+    Unavailable,
+    /// See [`Error::Altered`].
+    Altered,
+    /// See [`Error::Config`].
+    Config,
+    /// See [`Error::Refused`].
+    Refused,
+    /// See [`Error::SlotLost`].
+    SlotLost,
+    /// See [`Error::Halted`].
+    Halted,
+    /// See [`Error::Data`].
+    Data,
+    /// See [`Error::Superseded`].
+    Superseded,
+    /// See [`Error::Failed`].
+    Failed,
+}
+
+/// What the daemon does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Opens new sessions, with backoff, for ever: the cause may heal by itself.
+    Reconnect,
+    /// Opens new sessions a bounded number of times, then halts: a new session knows the catalog as it is
+    /// now, and what it does not heal a person must.
+    ReconnectThenHalt,
+    /// Stays up, halted, until an operator accepts.
+    Halt,
+    /// Ends.
+    Stop,
+}
+
+/// What happens after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// What the daemon does.
+    pub next: Next,
+    /// Whether a batch is applied again row by row, so that the refused ones are quarantined.
+    pub quarantines: bool,
+    /// Whether a command of an operator that met it is answered with it, instead of being served again.
+    pub answers: bool,
+    /// What a command exits with (SPEC §9).
+    pub exit_code: u8,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Unavailable,
+        Self::Altered,
+        Self::Config,
+        Self::Refused,
+        Self::SlotLost,
+        Self::Halted,
+        Self::Data,
+        Self::Superseded,
+        Self::Failed,
+    ];
+
+    /// The table.
+    #[must_use]
+    pub fn policy(self) -> Policy {
+        let (next, quarantines, answers, exit_code) = match self {
+            Self::Unavailable => (Next::Reconnect, false, false, 69),
+            Self::Altered => (Next::ReconnectThenHalt, false, false, 1),
+            Self::Config => (Next::Stop, false, false, 78),
+            Self::Refused => (Next::Stop, false, true, 1),
+            Self::SlotLost => (Next::Reconnect, false, false, 1),
+            Self::Halted => (Next::Halt, false, false, 1),
+            Self::Data => (Next::ReconnectThenHalt, true, true, 1),
+            Self::Superseded => (Next::Reconnect, false, false, 1),
+            Self::Failed => (Next::Stop, false, true, 1),
+        };
+        Policy { next, quarantines, answers, exit_code }
+    }
 }
 
 impl Error {
@@ -71,61 +205,123 @@ impl Error {
         Self::Refused { problem: problem.into(), remedy: remedy.into() }
     }
 
-    /// A failure that no retry mends.
+    /// A failure that no retry heals.
     pub fn failed(context: impl Into<String>, cause: impl fmt::Display) -> Self {
-        Self::Failed { context: context.into(), cause: cause.to_string() }
+        let (context, cause) = (context.into(), cause.to_string());
+        let origin = Origin { server: Server::of(&context), code: None };
+        Self::Failed { context, cause, origin }
     }
 
     /// A server that is away.
     pub fn unavailable(context: impl Into<String>, cause: impl fmt::Display) -> Self {
-        Self::Unavailable { context: context.into(), cause: cause.to_string() }
+        let (context, cause) = (context.into(), cause.to_string());
+        let origin = Origin { server: Server::of(&context), code: None };
+        Self::Unavailable { context, cause, origin }
+    }
+
+    /// Data that the target refuses.
+    pub fn data(context: impl Into<String>, cause: impl fmt::Display) -> Self {
+        let (context, cause) = (context.into(), cause.to_string());
+        let origin = Origin { server: Server::of(&context), code: None };
+        Self::Data { context, cause, origin }
     }
 
     /// Classifies a driver error. `context` says which server and what was being done.
     pub fn postgres(context: impl Into<String>, error: &tokio_postgres::Error) -> Self {
-        let context = context.into();
-        let cause = describe(error);
-        let Some(db) = error.as_db_error() else {
-            return if error.is_closed() || is_io(error) {
-                Self::Unavailable { context, cause }
-            } else {
-                Self::Failed { context, cause }
-            };
+        let (context, cause) = (context.into(), describe(error));
+        let kind = match error.as_db_error() {
+            Some(db) => kind_of(db),
+            None if error.is_closed() || is_io(error) => ErrorKind::Unavailable,
+            None => ErrorKind::Failed,
         };
-        if raised_by_the_application(db) {
-            return Self::Data { context, cause };
-        }
-        match &db.code().code()[..2] {
-            "08" | "53" | "57" | "58" | "40" => Self::Unavailable { context, cause },
-            class if is_about_data(class) => Self::Data { context, cause },
-            _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE
-                || *db.code() == SqlState::OBJECT_IN_USE
-                // A fail-over that is not finished, and a table that was altered under a prepared
-                // statement: a new session mends both.
-                || *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION
-                || *db.code() == SqlState::FEATURE_NOT_SUPPORTED =>
-            {
-                Self::Unavailable { context, cause }
-            }
-            _ => Self::Failed { context, cause },
+        let origin = Origin { server: Server::of(&context), code: error.code().cloned() };
+        match kind {
+            ErrorKind::Unavailable => Self::Unavailable { context, cause, origin },
+            ErrorKind::Altered => Self::Altered { context, cause, origin },
+            ErrorKind::Data => Self::Data { context, cause, origin },
+            _ => Self::Failed { context, cause, origin },
         }
     }
 
-    /// Whether `run` tries again after a pause. Refused data that was not isolated is among it: what is
+    /// What decisions are made by.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
+            Self::Altered { .. } => ErrorKind::Altered,
+            Self::Config(_) => ErrorKind::Config,
+            Self::Refused { .. } => ErrorKind::Refused,
+            Self::SlotLost { .. } => ErrorKind::SlotLost,
+            Self::Halted(_) => ErrorKind::Halted,
+            Self::Data { .. } => ErrorKind::Data,
+            Self::Superseded(_) => ErrorKind::Superseded,
+            Self::Failed { .. } => ErrorKind::Failed,
+        }
+    }
+
+    /// What happens next.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.kind().policy()
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Unavailable { origin, .. }
+            | Self::Altered { origin, .. }
+            | Self::Data { origin, .. }
+            | Self::Failed { origin, .. } => Some(origin),
+            _ => None,
+        }
+    }
+
+    /// The server that it is about, where that is known.
+    #[must_use]
+    pub fn server(&self) -> Option<Server> {
+        match self {
+            Self::SlotLost { .. } => Some(Server::Source),
+            Self::Superseded(_) => Some(Server::Target),
+            other => other.origin()?.server,
+        }
+    }
+
+    /// The SQLSTATE that the server gave.
+    #[must_use]
+    pub fn code(&self) -> Option<&SqlState> {
+        self.origin()?.code.as_ref()
+    }
+
+    /// What a person must do, where that is known.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Refused { remedy, .. } => Some(remedy),
+            _ => None,
+        }
+    }
+
+    /// The same, as something that a new session may heal.
+    #[must_use]
+    pub fn into_unavailable(self) -> Self {
+        match self {
+            Self::Failed { context, cause, origin } | Self::Altered { context, cause, origin } => {
+                Self::Unavailable { context, cause, origin }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether `run` tries again after a pause. Refused data that was not quarantined is among it: what is
     /// deferred to the commit since this session began is known to the next one.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Superseded(_) | Self::Data { .. })
+        matches!(self.policy().next, Next::Reconnect | Next::ReconnectThenHalt)
     }
 
     /// The process exit code (SPEC §9).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Unavailable { .. } => 69,
-            Self::Config(_) => 78,
-            _ => 1,
-        }
+        self.policy().exit_code
     }
 }
 
@@ -135,8 +331,32 @@ impl From<crate::decode::DecodeError> for Error {
             crate::decode::DecodeError::Halt { problem, remedy, .. } => {
                 Self::Refused { problem, remedy }
             }
-            other => Self::failed("reading from the source", other),
+            other => Self::failed("source: reading", other),
         }
+    }
+}
+
+fn kind_of(db: &DbError) -> ErrorKind {
+    if raised_by_the_application(db) {
+        return ErrorKind::Data;
+    }
+    kind_of_code(db.code())
+}
+
+fn kind_of_code(code: &SqlState) -> ErrorKind {
+    match &code.code()[..2] {
+        "08" | "53" | "57" | "58" | "40" => ErrorKind::Unavailable,
+        class if is_about_data(class) => ErrorKind::Data,
+        // A fail-over that is not finished is among them.
+        _ if *code == SqlState::LOCK_NOT_AVAILABLE
+            || *code == SqlState::OBJECT_IN_USE
+            || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
+        {
+            ErrorKind::Unavailable
+        }
+        // Also "cached plan must not change result type".
+        _ if *code == SqlState::FEATURE_NOT_SUPPORTED => ErrorKind::Altered,
+        _ => ErrorKind::Failed,
     }
 }
 
@@ -156,14 +376,18 @@ fn is_about_data(class: &str) -> bool {
 /// Whether a function of the application failed, such as a trigger on a target table: no statement of ours
 /// calls one. What it raises may have any code; what happens to it while a server stops keeps its own.
 fn raised_by_the_application(db: &DbError) -> bool {
-    let raised = db.where_().is_some_and(|at| at.contains("RAISE"));
     let class = &db.code().code()[..2];
-    is_within_a_function(db)
-        && (raised || !matches!(class, "08" | "40" | "53" | "55" | "57" | "58"))
+    let raised = db.routine() == Some(RAISE);
+    raised || is_within_a_function(db) && !matches!(class, "08" | "40" | "53" | "55" | "57" | "58")
 }
 
+/// The server's own function that carries out RAISE, whatever the language of its messages.
+const RAISE: &str = "exec_stmt_raise";
+
+/// A context names the language that the function is written in, which no translation changes: PL/pgSQL,
+/// PL/Python, SQL.
 fn is_within_a_function(db: &DbError) -> bool {
-    db.where_().is_some_and(|at| at.contains("PL/pgSQL") || at.contains("SQL function"))
+    db.where_().is_some_and(|at| at.contains("SQL") || at.contains("PL/"))
 }
 
 /// Attaches the context of a driver error.
@@ -215,4 +439,65 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
         source = cause.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One table for all: what the daemon does, and what a command exits with (SPEC §9).
+    #[test]
+    fn every_kind_has_its_policy() {
+        use ErrorKind as Kind;
+        let table = [
+            (Kind::Unavailable, Next::Reconnect, 69),
+            (Kind::Altered, Next::ReconnectThenHalt, 1),
+            (Kind::Config, Next::Stop, 78),
+            (Kind::Refused, Next::Stop, 1),
+            (Kind::SlotLost, Next::Reconnect, 1),
+            (Kind::Halted, Next::Halt, 1),
+            (Kind::Data, Next::ReconnectThenHalt, 1),
+            (Kind::Superseded, Next::Reconnect, 1),
+            (Kind::Failed, Next::Stop, 1),
+        ];
+        assert_eq!(table.map(|(kind, ..)| kind), Kind::ALL);
+        for (kind, next, exit_code) in table {
+            let policy = kind.policy();
+            assert_eq!((policy.next, policy.exit_code), (next, exit_code), "{kind:?}");
+            assert_eq!(policy.quarantines, kind == Kind::Data, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_says_what_kind_an_error_is() {
+        let table = [
+            ("08006", ErrorKind::Unavailable),
+            ("57P01", ErrorKind::Unavailable),
+            ("55P03", ErrorKind::Unavailable),
+            ("25006", ErrorKind::Unavailable),
+            ("0A000", ErrorKind::Altered),
+            ("22003", ErrorKind::Data),
+            ("23505", ErrorKind::Data),
+            ("P0001", ErrorKind::Data),
+            ("APP01", ErrorKind::Data),
+            ("42P01", ErrorKind::Failed),
+            ("42501", ErrorKind::Failed),
+            ("55000", ErrorKind::Failed),
+            ("XX000", ErrorKind::Failed),
+        ];
+        for (code, kind) in table {
+            assert_eq!(kind_of_code(&SqlState::from_code(code)), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_server_and_the_remedy_are_fields() {
+        let unavailable = Error::unavailable("target: committing", "away");
+        assert_eq!(unavailable.server(), Some(Server::Target));
+        assert_eq!(Error::failed("source: reading", "x").server(), Some(Server::Source));
+        assert_eq!(Error::failed("writing JSON", "target: x").server(), None);
+        assert_eq!(Error::refused("no", "do this").remedy(), Some("do this"));
+        let lost = Error::SlotLost { slot: "s".into(), problem: "gone".into() };
+        assert_eq!(lost.server(), Some(Server::Source));
+    }
 }

@@ -32,7 +32,10 @@ pub fn init(directives: Option<&str>) -> Result<()> {
     let registry = tracing_subscriber::registry().with(filter(directives)?).with(discreet);
     let terminal = io::stderr().is_terminal();
     let started: std::result::Result<(), TryInitError> = if terminal {
-        let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_target(false)
+            .log_internal_errors(false);
         registry.with(lines).try_init()
     } else {
         let lines = tracing_subscriber::fmt::layer()
@@ -40,7 +43,9 @@ pub fn init(directives: Option<&str>) -> Result<()> {
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
-            .with_writer(io::stderr);
+            .with_writer(io::stderr)
+            // Where nobody reads standard error, the complaint about that would panic.
+            .log_internal_errors(false);
         registry.with(lines).try_init()
     };
     started.map_err(|error| Error::failed("starting the log", error))

@@ -16,8 +16,5 @@ async fn main() -> ExitCode {
         Ok(()) => cli::run(arguments).await,
         Err(error) => Err(error),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        ExitCode::from(error.exit_code())
-    })
+    done.unwrap_or_else(|error| cli::output::report(&error))
 }

@@ -5,6 +5,7 @@ mod tables;
 
 use refinery::{Migration, Runner};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use crate::config::{Config, TableName, quote_identifier};
 use crate::error::{Context, Error, Result};
@@ -94,15 +95,15 @@ fn migration_error(error: &refinery::Error) -> Error {
 }
 
 fn refuse_privilege(error: Error) -> Error {
-    match error {
-        Error::Failed { context, cause } if cause.contains("42501") => Error::refused(
-            format!("{context}: {cause}"),
-            "run `tributary migrate` once with a role that may create in the target database, or: \
-             create schema tributary authorization <the role of the target URL>; where the schema exists: \
-             grant all on schema tributary to that role",
-        ),
-        other => other,
+    if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        return error;
     }
+    Error::refused(
+        error.to_string(),
+        "run `tributary migrate` once with a role that may create in the target database, or: \
+         create schema tributary authorization <the role of the target URL>; where the schema exists: \
+         grant all on schema tributary to that role",
+    )
 }
 
 async fn target_table(client: &Client, table: &TargetTable) -> Result<Vec<String>> {
@@ -170,7 +171,7 @@ async fn run(client: &Client, sql: &str, context: &str) -> Result<()> {
     let result = client.batch_execute(sql).await;
     result.map_err(|error| {
         let error = Error::postgres(context, &error);
-        if matches!(&error, Error::Failed { cause, .. } if cause.contains("42501")) {
+        if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
             Error::refused(
                 error.to_string(),
                 "let the role of the target URL own the table, or run `tributary migrate` once with \
@@ -206,7 +207,7 @@ async fn courses(client: &Client, table: &TableName, products: &[Product]) -> Re
 
 fn course_error(error: Error, table: &TableName, product: &Product) -> Error {
     match error {
-        Error::Data { context, cause } => Error::refused(
+        Error::Data { context, cause, .. } => Error::refused(
             format!("{context}: {cause}"),
             format!(
                 "a course with slug '{code}' is there under another id: look it up with \

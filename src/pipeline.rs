@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backfill::{Backfill, Progress};
 use crate::config::Config;
 use crate::connect::connect;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Server};
 use crate::halt;
 use crate::http::Health;
 use crate::retry::Backoff;
@@ -66,13 +66,13 @@ pub async fn run(
             Ok(()) if shutdown.is_cancelled() => return Ok(()),
             // The operator accepted a halt, or asked for something that starts over.
             Ok(()) => continue,
-            Err(error) if error.is_retryable() || matches!(error, Error::SlotLost { .. }) => {
+            Err(error) if error.is_retryable() => {
                 if started.elapsed() >= LASTED {
                     backoff.reset();
                 }
                 let delay = backoff.next_delay();
                 tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
-                crate::metrics::count_reconnect(server_of(&error));
+                crate::metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
                 if health.status().phase == Phase::Streaming {
                     health.set_phase(Phase::Starting);
                 }
@@ -84,11 +84,6 @@ pub async fn run(
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Which server an error is about: the context of every error begins with it.
-fn server_of(error: &Error) -> &'static str {
-    if error.to_string().starts_with("target") { "target" } else { "source" }
 }
 
 /// Waits while the health endpoint stays alive.

@@ -56,7 +56,7 @@ impl Applier {
         let (applied, unaltered) = tokio::join!(applied, unaltered);
         unaltered?;
         match applied {
-            Err(Error::Data { context, cause }) => {
+            Err(Error::Data { context, cause, .. }) => {
                 tracing::debug!(context, cause, "the target refuses the batch; isolating the rows");
                 Tx::on(&self.db).rollback().await?;
                 let (tx, report) = self.attempt_batch(changes, advance, Mode::CAREFUL).await?;

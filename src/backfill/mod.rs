@@ -157,7 +157,7 @@ impl Backfill<'_> {
     /// As [`Backfill::run`].
     pub async fn round(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
         match self.attempt_round(applier, at, false).await {
-            Err(Error::Data { context, cause }) => {
+            Err(Error::Data { context, cause, .. }) => {
                 tracing::debug!(context, cause, "the target refuses a round; isolating the rows");
                 Tx::on(&applier.db).rollback().await?;
                 self.attempt_round(applier, at, true).await

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::{Context, print};
+use super::Context;
+use super::output::print;
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::decisions::{Command, Request};
 use crate::error::Result;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Context;
+use super::output::print;
 use super::progress::Bar;
 use super::run::stop_on_signal;
 use crate::backfill::{self, Progress};
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::connect::connect;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
@@ -72,11 +73,12 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     crate::store::checkpoint::flush(&session.applier.db).await?;
     let rows = backfill::progress(&session.applier.db).await?.map_or(0, |at| at.rows_done);
     let seconds = started.elapsed().as_secs_f64();
-    if finished {
-        println!("backfilled {rows} rows in {seconds:.1} s ({:.0} rows/s)", rows as f64 / seconds);
+    print(&if finished {
+        let rate = rows as f64 / seconds;
+        format!("backfilled {rows} rows in {seconds:.1} s ({rate:.0} rows/s)\n")
     } else {
-        println!("stopped after {rows} rows; run the same command to go on");
-    }
+        format!("stopped after {rows} rows; run the same command to go on\n")
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -90,32 +92,26 @@ async fn plan(config: &Config) -> Result<ExitCode> {
         connect(&config.target.server, "tributary", "target")
     })
     .await?;
+    let mut lines = Vec::new();
     for table in Feed::ALL {
         let name = match table {
             Feed::Systemeio => &config.source.systemeio.table,
             Feed::Xendit => &config.source.xendit.table,
         };
         let plan = snapshot::plan(&source, name).await?;
-        println!(
-            "read {name} ({table}): about {} rows, {} blocks",
-            plan.rows_estimated, plan.blocks
-        );
+        let (rows, blocks) = (plan.rows_estimated, plan.blocks);
+        lines.push(format!("read {name} ({table}): about {rows} rows, {blocks} blocks"));
     }
-    match slot::state(&source, &config.source.slot).await? {
-        Some(_) => println!("use the slot {}", config.source.slot),
-        None => println!("make the slot {}", config.source.slot),
-    }
-    for table in [
-        &config.target.profiles,
-        &config.target.transactions,
-        &config.target.enrollments,
-        &config.target.courses,
-    ] {
-        println!("write {table}");
-    }
+    let slot_is_there = slot::state(&source, &config.source.slot).await?.is_some();
+    let verb = if slot_is_there { "use" } else { "make" };
+    lines.push(format!("{verb} the slot {}", config.source.slot));
+    let Target { profiles, transactions, enrollments, courses, .. } = &config.target;
+    let tables = [profiles, transactions, enrollments, courses];
+    lines.extend(tables.map(|table| format!("write {table}")));
     for finding in preflight(&source, &config.source).await?.iter().filter(|f| !f.ok) {
-        println!("problem: {}: {}", finding.name, finding.detail);
+        lines.push(format!("problem: {}: {}", finding.name, finding.detail));
     }
-    println!("nothing was written");
+    lines.push("nothing was written\n".to_owned());
+    print(&lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
+use super::output;
 use crate::config::{Config, Server, quote_identifier};
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
 use crate::session;
 use crate::source::{Finding, preflight, slot};
-
-/// Exit code when a point failed (SPEC §9).
-const POINT_FAILED: u8 = 3;
 
 /// Runs every check and prints each.
 ///
@@ -28,19 +26,17 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     if let (Some(source), Some(target)) = (&source, &target) {
         findings.extend(slot_of_another(source, target, config).await?);
     }
-    for finding in &findings {
-        println!(
-            "{} {}: {}",
-            if finding.ok { "ok  " } else { "FAIL" },
-            finding.name,
-            finding.detail
-        );
-        if let Some(remedy) = finding.remedy.as_ref().filter(|_| !finding.ok) {
-            println!("     remedy: {remedy}");
-        }
+    output::print(&findings.iter().map(render).collect::<String>())?;
+    Ok(output::exit(findings.iter().all(|finding| finding.ok)))
+}
+
+fn render(finding: &Finding) -> String {
+    let Finding { name, detail, .. } = finding;
+    match &finding.remedy {
+        _ if finding.ok => format!("ok   {name}: {detail}\n"),
+        Some(remedy) => format!("FAIL {name}: {detail}\n     remedy: {remedy}\n"),
+        None => format!("FAIL {name}: {detail}\n"),
     }
-    let passed = findings.iter().all(|finding| finding.ok);
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(POINT_FAILED) })
 }
 
 /// A session, or the finding that the server is there and does not let us in.

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Arguments, Context, print};
+use super::output::print;
+use super::{Arguments, Context};
 use crate::error::Result;
 
 const EXAMPLES: &str = "\

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Context, print};
+use super::Context;
+use super::output::print;
 use crate::error::Result;
 
 const EXAMPLES: &str = "\

@@ -16,7 +16,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 use serde_json::json;
 
-use super::{Context, print};
+use super::Context;
+use super::output::{self, print};
 use crate::ask::open_target;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -146,13 +147,13 @@ async fn list(args: &List, config: &Config, db: &Db) -> Result<ExitCode> {
     }
     if args.counts {
         let counts = query::counts(db, &filter).await?;
-        let text = if args.json { pretty(&counts)? } else { render::counted(&counts) };
+        let text = if args.json { output::json(&counts)? } else { render::counted(&counts) };
         print(&text)?;
         return Ok(ExitCode::SUCCESS);
     }
     let conflicts = query::list(db, &filter, args.limit).await?;
     if args.json {
-        print(&pretty(&conflicts)?)?;
+        print(&output::json(&conflicts)?)?;
     } else {
         let counts = query::counts(db, &filter).await?;
         print(&render::list(&conflicts, &counts, zone))?;
@@ -175,7 +176,7 @@ async fn show(id: i64, json: bool, config: &Config, db: &Db) -> Result<ExitCode>
     let history = query::history(db, &conflict, pair.as_ref()).await?;
     if json {
         let commands = ways::commands(id, kind, &conflict.evidence);
-        print(&pretty(&json!({
+        print(&output::json(&json!({
             "conflict": conflict, "people": people, "decisions": history, "commands": commands,
         }))?)?;
     } else {
@@ -183,12 +184,6 @@ async fn show(id: i64, json: bool, config: &Config, db: &Db) -> Result<ExitCode>
         print(&render::show(&conflict, &sides, &history, &config.rules.zone))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// JSON for people and programs, with a line end.
-pub(super) fn pretty(value: &impl serde::Serialize) -> Result<String> {
-    let text = serde_json::to_string_pretty(value);
-    text.map(|text| text + "\n").map_err(|error| Error::failed("writing JSON", error))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use super::{Context, print, table};
+use super::Context;
+use super::output::{self, print};
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::config::Config;
 use crate::decisions::{Command, Request};
@@ -125,7 +126,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Action::List { kind, all, limit, json } => {
             let decisions = list(db, &kind, all, limit).await?;
             if json {
-                print(&super::conflicts::pretty(&decisions)?)?;
+                print(&output::json(&decisions)?)?;
             } else {
                 print(&render(&decisions, &config.rules.zone))?;
             }
@@ -143,7 +144,7 @@ async fn decide(config: &Config, db: &Db, request: Request, by: By) -> Result<Ex
     let command = Command { note: by.note, ..Command::of(request) };
     let actor = actor(db, by.by.as_deref()).await?;
     let answer = ask(config, db, &command, &actor, Patience::Minute).await?;
-    let text = table::cell_lines(&answer.text);
+    let text = output::cell_lines(&answer.text);
     if answer.done {
         print(&format!("{text}\n"))?;
         return Ok(ExitCode::SUCCESS);
@@ -214,7 +215,7 @@ fn render(decisions: &[Decision], zone: &TimeZone) -> String {
     if decisions.is_empty() {
         return "nothing was decided\n".to_owned();
     }
-    let mut rows = table::table(&["ID", "KIND", "WHAT", "BY", "WHEN", "NOTE", "REVERTED"]);
+    let mut rows = output::table(&["ID", "KIND", "WHAT", "BY", "WHEN", "NOTE", "REVERTED"]);
     for decision in decisions {
         let local =
             |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
@@ -227,14 +228,14 @@ fn render(decisions: &[Decision], zone: &TimeZone) -> String {
         rows.add_row([
             decision.id.to_string(),
             decision.kind.clone(),
-            table::cell(&decision.what()),
-            table::cell(by),
+            output::cell(&decision.what()),
+            output::cell(by),
             local(decision.created_at),
-            table::cell(decision.note.as_deref().unwrap_or("")),
-            table::cell(&reverted),
+            output::cell(decision.note.as_deref().unwrap_or("")),
+            output::cell(&reverted),
         ]);
     }
-    table::text(&rows)
+    output::text(&rows)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::{Context, print};
+use super::Context;
+use super::output::{self, print};
 use crate::ask::open_target;
 use crate::error::{Error, Result};
 use crate::facts::email_key;
@@ -41,17 +42,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let db = &std::sync::Arc::new(open_target(config).await?);
     if let Some(explained) = load::load(config, db, &key, Timestamp::now()).await? {
         let json = args.json;
-        print(&if json {
-            super::conflicts::pretty(&explained)?
-        } else {
-            render::text(&explained)
-        })?;
+        print(&if json { output::json(&explained)? } else { render::text(&explained) })?;
         return Ok(ExitCode::SUCCESS);
     }
     let nearest = load::nearest(db, &key).await?;
     if args.json {
         let answer = serde_json::json!({ "key": key, "known": false, "nearest": nearest });
-        print(&super::conflicts::pretty(&answer)?)?;
+        print(&output::json(&answer)?)?;
     } else if nearest.is_empty() {
         print(&format!("nothing is known of {key}\n"))?;
     } else {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::{Context, print};
+use super::Context;
+use super::output::print;
 use crate::error::Result;
 use crate::http;
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::output::print;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::Result;
@@ -16,11 +17,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     });
     let mut target = opened.await?;
     let done = crate::migrate::migrate(&mut target, config).await?;
-    for line in &done {
-        println!("{line}");
-    }
-    if done.is_empty() {
-        println!("the target is up to date");
-    }
+    let lines: String = done.iter().map(|line| format!("{line}\n")).collect();
+    print(if done.is_empty() { "the target is up to date\n" } else { &lines })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! The command line (SPEC §9): one file a command.
 //!
 //! A command is a file here with `Args` and `run`, and one line each in `Command` and in
-//! `Command::run`. Results go to standard output, logs and errors to standard error.
+//! `Command::run`. What a command writes goes through [`output`]; logs go to standard error.
 
 mod accept;
 mod backfill;
@@ -13,21 +13,20 @@ mod decisions;
 mod explain;
 mod healthcheck;
 mod migrate;
+pub mod output;
 mod progress;
 mod rebuild;
 mod run;
 mod slot;
 mod status;
-mod table;
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const EXAMPLES: &str = "\
 Environment:
@@ -156,17 +155,6 @@ impl Context {
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { config, command } = arguments;
     command.run(&Context { file: config }).await
-}
-
-/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
-pub(crate) fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::failed("writing the result", error))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

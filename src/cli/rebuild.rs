@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::Context;
+use super::output::{self, print};
 use super::progress::Bar;
-use super::{Context, print};
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::backfill::Progress;
 use crate::decisions::{Command, Request};
@@ -35,7 +36,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let command = Command::of(Request::Rebuild);
     let answer = ask(config, db, &command, &actor, Patience::Progress(&show)).await?;
     let text = if args.json {
-        super::conflicts::pretty(&json!({ "done": answer.done, "answer": answer.text }))?
+        output::json(&json!({ "done": answer.done, "answer": answer.text }))?
     } else if answer.done {
         format!("{}\n", answer.text)
     } else {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::Context;
+use super::output::print;
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::source::{publication, slot};
@@ -51,10 +52,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         }
         other => other?,
     };
-    println!("slot {name}: {}", if dropped { "dropped" } else { "was not there" });
+    print(&format!("slot {name}: {}\n", outcome(dropped)))?;
     let publication = &config.source.publication;
     let dropped = publication::drop(&source, publication).await?;
-    println!("publication {publication}: {}", if dropped { "dropped" } else { "was not there" });
+    print(&format!("publication {publication}: {}\n", outcome(dropped)))?;
     let target = crate::retry::within(patience, || {
         connect(&config.target.server, "tributary slot drop", "target")
     })
@@ -70,4 +71,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
             .context("target: removing the checkpoint")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn outcome(dropped: bool) -> &'static str {
+    if dropped { "dropped" } else { "was not there" }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio_postgres::Client;
 
 use super::Context;
-
+use super::output::{self, print};
 use crate::config::Config;
 use crate::connect::{connect, pool};
 use crate::error::{Context as _, Error, Result};
@@ -37,11 +37,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         None => (read(config).await?, false),
     };
     if args.json {
-        let text = serde_json::to_string_pretty(&status)
-            .map_err(|error| Error::failed("writing the status", error))?;
-        println!("{text}");
+        print(&output::json(&status)?)?;
     } else {
-        print!("{}", render(&status, running));
+        print(&render(&status, running))?;
     }
     Ok(ExitCode::SUCCESS)
 }

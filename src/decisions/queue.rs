@@ -80,9 +80,7 @@ async fn next(db: &Db, kind: Kind) -> Result<Option<Waiting>> {
 async fn answer_with(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
     let (ok, text) = match answered {
         Ok(text) => (true, text),
-        Err(error @ (Error::Refused { .. } | Error::Failed { .. } | Error::Data { .. })) => {
-            (false, error.to_string())
-        }
+        Err(error) if error.policy().answers => (false, error.to_string()),
         Err(error) => return Err(error),
     };
     answer(db, id, ok, text).await?;

@@ -129,13 +129,13 @@ impl Statement {
             if reached == expected {
                 return Ok(counts);
             }
-            Err(Error::Data {
-                context: self.what.to_owned(),
-                cause: format!(
+            Err(Error::data(
+                self.what,
+                format!(
                     "it reached {reached} of {expected} rows: a trigger, rule or row-level security policy of the \
                      table drops or hides rows, or somebody else changed them"
                 ),
-            })
+            ))
         })
     }
 }

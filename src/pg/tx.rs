@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use super::db::{Db, Param};
 use crate::error::{Error, Result};
@@ -26,7 +27,12 @@ impl Tx {
     /// # Errors
     /// The driver's, classified.
     pub async fn start(&self, begin: &str) -> Result<()> {
-        self.db.batch("target: opening a transaction", begin).await
+        let begun = self.db.batch("target: opening a transaction", begin).await;
+        begun.map_err(|error| match error.code() {
+            // The application dropped a deferred constraint: the next session reads the catalog anew.
+            Some(&SqlState::UNDEFINED_OBJECT) => error.into_unavailable(),
+            _ => error,
+        })
     }
 
     /// The session.

@@ -137,7 +137,7 @@ impl Stream {
         let limit = server.postgres.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
         let (slot_name, publication_name) = (slot.to_owned(), publication.to_owned());
         let started = async move {
-            let failed = |error| classify(&error, &slot_name, &publication_name);
+            let failed = |error| classify(&error, Stage::Starting, &slot_name, &publication_name);
             let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
             let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
             let silence = check_slot(&rows, &slot_name, start)?;
@@ -174,7 +174,9 @@ impl Stream {
                 return Err(Error::unavailable(CONTEXT, "the server has fallen silent"));
             };
             self.heard = Instant::now();
-            match received.map_err(|error| classify(&error, &self.slot, &self.publication))? {
+            match received.map_err(|error| {
+                classify(&error, Stage::Streaming, &self.slot, &self.publication)
+            })? {
                 Some(event) => {
                     let Some(item) = item(event)? else { continue };
                     if !self.repeats(&item) {
@@ -282,8 +284,18 @@ fn check_slot(
     Ok(timeout.map(|millis| Duration::from_millis(millis).saturating_mul(2).max(LEAST_SILENCE)))
 }
 
-/// Sorts an error by what happens next.
-fn classify(error: &PgWireError, slot: &str, publication: &str) -> Error {
+/// How far a stream has come: what an object that does not exist is depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The slot is looked for.
+    Starting,
+    /// The slot is held, so the publication is what can be missing.
+    Streaming,
+}
+
+/// Sorts an error by what happens next. The library puts the code of a server's error at the end of the
+/// message; the message itself, in whatever language, decides nothing.
+fn classify(error: &PgWireError, stage: Stage, slot: &str, publication: &str) -> Error {
     let PgWireError::Server(text) = error else {
         let cause = error.to_string();
         let severed = ["eof", "reset", "broken pipe", "close_notify"];
@@ -300,15 +312,17 @@ fn classify(error: &PgWireError, slot: &str, publication: &str) -> Error {
     };
     let lost = || Error::SlotLost { slot: slot.to_owned(), problem: message.to_owned() };
     match (code, code.get(..2).unwrap_or("")) {
-        ("42704", _) if message.starts_with("publication") => Error::refused(
+        ("42704", _) if stage == Stage::Streaming => Error::refused(
             format!(
                 "source: the publication {publication} does not exist, or did not exist when a change that is still to be sent was made"
             ),
             "run `tributary slot drop` and restart: publication and slot are made anew and both tables read again",
         ),
         ("42704", _) | ("58P01", _) => lost(),
-        ("55000", _) if message.contains("slot") => lost(),
-        ("55006", _) | (_, "08" | "53" | "57" | "58" | "40") => Error::unavailable(CONTEXT, text),
+        // The slot is not fit to be read: the next session looks in the catalog why.
+        ("55000" | "55006", _) | (_, "08" | "53" | "57" | "58" | "40") => {
+            Error::unavailable(CONTEXT, text)
+        }
         // Such a message quotes the value that is wrong (P14).
         (_, "22") => Error::failed(CONTEXT, format!("invalid data (SQLSTATE {code})")),
         _ => Error::failed(CONTEXT, text),
@@ -318,31 +332,36 @@ fn classify(error: &PgWireError, slot: &str, publication: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn errors_are_sorted_by_what_happens_next() {
-        let check = |text: &str, expected: &str| {
-            let error = classify(&PgWireError::Server(text.into()), "s", "p");
-            let kind = format!("{error:?}");
-            assert!(kind.starts_with(expected), "{text}: {kind}");
+        let kind = |text: &str, stage: Stage| {
+            classify(&PgWireError::Server(text.into()), stage, "s", "p").kind()
         };
-        check("replication slot \"s\" is active for PID 7 (SQLSTATE 55006)", "Unavailable");
-        check("replication slot \"s\" does not exist (SQLSTATE 42704)", "SlotLost");
-        check("publication \"p\" does not exist (SQLSTATE 42704)", "Refused");
-        check("cannot read from logical replication slot \"s\" (SQLSTATE 55000)", "SlotLost");
-        check("can no longer get changes from replication slot \"s\" (SQLSTATE 55000)", "SlotLost");
-        check("requested WAL segment 0 has already been removed (SQLSTATE 58P01)", "SlotLost");
-        check(
-            "terminating connection due to administrator command (SQLSTATE 57P01)",
-            "Unavailable",
-        );
-        check("the database system is starting up (SQLSTATE 57P03)", "Unavailable");
-        check("password authentication failed (SQLSTATE 28P01)", "Failed");
-        let hidden = classify(
-            &PgWireError::Server("bad \"x@example.com\" (SQLSTATE 22021)".into()),
-            "s",
-            "p",
-        );
+        let table = [
+            ("replication slot \"s\" is active for PID 7 (SQLSTATE 55006)", ErrorKind::Unavailable),
+            ("can no longer get changes from slot \"s\" (SQLSTATE 55000)", ErrorKind::Unavailable),
+            (
+                "requested WAL segment has already been removed (SQLSTATE 58P01)",
+                ErrorKind::SlotLost,
+            ),
+            ("terminating connection (SQLSTATE 57P01)", ErrorKind::Unavailable),
+            ("the database system is starting up (SQLSTATE 57P03)", ErrorKind::Unavailable),
+            ("password authentication failed (SQLSTATE 28P01)", ErrorKind::Failed),
+        ];
+        for (text, expected) in table {
+            for stage in [Stage::Starting, Stage::Streaming] {
+                assert_eq!(kind(text, stage), expected, "{text} {stage:?}");
+            }
+        }
+        // In any language: a slot is missing before the stream has started, a publication after.
+        for text in ["does not exist (SQLSTATE 42704)", "existiert nicht (SQLSTATE 42704)"] {
+            assert_eq!(kind(text, Stage::Starting), ErrorKind::SlotLost);
+            assert_eq!(kind(text, Stage::Streaming), ErrorKind::Refused);
+        }
+        let hidden = PgWireError::Server("bad \"x@example.com\" (SQLSTATE 22021)".into());
+        let hidden = classify(&hidden, Stage::Streaming, "s", "p");
         assert!(!hidden.to_string().contains("example"));
     }
 

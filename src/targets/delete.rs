@@ -107,7 +107,7 @@ async fn delete_all(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<u64> {
     }
     let cause =
         format!("it reached {deleted} of {} rows: a policy, rule or trigger keeps them", ids.len());
-    Err(Error::Data { context: what.to_owned(), cause })
+    Err(Error::data(what, cause))
 }
 
 async fn void(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<u64> {

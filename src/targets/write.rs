@@ -218,7 +218,7 @@ fn fits(tables: &Tables, transaction: &TransactionWrite) -> Result<()> {
     ] {
         if scale.is_some_and(|scale| digits > scale) {
             let cause = format!("the column {column} keeps fewer digits after the point");
-            return Err(Error::Data { context: "target: writing transactions".into(), cause });
+            return Err(Error::data("target: writing transactions", cause));
         }
     }
     Ok(())

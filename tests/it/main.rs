@@ -13,6 +13,7 @@ mod failpoints;
 mod guards;
 mod losses;
 mod operation;
+mod output;
 mod people;
 mod purity;
 mod readme;

@@ -53,3 +53,19 @@ fn the_pure_modules_import_no_driver_no_runtime_and_no_clock() {
         }
     }
 }
+
+/// What a command writes goes through one file, which knows what a closed pipe means.
+#[test]
+fn commands_print_in_one_place() {
+    let mut files = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&root.join("cli"), &mut files);
+    files.push(root.join("main.rs"));
+    assert!(files.len() > 20, "the commands were not found");
+    for file in files.iter().filter(|file| !file.ends_with("cli/output.rs")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        for word in ["print!(", "println!(", "stdout()", "stderr().lock"] {
+            assert!(!text.contains(word), "{}: {word}", file.display());
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::query::{self, Filter};
 use super::{Which, render};
 use crate::ask::{Answer, Patience, actor, ask};
-use crate::cli::{print, table};
+use crate::cli::output::{self, print};
 use crate::config::Config;
 use crate::decisions::{Command, Request};
 use crate::error::Result;
@@ -78,7 +78,7 @@ async fn preview(filter: &Filter, config: &Config, db: &Db) -> Result<ExitCode> 
 }
 
 fn told(answer: &Answer) -> String {
-    let text = table::cell_lines(&answer.text);
+    let text = output::cell_lines(&answer.text);
     if answer.done { format!("{text}\n") } else { format!("refused: {text}\n") }
 }
 

@@ -10,7 +10,7 @@ use super::query::{Count, Decided, Stored};
 use super::sides::{Side, beside, sides};
 use super::summary::{summary, text};
 use super::ways;
-use crate::cli::table;
+use crate::cli::output;
 
 /// Local time in the configured zone, to the minute.
 pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
@@ -23,18 +23,18 @@ pub(super) fn list(conflicts: &[Stored], counts: &[Count], zone: &TimeZone) -> S
     if total == 0 {
         return "no conflict matches\n".to_owned();
     }
-    let mut rows = table::table(&["ID", "KIND", "SEVERITY", "SUBJECT", "FIRST SEEN", "ABOUT"]);
+    let mut rows = output::table(&["ID", "KIND", "SEVERITY", "SUBJECT", "FIRST SEEN", "ABOUT"]);
     for conflict in conflicts {
         rows.add_row([
             conflict.id.to_string(),
             conflict.kind.clone(),
             conflict.severity.clone(),
-            table::cell(&conflict.subject),
+            output::cell(&conflict.subject),
             local(conflict.first_seen_at, zone),
             summary(&conflict.kind, &conflict.evidence),
         ]);
     }
-    let mut out = table::text(&rows);
+    let mut out = output::text(&rows);
     let shown = conflicts.len();
     let _ = write!(out, "\n{total} in all");
     if i64::try_from(shown).is_ok_and(|shown| shown < total) {
@@ -53,12 +53,12 @@ fn brief(counts: &[Count]) -> String {
 
 /// The counts alone, one kind a line.
 pub(super) fn counted(counts: &[Count]) -> String {
-    let mut rows = table::table(&["KIND", "SEVERITY", "COUNT"]);
+    let mut rows = output::table(&["KIND", "SEVERITY", "COUNT"]);
     for count in counts {
         rows.add_row([count.kind.clone(), count.severity.clone(), count.count.to_string()]);
     }
     let total: i64 = counts.iter().map(|count| count.count).sum();
-    format!("{}\n{total} in all\n", table::text(&rows))
+    format!("{}\n{total} in all\n", output::text(&rows))
 }
 
 /// Everything about one conflict. `people` are the persons it is about, as they are now.
@@ -81,7 +81,7 @@ pub(super) fn show(
     if let Some(kind) = crate::unify::ConflictKind::parse(&conflict.kind) {
         if conflict.status == "open" {
             for command in ways::commands(conflict.id, kind, &conflict.evidence) {
-                let _ = writeln!(out, "  {}", table::cell(&command));
+                let _ = writeln!(out, "  {}", output::cell(&command));
             }
         }
         let _ = writeln!(out, "  {}", ways::mend(kind));
@@ -99,17 +99,17 @@ fn head(conflict: &Stored, zone: &TimeZone) -> String {
         conflict.kind,
         conflict.severity,
         conflict.status,
-        table::cell(&conflict.subject),
+        output::cell(&conflict.subject),
         summary(&conflict.kind, &conflict.evidence),
         local(conflict.first_seen_at, zone),
         local(conflict.last_seen_at, zone),
     );
     if let Some(at) = conflict.resolved_at {
         let by = conflict.resolved_by.as_deref().unwrap_or("nobody");
-        let _ = writeln!(out, "  closed      {} by {}", local(at, zone), table::cell(by));
+        let _ = writeln!(out, "  closed      {} by {}", local(at, zone), output::cell(by));
     }
     if let Some(note) = &conflict.note {
-        let _ = writeln!(out, "  note        {}", table::cell(note));
+        let _ = writeln!(out, "  note        {}", output::cell(note));
     }
     let affected = text(conflict.evidence.get("enrollments_affected"));
     if affected != "none" {
@@ -120,18 +120,18 @@ fn head(conflict: &Stored, zone: &TimeZone) -> String {
 
 /// The raw values, those with characters that do not show in a form that shows them.
 fn raw(evidence: &Value) -> String {
-    let mut rows = table::table(&["COLUMN", "RAW"]);
+    let mut rows = output::table(&["COLUMN", "RAW"]);
     for (column, value) in evidence["raw"].as_object().into_iter().flatten() {
-        rows.add_row([column.clone(), table::cell(&text(Some(value)))]);
+        rows.add_row([column.clone(), output::cell(&text(Some(value)))]);
     }
     for field in evidence["fields"].as_array().into_iter().flatten() {
-        rows.add_row([text(field.get("field")), table::cell(&text(field.get("raw")))]);
+        rows.add_row([text(field.get("field")), output::cell(&text(field.get("raw")))]);
     }
-    if rows.is_empty() { String::new() } else { format!("\nRaw values\n\n{}", table::text(&rows)) }
+    if rows.is_empty() { String::new() } else { format!("\nRaw values\n\n{}", output::text(&rows)) }
 }
 
 fn decided(history: &[Decided], zone: &TimeZone) -> String {
-    let mut rows = table::table(&["DECISION", "KIND", "WHAT", "BY", "WHEN", "NOTE"]);
+    let mut rows = output::table(&["DECISION", "KIND", "WHAT", "BY", "WHEN", "NOTE"]);
     for decision in history {
         let what = match decision.kind.as_str() {
             "dismiss" => "this evidence".to_owned(),
@@ -144,13 +144,13 @@ fn decided(history: &[Decided], zone: &TimeZone) -> String {
         rows.add_row([
             decision.id.to_string(),
             decision.kind.clone(),
-            table::cell(&what),
-            table::cell(&decision.actor),
+            output::cell(&what),
+            output::cell(&decision.actor),
             local(decision.created_at, zone),
-            table::cell(&format!("{}{reverted}", decision.note.as_deref().unwrap_or(""))),
+            output::cell(&format!("{}{reverted}", decision.note.as_deref().unwrap_or(""))),
         ]);
     }
-    table::text(&rows)
+    output::text(&rows)
 }
 
 #[cfg(test)]

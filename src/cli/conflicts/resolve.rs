@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::query;
 use super::ways::{self, Choice};
 use crate::ask::{Patience, actor, ask};
-use crate::cli::{print, table};
+use crate::cli::output::{self, print};
 use crate::config::Config;
 use crate::decisions::Command;
 use crate::error::{Error, Result};
@@ -80,15 +80,15 @@ pub(super) async fn run(args: Args, config: &Config, db: &Db) -> Result<ExitCode
     let actor = actor(db, args.by.as_deref()).await?;
     let answer = ask(config, db, &command, &actor, Patience::Minute).await?;
     if !answer.done {
-        print(&format!("refused: {}\n", table::cell_lines(&answer.text)))?;
+        print(&format!("refused: {}\n", output::cell_lines(&answer.text)))?;
         return Ok(ExitCode::FAILURE);
     }
     let now = query::one(db, args.id).await?;
     let outcome = match (now.status.as_str(), &now.resolved_by) {
         ("open", _) => format!("is still open: `tributary conflicts show {}` says why", args.id),
-        (status, Some(by)) => format!("is {status} by {}", table::cell(by)),
+        (status, Some(by)) => format!("is {status} by {}", output::cell(by)),
         (status, None) => format!("is {status}"),
     };
-    print(&format!("{}\nconflict {} {outcome}\n", table::cell_lines(&answer.text), args.id))?;
+    print(&format!("{}\nconflict {} {outcome}\n", output::cell_lines(&answer.text), args.id))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::summary::text;
-use crate::cli::table;
+use crate::cli::output;
 
 /// One side: a title and its values, in the order shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,18 +83,18 @@ pub(super) fn beside(sides: &[Side]) -> String {
     }
     let mut heads = vec![""];
     heads.extend(sides.iter().map(|side| side.title.as_str()));
-    let mut columns = table::table(&heads);
+    let mut columns = output::table(&heads);
     for name in names {
         let value = |side: &Side| {
             let found = side.values.iter().find(|(known, _)| known == name);
-            found.map_or_else(String::new, |(_, value)| table::cell(value))
+            found.map_or_else(String::new, |(_, value)| output::cell(value))
         };
         let values: Vec<String> = sides.iter().map(value).collect();
         let differ = values.iter().any(|value| *value != values[0]);
         let mark = if differ { "≠ " } else { "  " };
         columns.add_row(std::iter::once(format!("{mark}{name}")).chain(values));
     }
-    table::text(&columns)
+    output::text(&columns)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::load::Explained;
 use crate::cli::conflicts::summary;
-use crate::cli::table;
+use crate::cli::output;
 use crate::unify::{EnrollmentExplanation, FieldExplanation};
 
 /// Most rows named that lost a field; the JSON has more.
@@ -60,23 +60,23 @@ fn head(explained: &Explained) -> String {
 }
 
 fn fields(fields: &[FieldExplanation]) -> String {
-    let mut rows = table::table(&["FIELD", "VALUE", "FROM", "RULE"]);
+    let mut rows = output::table(&["FIELD", "VALUE", "FROM", "RULE"]);
     for field in fields {
         rows.add_row([
             field.field.to_owned(),
-            field.value.as_deref().map_or_else(|| "none".to_owned(), table::cell),
-            field.source_row.as_deref().map_or_else(String::new, table::cell),
+            field.value.as_deref().map_or_else(|| "none".to_owned(), output::cell),
+            field.source_row.as_deref().map_or_else(String::new, output::cell),
             format!("{} ({})", field.rule, section(field.field)),
         ]);
     }
-    let mut out = table::text(&rows);
-    let mut lost = table::table(&["FIELD", "LOST OR PART", "OF", "WHY"]);
+    let mut out = output::text(&rows);
+    let mut lost = output::table(&["FIELD", "LOST OR PART", "OF", "WHY"]);
     for field in fields {
         for candidate in field.candidates.iter().take(MAX_LOST) {
             lost.add_row([
                 field.field.to_owned(),
-                candidate.value.as_deref().map_or_else(|| "none".to_owned(), table::cell),
-                table::cell(&candidate.source_row),
+                candidate.value.as_deref().map_or_else(|| "none".to_owned(), output::cell),
+                output::cell(&candidate.source_row),
                 candidate.why_lost.clone().unwrap_or_else(|| "is part of the value".to_owned()),
             ]);
         }
@@ -87,14 +87,14 @@ fn fields(fields: &[FieldExplanation]) -> String {
         }
     }
     if !lost.is_empty() {
-        let _ = write!(out, "\n{}", table::text(&lost));
+        let _ = write!(out, "\n{}", output::text(&lost));
     }
     out
 }
 
 fn payments(explained: &Explained) -> String {
     let mut rows =
-        table::table(&["LOCAL TIME", "UTC", "STATUS", "AMOUNT", "PRODUCT", "ROW", "OUTCOME"]);
+        output::table(&["LOCAL TIME", "UTC", "STATUS", "AMOUNT", "PRODUCT", "ROW", "OUTCOME"]);
     for payment in &explained.explanation.payments {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
         let outcome = match payment.transaction_id {
@@ -105,13 +105,13 @@ fn payments(explained: &Explained) -> String {
             text(&payment.local),
             text(&payment.utc),
             payment.status.to_owned(),
-            format!("{} {}", text(&payment.amount), table::cell(&payment.currency)),
+            format!("{} {}", text(&payment.amount), output::cell(&payment.currency)),
             text(&payment.product),
-            table::cell(&payment.source_row),
-            table::cell(&outcome),
+            output::cell(&payment.source_row),
+            output::cell(&outcome),
         ]);
     }
-    table::text(&rows)
+    output::text(&rows)
 }
 
 fn enrolled(enrollment: &EnrollmentExplanation) -> String {
@@ -121,48 +121,48 @@ fn enrolled(enrollment: &EnrollmentExplanation) -> String {
         enrollment.status,
         enrollment.reason,
         enrollment.transaction_id,
-        table::cell(&enrollment.source_row),
+        output::cell(&enrollment.source_row),
     );
     for period in &enrollment.periods {
         let date = |date: Option<jiff::civil::Date>, none: &str| {
             date.map_or_else(|| none.to_owned(), |date| date.to_string())
         };
         let (start, end) = (date(period.start_date, "unknown"), date(period.expiry_date, "no end"));
-        let _ = writeln!(out, "  {start} to {end}, opened by {}", table::cell(&period.opened_by));
+        let _ = writeln!(out, "  {start} to {end}, opened by {}", output::cell(&period.opened_by));
         for row in &period.bought_again {
-            let _ = writeln!(out, "    bought again within it: {}", table::cell(row));
+            let _ = writeln!(out, "    bought again within it: {}", output::cell(row));
         }
     }
     out
 }
 
 fn decisions(explained: &Explained) -> String {
-    let mut rows = table::table(&["ID", "KIND", "WHAT", "BY", "NOTE"]);
+    let mut rows = output::table(&["ID", "KIND", "WHAT", "BY", "NOTE"]);
     for decision in &explained.decisions {
         let by = if decision.automatic { "the rules" } else { &decision.actor };
         rows.add_row([
             decision.id.to_string(),
             decision.kind.clone(),
-            table::cell(&format!("{} → {}", decision.a, decision.b)),
-            table::cell(by),
-            table::cell(decision.note.as_deref().unwrap_or("")),
+            output::cell(&format!("{} → {}", decision.a, decision.b)),
+            output::cell(by),
+            output::cell(decision.note.as_deref().unwrap_or("")),
         ]);
     }
-    table::text(&rows)
+    output::text(&rows)
 }
 
 fn conflicts(explained: &Explained) -> String {
-    let mut rows = table::table(&["ID", "KIND", "SEVERITY", "SUBJECT", "ABOUT"]);
+    let mut rows = output::table(&["ID", "KIND", "SEVERITY", "SUBJECT", "ABOUT"]);
     for conflict in &explained.conflicts {
         rows.add_row([
             conflict.id.to_string(),
             conflict.kind.clone(),
             conflict.severity.clone(),
-            table::cell(&conflict.subject),
+            output::cell(&conflict.subject),
             summary(&conflict.kind, &conflict.evidence),
         ]);
     }
-    table::text(&rows)
+    output::text(&rows)
 }
 
 #[cfg(test)]

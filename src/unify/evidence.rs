@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use super::duplicates::{contact_row, payment_row};
-use crate::facts::{Contact, EmailKey, Note, Payment, visible};
+use crate::facts::{Contact, EmailKey, Note, Payment, RawTexts, visible};
 use crate::rules::Rules;
 
 /// Most rows or people that one piece of evidence lists: enough to see a pattern, and small enough for
@@ -83,8 +83,8 @@ pub(crate) fn full_name(first: Option<&String>, last: Option<&String>) -> Option
 }
 
 /// The raw values of a row, and beside them those that hold invisible characters with these shown.
-pub(crate) fn raw(row: &Map<String, Value>) -> (Value, Value) {
-    raw_fields(row.iter().map(|(column, value)| (column.as_str(), value)))
+pub(crate) fn raw(row: &RawTexts) -> (Value, Value) {
+    raw_fields(row.iter())
 }
 
 /// As [`raw`], of some logical fields of a payment; of the whole row where none of them has a value.
@@ -93,15 +93,14 @@ pub(crate) fn raw_of(payment: &Payment, fields: &[&'static str]) -> (Value, Valu
     if known().next().is_some() { raw_fields(known()) } else { raw(&payment.raw) }
 }
 
-fn raw_fields<'a>(fields: impl Iterator<Item = (&'a str, &'a Value)>) -> (Value, Value) {
+fn raw_fields<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> (Value, Value) {
     let (mut raw, mut shown) = (Map::new(), Map::new());
-    for (name, value) in fields.take(MAX_COLUMNS) {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let visible = visible(&text);
+    for (name, text) in fields.take(MAX_COLUMNS) {
+        let visible = visible(text);
         if visible != text {
             shown.insert(name.to_owned(), cut(&visible).into());
         }
-        raw.insert(name.to_owned(), cut(&text).into());
+        raw.insert(name.to_owned(), cut(text).into());
     }
     let shown = if shown.is_empty() { Value::Null } else { Value::Object(shown) };
     (Value::Object(raw), shown)

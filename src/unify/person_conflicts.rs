@@ -11,7 +11,7 @@ use super::profile::has_tag;
 use super::scope::scope_of_owner;
 use super::survivorship::name_of_payment;
 use super::transaction::Booked;
-use crate::facts::{Contact, Payment};
+use crate::facts::{Contact, Payment, is_same_but_for_case};
 use crate::rules::{Product, Rules};
 
 /// Everything a person's conflicts are judged from.
@@ -178,7 +178,7 @@ fn name_disagreement(person: &Person<'_>) -> Option<Conflict> {
     let profile = person.profile;
     let own = words(profile.first_name.as_ref(), profile.last_name.as_ref());
     let theirs = words(first, last);
-    if own.is_empty() || own.iter().any(|word| theirs.contains(word)) {
+    if own.is_empty() || share_a_word(&own, &theirs) {
         return None;
     }
     let name = evidence::full_name(profile.first_name.as_ref(), profile.last_name.as_ref());
@@ -193,11 +193,12 @@ fn name_disagreement(person: &Person<'_>) -> Option<Conflict> {
     Some(person.conflict(ConflictKind::NameDisagreement, subject, evidence))
 }
 
-fn words(first: Option<&String>, last: Option<&String>) -> Vec<String> {
+/// The words of a name.
+fn words<'a>(first: Option<&'a String>, last: Option<&'a String>) -> Vec<&'a str> {
     let parts = first.into_iter().chain(last);
-    parts
-        .flat_map(|part| part.split(' '))
-        .filter(|w| !w.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+    parts.flat_map(|part| part.split(' ')).filter(|word| !word.is_empty()).collect()
+}
+
+fn share_a_word(a: &[&str], b: &[&str]) -> bool {
+    a.iter().any(|word| b.iter().any(|other| is_same_but_for_case(word, other)))
 }

@@ -371,3 +371,34 @@ fn everything_found_by_unifying_has_the_scope_of_the_owner() {
     assert_eq!(crate::unify::scopes(&group), ["owner:orphan xendit:a"]);
     assert!(found.iter().all(|conflict| conflict.scope == "owner:orphan xendit:a"));
 }
+
+/// A dismissal holds while the evidence is the same, so its text must not change with the program.
+#[test]
+fn the_text_of_evidence_is_pinned() {
+    let names = |first: &str| (some(first), some("Cruz"));
+    let (first_name, last_name) = names("Ana");
+    let ana = Contact {
+        first_name,
+        last_name,
+        contact_id: some("7"),
+        ..tagged("1", &["PaidCanva", "VIP"])
+    };
+    let (first_name, last_name) = (some("Ben"), None);
+    let raw = [("Amount".to_owned(), "1,000".to_owned()), ("e".to_owned(), "\u{200b}".to_owned())];
+    let ben = Payment {
+        first_name,
+        last_name,
+        currency: "USD".into(),
+        external_id: some("INV-1"),
+        created_at: at("2025-01-01T00:00:00.5Z"),
+        raw: raw.into_iter().collect(),
+        notes: vec![note(NoteKind::DateOnly, "created", "2025-01-01")],
+        ..paid("a", "2025-01-01")
+    };
+    let again = Payment { external_id: None, ..paid("b", "2025-02-01") };
+    let copy = Payment { ..ben.clone() };
+    let copy = Payment { key: SourceKey("c".to_owned()), updated_at: None, notes: vec![], ..copy };
+    let found = unified(vec![ana], vec![ben, again, copy]).conflicts;
+    let lines = found.iter().map(|c| format!("{} {}\n{}\n", c.kind, c.subject, c.evidence));
+    insta::assert_snapshot!(lines.collect::<String>());
+}

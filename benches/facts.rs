@@ -116,7 +116,7 @@ fn layout<F: LogicalField>(filled: &[&str], instants: &[F], numbers: &[F]) -> Re
         fields.push((field, vec![columns.len()]));
         columns.push(Column { name: name.to_owned(), kind });
     }
-    Ok(Layout { columns, key: vec![0], fields })
+    Ok(Layout::new(columns, vec![0], fields))
 }
 
 fn row<F: LogicalField>(mut values: Values, layout: &Layout<F>) -> RawRow {

@@ -9,7 +9,7 @@ use tributary::facts::{Column, ColumnKind, Layout, PaymentField, Feed};
 fuzz_target!(|data: &[u8]| {
     let column = |name: &str, kind| Column { name: name.into(), kind };
     let columns = vec![column("id", ColumnKind::Instant), column("x", ColumnKind::Text)];
-    let layout: Layout<PaymentField> = Layout { columns, key: vec![0], fields: vec![] };
+    let layout: Layout<PaymentField> = Layout::new(columns, vec![0], vec![]);
     let watched = Feed::ALL.map(|table| Watched::new(table, "s", table.as_str(), &layout));
     let mut assembler = Assembler::new(watched.to_vec());
     let mut rest = Bytes::copy_from_slice(data);

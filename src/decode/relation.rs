@@ -28,7 +28,7 @@ impl Watched {
     ) -> Self {
         let (schema, name) = (schema.into(), name.into());
         let (columns, key) = (layout.columns.clone(), layout.key.clone());
-        Self { table, schema, name, layout: Layout { columns, key, fields: Vec::new() } }
+        Self { table, schema, name, layout: Layout::new(columns, key, Vec::new()) }
     }
 
     /// Whether a relation message is about this table.

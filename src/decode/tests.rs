@@ -97,7 +97,7 @@ fn layout() -> Layout<PaymentField> {
         column("id", ColumnKind::Text),
         column("at", ColumnKind::Instant),
     ];
-    Layout { columns, key: vec![1, 2], fields: vec![] }
+    Layout::new(columns, vec![1, 2], vec![])
 }
 
 const PRIMARY: [(&str, bool); 4] = [("id", true), ("other", false), ("at", true), ("note", false)];

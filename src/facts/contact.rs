@@ -42,7 +42,7 @@ pub fn contact(row: &RawRow, layout: &Layout<ContactField>, rules: &Rules) -> Co
         created_at,
         updated_at,
         synced_at,
-        raw: reader.evidence(ContactField::SyncTimestamp),
+        raw: layout.raw_texts(row),
         notes: reader.into_notes(),
     }
 }

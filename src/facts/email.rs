@@ -43,6 +43,45 @@ const WELL_KNOWN_DOMAINS: [&str; 17] = [
 /// SPEC §3.2: the matching key of a raw e-mail text, or why there is none, and whether the text holds a
 /// character that does not show (note `invisible_character`; never with `Missing` or `Bidi`).
 pub fn email_key(raw: &str) -> (Result<EmailKey, EmailReason>, bool) {
+    match plain_key(raw) {
+        Some(key) => (Ok(key), false),
+        None => any_key(raw),
+    }
+}
+
+/// The key of a text that is nothing but an ASCII address, as most are: nothing is there to take off, to
+/// mix or to encode.
+fn plain_key(raw: &str) -> Option<EmailKey> {
+    let at = raw.bytes().position(|byte| byte == b'@')?;
+    let (local, domain) = (raw.get(..at)?, raw.get(at + 1..)?);
+    let plain_local = (1..=LOCAL_BYTES).contains(&local.len())
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..")
+        && local
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'+'));
+    if !plain_local || raw.len() > ADDRESS_BYTES {
+        return None;
+    }
+    let (mut labels, mut last) = (0, "");
+    for label in domain.split('.') {
+        let plain = (1..=LABEL_BYTES).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && !label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
+        if !plain {
+            return None;
+        }
+        labels += 1;
+        last = label;
+    }
+    let top = labels > 1 && last.len() > 1 && !last.bytes().all(|byte| byte.is_ascii_digit());
+    top.then(|| EmailKey::trusted(raw.to_ascii_lowercase()))
+}
+
+fn any_key(raw: &str) -> (Result<EmailKey, EmailReason>, bool) {
     let Some(text) = clean_compatible(raw) else {
         return (Err(EmailReason::Missing), false);
     };

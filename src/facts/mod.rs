@@ -11,6 +11,7 @@ mod name;
 mod payment;
 mod phone;
 mod product;
+mod raw;
 mod reader;
 mod row;
 mod status;
@@ -33,11 +34,13 @@ pub use key::source_key;
 pub use payment::payment;
 pub use phone::phone;
 pub use product::match_products;
+pub use raw::{Metadata, RawTexts};
 pub use row::{
     Column, ColumnKind, ContactField, Feed, FeedKind, Layout, LogicalField, PaymentField, RawRow,
     SourceKey, source_row,
 };
 pub use status::status_word;
+pub(crate) use tags::{is_same_but_for_case, merged as merged_tags};
 pub use time::parse_timestamp;
 
 use crate::rules::Status;
@@ -155,8 +158,8 @@ pub struct Contact {
     pub synced_at: Option<Timestamp>,
     /// In field order.
     pub notes: Vec<Note>,
-    /// Raw text by physical column name, NULLs left out, sync_timestamp left out: the evidence.
-    pub raw: serde_json::Map<String, serde_json::Value>,
+    /// Every raw text but that of sync_timestamp: the evidence.
+    pub raw: RawTexts,
 }
 
 /// The fact of one `xendit` row.
@@ -206,9 +209,9 @@ pub struct Payment {
     pub synced_at: Option<Timestamp>,
     /// transactions.metadata (SPEC §5.2): source, source_id, external_id, payment_channel and every
     /// other mapped raw field that is not NULL, by logical name, but sync_timestamp.
-    pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub metadata: Metadata,
     /// In field order.
     pub notes: Vec<Note>,
-    /// Raw text by physical column name, NULLs left out, sync_timestamp left out: the evidence.
-    pub raw: serde_json::Map<String, serde_json::Value>,
+    /// Every raw text but that of sync_timestamp: the evidence.
+    pub raw: RawTexts,
 }

@@ -1,8 +1,10 @@
 //! Amounts, exact or not at all (SPEC §3.8), and currencies (SPEC §3.9).
 
+use std::borrow::Cow;
+
 use rust_decimal::Decimal;
 
-use super::clean::clean;
+use super::clean::cleaned;
 use super::row::ColumnKind;
 
 /// Most digits before the point: an amount is below 10^15 (SPEC §3.8).
@@ -27,13 +29,15 @@ pub(super) fn amount(raw: &str, kind: ColumnKind) -> Option<Decimal> {
 
 /// SPEC §3.9: the clean uppercase currency, if any.
 pub(super) fn currency(raw: &str) -> Option<String> {
-    clean(raw).map(|text| text.to_uppercase())
+    cleaned(raw).map(|text| text.to_uppercase())
 }
 
 /// An amount as people write it.
 fn written(raw: &str) -> Option<Decimal> {
-    let mut text = clean(raw)?;
-    text.retain(|c| c != ' ');
+    let mut text = cleaned(raw)?;
+    if text.contains(' ') {
+        text.to_mut().retain(|c| c != ' ');
+    }
     let digits = PESO_MARKS.iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(&text);
     let (negative, digits) = sign(digits);
     let (whole, fraction) = point(digits)?;
@@ -68,7 +72,10 @@ fn point(digits: &str) -> Option<(&str, &str)> {
 }
 
 /// `1,234,567` without its commas, if they stand in groups of three.
-fn without_thousands(whole: &str) -> Option<String> {
+fn without_thousands(whole: &str) -> Option<Cow<'_, str>> {
+    if !whole.contains(',') {
+        return Some(Cow::Borrowed(whole));
+    }
     let mut groups = whole.split(',');
     let head = groups.next()?;
     let mut digits = head.to_owned();
@@ -78,7 +85,7 @@ fn without_thousands(whole: &str) -> Option<String> {
         }
         digits.push_str(group);
     }
-    Some(digits)
+    Some(Cow::Owned(digits))
 }
 
 /// The value of `whole.fraction` × 10^exponent, if it is within the limits of SPEC §3.8.
@@ -87,9 +94,9 @@ fn exact(negative: bool, whole: &str, fraction: &str, exponent: i32) -> Option<D
     if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
         return None;
     }
-    let digits = format!("{whole}{fraction}");
-    let significant = digits.trim_start_matches('0');
-    if significant.is_empty() {
+    let digits = || whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0');
+    let significant = digits().count();
+    if significant == 0 {
         let scale = fraction.len();
         return (scale <= FRACTION_DIGITS)
             .then(|| Decimal::new(0, u32::try_from(scale).unwrap_or(0)));
@@ -98,11 +105,12 @@ fn exact(negative: bool, whole: &str, fraction: &str, exponent: i32) -> Option<D
     let places = usize::try_from(scale.max(0)).ok()?;
     let zeros = usize::try_from((-scale).max(0)).ok()?;
     if places > FRACTION_DIGITS
-        || (significant.len() + zeros).saturating_sub(places) > INTEGER_DIGITS
+        || significant.saturating_add(zeros).saturating_sub(places) > INTEGER_DIGITS
     {
         return None;
     }
-    let value: i128 = format!("{significant}{}", "0".repeat(zeros)).parse().ok()?;
+    let digits = digits().chain(std::iter::repeat_n(b'0', zeros));
+    let value = digits.fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'));
     let value = if negative { -value } else { value };
     Decimal::try_from_i128_with_scale(value, u32::try_from(places).ok()?).ok()
 }

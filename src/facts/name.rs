@@ -32,7 +32,8 @@ pub(super) struct FullName {
 /// SPEC §3.4: a first or a last name, and whether its encoding was mended (note `mojibake`).
 pub(super) fn name(raw: &str) -> (Option<String>, bool) {
     let (text, mended) = mended(raw);
-    (usable(&text).map(|name| with_case(&name)), mended)
+    let name = usable(&text).map(|name| with_case(&name).into_owned());
+    (name, mended)
 }
 
 /// SPEC §3.4: a name in one text, split, and whether its encoding was mended (note `mojibake`).
@@ -44,7 +45,7 @@ pub(super) fn full_name(raw: &str) -> (FullName, bool) {
 
 /// The text that was read as Windows-1252 though it was UTF-8, if this is one.
 fn mended(raw: &str) -> (Cow<'_, str>, bool) {
-    if !raw.contains(['Ã', 'Â']) {
+    if raw.is_ascii() || !raw.contains(['Ã', 'Â']) {
         return (Cow::Borrowed(raw), false);
     }
     let bytes: Option<Vec<u8>> = raw.chars().map(windows_1252_byte).collect();
@@ -65,7 +66,7 @@ fn windows_1252_byte(c: char) -> Option<u8> {
 }
 
 /// The clean text, unless it cannot be a name: an e-mail address, or nothing with a letter.
-fn usable(text: &str) -> Option<String> {
+fn usable(text: &str) -> Option<Cow<'_, str>> {
     clean_name(text).filter(|name| !name.contains('@') && name.chars().any(is_letter))
 }
 
@@ -93,7 +94,7 @@ fn split(name: &str) -> FullName {
 }
 
 fn part(text: &str) -> Option<String> {
-    text.chars().any(is_letter).then(|| with_case(text))
+    text.chars().any(is_letter).then(|| with_case(text).into_owned())
 }
 
 fn is_suffix(word: &str) -> bool {
@@ -108,21 +109,23 @@ fn is_surname_particle(word: &str) -> bool {
 }
 
 /// The name with its case mended, where it is all in one case.
-fn with_case(name: &str) -> String {
+fn with_case(name: &str) -> Cow<'_, str> {
     if !is_in_one_case(name) {
-        return name.to_owned();
+        return Cow::Borrowed(name);
     }
     let mut result = String::with_capacity(name.len() + 1);
-    for (index, word) in name.split(' ').enumerate() {
+    // Lowercase depends on what stands around a letter only within a word (a final sigma).
+    let lowercase = name.to_lowercase();
+    for (index, word) in lowercase.split(' ').enumerate() {
         if index > 0 {
             result.push(' ');
         }
         let core = word.trim_end_matches(',');
-        push_word(&mut result, &core.to_lowercase(), index == 0);
+        push_word(&mut result, core, index == 0);
         result.push_str(&word[core.len()..]);
     }
     // Raising a letter can part it from its accent (İ in lower case is two characters).
-    if result.is_ascii() { result } else { result.nfc().collect() }
+    Cow::Owned(if result.is_ascii() { result } else { result.nfc().collect() })
 }
 
 /// Two or more letters, every one with a case, and all with the same.

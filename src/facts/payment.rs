@@ -1,9 +1,10 @@
 //! One `xendit` row (SPEC §3), and the metadata of its transaction (SPEC §5.2).
 
-use rust_decimal::Decimal;
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
-use super::clean::clean;
+use rust_decimal::Decimal;
+
+use super::clean::cleaned;
 use super::email::email_key;
 use super::key::{bounded_id, source_key};
 use super::money::{amount, currency};
@@ -11,10 +12,10 @@ use super::name::{FullName, full_name};
 use super::phone::phone;
 use super::product::match_products;
 use super::reader::{Reader, mojibake, time};
-use super::row::{ColumnKind, Layout, LogicalField, PaymentField, RawRow};
+use super::row::{ColumnKind, Feed, Layout, LogicalField, PaymentField, RawRow, SourceKey};
 use super::status::status;
 use super::time::is_zone;
-use super::{NoteKind, Payment};
+use super::{Metadata, NoteKind, Payment};
 use crate::rules::{Rules, Status};
 
 /// The fact of one `xendit` row, by the rules of SPEC §3. Never fails: bad input is noted.
@@ -37,8 +38,10 @@ pub fn payment(row: &RawRow, layout: &Layout<PaymentField>, rules: &Rules) -> Pa
         None => reader.time_without_notes(PaymentField::SyncTimestamp, zone),
     };
     let reason = reader.text(PaymentField::FailureReason);
+    let key = source_key(row, layout);
     Payment {
-        key: source_key(row, layout),
+        metadata: metadata(&reader, &key, layout, rules),
+        key,
         email,
         external_id,
         payment_id,
@@ -59,8 +62,7 @@ pub fn payment(row: &RawRow, layout: &Layout<PaymentField>, rules: &Rules) -> Pa
         paid_at,
         settled_at,
         synced_at,
-        metadata: metadata(&mut reader, row, layout, rules),
-        raw: reader.evidence(PaymentField::SyncTimestamp),
+        raw: layout.raw_texts(row),
         notes: reader.into_notes(),
     }
 }
@@ -97,30 +99,49 @@ impl Reader<'_, PaymentField> {
 /// SPEC §5.2: where the payment comes from, and every mapped raw field that is not NULL by its logical
 /// name. `sync_timestamp` is left out, so that a change of it changes nothing (P4).
 fn metadata(
-    reader: &mut Reader<'_, PaymentField>,
-    row: &RawRow,
+    reader: &Reader<'_, PaymentField>,
+    key: &SourceKey,
     layout: &Layout<PaymentField>,
     rules: &Rules,
-) -> Map<String, Value> {
-    let mut metadata = Map::new();
-    metadata.insert("source".into(), "xendit".into());
-    metadata.insert("source_id".into(), source_key(row, layout).0.into());
-    for (field, _) in &layout.fields {
-        let value = match field {
-            PaymentField::SyncTimestamp => None,
-            PaymentField::ExternalId => reader.text(*field),
-            PaymentField::PaymentChannel => reader.text(*field).map(|text| channel(&text)),
-            PaymentField::PaidAmount => reader
-                .amount(*field)
-                .map(|amount| amount.to_string())
-                .or_else(|| winning_text(reader, *field, rules).map(str::to_owned)),
-            _ => winning_text(reader, *field, rules).map(str::to_owned),
-        };
-        if let Some(value) = value {
-            metadata.insert(field.name().into(), value.into());
-        }
+) -> Metadata {
+    let fields = layout.by_name();
+    let source = Feed::Xendit.as_str();
+    let texts = fields.iter().filter_map(|field| reader.texts(*field).next());
+    let bytes = texts.map(|(text, _)| text.len()).sum::<usize>() + key.as_str().len();
+    let mut metadata = Metadata::with_capacity(fields.len() + 2, bytes + source.len());
+    // The fields come in the order of their names, and these two names have a place in it.
+    let (before, after) = fields.split_at(fields.partition_point(|field| field.name() < "source"));
+    for field in before {
+        push_field(&mut metadata, reader, *field, rules);
+    }
+    metadata.push_source(source, key.as_str());
+    for field in after {
+        push_field(&mut metadata, reader, *field, rules);
     }
     metadata
+}
+
+fn push_field(
+    metadata: &mut Metadata,
+    reader: &Reader<'_, PaymentField>,
+    field: PaymentField,
+    rules: &Rules,
+) {
+    let text: Option<Cow<'_, str>> = match field {
+        PaymentField::SyncTimestamp => None,
+        PaymentField::ExternalId => reader.clean_text(field),
+        PaymentField::PaymentChannel => reader.clean_text(field).map(|text| channel(&text).into()),
+        PaymentField::PaidAmount => {
+            let mut texts = reader.texts(field);
+            let read = texts.find_map(|(text, kind)| amount(text, kind));
+            let read = read.map(|amount| amount.to_string().into());
+            read.or_else(|| winning_text(reader, field, rules).map(Cow::Borrowed))
+        }
+        _ => winning_text(reader, field, rules).map(Cow::Borrowed),
+    };
+    if let Some(text) = text {
+        metadata.push(field, &text);
+    }
 }
 
 /// A payment channel without the country it is of: `PH_GCASH` is `GCASH`.
@@ -169,6 +190,6 @@ fn is_usable(field: PaymentField, text: &str, kind: ColumnKind, rules: &Rules) -
         | PaymentField::Updated
         | PaymentField::PaidAt
         | PaymentField::SettledAt => time(text, kind, None, rules).0.is_some(),
-        _ => clean(text).is_some(),
+        _ => cleaned(text).is_some(),
     }
 }

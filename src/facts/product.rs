@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::clean::{clean, is_letter_or_digit, push_folded};
+use super::clean::{cleaned, is_letter_or_digit, push_folded};
 use crate::rules::Rules;
 
 /// SPEC §3.11: the codes of the products that a raw description names, in configuration order.
 #[must_use]
 pub fn match_products(description: &str, rules: &Rules) -> Vec<String> {
-    let Some(text) = clean(description) else {
+    let Some(text) = cleaned(description) else {
         return Vec::new();
     };
     let words = words(&text);
@@ -23,6 +23,9 @@ pub fn match_products(description: &str, rules: &Rules) -> Vec<String> {
 fn words(text: &str) -> Cow<'_, str> {
     if is_plain(text.as_bytes()) {
         return Cow::Borrowed(text);
+    }
+    if text.is_ascii() {
+        return Cow::Owned(ascii_words(text));
     }
     // Folding may leave a composed letter apart (ǰ), so the normal form is made again after it.
     let mut folded = String::with_capacity(text.len());
@@ -37,6 +40,19 @@ fn words(text: &str) -> Cow<'_, str> {
     }
     words.truncate(words.trim_end_matches(' ').len());
     Cow::Owned(words)
+}
+
+fn ascii_words(text: &str) -> String {
+    let mut words = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            words.push(char::from(byte.to_ascii_lowercase()));
+        } else if !words.is_empty() && !words.ends_with(' ') {
+            words.push(' ');
+        }
+    }
+    words.truncate(words.trim_end_matches(' ').len());
+    words
 }
 
 /// Whether the text already is what [`words`] makes of it; configured phrases mostly are.

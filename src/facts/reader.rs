@@ -1,9 +1,10 @@
 //! The fields of one row: which column wins, what is noted, what is kept as evidence (SPEC §1).
 
-use jiff::Timestamp;
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
-use super::clean::clean;
+use jiff::Timestamp;
+
+use super::clean::cleaned;
 use super::email::email_key;
 use super::phone::phone;
 use super::row::{ColumnKind, Layout, LogicalField, RawRow};
@@ -58,7 +59,7 @@ impl<'a, F: LogicalField> Reader<'a, F> {
                 self.note(field, text, notes);
                 return value;
             }
-            if evidence.is_none() && clean(text).is_some() {
+            if evidence.is_none() && cleaned(text).is_some() {
                 evidence = Some((text, notes));
             }
         }
@@ -75,8 +76,13 @@ impl<'a, F: LogicalField> Reader<'a, F> {
     }
 
     /// SPEC §3.1.
-    pub(super) fn text(&mut self, field: F) -> Option<String> {
-        self.value(field, |text, _| (clean(text), Vec::new()))
+    pub(super) fn text(&self, field: F) -> Option<String> {
+        self.clean_text(field).map(Cow::into_owned)
+    }
+
+    /// SPEC §3.1, copied only where cleaning changes something.
+    pub(super) fn clean_text(&self, field: F) -> Option<Cow<'a, str>> {
+        self.texts(field).find_map(|(text, _)| cleaned(text))
     }
 
     /// SPEC §3.2. Where no column gives a key, the reason is that of the first that is not missing.
@@ -122,28 +128,6 @@ impl<'a, F: LogicalField> Reader<'a, F> {
     /// The text of the first timezone column that is understood.
     pub(super) fn zone(&self, field: F) -> Option<&'a str> {
         self.texts(field).map(|(text, _)| text).find(|text| is_zone(text))
-    }
-
-    /// The row as evidence: raw text by column name, without NULLs. A column that is nothing but the
-    /// time of the last synchronisation is left out, so that a change of it changes nothing (P4).
-    pub(super) fn evidence(&self, sync_timestamp: F) -> Map<String, Value> {
-        let columns = self.layout.columns.iter().zip(&self.row.values).enumerate();
-        let kept = columns.filter(|(index, _)| !self.is_only(*index, sync_timestamp));
-        kept.filter_map(|(_, (column, text))| {
-            Some((column.name.clone(), Value::String(text.as_ref()?.clone())))
-        })
-        .collect()
-    }
-
-    /// Whether a column is mapped to this field, to no other, and is no key.
-    fn is_only(&self, index: usize, field: F) -> bool {
-        self.layout.of(field).contains(&index)
-            && !self.layout.key.contains(&index)
-            && !self
-                .layout
-                .fields
-                .iter()
-                .any(|(other, columns)| *other != field && columns.contains(&index))
     }
 }
 

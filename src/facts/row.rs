@@ -1,8 +1,11 @@
 //! A source row as text, and the layout that says which column means what.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::raw::RawTexts;
 
 /// The key of a source row: its key columns' text joined by `|` (SPEC §1). Instants are UTC, ISO 8601
 /// with `Z`.
@@ -203,9 +206,15 @@ pub trait LogicalField: Copy + Eq + 'static {
     /// Every field with its configuration name, in enum order.
     const NAMES: &'static [(Self, &'static str)];
 
+    /// When the row was last synchronised.
+    const SYNC: Self;
+
+    /// Its place in [`LogicalField::NAMES`].
+    fn index(self) -> usize;
+
     /// The configuration name, such as `customer_email`.
     fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(field, _)| *field == self).map_or("", |(_, name)| name)
+        Self::NAMES.get(self.index()).map_or("", |(_, name)| name)
     }
 
     /// The inverse of [`LogicalField::name`].
@@ -247,6 +256,12 @@ impl LogicalField for PaymentField {
         (Self::TimeZone, "time_zone"),
         (Self::SyncTimestamp, "sync_timestamp"),
     ];
+
+    const SYNC: Self = Self::SyncTimestamp;
+
+    fn index(self) -> usize {
+        self as usize
+    }
 }
 
 impl LogicalField for ContactField {
@@ -273,6 +288,12 @@ impl LogicalField for ContactField {
         (Self::CreatedAt, "created_at"),
         (Self::SyncTimestamp, "sync_timestamp"),
     ];
+
+    const SYNC: Self = Self::SyncTimestamp;
+
+    fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// Which columns of one source table are read, and what they mean. `F` is [`PaymentField`] or
@@ -285,13 +306,56 @@ pub struct Layout<F> {
     pub key: Vec<usize>,
     /// For each mapped logical field the indexes of its columns, first choice first.
     pub fields: Vec<(F, Vec<usize>)>,
+    /// The columns of every field, by its index.
+    by_field: Vec<Vec<usize>>,
+    /// The mapped fields in the order of their names.
+    by_name: Vec<F>,
+    /// The columns that are evidence, in the order of their names.
+    evidence: Vec<usize>,
+    /// The names of those columns.
+    evidence_names: Arc<[String]>,
 }
 
 impl<F: LogicalField> Layout<F> {
+    /// A layout, with what every row of it needs found once.
+    #[must_use]
+    pub fn new(columns: Vec<Column>, key: Vec<usize>, fields: Vec<(F, Vec<usize>)>) -> Self {
+        let mut by_field = vec![Vec::new(); F::NAMES.len()];
+        for (field, columns) in fields.iter().rev() {
+            by_field[field.index()].clone_from(columns);
+        }
+        let mut by_name: Vec<F> = fields.iter().map(|(field, _)| *field).collect();
+        by_name.sort_by_key(|field| field.name());
+        by_name.dedup();
+        // A column that is nothing but the time of the last synchronisation is no evidence, so that a
+        // change of it changes nothing (P4).
+        let means = |index: usize, sync: bool| {
+            let mut of_kind = fields.iter().filter(|(field, _)| (*field == F::SYNC) == sync);
+            of_kind.any(|(_, columns)| columns.contains(&index))
+        };
+        let is_sync =
+            |index: &usize| means(*index, true) && !means(*index, false) && !key.contains(index);
+        let mut evidence: Vec<usize> = (0..columns.len()).filter(|index| !is_sync(index)).collect();
+        evidence.sort_by(|a, b| columns[*a].name.cmp(&columns[*b].name));
+        let evidence_names = evidence.iter().map(|index| columns[*index].name.clone()).collect();
+        Self { columns, key, fields, by_field, by_name, evidence, evidence_names }
+    }
+
     /// The columns of a logical field, first choice first; empty where none is mapped.
     #[must_use]
     pub fn of(&self, field: F) -> &[usize] {
-        self.fields.iter().find(|(known, _)| *known == field).map_or(&[], |(_, columns)| columns)
+        self.by_field.get(field.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The mapped fields in the order of their names.
+    pub(super) fn by_name(&self) -> &[F] {
+        &self.by_name
+    }
+
+    /// The row as evidence.
+    pub(super) fn raw_texts(&self, row: &RawRow) -> RawTexts {
+        let text = |index: &usize| row.values.get(*index).and_then(Option::as_deref);
+        RawTexts::new(&self.evidence_names, self.evidence.iter().map(text))
     }
 }
 

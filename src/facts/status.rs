@@ -1,13 +1,13 @@
 //! Payment statuses (SPEC §3.10).
 
-use super::clean::{clean, push_folded};
+use super::clean::{cleaned, push_folded};
 use crate::rules::{Rules, Status};
 
 /// A status text as [`Rules::status_words`] writes it: clean, case-folded, `_` for spaces and `-`
 /// (SPEC §3.10). `None` where nothing is left.
 #[must_use]
 pub fn status_word(raw: &str) -> Option<String> {
-    let text = clean(raw)?;
+    let text = cleaned(raw)?;
     let mut word = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -100,9 +100,9 @@ pub(crate) fn merged(texts: impl Iterator<Item = String>, known: &[String]) -> V
     } else {
         tags.sort_by_cached_key(|tag| tag.to_lowercase());
     }
-    tags.dedup_by(|later, earlier| is_same_tag(later, earlier));
+    tags.dedup_by(|later, earlier| is_same_but_for_case(later, earlier));
     for tag in &mut tags {
-        if let Some(known) = known.iter().find(|known| is_same_tag(known, tag)) {
+        if let Some(known) = known.iter().find(|known| is_same_but_for_case(known, tag)) {
             tag.clone_from(known);
         }
     }
@@ -114,8 +114,8 @@ fn ascii_lowercase_order(a: &str, b: &str) -> Ordering {
     a.bytes().map(lowercase).cmp(b.bytes().map(lowercase))
 }
 
-/// Whether two tags differ in case at most.
-pub(crate) fn is_same_tag(a: &str, b: &str) -> bool {
+/// Whether two texts differ in case at most.
+pub(crate) fn is_same_but_for_case(a: &str, b: &str) -> bool {
     if a.is_ascii() && b.is_ascii() {
         return a.eq_ignore_ascii_case(b);
     }

@@ -14,12 +14,15 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::NoteKind;
-use super::clean::clean;
+use super::clean::cleaned;
 use crate::rules::Rules;
 use forms::{Local, Tail};
 
 /// The local years that an instant read from a text may lie in (SPEC §3.7).
 const YEARS: std::ops::RangeInclusive<i16> = 2000..=2100;
+
+/// Seconds since the epoch that lie in these years in every zone: from 3 January 2000 to 27 December 2100.
+const CERTAIN_SECONDS: std::ops::Range<i64> = 946_857_600..4_133_635_200;
 
 /// The days a spreadsheet serial may have (SPEC §3.7).
 const SERIAL_DAYS: std::ops::RangeInclusive<i64> = 20_000..=80_000;
@@ -43,7 +46,7 @@ pub fn parse_timestamp(
     zone_text: Option<&str>,
     rules: &Rules,
 ) -> (Option<Timestamp>, Vec<NoteKind>) {
-    let Some(text) = clean(raw) else {
+    let Some(text) = cleaned(raw) else {
         return (None, Vec::new());
     };
     let found = read(&text, zone_text, rules);
@@ -56,7 +59,8 @@ pub fn parse_timestamp(
 /// Whether the local year of an instant, in whatever form it was written, can be that of a payment or a
 /// contact: an epoch in another unit and a year in another calendar are not.
 fn is_of_our_time(instant: Timestamp, zone: &TimeZone) -> bool {
-    YEARS.contains(&zone.to_datetime(instant).year())
+    CERTAIN_SECONDS.contains(&instant.as_second())
+        || YEARS.contains(&zone.to_datetime(instant).year())
 }
 
 /// Whether the text of a timezone column can be understood (SPEC §3.7).

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use crate::config::{TableMapping, TableName};
 use crate::error::{Context, Error, Result};
-use crate::facts::{Column, ColumnKind, Layout};
+use crate::facts::{Column, ColumnKind, Layout, LogicalField};
 
 /// Checks a table and its columns, and finds out of which kind each column is.
 ///
@@ -12,7 +12,10 @@ use crate::facts::{Column, ColumnKind, Layout};
 ///
 /// [`Error::Config`] naming the table, the column and the nearest existing name where one does not
 /// exist, or where the relation cannot be followed (a view, a foreign table).
-pub async fn layout<F: Copy>(client: &Client, mapping: &TableMapping<F>) -> Result<Layout<F>> {
+pub async fn layout<F: LogicalField>(
+    client: &Client,
+    mapping: &TableMapping<F>,
+) -> Result<Layout<F>> {
     require_table(client, &mapping.table).await?;
     let (existing, generated) = columns(client, &mapping.table).await?;
     let configured = mapping.key.iter().chain(mapping.fields.iter().flat_map(|(_, names)| names));
@@ -26,7 +29,7 @@ pub async fn layout<F: Copy>(client: &Client, mapping: &TableMapping<F>) -> Resu
 }
 
 /// Numbers the columns in order of first mention, the key first.
-pub(crate) fn assemble<F: Copy>(
+pub(crate) fn assemble<F: LogicalField>(
     mapping: &TableMapping<F>,
     existing: &[Column],
 ) -> Result<Layout<F>> {
@@ -54,7 +57,7 @@ pub(crate) fn assemble<F: Copy>(
             mapping.table
         )));
     }
-    Ok(Layout { columns, key, fields })
+    Ok(Layout::new(columns, key, fields))
 }
 
 /// `; the nearest is "x"`, or nothing where there is no other name.

@@ -5,6 +5,7 @@ use tokio_postgres::{Client, Row};
 use super::{identity, layout, publication, slot};
 use crate::config::{Source, TableMapping};
 use crate::error::{Context, Error, Result};
+use crate::facts::LogicalField;
 
 /// The oldest major version that is followed: 14 brought reads by ranges of `ctid`.
 const OLDEST_VERSION: i32 = 14;
@@ -116,7 +117,7 @@ fn role(row: &Row) -> Finding {
 }
 
 /// The table and its columns, the privileges on them, and the replica identity.
-async fn table<F: Copy>(
+async fn table<F: LogicalField>(
     client: &Client,
     name: &str,
     mapping: &TableMapping<F>,

@@ -240,7 +240,7 @@ mod tests {
         let table = TableName { schema: "public".into(), name: "t\"x".into() };
         let column = |name: &str| Column { name: name.into(), kind: ColumnKind::Text };
         let layout: Layout<PaymentField> =
-            Layout { columns: vec![column("a"), column("B c")], key: vec![1, 0], fields: vec![] };
+            Layout::new(vec![column("a"), column("B c")], vec![1, 0], vec![]);
         let types = [("a", "uuid"), ("B c", "timestamp with time zone")];
         let types = types.map(|(name, kind)| (name.to_owned(), kind.to_owned()));
         let rows = [RawRow { values: vec![Some("o'\\".into()), None] }];

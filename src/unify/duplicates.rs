@@ -44,6 +44,11 @@ fn likeness(payment: &Payment) -> Option<Likeness<'_>> {
 
 /// The outcome of every payment of one group, in source key order.
 pub(crate) fn outcomes(payments: &[Payment]) -> Vec<(&Payment, Outcome<'_>)> {
+    // Most people have one.
+    if let [only] = payments {
+        let invalid = only.amount.is_none();
+        return vec![(only, if invalid { Outcome::InvalidAmount } else { Outcome::Survives })];
+    }
     let mut sets: BTreeMap<Likeness<'_>, Vec<&Payment>> = BTreeMap::new();
     let mut judged = Vec::with_capacity(payments.len());
     for payment in payments {

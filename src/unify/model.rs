@@ -7,7 +7,7 @@ use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::facts::{Contact, EmailKey, Feed, Payment, SourceKey, source_row};
+use crate::facts::{Contact, EmailKey, Feed, Metadata, Payment, SourceKey, source_row};
 use crate::rules::Status;
 
 /// Whose facts are unified together: the smallest set whose answer depends on nothing outside but
@@ -123,7 +123,7 @@ pub struct Transaction {
     pub refunded_at: Option<Timestamp>,
     pub failed_at: Option<Timestamp>,
     pub failure_reason: Option<String>,
-    pub metadata: serde_json::Value,
+    pub metadata: Metadata,
     pub fiscal_year: Option<i32>,
     pub fiscal_quarter: Option<i32>,
 }

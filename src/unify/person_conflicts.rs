@@ -1,17 +1,17 @@
 //! Conflicts that are judged over all facts of one owner (SPEC §5.1, §6).
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::duplicates::{Outcome, payment_row, single_product};
 use super::enrollment::{Period, Standing};
-use super::evidence;
+use super::evidence::{self, object, option, texts};
 use super::model::{Conflict, ConflictKind, Group, Profile, Severity};
 use super::order::compare_payments;
 use super::profile::has_tag;
 use super::scope::scope_of_owner;
 use super::survivorship::name_of_payment;
 use super::transaction::Booked;
-use crate::facts::{Contact, Payment};
+use crate::facts::{Contact, Payment, is_same_but_for_case};
 use crate::rules::{Product, Rules};
 
 /// Everything a person's conflicts are judged from.
@@ -43,11 +43,11 @@ pub(crate) fn duplicate_payments(
         severity: Severity::Info,
         subject: payment_row(payment),
         scope: scope.clone(),
-        evidence: json!({
-            "source_row": payment_row(payment),
-            "duplicate": evidence::payment_side(payment),
-            "survivor": evidence::payment_side(survivor),
-        }),
+        evidence: object([
+            ("source_row", payment_row(payment).into()),
+            ("duplicate", evidence::payment_side(payment)),
+            ("survivor", evidence::payment_side(survivor)),
+        ]),
     });
     conflicts.collect()
 }
@@ -90,6 +90,11 @@ impl Person<'_> {
     }
 }
 
+/// The first of a list, and how many there are.
+fn some_of(total: usize, shown: Vec<Value>) -> Value {
+    object([("total", total.into()), ("shown", Value::Array(shown))])
+}
+
 fn payment_sides(payments: Vec<&Payment>) -> Value {
     evidence::sides(payments.into_iter().map(evidence::payment_side))
 }
@@ -114,19 +119,20 @@ fn duplicate_purchase(person: &Person<'_>, standing: &Standing<'_>) -> Option<Co
             .map(|booked| evidence::payment_side(booked.payment))
             .collect();
         left -= again.len();
-        periods.push(json!({
-            "start_date": period.start,
-            "expiry_date": period.expiry,
-            "opened_by": evidence::payment_side(period.opened_by.payment),
-            "bought_again": { "total": period.within.len(), "shown": again },
-        }));
+        periods.push(object([
+            ("start_date", option(period.start.map(|date| date.to_string()))),
+            ("expiry_date", option(period.expiry.map(|date| date.to_string()))),
+            ("opened_by", evidence::payment_side(period.opened_by.payment)),
+            ("bought_again", some_of(period.within.len(), again)),
+        ]));
     }
-    let evidence = json!({
-        "email": person.profile.email,
-        "product": standing.product.code,
-        "enrollments_affected": [standing.product.code],
-        "periods": { "total": doubled.len(), "shown": periods },
-    });
+    let code = standing.product.code.as_str();
+    let evidence = object([
+        ("email", person.profile.email.as_str().into()),
+        ("product", code.into()),
+        ("enrollments_affected", Value::Array(vec![code.into()])),
+        ("periods", some_of(doubled.len(), periods)),
+    ]);
     let subject = person.subject_of(standing.product);
     Some(person.conflict(ConflictKind::DuplicatePurchase, subject, evidence))
 }
@@ -142,14 +148,14 @@ fn tag_mismatch(person: &Person<'_>, product: &Product) -> Option<Conflict> {
         *outcome == Outcome::Survives && paid && of_product(payment)
     });
     let evidence = |payments: Vec<&Payment>| {
-        json!({
-            "email": person.profile.email,
-            "product": product.code,
-            "tag": tag,
-            "enrollments_affected": if product.course { vec![&product.code] } else { Vec::new() },
-            "contacts": person.contact_sides(),
-            "payments": payment_sides(payments),
-        })
+        object([
+            ("email", person.profile.email.as_str().into()),
+            ("product", product.code.as_str().into()),
+            ("tag", tag.as_str().into()),
+            ("enrollments_affected", texts(product.course.then_some(&product.code))),
+            ("contacts", person.contact_sides()),
+            ("payments", payment_sides(payments)),
+        ])
     };
     if tagged && !was_paid {
         let payments = person.outcomes.iter().map(|(payment, _)| *payment);
@@ -178,26 +184,27 @@ fn name_disagreement(person: &Person<'_>) -> Option<Conflict> {
     let profile = person.profile;
     let own = words(profile.first_name.as_ref(), profile.last_name.as_ref());
     let theirs = words(first, last);
-    if own.is_empty() || own.iter().any(|word| theirs.contains(word)) {
+    if own.is_empty() || share_a_word(&own, &theirs) {
         return None;
     }
     let name = evidence::full_name(profile.first_name.as_ref(), profile.last_name.as_ref());
-    let evidence = json!({
-        "email": profile.email,
-        "profile_name": name,
-        "customer_name": evidence::full_name(first, last),
-        "payment": evidence::payment_side(newest),
-        "contacts": person.contact_sides(),
-    });
+    let evidence = object([
+        ("email", profile.email.as_str().into()),
+        ("profile_name", option(name)),
+        ("customer_name", option(evidence::full_name(first, last))),
+        ("payment", evidence::payment_side(newest)),
+        ("contacts", person.contact_sides()),
+    ]);
     let subject = profile.email.to_string();
     Some(person.conflict(ConflictKind::NameDisagreement, subject, evidence))
 }
 
-fn words(first: Option<&String>, last: Option<&String>) -> Vec<String> {
+/// The words of a name.
+fn words<'a>(first: Option<&'a String>, last: Option<&'a String>) -> Vec<&'a str> {
     let parts = first.into_iter().chain(last);
-    parts
-        .flat_map(|part| part.split(' '))
-        .filter(|w| !w.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+    parts.flat_map(|part| part.split(' ')).filter(|word| !word.is_empty()).collect()
+}
+
+fn share_a_word(a: &[&str], b: &[&str]) -> bool {
+    a.iter().any(|word| b.iter().any(|other| is_same_but_for_case(word, other)))
 }

@@ -1,11 +1,9 @@
 //! The owned columns of a profile (SPEC §4.2).
 
-use std::collections::BTreeMap;
-
 use super::model::{Context, Group, Profile};
 use super::survivorship::{Ranked, cohort, first};
 use super::transaction::Booked;
-use crate::facts::{Contact, EmailKey};
+use crate::facts::{Contact, EmailKey, is_same_but_for_case, merged_tags};
 use crate::rules::Rules;
 
 /// Whether the profile filter of the configuration lets this person through. A person without a fact
@@ -22,8 +20,7 @@ pub(crate) fn is_included(group: &Group, rules: &Rules) -> bool {
 
 /// Whether one of the contacts has this tag, ignoring case; whole tags only (SPEC §3.6).
 pub(crate) fn has_tag<'a>(mut contacts: impl Iterator<Item = &'a Contact>, tag: &str) -> bool {
-    let tag = tag.to_lowercase();
-    contacts.any(|contact| contact.tags.iter().any(|own| own.to_lowercase() == tag))
+    contacts.any(|contact| contact.tags.iter().any(|own| is_same_but_for_case(own, tag)))
 }
 
 /// The profile of a person. `booked` is all the person's transactions in the order of SPEC §5.4.
@@ -62,14 +59,6 @@ pub(crate) fn keeps_contact_id(email: &EmailKey, contact_id: &str, context: &Con
 
 /// The union of the contacts' tags, as SPEC §3.6 spells and sorts them.
 pub(crate) fn tags(contacts: &[&Contact], rules: &Rules) -> Vec<String> {
-    let mut spelling: BTreeMap<String, &str> = BTreeMap::new();
-    for tag in contacts.iter().flat_map(|contact| &contact.tags) {
-        spelling.entry(tag.to_lowercase()).or_insert(tag);
-    }
-    for known in &rules.known_tags {
-        if let Some(tag) = spelling.get_mut(&known.to_lowercase()) {
-            *tag = known;
-        }
-    }
-    spelling.into_values().map(str::to_owned).collect()
+    let all = contacts.iter().flat_map(|contact| &contact.tags);
+    merged_tags(all.cloned(), &rules.known_tags)
 }

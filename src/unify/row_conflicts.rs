@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use super::duplicates::{contact_row, payment_row};
-use super::evidence;
+use super::evidence::{self, object};
 use super::model::{Conflict, ConflictKind, Owner, Severity};
 use super::scope::scope_of_owner;
 use super::transaction::paid_at;
@@ -70,7 +70,7 @@ impl Row<'_> {
         let conflicts = by_subject.into_iter().map(|((kind, field), notes)| {
             let review = field.is_some_and(&urgent);
             let severity = if review { Severity::Review } else { Severity::Info };
-            let fields = json!({ "fields": evidence::notes(&notes) });
+            let fields = object([("fields", evidence::notes(&notes))]);
             let mut conflict = self.conflict(kind, severity, fields);
             if let Some(field) = field {
                 conflict.subject = format!("{}#{field}", self.name());
@@ -103,7 +103,8 @@ pub(crate) fn of_contact(owner: &Owner, contact: &Contact) -> Vec<Conflict> {
     let mut conflicts = row.notes(&contact.notes, |_| false);
     if let Err(reason) = contact.email {
         let (raw, visible) = evidence::raw(&contact.raw);
-        let extra = json!({ "reason": reason.as_str(), "raw": raw, "visible": visible });
+        let extra =
+            object([("reason", reason.as_str().into()), ("raw", raw), ("visible", visible)]);
         conflicts.push(row.conflict(ConflictKind::UnusableEmail, Severity::Info, extra));
     }
     conflicts
@@ -119,7 +120,7 @@ pub(crate) fn of_payment(owner: &Owner, payment: &Payment, rules: &Rules) -> Vec
     for (holds, kind, fields) in judgements(payment, rules) {
         if holds {
             let (raw, visible) = evidence::raw_of(payment, fields);
-            let mut extra = json!({ "raw": raw, "visible": visible });
+            let mut extra = object([("raw", raw), ("visible", visible)]);
             if kind == ConflictKind::Underpaid {
                 extra["paid_amount"] = evidence::amount(payment.paid_amount);
             }
@@ -143,7 +144,7 @@ fn unlinked(row: Row<'_>, payment: &Payment) -> Option<Conflict> {
     let successful = payment.status.is_successful();
     let severity = if successful { Severity::Review } else { Severity::Info };
     let (raw, visible) = evidence::raw(&payment.raw);
-    let extra = json!({ "reason": reason.as_str(), "raw": raw, "visible": visible });
+    let extra = object([("reason", reason.as_str().into()), ("raw", raw), ("visible", visible)]);
     Some(row.conflict(ConflictKind::UnlinkedPayment, severity, extra))
 }
 

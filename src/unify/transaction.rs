@@ -64,7 +64,8 @@ pub fn transaction_id(key: &SourceKey) -> Uuid {
     let text = key.as_str();
     // Other spellings of a UUID are text keys like any other: two that differ in case are two rows, and
     // each has its own transaction.
-    let parsed = Uuid::try_parse(text).ok().filter(|id| id.to_string() == text);
+    let as_printed = |id: &Uuid| *id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text;
+    let parsed = Uuid::try_parse(text).ok().filter(as_printed);
     parsed.unwrap_or_else(|| Uuid::new_v5(&NAMESPACE, format!("xendit:{text}").as_bytes()))
 }
 
@@ -98,7 +99,7 @@ fn transaction(payment: &Payment, rules: &Rules) -> Option<Transaction> {
         refunded_at: when(Status::Refunded),
         failed_at: when(Status::Failed),
         failure_reason: payment.failure_reason.clone(),
-        metadata: serde_json::Value::Object(payment.metadata.clone()),
+        metadata: payment.metadata.clone(),
         fiscal_year: fiscal.map(|(year, _)| year),
         fiscal_quarter: fiscal.map(|(_, quarter)| quarter),
     })
@@ -129,7 +130,7 @@ pub(crate) fn paid_at(payment: &Payment) -> (Option<Timestamp>, Option<&'static 
 
 /// The date on the wall of the business.
 pub(crate) fn local_date(at: Timestamp, zone: &TimeZone) -> civil::Date {
-    at.to_zoned(zone.clone()).date()
+    zone.to_datetime(at).date()
 }
 
 /// Fiscal year and quarter of a date. A fiscal year that does not start in January is named after the

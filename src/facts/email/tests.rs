@@ -205,6 +205,24 @@ fn canonical_keys_suggest_duplicates_spec_3_3() {
 
 proptest! {
     #[test]
+    fn the_short_way_says_what_the_long_way_says(
+        raw in "[a-zA-Z0-9._+/'\\-]{0,12}@?[a-zA-Z0-9.-]{0,12}(xn--)?\\.?[a-zA-Z0-9-]{0,4}[.,; ]?",
+    ) {
+        if let Some(key) = plain_key(&raw) {
+            prop_assert_eq!(any_key(&raw), (Ok(key), false));
+        }
+    }
+
+    #[test]
+    fn addresses_go_the_short_way(
+        raw in "[a-zA-Z0-9_+-]{1,20}(\\.[a-z]{1,5})?@([a-wyz0-9][a-z0-9]{0,9}\\.){1,3}[a-zA-Z]{2,6}",
+    ) {
+        let key = plain_key(&raw);
+        prop_assert!(key.is_some());
+        prop_assert_eq!(any_key(&raw), (Ok(key.unwrap()), false));
+    }
+
+    #[test]
     fn no_text_panics(raw in any::<String>()) {
         if let (Ok(key), _) = email_key(&raw) {
             let _ = canonical_key(&key);

@@ -7,6 +7,7 @@ use super::NoteKind::{
     UnparsableTimestamp,
 };
 use super::*;
+use crate::facts::clean;
 use crate::rules::DateOrder;
 
 /// One text without a timezone column: the instant and the notes.

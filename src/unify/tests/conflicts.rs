@@ -61,7 +61,7 @@ fn unlinked_rows_say_why() {
     for reason in reasons {
         let base = Payment { email: Err(reason), ..paid("a", "2025-01-01") };
         let raw = serde_json::json!({ "Email": "ana\u{202e}@example.com" });
-        let base = Payment { raw: raw.as_object().unwrap().clone(), ..base };
+        let base = Payment { raw: serde_json::from_value(raw).unwrap(), ..base };
         let contact = Contact { email: Err(reason), ..contact("1") };
         let unified = unify(&orphans(vec![contact], vec![base]), &context(), &Rules::default());
         let expected = ["unlinked_payment review xendit:a", "unusable_email info systemeio:1"];
@@ -339,7 +339,7 @@ fn evidence_changes_only_with_its_cause() {
 fn evidence_is_bounded() {
     let many: Vec<Payment> = (0..2_000).map(|i| paid(&format!("{i:04}"), "2025-01-01")).collect();
     let contacts = (0..200).map(|i| contact(&format!("{i:04}"))).collect();
-    let raw = (0..300).map(|i| (format!("column {i}"), "x".repeat(10_000).into())).collect();
+    let raw = (0..300).map(|i| (format!("column {i}"), "x".repeat(10_000))).collect();
     let orphan = Payment { email: Err(EmailReason::Invalid), raw, ..paid("a", "2025-01-01") };
     let orphan = orphans(vec![], vec![orphan]);
     let mut found = unified(contacts, many).conflicts;
@@ -369,4 +369,35 @@ fn everything_found_by_unifying_has_the_scope_of_the_owner() {
     assert_eq!(found.len(), 7);
     assert_eq!(crate::unify::scopes(&group), ["owner:orphan xendit:a"]);
     assert!(found.iter().all(|conflict| conflict.scope == "owner:orphan xendit:a"));
+}
+
+/// A dismissal holds while the evidence is the same, so its text must not change with the program.
+#[test]
+fn the_text_of_evidence_is_pinned() {
+    let names = |first: &str| (some(first), some("Cruz"));
+    let (first_name, last_name) = names("Ana");
+    let ana = Contact {
+        first_name,
+        last_name,
+        contact_id: some("7"),
+        ..tagged("1", &["PaidCanva", "VIP"])
+    };
+    let (first_name, last_name) = (some("Ben"), None);
+    let raw = [("Amount".to_owned(), "1,000".to_owned()), ("e".to_owned(), "\u{200b}".to_owned())];
+    let ben = Payment {
+        first_name,
+        last_name,
+        currency: "USD".into(),
+        external_id: some("INV-1"),
+        created_at: at("2025-01-01T00:00:00.5Z"),
+        raw: raw.into_iter().collect(),
+        notes: vec![note(NoteKind::DateOnly, "created", "2025-01-01")],
+        ..paid("a", "2025-01-01")
+    };
+    let again = Payment { external_id: None, ..paid("b", "2025-02-01") };
+    let copy = Payment { ..ben.clone() };
+    let copy = Payment { key: SourceKey("c".to_owned()), updated_at: None, notes: vec![], ..copy };
+    let found = unified(vec![ana], vec![ben, again, copy]).conflicts;
+    let lines = found.iter().map(|c| format!("{} {}\n{}\n", c.kind, c.subject, c.evidence));
+    insta::assert_snapshot!(lines.collect::<String>());
 }

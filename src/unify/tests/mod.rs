@@ -14,7 +14,7 @@ use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 
 use super::{Context, Group, Owner, Transaction, Unified, unify};
-use crate::facts::{Contact, EmailKey, Note, NoteKind, Payment, SourceKey};
+use crate::facts::{Contact, EmailKey, Metadata, Note, NoteKind, Payment, RawTexts, SourceKey};
 use crate::rules::{Rules, Status};
 
 const ANA: &str = "ana@example.com";
@@ -60,7 +60,7 @@ fn contact(key: &str) -> Contact {
         updated_at: None,
         synced_at: None,
         notes: Vec::new(),
-        raw: serde_json::Map::new(),
+        raw: RawTexts::default(),
     }
 }
 
@@ -92,9 +92,9 @@ fn payment(key: &str) -> Payment {
         paid_at: None,
         settled_at: None,
         synced_at: None,
-        metadata: serde_json::Map::new(),
+        metadata: Metadata::default(),
         notes: Vec::new(),
-        raw: serde_json::Map::new(),
+        raw: RawTexts::default(),
     }
 }
 

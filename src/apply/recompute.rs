@@ -186,9 +186,11 @@ impl Writer {
         let mut scopes = round.scopes.clone();
         let mut conflicts: Vec<Conflict> =
             round.unified.iter().flat_map(|unified| unified.conflicts.iter().cloned()).collect();
+        // Also of those without a fact left, persons or not.
+        let of_owner = |owner: &String| unify::scope_of_owner(&Owner::from_stored(owner.clone()));
+        scopes.extend(owners.iter().map(of_owner));
         for owner in owners.iter().filter(|owner| !owner.contains(' ')) {
             scopes.insert(unify::scope_of_link(owner));
-            scopes.insert(unify::scope_of_owner(&Owner::from_stored(owner.clone())));
             conflicts.extend(link_conflicts(owner, &people, round.rows.contains_key(owner)));
         }
         let report = self.write_round(round, &people, &mut conflicts).await?;

@@ -92,6 +92,9 @@ impl Error {
                 Self::Failed { context, cause }
             };
         };
+        if db.code().code() == crate::session::SUPERSEDED {
+            return Self::Superseded("it took over".into());
+        }
         if raised_by_the_application(db) {
             return Self::Data { context, cause };
         }
@@ -156,7 +159,8 @@ fn is_about_data(class: &str) -> bool {
 /// Whether a function of the application failed, such as a trigger on a target table: no statement of ours
 /// calls one. What it raises may have any code; what happens to it while a server stops keeps its own.
 fn raised_by_the_application(db: &DbError) -> bool {
-    let raised = db.where_().is_some_and(|at| at.contains("RAISE"));
+    // The routine of the server that raised it has no translation, as the context has.
+    let raised = db.routine() == Some("exec_stmt_raise");
     let class = &db.code().code()[..2];
     is_within_a_function(db)
         && (raised || !matches!(class, "08" | "40" | "53" | "55" | "57" | "58"))

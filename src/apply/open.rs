@@ -10,10 +10,11 @@ use super::{ChunkSnapshots, Db, Layouts, RowDecisions, Writer, statements};
 use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::facts::EmailKey;
+use crate::session::fence;
 use crate::source::RowReader;
 
 impl Writer {
-    /// Opens a writer on a session that holds the lock. The target must be migrated.
+    /// Opens a writer on a session that holds the lock, as the leader of this epoch. The target must be migrated.
     ///
     /// # Errors
     /// Those of the target; a refusal where a target table is missing.
@@ -22,8 +23,10 @@ impl Writer {
         config: &Config,
         layouts: Layouts,
         reader: RowReader,
+        epoch: i64,
     ) -> Result<Self> {
-        let tables = statements::Tables::read(&client, &config.target).await?;
+        let mut tables = statements::Tables::read(&client, &config.target).await?;
+        tables.begin = format!("{}; {}", tables.begin, fence(epoch));
         client
             .batch_execute(include_str!("sql/session.sql"))
             .await

@@ -98,8 +98,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Connects and starts the slot at `start`, the durable checkpoint; returns once the server has
-    /// accepted. Transactions that committed at or before `start` are not sent.
+    /// Connects under the name `reader` and starts the slot at `start`, the durable checkpoint; returns once
+    /// the server has accepted. Transactions that committed at or before `start` are not sent.
     ///
     /// # Errors
     ///
@@ -107,16 +107,22 @@ impl Stream {
     /// [`Error::SlotLost`] where the slot is missing, was given up by the server, or was confirmed past
     /// `start`, so that changes are missing between the two; [`Error::Config`] for a slot name that
     /// PostgreSQL does not take.
-    pub async fn open(server: &Server, slot: &str, publication: &str, start: Lsn) -> Result<Self> {
+    pub async fn open(
+        server: &Server,
+        reader: &str,
+        slot: &str,
+        publication: &str,
+        start: Lsn,
+    ) -> Result<Self> {
         slot::check_name(slot)?;
         let mut last = Error::Config("the source's URL names no host".into());
         for mut endpoint in endpoints(server)? {
-            let config = settings(server, &endpoint, slot, publication, start)?;
+            let config = settings(server, &endpoint, reader, slot, publication, start)?;
             let mut outcome = Self::start(server, config, slot, publication, start).await;
             let name = outcome.as_ref().err().and_then(|error| certified_name(server.tls, error));
             if let Some(name) = name {
                 endpoint.name = name;
-                let config = settings(server, &endpoint, slot, publication, start)?;
+                let config = settings(server, &endpoint, reader, slot, publication, start)?;
                 outcome = Self::start(server, config, slot, publication, start).await;
             }
             match outcome {
@@ -137,7 +143,7 @@ impl Stream {
         let limit = server.postgres.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
         let (slot_name, publication_name) = (slot.to_owned(), publication.to_owned());
         let started = async move {
-            let failed = |error| classify(&error, &slot_name, &publication_name);
+            let failed = |error| classify(&error, Stage::Start, &slot_name, &publication_name);
             let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
             let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
             let silence = check_slot(&rows, &slot_name, start)?;
@@ -174,7 +180,8 @@ impl Stream {
                 return Err(Error::unavailable(CONTEXT, "the server has fallen silent"));
             };
             self.heard = Instant::now();
-            match received.map_err(|error| classify(&error, &self.slot, &self.publication))? {
+            let failed = |error| classify(&error, Stage::Stream, &self.slot, &self.publication);
+            match received.map_err(failed)? {
                 Some(event) => {
                     let Some(item) = item(event)? else { continue };
                     if !self.repeats(&item) {
@@ -273,8 +280,19 @@ fn check_slot(
     Ok(timeout.map(|millis| Duration::from_millis(millis).saturating_mul(2).max(LEAST_SILENCE)))
 }
 
-/// Sorts an error by what happens next.
-fn classify(error: &PgWireError, slot: &str, publication: &str) -> Error {
+/// How far a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The server has not accepted the slot yet.
+    Start,
+    /// It decodes: the slot is there, and the publication is looked up as it was at each point of the log.
+    Stream,
+}
+
+/// Sorts an error by what happens next: by its SQLSTATE and the stage, as the message is in the server's language.
+/// What the code leaves open is tried again: each session asks the catalog for the state of slot and publication
+/// before it opens a stream.
+fn classify(error: &PgWireError, stage: Stage, slot: &str, publication: &str) -> Error {
     let PgWireError::Server(text) = error else {
         let cause = error.to_string();
         let severed = ["eof", "reset", "broken pipe", "close_notify"];
@@ -291,15 +309,16 @@ fn classify(error: &PgWireError, slot: &str, publication: &str) -> Error {
     };
     let lost = || Error::SlotLost { slot: slot.to_owned(), problem: message.to_owned() };
     match (code, code.get(..2).unwrap_or("")) {
-        ("42704", _) if message.starts_with("publication") => Error::refused(
+        ("42704", _) if stage == Stage::Stream => Error::refused(
             format!(
                 "source: the publication {publication} does not exist, or did not exist when a change that is still to be sent was made"
             ),
             "run `tributary slot drop` and restart: publication and slot are made anew and both tables read again",
         ),
         ("42704", _) | ("58P01", _) => lost(),
-        ("55000", _) if message.contains("slot") => lost(),
-        ("55006", _) | (_, "08" | "53" | "57" | "58" | "40") => Error::unavailable(CONTEXT, text),
+        ("55000" | "55006", _) | (_, "08" | "53" | "57" | "58" | "40") => {
+            Error::unavailable(CONTEXT, text)
+        }
         // Such a message quotes the value that is wrong (P14).
         (_, "22") => Error::failed(CONTEXT, format!("invalid data (SQLSTATE {code})")),
         _ => Error::failed(CONTEXT, text),
@@ -312,16 +331,23 @@ mod tests {
 
     #[test]
     fn errors_are_sorted_by_what_happens_next() {
-        let check = |text: &str, expected: &str| {
-            let error = classify(&PgWireError::Server(text.into()), "s", "p");
+        let at = |stage, text: &str, expected: &str| {
+            let error = classify(&PgWireError::Server(text.into()), stage, "s", "p");
             let kind = format!("{error:?}");
             assert!(kind.starts_with(expected), "{text}: {kind}");
         };
+        let check = |text: &str, expected: &str| at(Stage::Start, text, expected);
+        let stream = |text: &str, expected: &str| at(Stage::Stream, text, expected);
         check("replication slot \"s\" is active for PID 7 (SQLSTATE 55006)", "Unavailable");
         check("replication slot \"s\" does not exist (SQLSTATE 42704)", "SlotLost");
-        check("publication \"p\" does not exist (SQLSTATE 42704)", "Refused");
-        check("cannot read from logical replication slot \"s\" (SQLSTATE 55000)", "SlotLost");
-        check("can no longer get changes from replication slot \"s\" (SQLSTATE 55000)", "SlotLost");
+        // In any language of the server's messages.
+        check("Replikations-Slot »s« existiert nicht (SQLSTATE 42704)", "SlotLost");
+        stream("publication \"p\" does not exist (SQLSTATE 42704)", "Refused");
+        stream("Publikation »p« existiert nicht (SQLSTATE 42704)", "Refused");
+        stream("la publication « p » n'existe pas (SQLSTATE 42704)", "Refused");
+        // Lost or not, the catalog tells the next session.
+        check("cannot read from logical replication slot \"s\" (SQLSTATE 55000)", "Unavailable");
+        check("kann nicht von Replikations-Slot »s« lesen (SQLSTATE 55000)", "Unavailable");
         check("requested WAL segment 0 has already been removed (SQLSTATE 58P01)", "SlotLost");
         check(
             "terminating connection due to administrator command (SQLSTATE 57P01)",
@@ -331,6 +357,7 @@ mod tests {
         check("password authentication failed (SQLSTATE 28P01)", "Failed");
         let hidden = classify(
             &PgWireError::Server("bad \"x@example.com\" (SQLSTATE 22021)".into()),
+            Stage::Stream,
             "s",
             "p",
         );

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alone;
 mod check;
 mod convergence;
 mod crashes;

@@ -18,7 +18,7 @@ use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
 use crate::pg::Db;
 use crate::pipeline::{self, Show};
-use crate::session::{self, OnLock};
+use crate::session::{self, OnLock, Watcher};
 
 /// How often the answer is looked for.
 const POLL: Duration = Duration::from_millis(200);
@@ -199,7 +199,7 @@ async fn alone(
         ));
     }
     let never = CancellationToken::new();
-    let opened = session::open(config, OnLock::Refuse, &never, &|_| {}).await;
+    let opened = session::open(config, OnLock::Refuse, &never, &Watcher::NOBODY).await;
     let mut session = match opened {
         Ok(Some(session)) => session,
         Ok(None) => return Ok(None),

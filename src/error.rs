@@ -230,6 +230,9 @@ impl Error {
     pub fn postgres(context: impl Into<String>, error: &tokio_postgres::Error) -> Self {
         let (context, cause) = (context.into(), describe(error));
         let kind = match error.as_db_error() {
+            Some(db) if db.code().code() == crate::session::SUPERSEDED => {
+                return Self::Superseded("it took over".into());
+            }
             Some(db) => kind_of(db),
             None if error.is_closed() || is_io(error) => ErrorKind::Unavailable,
             None => ErrorKind::Failed,

@@ -36,7 +36,7 @@ use crate::error::{Error, Result, Server};
 use crate::halt;
 use crate::http::Health;
 use crate::retry::Backoff;
-use crate::session::{self, OnLock, Session};
+use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::Phase;
 
 pub use chores::serve_commands;
@@ -110,7 +110,8 @@ async fn one_session(
         health.set_phase(if waiting { Phase::WaitingForLock } else { Phase::Starting });
         health.tick();
     };
-    let opened = session::open(config, OnLock::Wait, shutdown, &waiting).await?;
+    let watcher = Watcher { waiting: &waiting, alive: &|| health.tick() };
+    let opened = session::open(config, OnLock::Wait, shutdown, &watcher).await?;
     let Some(mut session) = opened else { return Ok(()) };
     health.set_checkpoint(session.checkpoint);
     let result = work(config, &mut session, health, shutdown, show, backoff).await;

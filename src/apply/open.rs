@@ -7,17 +7,19 @@ use tokio_postgres::Client;
 
 use super::Applier;
 use super::read::stored_columns;
+use crate::backfill;
 use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Layouts, RowDecisions};
 use crate::error::{Context, Error, Result};
 use crate::facts::{Feed, FeedKind};
 use crate::pg::Db;
+use crate::session::fence;
 use crate::source::RowReader;
 use crate::store;
 use crate::targets::Tables;
 
 impl Applier {
-    /// Opens an applier on a session that holds the lock. The target must be migrated.
+    /// Opens an applier on a session that holds the lock, as the leader of this epoch. The target must be migrated.
     ///
     /// # Errors
     /// Those of the target; a refusal where a target table is missing.
@@ -26,8 +28,10 @@ impl Applier {
         config: &Config,
         layouts: Layouts,
         reader: RowReader,
+        epoch: i64,
     ) -> Result<Self> {
-        let tables = Tables::read(&client, &config.target).await?;
+        let mut tables = Tables::read(&client, &config.target).await?;
+        tables.begin = format!("{}; {}", tables.begin, fence(epoch));
         client
             .batch_execute(include_str!("sql/session.sql"))
             .await
@@ -51,7 +55,7 @@ impl Applier {
             has_quarantine: false,
             has_blocked_deletes: false,
         };
-        applier.record_feeds().await?;
+        applier.record_feeds(config).await?;
         applier.load_decisions().await?;
         let tx = applier.begin().await?;
         store::alias::derive(tx.db()).await?;
@@ -71,26 +75,28 @@ impl Applier {
         Ok(())
     }
 
-    async fn record_feeds(&self) -> Result<()> {
-        let numbers: Vec<i16> = Feed::ALL.iter().map(|feed| feed.number()).collect();
-        let names: Vec<&str> = Feed::ALL.iter().map(|feed| feed.as_str()).collect();
-        let kind =
-            |feed: &Feed| if feed.kind() == FeedKind::Contact { "contact" } else { "payment" };
-        let kinds: Vec<&str> = Feed::ALL.iter().map(kind).collect();
+    /// Records the feeds and the columns that are stored of them. Rows that were stored with other columns must be read
+    /// anew: that is due in the same commit (P1).
+    async fn record_feeds(&self, config: &Config) -> Result<()> {
         let layouts = &self.env.layouts;
-        let columns: Vec<serde_json::Value> = Feed::ALL
-            .iter()
-            .map(|feed| match feed.kind() {
-                FeedKind::Contact => stored_columns(&layouts.systemeio),
-                FeedKind::Payment => stored_columns(&layouts.xendit),
-            })
-            .collect();
-        let sql = "insert into tributary.feed (number, name, kind, columns) \
-                   select * from unnest($1::int2[], $2::text[], $3::text[], $4::jsonb[]) \
-                   on conflict (number) do update set columns = excluded.columns";
-        let params: [crate::pg::Param<'_>; 4] = [&numbers, &names, &kinds, &columns];
-        self.db.execute("target: noting the feeds", sql, &params).await?;
-        Ok(())
+        let tx = self.begin().await?;
+        for feed in Feed::ALL {
+            let (kind, columns) = match feed.kind() {
+                FeedKind::Contact => ("contact", stored_columns(&layouts.systemeio)),
+                FeedKind::Payment => ("payment", stored_columns(&layouts.xendit)),
+            };
+            let what = "target: recording the feeds";
+            let (number, name) = (feed.number(), feed.as_str());
+            let sql = "insert into tributary.feed (number, name, kind, columns) values ($1, $2, $3, $4) \
+                       on conflict (number) do nothing";
+            tx.execute(what, sql, &[&number, &name, &kind, &columns]).await?;
+            let sql = "update tributary.feed set columns = $2 where number = $1 and columns is distinct from $2";
+            if tx.execute(what, sql, &[&number, &columns]).await? > 0 {
+                tracing::info!(%feed, "other columns are read than before; reading the source again");
+                backfill::schedule(tx.db(), config, backfill::Stage::Rows).await?;
+            }
+        }
+        tx.commit().await
     }
 
     async fn load_backfill(&mut self) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::http::Health;
 use crate::pipeline;
-use crate::session::{self, OnLock};
+use crate::session::{self, OnLock, Watcher};
 use crate::source::{preflight, slot, snapshot};
 
 /// Read both source tables and bring the target in line with them, without following the stream
@@ -43,7 +43,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let shutdown = stop_on_signal()?;
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        session::open(config, OnLock::Refuse, &shutdown, &|_| {})
+        session::open(config, OnLock::Refuse, &shutdown, &Watcher::NOBODY)
     });
     let Some(mut session) = opened.await? else { return Ok(ExitCode::SUCCESS) };
     let under_way = backfill::progress(&session.applier.db).await?.filter(|at| !at.is_done());

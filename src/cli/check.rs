@@ -59,13 +59,19 @@ async fn reached(
     }
 }
 
-/// A slot that exists already must be this target's own.
+/// The schema must be of this slot, and a slot that exists already this target's own.
 async fn slot_of_another(
     source: &tokio_postgres::Client,
     target: &tokio_postgres::Client,
     config: &Config,
 ) -> Result<Option<Finding>> {
     let name = &config.source.slot;
+    match session::refuse_another_slot(target, config).await {
+        Err(Error::Refused { problem, remedy }) => {
+            return Ok(Some(Finding::failed("target.installation", problem, remedy)));
+        }
+        other => other?,
+    }
     if slot::state(source, name).await?.is_none() {
         return Ok(None);
     }

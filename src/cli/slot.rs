@@ -9,6 +9,7 @@ use super::Context;
 use super::output::print;
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
+use crate::session;
 use crate::source::{publication, slot};
 
 /// How long the slot is waited for to be free.
@@ -69,6 +70,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
             .execute("delete from tributary.checkpoint where slot = $1", &[&name])
             .await
             .context("target: removing the checkpoint")?;
+        session::retire(&target, name).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
@@ -21,15 +20,15 @@ use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Stages};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::facts::Feed;
 use crate::failpoint;
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::pg::Tx;
 use crate::retry::Backoff;
-use crate::session::Session;
-use crate::source::Stream;
+use crate::session::{self, Session};
+use crate::source::{Stream, slot};
 use crate::status::Phase;
 use crate::store::checkpoint;
 
@@ -85,9 +84,14 @@ pub(super) async fn follow(
     backoff: &mut Backoff,
 ) -> Result<()> {
     let (server, slot) = (&config.source.server, &config.source.slot);
-    free_slot(session, slot).await?;
-    let stream = Stream::open(server, slot, &config.source.publication, session.checkpoint).await?;
+    let leadership = session.leadership;
+    let is_own = |reader: &str| leadership.succeeds(reader);
+    slot::free(&session.source, slot, session.checkpoint, is_own).await?;
+    let publication = &config.source.publication;
+    let reader = leadership.application_name();
+    let stream = Stream::open(server, &reader, slot, publication, session.checkpoint).await?;
     failpoint::hit("stream-opened");
+    session::settle(&session.applier.db, leadership).await?;
     tracing::info!(from = %session.checkpoint, "streaming");
     health.set_phase(Phase::Streaming);
     health.set_halted(None);
@@ -134,23 +138,6 @@ fn operation(change: &crate::decode::Change) -> &'static str {
         (None, _) => "delete",
         (Some(_), Some(_)) => "rekey",
         (Some(_), None) => "upsert",
-    }
-}
-
-/// A reader that died without a word may hold the slot still. This session holds the target's lock, so no
-/// living daemon reads it for this target.
-async fn free_slot(session: &Session, name: &str) -> Result<()> {
-    let sql = "select pg_terminate_backend(active_pid) from pg_replication_slots \
-               where slot_name = $1 and active_pid is not null";
-    match session.source.query_opt(sql, &[&name]).await {
-        Ok(None) => Ok(()),
-        Ok(Some(_)) => {
-            tracing::warn!(slot = name, "ended a session that still held the slot");
-            Ok(())
-        }
-        // Another role's session: opening the stream tells that the slot is in use, and tries again.
-        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(()),
-        Err(error) => Err(Error::postgres("source: freeing the slot", &error)),
     }
 }
 

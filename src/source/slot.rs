@@ -7,11 +7,20 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use crate::config::Server;
+use crate::connect::connect;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
 
 /// How often a slot that is in use is looked at again.
 const POLL: Duration = Duration::from_millis(250);
+/// How long a reader that ends is waited for.
+const FREE_WAIT: Duration = Duration::from_secs(3);
+/// How often those who watch are told that making a slot goes on.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// When the log says for the first time what making a slot waits for, and how often after that.
+const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
+const EXPLAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// What the server says of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,20 +61,115 @@ pub async fn state(client: &Client, name: &str) -> Result<Option<SlotState>> {
     }))
 }
 
+/// How to wait for a slot that takes long to make.
+pub struct Waits<'a> {
+    /// The source, for a look at what it waits for.
+    pub server: &'a Server,
+    /// Told every second that it goes on (P17).
+    pub alive: &'a (dyn Fn() + Sync),
+}
+
 /// Makes a slot and returns the position from which it streams: every transaction that commits after
-/// it is sent, every one before is in the tables. Waits for transactions that run now to end.
+/// it is sent, every one before is in the tables. Waits for transactions that run now to end, and says in the
+/// log which.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] for a name that PostgreSQL does not take; [`Error::Refused`] with the remedy where
 /// wal_level, a limit or a privilege stands against it.
-pub async fn create(client: &Client, name: &str) -> Result<Lsn> {
+pub async fn create(client: &Client, name: &str, waits: &Waits<'_>) -> Result<Lsn> {
     check_name(name)?;
+    let sql = "select pg_backend_pid()";
+    let row = client.query_one(sql, &[]).await.context("source: making the slot")?;
+    let pid: i32 = row.get(0);
     let sql =
         "select lsn::text from pg_create_logical_replication_slot($1::text::name, 'pgoutput')";
-    let row = client.query_one(sql, &[&name]).await.map_err(|error| refusal(name, &error))?;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&name];
+    let created = client.query_one(sql, &parameters);
+    tokio::pin!(created);
+    let started = tokio::time::Instant::now();
+    let mut explain_at = started + EXPLAIN_AFTER;
+    let row = loop {
+        tokio::select! {
+            row = &mut created => break row.map_err(|error| refusal(name, &error))?,
+            () = tokio::time::sleep(ALIVE_INTERVAL) => (waits.alive)(),
+        }
+        if tokio::time::Instant::now() >= explain_at {
+            let blockers = blockers(waits.server, pid).await;
+            let seconds = started.elapsed().as_secs();
+            tracing::warn!(
+                slot = name,
+                seconds,
+                blockers,
+                "making the slot waits for transactions of the source to end"
+            );
+            explain_at = tokio::time::Instant::now() + EXPLAIN_EVERY;
+        }
+    };
     let text: String = row.get(0);
     Lsn::parse(&text).ok_or_else(|| Error::failed("source: making the slot", "no consistent point"))
+}
+
+/// The transactions that a session waits for, in words; empty where the source does not tell.
+async fn blockers(server: &Server, pid: i32) -> String {
+    let sql = include_str!("sql/blockers.sql");
+    let Ok(client) = connect(server, "tributary", "source").await else { return String::new() };
+    let row = client.query_one(sql, &[&pid]).await;
+    row.ok().and_then(|row| row.try_get(0).ok()).unwrap_or_default()
+}
+
+/// The error of a slot that somebody else reads: it is waited for, and nobody is ended.
+#[must_use]
+pub fn read_by_another(name: &str, pid: Option<i32>) -> Error {
+    let reader = pid.map_or_else(String::new, |pid| format!(" (process {pid} of the source)"));
+    Error::unavailable(
+        "source: freeing the slot",
+        format!(
+            "another reader has the slot {name}{reader}\n  remedy: end it if it is not needed; if this target is a \
+             copy of one that is in use, give it a slot of its own"
+        ),
+    )
+}
+
+/// Waits until nobody reads the slot. A reader that died without a word may hold it still: one that is known to be
+/// a former leader of this installation (`is_own`, by its application_name) and has confirmed nothing that this
+/// target lacks is ended, nobody else is.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] while somebody else reads it.
+pub async fn free(
+    client: &Client,
+    name: &str,
+    checkpoint: Lsn,
+    is_own: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + FREE_WAIT;
+    loop {
+        let row = client.query_opt(include_str!("sql/slot_reader.sql"), &[&name]).await;
+        let Some(row) = row.context("source: reading the slot")? else { return Ok(()) };
+        let (pid, reader): (i32, Option<String>) = (row.get(0), row.get(1));
+        let confirmed: Option<String> = row.get(2);
+        let confirmed = confirmed.as_deref().and_then(Lsn::parse);
+        let is_own = reader.as_deref().is_some_and(&is_own)
+            && confirmed.is_none_or(|confirmed| confirmed <= checkpoint);
+        if is_own {
+            // Asked again with its name: the process number may be another session's by now.
+            let sql = "select count(pg_terminate_backend(pid)) from pg_stat_replication \
+                       where pid = $1 and application_name = $2";
+            let ended = client.query_one(sql, &[&pid, &reader]).await;
+            ended.context("source: freeing the slot")?;
+            tracing::warn!(
+                slot = name,
+                pid,
+                "ended a reader of a former daemon that still held the slot"
+            );
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(read_by_another(name, Some(pid)));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 fn refusal(name: &str, error: &tokio_postgres::Error) -> Error {

@@ -98,8 +98,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Connects and starts the slot at `start`, the durable checkpoint; returns once the server has
-    /// accepted. Transactions that committed at or before `start` are not sent.
+    /// Connects under the name `reader` and starts the slot at `start`, the durable checkpoint; returns once
+    /// the server has accepted. Transactions that committed at or before `start` are not sent.
     ///
     /// # Errors
     ///
@@ -107,16 +107,22 @@ impl Stream {
     /// [`Error::SlotLost`] where the slot is missing, was given up by the server, or was confirmed past
     /// `start`, so that changes are missing between the two; [`Error::Config`] for a slot name that
     /// PostgreSQL does not take.
-    pub async fn open(server: &Server, slot: &str, publication: &str, start: Lsn) -> Result<Self> {
+    pub async fn open(
+        server: &Server,
+        reader: &str,
+        slot: &str,
+        publication: &str,
+        start: Lsn,
+    ) -> Result<Self> {
         slot::check_name(slot)?;
         let mut last = Error::Config("the source's URL names no host".into());
         for mut endpoint in endpoints(server)? {
-            let config = settings(server, &endpoint, slot, publication, start)?;
+            let config = settings(server, &endpoint, reader, slot, publication, start)?;
             let mut outcome = Self::start(server, config, slot, publication, start).await;
             let name = outcome.as_ref().err().and_then(|error| certified_name(server.tls, error));
             if let Some(name) = name {
                 endpoint.name = name;
-                let config = settings(server, &endpoint, slot, publication, start)?;
+                let config = settings(server, &endpoint, reader, slot, publication, start)?;
                 outcome = Self::start(server, config, slot, publication, start).await;
             }
             match outcome {

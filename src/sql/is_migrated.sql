@@ -1,4 +1,2 @@
--- Whether the newest migration has been applied: it adds this column.
-select exists (
-    select from pg_attribute
-    where attrelid = to_regclass('tributary.state') and attname = 'publication')
+-- Whether the newest migration has been applied: it makes this table.
+select to_regclass('tributary.installation') is not null

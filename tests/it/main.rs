@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alone;
 mod batching;
 mod check;
 mod convergence;

@@ -74,6 +74,7 @@ pub(super) fn endpoints(server: &Server) -> Result<Vec<Endpoint>> {
 pub(super) fn settings(
     server: &Server,
     endpoint: &Endpoint,
+    reader: &str,
     slot: &str,
     publication: &str,
     start: Lsn,
@@ -100,7 +101,7 @@ pub(super) fn settings(
             .with_wakeup_interval(IDLE_WAKEUP)
             .with_buffer_size(BUFFER_MESSAGES)
             .with_options(options)
-            .with_application_name(postgres.get_application_name().unwrap_or("tributary"));
+            .with_application_name(reader);
     Ok(config)
 }
 
@@ -156,7 +157,9 @@ mod tests {
             let found = endpoints(&server).unwrap();
             let seen: Vec<_> = found
                 .iter()
-                .map(|endpoint| settings(&server, endpoint, "slot", "Pub", Lsn(7)).unwrap())
+                .map(|endpoint| {
+                    settings(&server, endpoint, "tributary", "slot", "Pub", Lsn(7)).unwrap()
+                })
                 .map(|c| (c.host, c.port, c.tls.mode, c.tls.sni_hostname))
                 .collect();
             let expected: Vec<_> = expected
@@ -214,7 +217,8 @@ mod tests {
         let server =
             server("host=/run/pg user=u options='-c TimeZone=Asia/Manila'", TlsMode::Disable);
         let endpoint = endpoints(&server).unwrap().remove(0);
-        let config = settings(&server, &endpoint, "slot", "My \"Pub\"", Lsn(7)).unwrap();
+        let config =
+            settings(&server, &endpoint, "tributary", "slot", "My \"Pub\"", Lsn(7)).unwrap();
         assert_eq!(config.publication.names(), ["\"My \"\"Pub\"\"\""]);
         assert!(config.options.unwrap().ends_with("-c standard_conforming_strings=on"));
         assert_eq!(config.database, "u");

@@ -142,6 +142,18 @@ impl World {
         Self::between(self.layout, source, target)
     }
 
+    /// The same source and slot with a copy of the target, which nobody may be connected to.
+    pub(crate) async fn with_copied_target(&self) -> Self {
+        let source = Place { cluster: self.source.cluster, database: self.source.database.clone() };
+        let target = Place { cluster: self.target.cluster, database: unique("copy") };
+        let copy = format!("create database {} template {}", target.database, self.target.database);
+        self.target.cluster.execute("postgres", &copy).await.unwrap();
+        let mut world = Self::between(self.layout, source, target);
+        world.slot.clone_from(&self.slot);
+        world.configure(|_| {});
+        world
+    }
+
     /// Writes the shipped configuration with this world's slot, and what `change` adds.
     pub(crate) fn configure(&self, change: impl FnOnce(&mut toml::Table)) {
         let shipped = match self.layout {

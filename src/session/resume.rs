@@ -1,0 +1,210 @@
+//! Slot and checkpoint: where to go on from (P12).
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use super::Watcher;
+use super::installation::{self, Leadership};
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::lsn::Lsn;
+use crate::source::slot;
+use crate::{backfill, failpoint};
+
+/// How long a slot that is still held by a dead reader is waited for.
+const SLOT_WAIT: Duration = Duration::from_secs(10);
+
+/// What is needed to find out where to go on from.
+pub(super) struct Resume<'a> {
+    pub(super) source: &'a Client,
+    pub(super) target: &'a Client,
+    pub(super) config: &'a Config,
+    pub(super) leadership: Leadership,
+    pub(super) watcher: &'a Watcher<'a>,
+    pub(super) shutdown: &'a CancellationToken,
+}
+
+impl Resume<'_> {
+    /// Where to go on from, with a new slot where there is none to go on with. `None`: shutdown came first.
+    pub(super) async fn checkpoint(&self) -> Result<Option<Lsn>> {
+        let name = &self.config.source.slot;
+        let checkpoint = checkpoint(self.target, name).await?;
+        let state = slot::state(self.source, name).await?;
+        let interrupted = intended(self.target, name).await?;
+        let lost = match (state, checkpoint) {
+            (None, None) => None,
+            (None, Some(_)) => Some("it is missing"),
+            // Whatever it was made for, the checkpoint is not of this slot.
+            (Some(_), _) if interrupted => Some("its creation was interrupted"),
+            (Some(_), None) => return Err(unknown_slot(name)),
+            (Some(state), Some(checkpoint)) => {
+                self.refuse_foreign(&state, checkpoint).await?;
+                match slot_problem(&state, checkpoint) {
+                    None => {
+                        self.record_source().await?;
+                        return Ok(Some(checkpoint));
+                    }
+                    problem => problem,
+                }
+            }
+        };
+        if let Some(problem) = lost {
+            tracing::warn!(
+                slot = name,
+                problem,
+                "the slot is lost; reading the source with a new one"
+            );
+            let dropped = slot::drop_when_free(self.source, name, SLOT_WAIT);
+            self.watcher.during(dropped).await?;
+            failpoint::hit("lost-slot-dropped");
+        }
+        self.make_slot().await
+    }
+
+    /// Refuses a slot that is there but, as far as it shows, belongs to somebody else: it is never dropped.
+    async fn refuse_foreign(&self, state: &slot::SlotState, checkpoint: Lsn) -> Result<()> {
+        let name = &self.config.source.slot;
+        let sql = "select current_database()::text";
+        let row = self.source.query_one(sql, &[]).await;
+        let here: String = row.context("source: asking for the database")?.get(0);
+        if state.database.as_ref() != Some(&here) {
+            return Err(Error::refused(
+                format!("the slot {name} of the source is not of its database {here}"),
+                "configure another source.slot, or the database that the slot is of",
+            ));
+        }
+        let recorded = installation::recorded(self.target).await?.and_then(|r| r.source_system);
+        let system = installation::system(self.source).await;
+        if recorded.is_some() && system.is_some() && recorded != system {
+            return Err(Error::refused(
+                format!(
+                    "the source is not the server that this target was filled from, and has a slot {name}"
+                ),
+                format!(
+                    "if nobody uses that slot, run on the source: select pg_drop_replication_slot('{name}'); \
+                     the tables are then read again with a new one"
+                ),
+            ));
+        }
+        let ahead = state.confirmed_flush_lsn.is_some_and(|confirmed| confirmed > checkpoint);
+        if ahead && state.active_pid.is_some() {
+            return Err(slot::read_by_another(name, state.active_pid));
+        }
+        if ahead && self.leadership.relocated {
+            return Err(Error::refused(
+                format!(
+                    "the schema tributary of this target is a copy, and the slot {name} is ahead of it: \
+                     it serves what was copied"
+                ),
+                "where the original is in use: drop schema tributary here and configure another source.slot; where \
+                 it is retired: run `tributary slot drop` and start again, which reads the tables with a new slot",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Records the source that this target goes on with.
+    async fn record_source(&self) -> Result<()> {
+        let system = installation::system(self.source).await;
+        let sql = "update tributary.installation \
+                   set source_system = coalesce($1::text, source_system), source_database = $2::text \
+                   where (source_system, source_database) \
+                   is distinct from (coalesce($1::text, source_system), $2::text)";
+        let row = self.source.query_one("select current_database()::text", &[]).await;
+        let database: String = row.context("source: asking for the database")?.get(0);
+        let params: [crate::pg::Param<'_>; 2] = [&system, &database];
+        self.target.execute(sql, &params).await.context("target: recording the source")?;
+        Ok(())
+    }
+
+    /// Makes the slot. The intent is on disk first: a crash before the checkpoint leaves no riddle.
+    async fn make_slot(&self) -> Result<Option<Lsn>> {
+        let name = &self.config.source.slot;
+        intend(self.target, name).await?;
+        failpoint::hit("slot-intended");
+        let waits = slot::Waits { server: &self.config.source.server, alive: self.watcher.alive };
+        let made = tokio::select! {
+            () = self.shutdown.cancelled() => return Ok(None),
+            made = slot::create(self.source, name, &waits) => made,
+        };
+        let lsn = made?;
+        failpoint::hit("slot-made");
+        self.record_source().await?;
+        first_checkpoint(self.target, self.config, lsn).await?;
+        failpoint::hit("first-checkpoint-committed");
+        tracing::info!(slot = name, %lsn, "made the replication slot");
+        Ok(Some(lsn))
+    }
+}
+
+/// Whether this target has a checkpoint for a slot, or was about to make it.
+///
+/// # Errors
+/// Those of the target, which must be migrated.
+pub async fn knows_slot(target: &Client, name: &str) -> Result<bool> {
+    Ok(checkpoint(target, name).await?.is_some() || intended(target, name).await?)
+}
+
+/// The refusal of a slot that the target knows nothing of.
+#[must_use]
+pub fn unknown_slot(name: &str) -> Error {
+    Error::refused(
+        format!("the source has a slot {name}, but this target has no checkpoint for it"),
+        "if another target uses it, set another source.slot here; if this target was emptied, run \
+         `tributary slot drop` and start again",
+    )
+}
+
+/// Why a slot cannot be gone on with.
+fn slot_problem(state: &slot::SlotState, checkpoint: Lsn) -> Option<&'static str> {
+    if state.invalidated || state.wal_status.as_deref() == Some("lost") {
+        return Some("the server gave up the log it needs");
+    }
+    if state.confirmed_flush_lsn.is_some_and(|confirmed| confirmed > checkpoint) {
+        return Some("it was confirmed past the checkpoint: the target was set back");
+    }
+    None
+}
+
+/// The checkpoint of a slot in this target.
+///
+/// # Errors
+/// Those of the target.
+pub async fn checkpoint(target: &Client, slot: &str) -> Result<Option<Lsn>> {
+    let sql = "select lsn::text from tributary.checkpoint where slot = $1";
+    let row = target.query_opt(sql, &[&slot]).await.context("target: reading the checkpoint")?;
+    Ok(row.and_then(|row| Lsn::parse(row.get(0))))
+}
+
+async fn intended(target: &Client, name: &str) -> Result<bool> {
+    let sql = "select slot_intent is not distinct from $1 from tributary.state";
+    let row = target.query_opt(sql, &[&name]).await.context("target: reading the state")?;
+    Ok(row.is_some_and(|row| row.get(0)))
+}
+
+async fn intend(target: &Client, name: &str) -> Result<()> {
+    let sql = "update tributary.state set slot_intent = $1 \
+               where set_config('synchronous_commit', 'on', true) is not null";
+    target.execute(sql, &[&name]).await.context("target: noting the slot")?;
+    Ok(())
+}
+
+/// The first checkpoint of a slot and the obligation to read the tables, in one commit (P1) that is on disk
+/// when this returns (P7).
+async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<()> {
+    const WHAT: &str = "target: first checkpoint";
+    let keep = "insert into tributary.checkpoint (slot, lsn) values ($1, $2::text::pg_lsn) \
+                on conflict (slot) do update set lsn = excluded.lsn, updated_at = now()";
+    let clear = "update tributary.state set slot_intent = null; \
+                 delete from tributary.backfill_chunk";
+    target.batch_execute("begin; set local synchronous_commit = on").await.context(WHAT)?;
+    target.execute(keep, &[&config.source.slot, &lsn.to_string()]).await.context(WHAT)?;
+    target.batch_execute(clear).await.context(WHAT)?;
+    let due: [crate::pg::Param<'_>; 2] =
+        [&backfill::Stage::Rows.as_str(), &backfill::rules(config)];
+    target.execute(backfill::SCHEDULE, &due).await.context(WHAT)?;
+    failpoint::hit("first-checkpoint");
+    target.batch_execute("commit").await.context(WHAT)
+}

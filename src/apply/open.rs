@@ -81,9 +81,10 @@ impl Applier {
         let layouts = &self.env.layouts;
         let tx = self.begin().await?;
         for feed in Feed::ALL {
+            let is_left_out = |column| layouts.is_sync_timestamp(feed, column);
             let (kind, columns) = match feed.kind() {
-                FeedKind::Contact => ("contact", stored_columns(&layouts.systemeio)),
-                FeedKind::Payment => ("payment", stored_columns(&layouts.xendit)),
+                FeedKind::Contact => ("contact", stored_columns(&layouts.systemeio, is_left_out)),
+                FeedKind::Payment => ("payment", stored_columns(&layouts.xendit, is_left_out)),
             };
             let what = "target: recording the feeds";
             let (number, name) = (feed.number(), feed.as_str());

@@ -82,9 +82,13 @@ async fn stored_layouts(db: &Db, config: &Config) -> Result<Layouts> {
     })
 }
 
-/// The columns of a layout as `tributary.feed` keeps them.
-pub(super) fn stored_columns<F>(layout: &Layout<F>) -> serde_json::Value {
-    let columns =
-        layout.columns.iter().map(|column| serde_json::json!([column.name, column.kind.as_str()]));
+/// The columns of a layout as `tributary.feed` keeps them: name, kind, and whether the value is stored.
+pub(super) fn stored_columns<F>(
+    layout: &Layout<F>,
+    is_left_out: impl Fn(usize) -> bool,
+) -> serde_json::Value {
+    let columns = layout.columns.iter().enumerate().map(|(index, column)| {
+        serde_json::json!([column.name, column.kind.as_str(), !is_left_out(index)])
+    });
     serde_json::Value::Array(columns.collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::fetch::version_of;
+use super::fetch::{fact_of, version_of};
 use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::rows::{self, RowPlan, Touched};
@@ -101,10 +101,31 @@ impl Applier {
             .collect();
         let last = ids.last().cloned();
         if !ids.is_empty() {
+            self.mark_sharers(tx, &ids).await?;
             let touched = Touched { shared: ids.into_iter().collect(), ..Touched::default() };
             self.settle(tx, RowPlan::default(), touched, mode, None).await?.count();
         }
         Ok(last)
+    }
+
+    /// Marks all rows of values that several rows share, in pages: representatives are looked up among marked ones.
+    async fn mark_sharers(&self, tx: &Tx, ids: &[SharedId]) -> Result<()> {
+        loop {
+            let rows = store::shared::unmarked(tx, ids, PAGE).await?;
+            let mut members = Vec::with_capacity(rows.len());
+            for row in &rows {
+                if let Some(fact) = fact_of(row, &self.env)? {
+                    members.push((row.id.clone(), fact.member()));
+                }
+            }
+            let is_last = (rows.len() as i64) < PAGE || members.is_empty();
+            let mut group = Group::default();
+            store::row::set_members(&mut group, &members);
+            group.send(tx).await?;
+            if is_last {
+                return Ok(());
+            }
+        }
     }
 
     /// Judges a page of the persons who share a canonical key. Returns the last; `None` at the end.

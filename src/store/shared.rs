@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::facts::Feed;
 use crate::pg::Tx;
 
-/// Up to [`GROUP_LIMIT`] rows that carry each of these values, without those in `changed`.
+/// Up to one row more than [`GROUP_LIMIT`] that carry each of these values, without those in `changed`.
 ///
 /// # Errors
 /// Those of the target.
@@ -24,7 +24,7 @@ pub async fn others(
     let (feeds, values) = columns_of(ids);
     let (changed_feeds, changed_keys) = columns_of_rows(changed);
     let sql = include_str!("sql/others_of_shared_id.sql");
-    let limit = GROUP_LIMIT as i64;
+    let limit = GROUP_LIMIT as i64 + 1;
     let params: [crate::pg::Param<'_>; 5] =
         [&feeds, &values, &changed_feeds, &changed_keys, &limit];
     grouped(&tx.query("target: looking up shared ids", sql, &params).await?)
@@ -47,10 +47,21 @@ pub async fn representatives(
     let (feeds, values) = columns_of(ids);
     let (changed_feeds, changed_keys) = columns_of_rows(changed);
     let sql = include_str!("sql/representatives_of_shared_id.sql");
-    let limit = GROUP_LIMIT as i64;
+    let limit = GROUP_LIMIT as i64 + 1;
     let params: [crate::pg::Param<'_>; 5] =
         [&feeds, &values, &changed_feeds, &changed_keys, &limit];
     grouped(&tx.query("target: looking up shared ids", sql, &params).await?)
+}
+
+/// Rows that carry these values and are not marked as sharing them, up to `limit`.
+///
+/// # Errors
+/// Those of the target.
+pub async fn unmarked(tx: &Tx, ids: &[SharedId], limit: i64) -> Result<Vec<FullRow>> {
+    let (feeds, values) = columns_of(ids);
+    let sql = include_str!("sql/unmarked_sharers.sql");
+    let rows = tx.query("target: looking up shared ids", sql, &[&feeds, &values, &limit]).await?;
+    rows.iter().map(super::row::full).collect()
 }
 
 /// For each contact_id that a row of these owners shares with others: the person with whom it stays.

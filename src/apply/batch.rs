@@ -237,10 +237,13 @@ impl Applier {
         changes: &[RowChange],
         arrival: Arrival,
     ) -> Result<()> {
-        let plan = self.plan(tx, changes, arrival).await?;
+        let mut plan = self.plan(tx, changes, arrival).await?;
         let mut group = Group::default();
         let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
-        store::row::write(&mut group, &gone, &plan.writes);
+        store::row::write(&mut group, &gone, &[]);
+        std::mem::take(&mut group).send(tx).await?;
+        store::row::copy_new(tx, &mut plan.writes).await?;
+        store::row::write(&mut group, &[], &plan.writes);
         if let Some(chunk) = plan.seen_in {
             store::row::mark_seen(&mut group, &plan.seen, chunk, self.env.generation);
         }

@@ -117,7 +117,13 @@ impl Applier {
 
         let mut group = Group::default();
         let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
-        store::row::write(&mut group, &gone, &plan.writes);
+        store::row::write(&mut group, &gone, &[]);
+        if !gone.is_empty() {
+            // Their keys may be taken anew.
+            std::mem::take(&mut group).send(tx).await?;
+        }
+        store::row::copy_new(tx, &mut plan.writes).await?;
+        store::row::write(&mut group, &[], &plan.writes);
         if let Some(chunk) = plan.seen_in {
             store::row::mark_seen(&mut group, &plan.seen, chunk, self.env.generation);
         }
@@ -145,6 +151,14 @@ impl Applier {
         store::person::write(&mut group, &self.tables.names.profiles, &people);
         let mut positions = None;
         if !mode.careful {
+            let copied = targets::copy::new_rows(
+                tx,
+                &self.tables,
+                &mut round.writes,
+                &round.fresh,
+                &mut group,
+            );
+            report.add(copied.await?);
             let writes: Vec<&OwnerWrite> = round.writes.iter().collect();
             positions =
                 Some(targets::write::owners(&mut group, &self.tables, &writes, &round.fresh)?);

@@ -1,10 +1,12 @@
 //! The target's session: cached statements, pipelined round trips, the open transaction as a type.
 
+mod copy;
 mod db;
 mod group;
 mod text;
 mod tx;
 
+pub use copy::{COPY_FROM, copy_binary, copy_text};
 pub use db::{Db, Param};
 pub use group::{Group, Owned, Reached};
 pub use text::{TextColumns, text_params};

@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::engine::rows::RowWrite;
 use crate::engine::{RowId, StoredRow};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, Feed, SourceKey};
-use crate::pg::{Group, Tx};
+use crate::pg::{COPY_FROM, Group, Tx, copy_binary};
 
 const META: &str =
     "feed, key, owner, email_key, shared_id, member, digest, outcome, chunk, generation, complete";
@@ -147,6 +148,58 @@ pub async fn page(tx: &Tx, feed: Feed, after: &str, limit: i64) -> Result<Vec<Fu
     let rows =
         tx.query("target: reading stored rows", &sql, &[&feed.number(), &after, &limit]).await?;
     rows.iter().map(full).collect()
+}
+
+/// Copies the rows that are new, where there are many; [`write`] takes the others.
+///
+/// # Errors
+/// Those of the target.
+pub async fn copy_new(tx: &Tx, writes: &mut Vec<RowWrite>) -> Result<()> {
+    if writes.iter().filter(|write| !write.exists).count() < COPY_FROM {
+        return Ok(());
+    }
+    let all = std::mem::take(writes);
+    let (existing, new): (Vec<RowWrite>, Vec<RowWrite>) =
+        all.into_iter().partition(|write| write.exists);
+    *writes = existing;
+    let rows: Vec<Vec<crate::pg::Owned>> = new.into_iter().map(binary).collect();
+    let sql = include_str!("sql/copy_rows.sql");
+    copy_binary(tx, "target: copying stored rows", sql, &COPY_TYPES, &rows).await?;
+    Ok(())
+}
+
+const COPY_TYPES: [Type; 12] = [
+    Type::INT2,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::BYTEA,
+    Type::UUID,
+    Type::UUID,
+    Type::INT8,
+    Type::INT8,
+    Type::BOOL,
+    Type::BYTEA,
+];
+
+fn binary(write: RowWrite) -> Vec<crate::pg::Owned> {
+    let email = email_column(&write.row);
+    let row = write.row;
+    vec![
+        Box::new(write.id.0.number()),
+        Box::new(write.id.1.0),
+        Box::new(row.owner),
+        Box::new(email),
+        Box::new(row.shared_id),
+        Box::new(row.member),
+        Box::new(row.digest),
+        Box::new(row.outcome),
+        Box::new(row.chunk),
+        Box::new(row.generation),
+        Box::new(row.complete),
+        Box::new(write.raw),
+    ]
 }
 
 /// Adds what these rows must be to a group: rows that are gone first, so that their keys are free.

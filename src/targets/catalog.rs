@@ -40,6 +40,8 @@ pub struct Tables {
     pub insert_profiles: String,
     /// As `write_transactions`, of transactions that are known to be new.
     pub insert_transactions: String,
+    /// Whether the values of a profile are what the input functions of its columns read.
+    pub profiles_by_copy: bool,
     /// Finds the ids of new persons.
     pub profile_ids: String,
     /// Names the target tables and the types of their columns: outcome digests hold for these alone.
@@ -104,6 +106,7 @@ impl Tables {
             begin,
             write_profiles: write_profiles(&names.profiles, &profile)?,
             write_transactions: write_transactions(&names.transactions, &transaction)?,
+            profiles_by_copy: !profile.get("tags").is_some_and(|kind| kind.starts_with("json")),
             insert_profiles: insert_profiles(&names.profiles, &profile)?,
             insert_transactions: insert_transactions(&names.transactions, &transaction)?,
             identity,

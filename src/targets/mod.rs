@@ -2,6 +2,7 @@
 //! written, deleted, joined and quarantined. SQL beside it; nothing here decides what a row should say.
 
 pub mod catalog;
+pub mod copy;
 pub mod delete;
 mod join;
 pub mod merge;

@@ -157,7 +157,10 @@ fn add_profiles(
 
 /// Frees addresses and systemeio_ids that other rows hold: of rows in the same set, which get their own next, an
 /// address that is no longer the holder's, and a systemeio_id of any person of ours (SPEC §4.5).
-fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &[&ProfileWrite]) {
+pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &[&ProfileWrite]) {
+    if profiles.is_empty() {
+        return;
+    }
     let table = &tables.names.profiles;
     let ids: Vec<Uuid> = profiles.iter().map(|profile| profile.id).collect();
     let emails: Vec<String> = profiles.iter().map(|profile| profile.email.clone()).collect();
@@ -211,7 +214,7 @@ fn add_transactions(
 }
 
 /// Money is never rounded (SPEC §3.8), as a narrower column would do without a word.
-fn fits(tables: &Tables, transaction: &TransactionWrite) -> Result<()> {
+pub(super) fn fits(tables: &Tables, transaction: &TransactionWrite) -> Result<()> {
     for (column, digits, scale) in [
         ("amount", transaction.scales.0, tables.amount_scale),
         ("payment_provider_fee", transaction.scales.1, tables.fee_scale),

@@ -1,0 +1,92 @@
+//! Rows of the target tables that are known to be new, by COPY where there are many.
+
+use super::catalog::Tables;
+use super::write::{Fresh, Report, park_unique_values};
+use crate::engine::columns::{PROFILE, TRANSACTION};
+use crate::engine::diff::{OwnerWrite, ProfileWrite, TransactionWrite};
+use crate::error::Result;
+use crate::pg::{COPY_FROM, Group, Tx, copy_text};
+
+/// Takes new profiles and transactions out of the owners and copies them, after `group` with what they rest on.
+///
+/// # Errors
+/// Those of the target; [`crate::error::Error::Data`] where a value does not fit its column.
+pub async fn new_rows(
+    tx: &Tx,
+    tables: &Tables,
+    owners: &mut [OwnerWrite],
+    fresh: &Fresh,
+    group: &mut Group,
+) -> Result<Report> {
+    let mut report = Report::default();
+    let copies_profiles = tables.profiles_by_copy && fresh.profiles.len() >= COPY_FROM;
+    let copies_transactions = fresh.transactions.len() >= COPY_FROM;
+    if !copies_profiles && !copies_transactions {
+        return Ok(report);
+    }
+    let mut profiles: Vec<ProfileWrite> = Vec::new();
+    let mut transactions: Vec<TransactionWrite> = Vec::new();
+    for owner in owners.iter_mut() {
+        if copies_profiles {
+            profiles.extend(owner.profile.take_if(|profile| fresh.profiles.contains(&profile.id)));
+        }
+        // A transaction of a person whose profile is only written later would reference nothing.
+        if copies_transactions && owner.profile.is_none() {
+            let is_new = |t: &mut TransactionWrite| fresh.transactions.contains(&t.id);
+            transactions.extend(owner.transactions.extract_if(.., is_new));
+        }
+    }
+    park_unique_values(group, tables, &profiles.iter().collect::<Vec<_>>());
+    std::mem::take(group).send(tx).await?;
+    if !profiles.is_empty() {
+        report.profiles.inserted = copy_profiles(tx, tables, &profiles).await?;
+    }
+    if !transactions.is_empty() {
+        transactions.iter().try_for_each(|t| super::write::fits(tables, t))?;
+        report.transactions.inserted = copy_transactions(tx, tables, &transactions).await?;
+    }
+    Ok(report)
+}
+
+async fn copy_profiles(tx: &Tx, tables: &Tables, profiles: &[ProfileWrite]) -> Result<u64> {
+    let columns = format!("{}, updated_at, last_api_sync_at, api_sync_version", PROFILE.join(", "));
+    let created_at = PROFILE.iter().position(|column| *column == "created_at");
+    let rows: Vec<Vec<Option<String>>> = profiles
+        .iter()
+        .map(|profile| {
+            let mut row = profile.values.to_vec();
+            if let Some(created_at) = created_at.and_then(|at| row.get_mut(at)) {
+                // Where the rows give no time of creation, it is that of the first write (SPEC §4.2).
+                created_at.get_or_insert_with(now);
+            }
+            row.extend([Some(now()), Some(now()), Some("1".to_owned())]);
+            row
+        })
+        .collect();
+    let what = "target: copying profiles";
+    copy_text(tx, what, &tables.names.profiles, &columns, rows.iter().map(Vec::as_slice)).await
+}
+
+async fn copy_transactions(
+    tx: &Tx,
+    tables: &Tables,
+    transactions: &[TransactionWrite],
+) -> Result<u64> {
+    let columns =
+        format!("{}, last_api_sync_at, processed_at, api_sync_version", TRANSACTION.join(", "));
+    let rows: Vec<Vec<Option<String>>> = transactions
+        .iter()
+        .map(|transaction| {
+            let mut row = transaction.values.to_vec();
+            row.extend([Some(now()), Some(now()), Some("1".to_owned())]);
+            row
+        })
+        .collect();
+    let what = "target: copying transactions";
+    copy_text(tx, what, &tables.names.transactions, &columns, rows.iter().map(Vec::as_slice)).await
+}
+
+/// The start of the transaction, as the input functions of times read it.
+fn now() -> String {
+    "now".to_owned()
+}

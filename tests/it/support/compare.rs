@@ -44,7 +44,8 @@ const VIEWS: [(&str, &str); 4] = [
         "select kind || ' ' || subject, jsonb_build_object('severity', severity, 'evidence', evidence)
          from tributary.conflict
          where status = 'open'
-               and kind not in ('source_absent', 'email_change_collision', 'delete_blocked')",
+               and kind not in ('source_absent', 'email_change_collision', 'email_change_split',
+                                'delete_blocked')",
     ),
 ];
 

@@ -51,7 +51,9 @@ pub fn payment(row: &RawRow, layout: &Layout<PaymentField>, rules: &Rules) -> Pa
         currency: reader.currency(rules),
         status: reader.status(rules),
         products: description.as_deref().map(|d| match_products(d, rules)).unwrap_or_default(),
-        payment_method: reader.text(PaymentField::PaymentMethod).map(|text| text.to_uppercase()),
+        payment_method: reader
+            .clean_text(PaymentField::PaymentMethod)
+            .map(|text| text.to_uppercase()),
         description,
         failure_reason: reason.or_else(|| reader.text(PaymentField::FailureCode)),
         first_name: name.first,

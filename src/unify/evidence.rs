@@ -118,7 +118,7 @@ pub(crate) fn raw(row: &RawTexts) -> (Value, Value) {
 
 /// As [`raw`], of some logical fields of a payment; of the whole row where none of them has a value.
 pub(crate) fn raw_of(payment: &Payment, fields: &[&'static str]) -> (Value, Value) {
-    let known = || fields.iter().filter_map(|field| Some((*field, payment.metadata.get(*field)?)));
+    let known = || fields.iter().filter_map(|field| Some((*field, payment.metadata.get(field)?)));
     if known().next().is_some() { raw_fields(known()) } else { raw(&payment.raw) }
 }
 

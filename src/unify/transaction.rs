@@ -38,8 +38,9 @@ pub(crate) fn book<'a>(outcomes: &[(&'a Payment, Outcome<'_>)], rules: &Rules) -
         .iter()
         .filter(|(payment, outcome)| *outcome == Outcome::Survives && is_listed(payment, rules))
         .filter_map(|(payment, _)| {
-            let transaction = transaction(payment, rules)?;
-            let paid_on = transaction.paid_at.map(|paid_at| local_date(paid_at, &rules.zone));
+            let (paid_at, _) = paid_at(payment);
+            let paid_on = paid_at.map(|paid_at| local_date(paid_at, &rules.zone));
+            let transaction = transaction(payment, paid_at, paid_on, rules)?;
             Some(Booked { payment, transaction, paid_on })
         })
         .collect();
@@ -69,15 +70,19 @@ pub fn transaction_id(key: &SourceKey) -> Uuid {
     parsed.unwrap_or_else(|| Uuid::new_v5(&NAMESPACE, format!("xendit:{text}").as_bytes()))
 }
 
-fn transaction(payment: &Payment, rules: &Rules) -> Option<Transaction> {
+/// `paid_on` is the local date of `paid_at`.
+fn transaction(
+    payment: &Payment,
+    paid_at: Option<Timestamp>,
+    paid_on: Option<civil::Date>,
+    rules: &Rules,
+) -> Option<Transaction> {
     let product = single_product(payment).and_then(|code| rules.product(code));
     let created_at = created_at(payment);
     let updated_at = payment.updated_at.or(created_at);
-    let (paid_at, _) = paid_at(payment);
     let when = |status: Status| updated_at.filter(|_| payment.status == status);
-    let fiscal = paid_at
-        .or(created_at)
-        .map(|at| fiscal(local_date(at, &rules.zone), rules.fiscal_year_start_month));
+    let date = paid_on.or_else(|| created_at.map(|at| local_date(at, &rules.zone)));
+    let fiscal = date.map(|date| fiscal(date, rules.fiscal_year_start_month));
     Some(Transaction {
         id: transaction_id(&payment.key),
         source_key: payment.key.clone(),

@@ -2,6 +2,7 @@
 //! under test here.
 
 mod conflicts;
+mod cross_conflicts;
 mod enrollments;
 mod explain;
 mod payments;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::world::{Place, World};
-use testkit::source_schema::SourceLayout;
+use tributary::demo::source_schema::SourceLayout;
 
 /// Differences shown before the rest is only counted.
 const SHOWN: usize = 12;
@@ -44,7 +44,8 @@ const VIEWS: [(&str, &str); 4] = [
         "select kind || ' ' || subject, jsonb_build_object('severity', severity, 'evidence', evidence)
          from tributary.conflict
          where status = 'open'
-               and kind not in ('source_absent', 'email_change_collision', 'email_change_split', 'delete_blocked')",
+               and kind not in ('source_absent', 'email_change_collision', 'email_change_split',
+                                'delete_blocked')",
     ),
 ];
 

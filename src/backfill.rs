@@ -129,6 +129,31 @@ impl Backfill<'_> {
         Ok(true)
     }
 
+    /// Runs one bounded round of a rebuild, from the cursor on; `true`: it is finished.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn round(&self, writer: &mut Writer) -> Result<bool> {
+        let Some(mut at) = progress(&writer.db).await? else { return Ok(true) };
+        match at.phase.as_str() {
+            "people" => {
+                let after = at.next_owner.clone().unwrap_or_default();
+                let round = joined(self.load_round(writer, after)).await?;
+                match round.as_ref().and_then(|round| Some((round, round.last()?.clone()))) {
+                    Some((round, last)) => self.write_round(writer, &mut at, round, last).await?,
+                    None => self.next_phase(writer, &mut at).await?,
+                }
+            }
+            "groups" => {
+                self.groups(writer).await?;
+                self.next_phase(writer, &mut at).await?;
+            }
+            _ => return Ok(true),
+        }
+        (self.progress)(&at);
+        Ok(at.phase == "done")
+    }
+
     async fn next_phase(&self, writer: &Writer, at: &mut Progress) -> Result<()> {
         let next = match at.phase.as_str() {
             "contacts" => "payments",

@@ -11,15 +11,6 @@ struct Waiting {
     command: Result<Command>,
 }
 
-/// Which commands are taken: a rebuild is long work of its own, between batches only.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Decisions and acceptances.
-    Short,
-    /// Rebuilds.
-    Rebuild,
-}
-
 /// Carries out what operators asked for, but for rebuilds, and returns whether there was anything. A refusal is
 /// answered, not fatal.
 ///
@@ -27,7 +18,7 @@ enum Kind {
 /// Those of the target: a command then stays without an answer, and is served again.
 pub async fn serve(writer: &mut Writer) -> Result<bool> {
     let mut any = false;
-    while let Some(Waiting { id, actor, command }) = next(&writer.db, Kind::Short).await? {
+    while let Some(Waiting { id, actor, command }) = next(&writer.db).await? {
         let answered = match command {
             Ok(command) => execute(writer, &command, &actor).await,
             Err(error) => Err(error),
@@ -38,32 +29,39 @@ pub async fn serve(writer: &mut Writer) -> Result<bool> {
     Ok(any)
 }
 
-/// Carries out `rebuild` if one was asked for; `false`: none was.
-///
-/// # Errors
-/// As [`serve`].
-pub async fn serve_rebuild(
-    writer: &mut Writer,
-    rebuild: impl AsyncFnOnce(&mut Writer) -> Result<String>,
-) -> Result<bool> {
-    let Some(waiting) = next(&writer.db, Kind::Rebuild).await? else { return Ok(false) };
-    let answered = rebuild(writer).await;
-    if answered.is_err() {
-        // The round that failed is still open.
-        writer.rollback().await?;
-    }
-    answer(&writer.db, waiting.id, answered).await?;
-    Ok(true)
+/// A rebuild that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct WaitingRebuild {
+    /// The command.
+    pub id: i64,
+    /// Whether everybody is being recomputed, or was, since it was asked for.
+    pub has_begun: bool,
 }
 
-async fn next(db: &Db, kind: Kind) -> Result<Option<Waiting>> {
+/// The rebuild that waits longest, if any.
+///
+/// # Errors
+/// Those of the target.
+pub async fn waiting_rebuild(db: &Db) -> Result<Option<WaitingRebuild>> {
+    let sql = "select c.id, exists (select from tributary.backfill b \
+                   where b.started_at >= c.created_at and b.phase in ('people', 'groups', 'done')) \
+               from tributary.command c \
+               where c.finished_at is null and c.request -> 'request' = $1 order by c.id limit 1";
+    let rows = db.query("target: looking for a rebuild", sql, &[&rebuild()?]).await?;
+    Ok(rows.first().map(|row| WaitingRebuild { id: row.get(0), has_begun: row.get(1) }))
+}
+
+fn rebuild() -> Result<serde_json::Value> {
+    serde_json::to_value(Request::Rebuild)
+        .map_err(|error| Error::failed("writing a request", error))
+}
+
+/// A rebuild is long work of its own, which goes on between batches.
+async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = "select id, request, actor from tributary.command \
-               where finished_at is null and coalesce(request -> 'request' = $1, false) = $2 \
+               where finished_at is null and request -> 'request' is distinct from $1 \
                order by id limit 1";
-    let rebuild = serde_json::to_value(Request::Rebuild)
-        .map_err(|error| Error::failed("writing a request", error))?;
-    let params: [crate::apply::Param<'_>; 2] = [&rebuild, &(kind == Kind::Rebuild)];
-    let rows = db.query("target: looking for commands", sql, &params).await?;
+    let rows = db.query("target: looking for commands", sql, &[&rebuild()?]).await?;
     let waiting = |row: &tokio_postgres::Row| Waiting {
         id: row.get(0),
         actor: row.get(2),
@@ -73,7 +71,12 @@ async fn next(db: &Db, kind: Kind) -> Result<Option<Waiting>> {
     Ok(rows.first().map(waiting))
 }
 
-async fn answer(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
+/// Answers a command with what was done, or with why not.
+///
+/// # Errors
+/// Those of the target, and those in `answered` that say nothing about the command
+/// ([`crate::error::Policy::answers`]): it then stays without an answer.
+pub async fn answer(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
     let (ok, answer) = match answered {
         Ok(answer) => (true, answer),
         Err(error) if error.policy().answers => (false, error.to_string()),

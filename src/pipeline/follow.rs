@@ -15,8 +15,9 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
-use super::chores::Chores;
+use super::control::Control;
 use super::durability::Durability;
+use super::maintenance::Maintenance;
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Stages};
 use crate::config::Config;
@@ -45,6 +46,8 @@ pub(super) struct Follow<'a> {
     pub(super) config: &'a Config,
     pub(super) session: &'a mut Session,
     pub(super) health: &'a Arc<Health>,
+    /// Hears of commands.
+    control: Arc<Control>,
     /// What arrives, read ahead by a task.
     receiver: Receiver,
     /// Confirms to the source what the target has on disk.
@@ -80,6 +83,7 @@ pub(super) async fn follow(
     health: &Arc<Health>,
     shutdown: &CancellationToken,
     backoff: &mut Backoff,
+    control: &Arc<Control>,
 ) -> Result<()> {
     let (server, slot) = (&config.source.server, &config.source.slot);
     free_slot(session, slot).await?;
@@ -93,11 +97,12 @@ pub(super) async fn follow(
         watched(Feed::Systemeio, &config.source.systemeio.table, &session.writer.layouts.systemeio),
     ]);
     let receiver = Receiver::start(stream, assembler);
-    let durability = Durability::start(config, &session.writer.db, receiver.confirm()).await?;
+    let durability = Durability::start(Arc::clone(control), receiver.confirm());
     let mut follow = Follow {
         config,
         session,
         health,
+        control: Arc::clone(control),
         receiver,
         durability,
         batch: Batch::default(),
@@ -150,7 +155,7 @@ impl Follow<'_> {
     async fn run(&mut self, shutdown: &CancellationToken) -> Result<()> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut chores = Chores::new();
+        let mut maintenance = Maintenance::new();
         loop {
             if self.take_what_is_there().await? == Step::Taken {
                 self.flush().await?;
@@ -161,13 +166,21 @@ impl Follow<'_> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.leave().await,
-                _ = tick.tick() => self.tick(&mut chores, shutdown).await?,
+                _ = tick.tick() => self.tick(&mut maintenance).await?,
+                () = self.control.notified() => {
+                    maintenance.commands_wait = true;
+                    self.tick(&mut maintenance).await?;
+                }
                 error = self.durability.failed() => return Err(error),
                 received = self.receiver.next(), if self.batch.is_empty() => {
                     self.take(received).await?;
                 }
-                // What has no room in the batch before is there already.
+                // What had no room in the batch before.
                 () = std::future::ready(()), if !self.batch.is_empty() => {}
+                () = std::future::ready(()), if self.open.is_none() && maintenance.has_rounds() => {
+                    self.health.tick();
+                    maintenance.round(self.config, self.session, self.health).await?;
+                }
             }
         }
     }
@@ -322,20 +335,16 @@ impl Follow<'_> {
         Ok(())
     }
 
-    async fn tick(&mut self, chores: &mut Chores, shutdown: &CancellationToken) -> Result<()> {
+    async fn tick(&mut self, maintenance: &mut Maintenance) -> Result<()> {
         self.health.tick();
         if self.open.as_ref().is_none_or(|open| !open.in_parts) {
-            self.look_after(chores, shutdown).await?;
+            self.look_after(maintenance).await?;
         }
         Ok(())
     }
 
     /// What is not in the stream: idle progress, commands of operators, the clock.
-    async fn look_after(
-        &mut self,
-        chores: &mut Chores,
-        shutdown: &CancellationToken,
-    ) -> Result<()> {
+    async fn look_after(&mut self, maintenance: &mut Maintenance) -> Result<()> {
         if self.open.is_none() && self.idle_at.elapsed() >= IDLE_INTERVAL {
             self.checkpoint_idle().await?;
         }
@@ -345,7 +354,7 @@ impl Follow<'_> {
         let behind = self.health.status().lag_bytes.is_some_and(|bytes| bytes > 0);
         let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;
         self.health.set_frozen(frozen);
-        chores.run(self.config, self.session, self.health, shutdown).await
+        maintenance.run(self.config, self.session, self.health).await
     }
 
     /// The stream has passed everything that backfilled rows may contain already.

@@ -60,7 +60,7 @@ const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
 const ATTEMPTS: u32 = 8;
 
 /// Runs until shutdown. What may heal is retried for ever, with backoff and jitter; what a new session need
-/// not heal is tried [`ATTEMPTS`] times, then the daemon halts.
+/// not heal is tried `ATTEMPTS` times, then the daemon halts.
 ///
 /// # Errors
 /// What no retry heals: a wrong configuration, a refusal with its remedy.

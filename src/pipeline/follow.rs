@@ -19,7 +19,7 @@ use super::control::Control;
 use super::durability::Durability;
 use super::maintenance::Maintenance;
 use super::receive::{Arrived, Received, Receiver};
-use super::write::{self, Stages};
+use super::write::{self, Applied};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::error::{Error, Result};
@@ -378,30 +378,5 @@ impl Follow<'_> {
         tracing::info!(checkpoint = %self.session.checkpoint, "stopped");
         self.receiver.stop().await;
         Ok(())
-    }
-}
-
-/// What was applied in one target transaction, for metrics and the log.
-pub(super) struct Applied {
-    pub(super) rows: usize,
-    pub(super) transactions: u32,
-    pub(super) stages: Stages,
-    pub(super) started: Instant,
-}
-
-impl Applied {
-    pub(super) fn report(&self) {
-        let elapsed = self.started.elapsed();
-        crate::metrics::count_batch(u64::from(self.transactions), elapsed, Timestamp::now());
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        tracing::debug!(
-            rows = self.rows,
-            transactions = self.transactions,
-            ms = ms(elapsed),
-            rows_ms = ms(self.stages.rows),
-            people_ms = ms(self.stages.people),
-            commit_ms = ms(self.stages.commit),
-            "applied a batch"
-        );
     }
 }

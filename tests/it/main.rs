@@ -6,6 +6,7 @@
 mod support;
 
 mod batching;
+mod beside;
 mod check;
 mod convergence;
 mod crashes;

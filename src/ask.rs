@@ -156,9 +156,11 @@ async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
 async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
     let request =
         serde_json::to_value(command).map_err(|error| Error::failed("writing a request", error))?;
-    let sql = "insert into tributary.command (request, actor) values ($1, $2) returning id";
+    // The notification is sent at the commit, when the row is there.
+    let sql = "with asked as (insert into tributary.command (request, actor) values ($1, $2) \
+                   returning id) \
+               select id, pg_notify('tributary_command', '')::text from asked";
     let rows = db.query("target: asking the daemon", sql, &[&request, &actor]).await?;
-    db.batch("target: waking the daemon", "notify tributary_command").await?;
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
 }
 
@@ -211,7 +213,7 @@ async fn alone(
     session.applier.scan_profiles(&|| {}).await?;
     let show = |at: &Progress| patience.show(at);
     let id = queue(&session.applier.db, command, actor).await?;
-    let served = pipeline::serve_commands(config, &mut session, &never, &show).await;
+    let served = pipeline::serve_commands(config, &mut session, &show).await;
     if let Err(error) = served {
         crate::pg::Tx::on(&session.applier.db).rollback().await?;
         withdraw(&session.applier.db, id).await?;

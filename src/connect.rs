@@ -6,11 +6,13 @@ mod certificates;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use rustls::ClientConfig;
-use tokio_postgres::{Client, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
+use tokio::sync::Notify;
+use tokio_postgres::{AsyncMessage, Client, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{Server, TlsMode};
@@ -38,14 +40,36 @@ pub async fn connect(
     application_name: &str,
     what: &'static str,
 ) -> Result<Client> {
+    connect_listening(server, application_name, what, Arc::default()).await
+}
+
+/// As [`connect`]; `notified` is woken by every notification (`LISTEN`) that arrives on the session.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_listening(
+    server: &Server,
+    application_name: &str,
+    what: &'static str,
+    notified: Arc<Notify>,
+) -> Result<Client> {
     let config = session_config(server, application_name);
     match server.tls {
-        TlsMode::Disable => open(&config, NoTls, what).await,
-        _ => open(&config, MakeRustlsConnect::new(tls_config(server, what)?), what).await,
+        TlsMode::Disable => open(&config, NoTls, what, notified).await,
+        _ => {
+            let tls = MakeRustlsConnect::new(tls_config(server, what)?);
+            open(&config, tls, what, notified).await
+        }
     }
 }
 
-async fn open<T>(config: &tokio_postgres::Config, tls: T, what: &'static str) -> Result<Client>
+async fn open<T>(
+    config: &tokio_postgres::Config,
+    tls: T,
+    what: &'static str,
+    notified: Arc<Notify>,
+) -> Result<Client>
 where
     T: MakeTlsConnect<Socket> + Send,
     T::Stream: Send + 'static,
@@ -59,13 +83,21 @@ where
     let opened = opened.map_err(|_| {
         Error::unavailable(context(), format!("no answer in {} s", limit.as_secs()))
     })?;
-    let (client, connection) = opened.map_err(|error| {
+    let (client, mut connection) = opened.map_err(|error| {
         certificates::refusal(what, &error).unwrap_or_else(|| Error::postgres(context(), &error))
     })?;
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            let error = Error::postgres(format!("{what}: connection"), &error);
-            tracing::debug!(%error, "a connection ended");
+        loop {
+            match std::future::poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notification(_))) => notified.notify_one(),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    let error = Error::postgres(format!("{what}: connection"), &error);
+                    tracing::debug!(%error, "a connection ended");
+                    return;
+                }
+                None => return,
+            }
         }
     });
     Ok(client)

@@ -179,7 +179,7 @@ async fn within(
         credit(tx, conflict, &by).await?;
     }
     failpoint::hit("command-executed");
-    queue::answer(tx.db(), id, true, answer).await
+    queue::record(tx.db(), id, true, answer).await
 }
 
 /// What a decision changes: rows that are placed anew, and whom it touches.

@@ -4,9 +4,13 @@
 //! No message holds a customer value (P14): a PostgreSQL error is reported by its SQLSTATE, message and
 //! constraint, never by its `detail`, `where` or internal query, which quote rows.
 
+mod classify;
+
 use std::fmt;
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::SqlState;
+
+use self::classify::{describe, is_io, kind_of};
 
 /// Result of everything that does I/O.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -339,60 +343,6 @@ impl From<crate::decode::DecodeError> for Error {
     }
 }
 
-fn kind_of(db: &DbError) -> ErrorKind {
-    if raised_by_the_application(db) {
-        return ErrorKind::Data;
-    }
-    kind_of_code(db.code())
-}
-
-fn kind_of_code(code: &SqlState) -> ErrorKind {
-    match &code.code()[..2] {
-        "08" | "53" | "57" | "58" | "40" => ErrorKind::Unavailable,
-        class if is_about_data(class) => ErrorKind::Data,
-        // A fail-over that is not finished is among them.
-        _ if *code == SqlState::LOCK_NOT_AVAILABLE
-            || *code == SqlState::OBJECT_IN_USE
-            || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
-        {
-            ErrorKind::Unavailable
-        }
-        // Also "cached plan must not change result type".
-        _ if *code == SqlState::FEATURE_NOT_SUPPORTED => ErrorKind::Altered,
-        _ => ErrorKind::Failed,
-    }
-}
-
-/// Whether an error of this SQLSTATE class is the row's own fault: bad data (21, 22), a constraint or a limit
-/// (23, 44, 54), and whatever a trigger of the application refuses with (27, 2F, 38, 39, P0). An application may
-/// also choose a class that PostgreSQL itself does not use.
-fn is_about_data(class: &str) -> bool {
-    const DATA: [&str; 10] = ["21", "22", "23", "27", "2F", "38", "39", "44", "54", "P0"];
-    const OTHERS: [&str; 32] = [
-        "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "24", "25",
-        "26", "28", "2B", "2D", "34", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58", "F0",
-        "HV", "XX",
-    ];
-    DATA.contains(&class) || !OTHERS.contains(&class)
-}
-
-/// Whether a function of the application failed, such as a trigger on a target table: no statement of ours
-/// calls one. What it raises may have any code; what happens to it while a server stops keeps its own.
-fn raised_by_the_application(db: &DbError) -> bool {
-    let class = &db.code().code()[..2];
-    let raised = db.routine() == Some(RAISE);
-    raised || is_within_a_function(db) && !matches!(class, "08" | "40" | "53" | "55" | "57" | "58")
-}
-
-/// The server's own function that carries out RAISE, whatever the language of its messages.
-const RAISE: &str = "exec_stmt_raise";
-
-/// A context names the language that the function is written in, which no translation changes: PL/pgSQL,
-/// PL/Python, SQL.
-fn is_within_a_function(db: &DbError) -> bool {
-    db.where_().is_some_and(|at| at.contains("SQL") || at.contains("PL/"))
-}
-
 /// Attaches the context of a driver error.
 pub trait Context<T> {
     /// Classifies the error, saying which server and what was being done.
@@ -403,45 +353,6 @@ impl<T> Context<T> for std::result::Result<T, tokio_postgres::Error> {
     fn context(self, context: &str) -> Result<T> {
         self.map_err(|error| Error::postgres(context, &error))
     }
-}
-
-/// In place of a message that may quote what it likes.
-const BY_THE_APPLICATION: &str = "raised by a function of the application";
-
-/// A driver error without row values.
-fn describe(error: &tokio_postgres::Error) -> String {
-    let Some(db) = error.as_db_error() else {
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        return text;
-    };
-    // A message of class 22 quotes the offending value, and what a trigger raises may: only the code is told.
-    let named = db.constraint().or(db.column()).is_some();
-    let message = match &db.code().code()[..2] {
-        _ if is_within_a_function(db) => BY_THE_APPLICATION,
-        "22" => "invalid data",
-        "23" if !named => "a constraint is violated",
-        "21" | "23" | "44" | "54" => db.message(),
-        class if is_about_data(class) => BY_THE_APPLICATION,
-        _ => db.message(),
-    };
-    let constraint = db.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();
-    format!("{message} (SQLSTATE {}{constraint})", db.code().code())
-}
-
-fn is_io(error: &tokio_postgres::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.is::<std::io::Error>() {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
 }
 
 #[cfg(test)]
@@ -468,28 +379,6 @@ mod tests {
             let policy = kind.policy();
             assert_eq!((policy.next, policy.exit_code), (next, exit_code), "{kind:?}");
             assert_eq!(policy.quarantines, kind == Kind::Data, "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_code_says_what_kind_an_error_is() {
-        let table = [
-            ("08006", ErrorKind::Unavailable),
-            ("57P01", ErrorKind::Unavailable),
-            ("55P03", ErrorKind::Unavailable),
-            ("25006", ErrorKind::Unavailable),
-            ("0A000", ErrorKind::Altered),
-            ("22003", ErrorKind::Data),
-            ("23505", ErrorKind::Data),
-            ("P0001", ErrorKind::Data),
-            ("APP01", ErrorKind::Data),
-            ("42P01", ErrorKind::Failed),
-            ("42501", ErrorKind::Failed),
-            ("55000", ErrorKind::Failed),
-            ("XX000", ErrorKind::Failed),
-        ];
-        for (code, kind) in table {
-            assert_eq!(kind_of_code(&SqlState::from_code(code)), kind, "{code}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! The HTTP endpoint (SPEC §9): `/metrics`, `/livez`, `/readyz`, `/status`.
 //!
-//! It only reads: everything it tells comes from [`Health`], which the main loop keeps up to date, so an
-//! answer costs no query and comes also while both databases are away. There is no authentication, which
-//! is why the default address is on the loopback, and no customer value in any answer (P14).
+//! It only reads. What it answers comes from [`Health`], which the main loop keeps up to date, so an answer
+//! comes also while both databases are away; only open conflicts are counted when somebody asks ([`Counts`]).
+//! There is no authentication, which is why the default address is on the loopback, and no customer value
+//! in any answer (P14).
 
 mod client;
+mod counts;
 mod health;
 
 use std::net::SocketAddr;
@@ -22,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use client::{Answer, fetch};
+pub use counts::Counts;
 pub use health::Health;
 
 use crate::error::{Error, Result};
@@ -39,6 +42,15 @@ const PATHS: &str = "/metrics, /livez, /readyz, /status";
 struct Endpoint {
     health: Arc<Health>,
     prometheus: PrometheusHandle,
+    counts: Option<Counts>,
+}
+
+impl Endpoint {
+    async fn refresh(&self) {
+        if let Some(counts) = &self.counts {
+            counts.refresh(&self.health).await;
+        }
+    }
 }
 
 /// Takes the port. Apart from [`serve`], so that a port that is taken stops the daemon before it works.
@@ -55,16 +67,21 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Answers requests until `shutdown` ends, then gives open requests two seconds.
+/// Answers requests until `shutdown` ends, then gives open requests two seconds. Without `counts` the open
+/// conflicts are those that [`Health`] was told.
+///
+/// # Errors
+/// Those of the listening socket.
 pub async fn serve(
     listener: TcpListener,
     health: Arc<Health>,
     prometheus: PrometheusHandle,
+    counts: Option<Counts>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let (stop, mut stopped) = watch::channel(false);
     let upkeep = prometheus.clone();
-    let server = axum::serve(listener, router(health, prometheus))
+    let server = axum::serve(listener, router(health, prometheus, counts))
         .with_graceful_shutdown(async move {
             // An error means that the sender is gone, which is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -88,7 +105,7 @@ pub async fn serve(
     }
 }
 
-fn router(health: Arc<Health>, prometheus: PrometheusHandle) -> Router {
+fn router(health: Arc<Health>, prometheus: PrometheusHandle, counts: Option<Counts>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
@@ -98,10 +115,11 @@ fn router(health: Arc<Health>, prometheus: PrometheusHandle) -> Router {
             let body = json!({"error": format!("no such path; there are {PATHS}")});
             (StatusCode::NOT_FOUND, Json(body))
         })
-        .with_state(Arc::new(Endpoint { health, prometheus }))
+        .with_state(Arc::new(Endpoint { health, prometheus, counts }))
 }
 
 async fn metrics(State(endpoint): State<Arc<Endpoint>>) -> Response {
+    endpoint.refresh().await;
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, endpoint.prometheus.render()).into_response()
 }
@@ -116,6 +134,7 @@ async fn readyz(State(endpoint): State<Arc<Endpoint>>) -> Response {
 }
 
 async fn status(State(endpoint): State<Arc<Endpoint>>) -> Json<Status> {
+    endpoint.refresh().await;
     Json(endpoint.health.status())
 }
 

@@ -26,7 +26,7 @@
 //! | [`source`] | checks, publication, slot, chunk reader, replication stream | where rows go |
 //! | [`apply`] | facts in, people out, checkpoint; the only module that writes the target's data | replication |
 //! | [`backfill`] | both tables in chunks, then the people in ranges; resumable | the stream |
-//! | [`pipeline`] | the loop: receive, batch, apply, confirm | SQL, row rules |
+//! | [`pipeline`] | the loop: receive, batch, apply, confirm; what is beside the stream, in rounds | row rules |
 //! | [`session`] | the writer's lock, and where to go on from | what changes mean |
 //! | [`halt`], [`decisions`] | what waits for an operator, and what operators decided | the stream |
 //! | [`migrate`] | the target schema, without ever dropping anything | rows |

@@ -18,28 +18,35 @@
 //! The batch in hand is finished and committed durably, its position confirmed, the stream stopped.
 
 mod batch;
-mod chores;
+mod commands;
+mod control;
 mod durability;
 mod follow;
 mod large;
+mod maintenance;
 mod receive;
+mod retries;
+pub mod watchdog;
 mod write;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
+use self::control::Control;
 use crate::backfill::{Backfill, Progress};
 use crate::config::Config;
 use crate::connect::connect;
-use crate::error::{Error, Result, Server};
+use crate::error::{Error, Next, Result, Server};
 use crate::halt;
 use crate::http::Health;
+use crate::lsn::Lsn;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
-use crate::status::Phase;
+use crate::status::{Phase, Status};
 
-pub use chores::serve_commands;
+pub use commands::serve_commands;
 
 /// Shows progress of long work to a person or the log.
 pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
@@ -47,10 +54,15 @@ pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
 /// A session that lasted this long was a success, also where nothing was to be committed.
 const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Runs until shutdown. What may heal is retried for ever, with backoff and jitter.
+/// Sessions in a row that may end, without any progress, by an error that a new session may heal but need not
+/// ([`Next::ReconnectThenHalt`]). With the pauses of [`Backoff`] that is half a minute.
+const ATTEMPTS: u32 = 8;
+
+/// Runs until shutdown. What may heal is retried for ever, with backoff and jitter; what a new session need
+/// not heal is tried `ATTEMPTS` times, then the daemon halts.
 ///
 /// # Errors
-/// What no retry mends: a wrong configuration, a refusal with its remedy.
+/// What no retry heals: a wrong configuration, a refusal with its remedy.
 pub async fn run(
     config: &Config,
     health: &Arc<Health>,
@@ -58,31 +70,72 @@ pub async fn run(
     show: Show<'_>,
 ) -> Result<()> {
     let mut backoff = Backoff::new();
+    let mut attempts = Attempts::default();
     loop {
         health.tick();
         let started = tokio::time::Instant::now();
         let worked = one_session(config, health, shutdown, show, &mut backoff).await;
-        match worked {
+        let error = match worked {
             Ok(()) if shutdown.is_cancelled() => return Ok(()),
             // The operator accepted a halt, or asked for something that starts over.
             Ok(()) => continue,
-            Err(error) if error.is_retryable() => {
-                if started.elapsed() >= LASTED {
-                    backoff.reset();
-                }
-                let delay = backoff.next_delay();
-                tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
-                crate::metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
-                if health.status().phase == Phase::Streaming {
-                    health.set_phase(Phase::Starting);
-                }
-                wait(delay, health, shutdown).await;
-                if shutdown.is_cancelled() {
-                    return Ok(());
-                }
+            Err(error) => error,
+        };
+        match error.policy().next {
+            Next::Reconnect => {}
+            Next::ReconnectThenHalt if attempts.count(&health.status()) < ATTEMPTS => {}
+            Next::ReconnectThenHalt => {
+                halt_on(&error, health, shutdown).await;
+                return Ok(());
             }
-            Err(error) => return Err(error),
+            Next::Halt | Next::Stop => return Err(error),
         }
+        if started.elapsed() >= LASTED {
+            backoff.reset();
+        }
+        let delay = backoff.next_delay();
+        tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
+        crate::metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
+        if health.phase() == Phase::Streaming {
+            health.set_phase(Phase::Starting);
+        }
+        wait(delay, health, shutdown).await;
+        if shutdown.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+/// Failures at one place of the source's log, or of the backfill.
+#[derive(Debug, Default)]
+struct Attempts {
+    at: Option<(Option<Lsn>, u64)>,
+    failures: u32,
+}
+
+impl Attempts {
+    /// One more failure; returns how many there were since the last progress.
+    fn count(&mut self, status: &Status) -> u32 {
+        let at = Some((status.checkpoint_lsn, status.backfill.rows_done));
+        self.failures = if self.at == at { self.failures + 1 } else { 1 };
+        self.at = at;
+        self.failures
+    }
+}
+
+/// Stays up, so that everybody sees why, until it is restarted.
+async fn halt_on(error: &Error, health: &Health, shutdown: &CancellationToken) {
+    let reason = format!(
+        "{error}\n  remedy: {ATTEMPTS} attempts ended like this: correct what the message names (a \
+         constraint or trigger of the target that is checked at the commit, a table that was altered), \
+         then restart the daemon"
+    );
+    tracing::error!(reason, "halted");
+    health.set_phase(Phase::Halted);
+    health.set_halted(Some(reason));
+    crate::systemd::ready();
+    while !shutdown.is_cancelled() {
+        wait(LASTED, health, shutdown).await;
     }
 }
 
@@ -111,15 +164,25 @@ async fn one_session(
         health.tick();
     };
     let watcher = Watcher { waiting: &waiting, alive: &|| health.tick() };
-    let opened = session::open(config, OnLock::Wait, shutdown, &watcher).await?;
+    let opened = session::open(config, OnLock::Wait, shutdown, &watcher);
+    let opened = opened.instrument(span(config, Phase::Starting)).await?;
     let Some(mut session) = opened else { return Ok(()) };
     health.set_checkpoint(session.checkpoint);
-    let result = work(config, &mut session, health, shutdown, show, backoff).await;
+    let control = Arc::new(Control::open(config, &session.applier.db).await?);
+    let result = work(config, &mut session, &control, health, shutdown, show, backoff).await;
     match result {
         Err(Error::Halted(halt)) => {
             // The open transaction of the halted work, if any, must not hold what the operator changes.
             crate::pg::Tx::on(&session.applier.db).rollback().await?;
-            chores::wait_until_accepted(config, &mut session, &halt, health, shutdown).await
+            maintenance::wait_until_accepted(
+                config,
+                &mut session,
+                &control,
+                &halt,
+                health,
+                shutdown,
+            )
+            .await
         }
         other => other,
     }
@@ -128,6 +191,7 @@ async fn one_session(
 async fn work(
     config: &Config,
     session: &mut Session,
+    control: &Arc<Control>,
     health: &Arc<Health>,
     shutdown: &CancellationToken,
     show: Show<'_>,
@@ -135,11 +199,19 @@ async fn work(
 ) -> Result<()> {
     session.applier.set_today(jiff::Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
-    if !backfill(config, session, health, shutdown, show).await? {
+    let backfilled = backfill(config, session, health, shutdown, show);
+    if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
         return Ok(());
     }
     halt::record(&session.applier.db, None).await?;
-    follow::follow(config, session, health, shutdown, backoff).await
+    follow::follow(config, session, health, shutdown, backoff, control)
+        .instrument(span(config, Phase::Streaming))
+        .await
+}
+
+/// What every log line of a phase tells beside its own fields.
+fn span(config: &Config, phase: Phase) -> Span {
+    tracing::info_span!("daemon", slot = config.source.slot, phase = phase.as_str())
 }
 
 /// Runs the scheduled backfill, if any; `false` when shutdown came first.
@@ -169,4 +241,24 @@ pub async fn backfill(
     };
     let work = Backfill { config, source, shutdown, progress: &progress };
     work.run(&mut session.applier).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Backfill as Rows;
+
+    #[test]
+    fn only_failures_without_progress_add_up() {
+        let mut attempts = Attempts::default();
+        let at = |lsn: u64, rows_done: u64| Status {
+            checkpoint_lsn: Some(Lsn(lsn)),
+            backfill: Rows { rows_done, rows_estimated: 9 },
+            ..Status::default()
+        };
+        let table = [(1, 0, 1), (1, 0, 2), (2, 0, 1), (2, 5, 1), (2, 5, 2), (2, 5, 3)];
+        for (lsn, rows, expected) in table {
+            assert_eq!(attempts.count(&at(lsn, rows)), expected, "{lsn} {rows}");
+        }
+    }
 }

@@ -182,30 +182,39 @@ impl Applier {
         Ok(Touched::owners(rows.iter().map(|row| row.get(0))))
     }
 
-    /// Tries to delete the transactions again that the application referenced when their payments were deleted.
+    /// Payments that are gone or give no transaction, and whose transaction the application references.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn retry_blocked_deletes(&mut self) -> Result<()> {
+    pub async fn blocked_deletes(&self) -> Result<BTreeSet<RowId>> {
         if !self.has_blocked_deletes {
+            return Ok(BTreeSet::new());
+        }
+        let sql = "select scope from tributary.conflict \
+                   where kind = 'delete_blocked' and status <> 'resolved'";
+        let rows = self.db.query("target: reading blocked deletes", sql, &[]).await?;
+        let row = |row: &tokio_postgres::Row| {
+            let scope: &str = row.get(0);
+            parse_source_row(scope.strip_prefix("blocked:").unwrap_or(scope))
+        };
+        rows.iter().map(row).collect()
+    }
+
+    /// Tries to delete the transactions of these rows again.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn retry_blocked_deletes(&mut self, rows: BTreeSet<RowId>) -> Result<()> {
+        if rows.is_empty() {
             return Ok(());
         }
         let tx = self.begin().await?;
-        let sql = "select scope from tributary.conflict \
-                   where kind = 'delete_blocked' and status <> 'resolved' order by id limit $1";
-        let rows = tx.query("target: reading blocked deletes", sql, &[&PAGE]).await?;
-        let mut ids: Vec<RowId> = Vec::new();
-        for row in &rows {
-            let scope: &str = row.get(0);
-            ids.push(parse_source_row(scope.strip_prefix("blocked:").unwrap_or(scope))?);
-        }
-        if ids.is_empty() {
-            self.has_blocked_deletes = false;
-            return tx.rollback().await;
-        }
-        let there = store::row::by_key(&tx, &ids.iter().cloned().collect()).await?;
-        let (back, gone): (Vec<RowId>, Vec<RowId>) =
-            ids.into_iter().partition(|id| there.contains_key(id));
+        let there = store::row::by_key(&tx, &rows.iter().cloned().collect()).await?;
+        // One that is there again and gives a transaction is blocked by nothing.
+        let is_back = |id: &RowId| {
+            there.get(id).is_some_and(|row| row.outcome != Some(crate::engine::NO_TRANSACTION))
+        };
+        let (back, gone): (Vec<RowId>, Vec<RowId>) = rows.into_iter().partition(is_back);
         let wanted: std::collections::HashMap<Uuid, &RowId> = gone
             .iter()
             .filter(|id| id.0.kind() == FeedKind::Payment)

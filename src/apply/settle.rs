@@ -45,6 +45,8 @@ impl Mode {
     };
     /// A batch that the target refused.
     pub const CAREFUL: Self = Self { trust: Trust::Nothing, careful: true, ..Self::STREAM };
+    /// As streamed changes, compared with the rows themselves.
+    pub const COMPARED: Self = Self { trust: Trust::Nothing, ..Self::STREAM };
     /// Everybody, from the stored rows.
     pub const EVERYBODY: Self = Self {
         trust: Trust::Nothing,

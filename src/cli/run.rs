@@ -12,11 +12,11 @@ use super::progress::Bar;
 use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::http::{self, Health};
+use crate::http::{self, Counts, Health};
 use crate::{metrics, pipeline};
 
-/// The main loop comes round at least this often while it is alive: a target transaction of many rows may
-/// take a while, but tells in between.
+/// The main loop comes round at least this often while it is alive, or a server works on a statement of it
+/// ([`pipeline::watchdog`]).
 const TICK_BOUND: Duration = Duration::from_secs(60);
 
 /// Longest time between the signal and the exit; what is not committed by then is replayed.
@@ -35,6 +35,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
         listener,
         Arc::clone(&health),
         prometheus,
+        Some(Counts::new(config)?),
         shutdown.clone().cancelled_owned(),
     ));
     let bar = Bar::new();
@@ -46,6 +47,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
             tracing::warn!("the work in hand took too long; it will be repeated at the next start");
             Ok(())
         }
+        never = pipeline::watchdog::watch(config, &health) => match never {},
     };
     shutdown.cancel();
     let served = server.await.map_err(|error| Error::failed("serving HTTP", error))?;

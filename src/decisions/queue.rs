@@ -12,15 +12,6 @@ struct Waiting {
     command: Result<Command>,
 }
 
-/// Which commands are taken: a rebuild is long work of its own, between batches only.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Decisions and acceptances.
-    Short,
-    /// Rebuilds.
-    Rebuild,
-}
-
 /// Carries out what operators asked for, but for rebuilds, and returns whether there was anything. A refusal is
 /// answered, not fatal.
 ///
@@ -28,46 +19,53 @@ enum Kind {
 /// Those of the target: a command then stays without an answer, and is served again.
 pub async fn serve(applier: &mut Applier) -> Result<bool> {
     let mut any = false;
-    while let Some(Waiting { id, actor, command }) = next(&applier.db, Kind::Short).await? {
+    while let Some(Waiting { id, actor, command }) = next(&applier.db).await? {
         let executed = match command {
             Ok(command) => execute(applier, id, &command, &actor).await,
             Err(error) => Err(error),
         };
         match executed {
             Ok(()) => tracing::info!(command = id, ok = true, "carried out a command"),
-            Err(error) => answer_with(&applier.db, id, Err(error)).await?,
+            Err(error) => answer(&applier.db, id, Err(error)).await?,
         }
         any = true;
     }
     Ok(any)
 }
 
-/// Carries out `rebuild` if one was asked for; `false`: none was.
-///
-/// # Errors
-/// As [`serve`].
-pub async fn serve_rebuild(
-    applier: &mut Applier,
-    rebuild: impl AsyncFnOnce(&mut Applier) -> Result<String>,
-) -> Result<bool> {
-    let Some(waiting) = next(&applier.db, Kind::Rebuild).await? else { return Ok(false) };
-    let answered = rebuild(applier).await;
-    if answered.is_err() {
-        // The round that failed is still open.
-        crate::pg::Tx::on(&applier.db).rollback().await?;
-    }
-    answer_with(&applier.db, waiting.id, answered).await?;
-    Ok(true)
+/// A rebuild that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct WaitingRebuild {
+    /// The command.
+    pub id: i64,
+    /// Whether everybody is being recomputed, or was, since it was asked for.
+    pub has_begun: bool,
 }
 
-async fn next(db: &Db, kind: Kind) -> Result<Option<Waiting>> {
+/// The rebuild that waits longest, if any.
+///
+/// # Errors
+/// Those of the target.
+pub async fn waiting_rebuild(db: &Db) -> Result<Option<WaitingRebuild>> {
+    let sql = "select c.id, exists (select from tributary.backfill b \
+                   where b.started_at >= c.created_at and b.phase in ('place', 'shared', 'people', 'pairs', 'conflicts', 'done')) \
+               from tributary.command c \
+               where c.finished_at is null and c.request -> 'request' = $1 order by c.id limit 1";
+    let rows = db.query("target: looking for a rebuild", sql, &[&rebuild()?]).await?;
+    Ok(rows.first().map(|row| WaitingRebuild { id: row.get(0), has_begun: row.get(1) }))
+}
+
+fn rebuild() -> Result<serde_json::Value> {
+    serde_json::to_value(Request::Rebuild)
+        .map_err(|error| Error::failed("writing a request", error))
+}
+
+/// A rebuild is long work of its own, which goes on between batches.
+async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = "select id, request, actor from tributary.command \
-               where finished_at is null and coalesce(request -> 'request' = $1, false) = $2 \
+               where finished_at is null and request -> 'request' is distinct from $1 \
                order by id limit 1";
-    let rebuild = serde_json::to_value(Request::Rebuild)
-        .map_err(|error| Error::failed("writing a request", error))?;
-    let params: [crate::pg::Param<'_>; 2] = [&rebuild, &(kind == Kind::Rebuild)];
-    let rows = db.query("target: looking for commands", sql, &params).await?;
+    let rows = db.query("target: looking for commands", sql, &[&rebuild()?]).await?;
     let waiting = |row: &tokio_postgres::Row| Waiting {
         id: row.get(0),
         actor: row.get(2),
@@ -77,19 +75,24 @@ async fn next(db: &Db, kind: Kind) -> Result<Option<Waiting>> {
     Ok(rows.first().map(waiting))
 }
 
-async fn answer_with(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
-    let (ok, text) = match answered {
-        Ok(text) => (true, text),
+/// Answers a command with what was done, or with why not.
+///
+/// # Errors
+/// Those of the target, and those in `answered` that say nothing about the command
+/// ([`crate::error::Policy::answers`]): it then stays without an answer.
+pub async fn answer(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
+    let (ok, answer) = match answered {
+        Ok(answer) => (true, answer),
         Err(error) if error.policy().answers => (false, error.to_string()),
         Err(error) => return Err(error),
     };
-    answer(db, id, ok, text).await?;
+    record(db, id, ok, answer).await?;
     tracing::info!(command = id, ok, "carried out a command");
     Ok(())
 }
 
-/// Answers a command, on disk with the commit (P7).
-pub(super) async fn answer(db: &Db, id: i64, ok: bool, text: String) -> Result<()> {
+/// Records the answer, on disk with the commit (P7).
+pub(super) async fn record(db: &Db, id: i64, ok: bool, text: String) -> Result<()> {
     let sql = "update tributary.command set finished_at = now(), ok = $2, answer = $3 \
                where id = $1 and set_config('synchronous_commit', 'on', true) is not null";
     let answer = serde_json::Value::String(text);

@@ -129,6 +129,22 @@ impl Health {
         metrics::set_conflicts_open(review, info);
     }
 
+    /// How long the main loop has not ticked.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.silence_at(self.born.elapsed())
+    }
+
+    /// The longest time between two ticks of a main loop that is alive.
+    #[must_use]
+    pub fn tick_bound(&self) -> Duration {
+        self.tick_bound
+    }
+
+    fn silence_at(&self, age: Duration) -> Duration {
+        age.saturating_sub(Duration::from_millis(self.ticked.load(Ordering::Relaxed)))
+    }
+
     /// Why the main loop counts as dead; `None` while it ticks.
     pub(super) fn dead_because(&self) -> Option<String> {
         self.dead_at(self.born.elapsed())
@@ -136,8 +152,7 @@ impl Health {
 
     /// As [`Health::dead_because`], at an age of the daemon.
     fn dead_at(&self, age: Duration) -> Option<String> {
-        let ticked = Duration::from_millis(self.ticked.load(Ordering::Relaxed));
-        let silence = age.saturating_sub(ticked);
+        let silence = self.silence_at(age);
         (silence > self.tick_bound)
             .then(|| format!("the main loop has not come round for {} s", silence.as_secs()))
     }

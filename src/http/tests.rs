@@ -18,7 +18,7 @@ async fn endpoint(
     let shutdown = async move {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(serve(listener, Arc::clone(health), prometheus, shutdown));
+    let server = tokio::spawn(serve(listener, Arc::clone(health), prometheus, None, shutdown));
     (address, stop, server)
 }
 

@@ -14,10 +14,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
-use super::chores::Chores;
+use super::control::Control;
 use super::durability::Durability;
+use super::maintenance::Maintenance;
 use super::receive::{Arrived, Received, Receiver};
-use super::write::{self, Stages};
+use super::write::{self, Applied};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::error::Result;
@@ -47,6 +48,8 @@ pub(super) struct Follow<'a> {
     pub(super) config: &'a Config,
     pub(super) session: &'a mut Session,
     pub(super) health: &'a Arc<Health>,
+    /// Hears of commands.
+    control: Arc<Control>,
     /// What arrives, read ahead by a task.
     receiver: Receiver,
     /// Confirms to the source what the target has on disk.
@@ -82,6 +85,7 @@ pub(super) async fn follow(
     health: &Arc<Health>,
     shutdown: &CancellationToken,
     backoff: &mut Backoff,
+    control: &Arc<Control>,
 ) -> Result<()> {
     let (server, slot) = (&config.source.server, &config.source.slot);
     let leadership = session.leadership;
@@ -105,11 +109,12 @@ pub(super) async fn follow(
         ),
     ]);
     let receiver = Receiver::start(stream, assembler);
-    let durability = Durability::start(config, &session.applier.db, receiver.confirm()).await?;
+    let durability = Durability::start(Arc::clone(control), receiver.confirm());
     let mut follow = Follow {
         config,
         session,
         health,
+        control: Arc::clone(control),
         receiver,
         durability,
         batch: Batch::default(),
@@ -145,7 +150,7 @@ impl Follow<'_> {
     async fn run(&mut self, shutdown: &CancellationToken) -> Result<()> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut chores = Chores::new();
+        let mut maintenance = Maintenance::new();
         loop {
             if self.take_what_is_there().await? == Step::Taken {
                 self.flush().await?;
@@ -156,13 +161,21 @@ impl Follow<'_> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.leave().await,
-                _ = tick.tick() => self.tick(&mut chores, shutdown).await?,
+                _ = tick.tick() => self.tick(&mut maintenance).await?,
+                () = self.control.notified() => {
+                    maintenance.commands_wait = true;
+                    self.tick(&mut maintenance).await?;
+                }
                 error = self.durability.failed() => return Err(error),
                 received = self.receiver.next(), if self.batch.is_empty() => {
                     self.take(received).await?;
                 }
-                // What has no room in the batch before is there already.
+                // What had no room in the batch before.
                 () = std::future::ready(()), if !self.batch.is_empty() => {}
+                () = std::future::ready(()), if self.open.is_none() && maintenance.has_rounds() => {
+                    self.health.tick();
+                    maintenance.round(self.config, self.session, self.health).await?;
+                }
             }
         }
     }
@@ -317,20 +330,16 @@ impl Follow<'_> {
         Ok(())
     }
 
-    async fn tick(&mut self, chores: &mut Chores, shutdown: &CancellationToken) -> Result<()> {
+    async fn tick(&mut self, maintenance: &mut Maintenance) -> Result<()> {
         self.health.tick();
         if self.open.as_ref().is_none_or(|open| !open.in_parts) {
-            self.look_after(chores, shutdown).await?;
+            self.look_after(maintenance).await?;
         }
         Ok(())
     }
 
     /// What is not in the stream: idle progress, commands of operators, the clock.
-    async fn look_after(
-        &mut self,
-        chores: &mut Chores,
-        shutdown: &CancellationToken,
-    ) -> Result<()> {
+    async fn look_after(&mut self, maintenance: &mut Maintenance) -> Result<()> {
         if self.open.is_none() && self.idle_at.elapsed() >= IDLE_INTERVAL {
             self.checkpoint_idle().await?;
         }
@@ -340,7 +349,7 @@ impl Follow<'_> {
         let behind = self.health.status().lag_bytes.is_some_and(|bytes| bytes > 0);
         let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;
         self.health.set_frozen(frozen);
-        chores.run(self.config, self.session, self.health, shutdown).await
+        maintenance.run(self.config, self.session, self.health).await
     }
 
     /// The stream has passed everything that backfilled rows may contain already.
@@ -365,29 +374,5 @@ impl Follow<'_> {
         tracing::info!(checkpoint = %self.session.checkpoint, "stopped");
         self.receiver.stop().await;
         Ok(())
-    }
-}
-
-/// What was applied in one target transaction, for metrics and the log.
-pub(super) struct Applied {
-    pub(super) rows: usize,
-    pub(super) transactions: u32,
-    pub(super) stages: Stages,
-    pub(super) started: Instant,
-}
-
-impl Applied {
-    pub(super) fn report(&self) {
-        let elapsed = self.started.elapsed();
-        crate::metrics::count_batch(u64::from(self.transactions), elapsed, Timestamp::now());
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        tracing::debug!(
-            rows = self.rows,
-            transactions = self.transactions,
-            ms = ms(elapsed),
-            apply_ms = ms(self.stages.apply),
-            was_refused = self.stages.was_refused,
-            "applied a batch"
-        );
     }
 }

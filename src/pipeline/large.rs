@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::follow::{Applied, Follow};
-use super::write;
+use super::follow::Follow;
+use super::write::{self, Applied};
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::halt::{self, Deletes, Halt, HaltCause};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::apply::Applier;
@@ -152,4 +153,28 @@ pub(super) async fn commit_large(
     report.count();
     failpoint::hit("batch-committed");
     Ok(Stages { apply: started.elapsed(), was_refused: false })
+}
+
+/// What was applied in one target transaction, for metrics and the log.
+pub(super) struct Applied {
+    pub(super) rows: usize,
+    pub(super) transactions: u32,
+    pub(super) stages: Stages,
+    pub(super) started: Instant,
+}
+
+impl Applied {
+    pub(super) fn report(&self) {
+        let elapsed = self.started.elapsed();
+        crate::metrics::count_batch(u64::from(self.transactions), elapsed, Timestamp::now());
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        tracing::debug!(
+            rows = self.rows,
+            transactions = self.transactions,
+            ms = ms(elapsed),
+            apply_ms = ms(self.stages.apply),
+            was_refused = self.stages.was_refused,
+            "applied a batch"
+        );
+    }
 }

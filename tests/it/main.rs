@@ -7,6 +7,7 @@ mod support;
 
 mod alone;
 mod batching;
+mod beside;
 mod check;
 mod convergence;
 mod crashes;

@@ -88,12 +88,11 @@ fn subjects_and_scopes_of_the_other_constructors() {
     check(blocked, K::DeleteBlocked, Review, "xendit:a", "blocked:xendit:a");
     let split = email_change_split("b@x.ph", "a@x.ph", "systemeio:1");
     check(split, K::EmailChangeSplit, Review, "b@x.ph|a@x.ph", "split:b@x.ph|a@x.ph");
-    let incomplete = incomplete_row("xendit:a", &["description", "channel"]);
-    assert_eq!(incomplete.evidence["columns"], serde_json::json!(["channel", "description"]));
-    check(incomplete, K::IncompleteRow, Review, "xendit:a", "incomplete:xendit:a");
-    check(source_absent(ANA), K::SourceAbsent, Info, ANA, "link:ana@example.com");
-    check(missing_auth_user(ANA), K::MissingAuthUser, Info, ANA, "link:ana@example.com");
-    check(duplicate_profile(ANA, 2), K::DuplicateProfile, Review, ANA, "link:ana@example.com");
+    let incomplete = incomplete_row("incomplete 1", "xendit:a");
+    check(incomplete, K::IncompleteRow, Review, "xendit:a", "owner:incomplete 1");
+    check(source_absent(ANA), K::SourceAbsent, Info, ANA, "owner:ana@example.com");
+    check(missing_auth_user(ANA), K::MissingAuthUser, Info, ANA, "owner:ana@example.com");
+    check(duplicate_profile(ANA, 2), K::DuplicateProfile, Review, ANA, "owner:ana@example.com");
     check(
         rejected_row("xendit:a", "23514"),
         K::RejectedRow,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::world::{Place, World};
-use tributary::demo::source_schema::SourceLayout;
+use testkit::source_schema::SourceLayout;
 
 /// Differences shown before the rest is only counted.
 const SHOWN: usize = 12;

@@ -1,0 +1,100 @@
+//! Commands of operators: decisions at once, a rebuild in rounds between batches.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Show;
+use crate::backfill::{self, Backfill, Stage};
+use crate::config::Config;
+use crate::decisions::queue;
+use crate::error::{Error, Result};
+use crate::pg::Tx;
+use crate::session::Session;
+
+/// A rebuild that was asked for and is under way.
+pub(super) struct Rebuild {
+    /// The command to answer.
+    command: i64,
+}
+
+impl Rebuild {
+    /// Takes the rebuild that waits, if any. Its cursor is in the target: one that was interrupted goes on
+    /// there, and one that is finished is only answered.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub(super) async fn take(config: &Config, session: &mut Session) -> Result<Option<Self>> {
+        let Some(command) = queue::waiting_rebuild(&session.applier.db).await? else {
+            return Ok(None);
+        };
+        let begun = if command.has_begun { Ok(()) } else { begin(config, session).await };
+        if let Err(error) = begun {
+            queue::answer(&session.applier.db, command.id, Err(error)).await?;
+            return Ok(None);
+        }
+        Ok(Some(Self { command: command.id }))
+    }
+
+    /// Recomputes the next people, in a transaction of their own; `true`: it was the last round, and the
+    /// command is answered.
+    ///
+    /// # Errors
+    /// Those of the target that no answer ends.
+    pub(super) async fn round(
+        &self,
+        config: &Config,
+        session: &mut Session,
+        show: Show<'_>,
+    ) -> Result<bool> {
+        let shutdown = CancellationToken::new();
+        let source = Arc::clone(&session.source);
+        let work = Backfill { config, source, shutdown: &shutdown, progress: show };
+        let answer = match round(&work, session).await {
+            Ok(false) => return Ok(false),
+            Ok(true) => Ok("everybody is recomputed from the stored rows".to_owned()),
+            Err(error) => {
+                // The round that failed is still open.
+                Tx::on(&session.applier.db).rollback().await?;
+                Err(error)
+            }
+        };
+        queue::answer(&session.applier.db, self.command, answer).await?;
+        Ok(true)
+    }
+}
+
+async fn round(work: &Backfill<'_>, session: &mut Session) -> Result<bool> {
+    let Some(mut at) = backfill::progress(&session.applier.db).await? else { return Ok(true) };
+    if !at.is_done() {
+        work.round(&mut session.applier, &mut at).await?;
+        (work.progress)(&at);
+    }
+    Ok(at.is_done())
+}
+
+/// A rebuild takes the place of the backfill: one that still has to read or sweep must not be forgotten.
+async fn begin(config: &Config, session: &Session) -> Result<()> {
+    let at = backfill::progress(&session.applier.db).await?;
+    if at.is_none_or(|at| at.stage.has_read()) {
+        return backfill::schedule(&session.applier.db, config, Stage::Place).await;
+    }
+    Err(Error::refused(
+        "a backfill has not read everything yet, and it ends by recomputing everybody",
+        "let `tributary run` finish it: `tributary status` shows how far it is, and whether it is halted",
+    ))
+}
+
+/// Carries out everything that operators asked for, rebuilds included: where no daemon runs.
+///
+/// # Errors
+/// Those of the target. A rebuild that is cut short is gone on with by whoever serves commands next.
+pub async fn serve_commands(config: &Config, session: &mut Session, show: Show<'_>) -> Result<()> {
+    loop {
+        queue::serve(&mut session.applier).await?;
+        let Some(rebuild) = Rebuild::take(config, session).await? else { return Ok(()) };
+        while !rebuild.round(config, session, show).await? {
+            queue::serve(&mut session.applier).await?;
+        }
+    }
+}

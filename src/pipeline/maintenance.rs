@@ -1,0 +1,213 @@
+//! What the loop does beside the stream, in rounds of bounded size between batches: commands of operators,
+//! the change of date, what waits, numbers for those who watch.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::commands::Rebuild;
+use super::control::{COMMAND_POLL, Control};
+use super::retries::Retries;
+use crate::apply::{Applier, Mode, OWNERS_PER_ROUND};
+use crate::backfill;
+use crate::config::Config;
+use crate::decisions::queue;
+use crate::engine::RowId;
+use crate::engine::rows::Touched;
+use crate::error::{Error, Result};
+use crate::halt::{self, Halt};
+use crate::http::Health;
+use crate::session::Session;
+use crate::source::slot;
+use crate::status::Phase;
+
+/// How often the source is asked for the end of its log.
+const SOURCE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often those who wait for their auth user and deletes that were blocked are looked for. Which of them
+/// are tried is another matter ([`Retries`]).
+const WAITING_INTERVAL: Duration = Duration::from_secs(60);
+/// How often new profiles of the application are looked for.
+const PROFILES_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What is to be done, and when each thing was last done.
+pub(super) struct Maintenance {
+    /// Set when a command was asked for.
+    pub(super) commands_wait: bool,
+    served_at: Option<Instant>,
+    source_asked_at: Option<Instant>,
+    waiting_at: Option<Instant>,
+    profiles_at: Option<Instant>,
+    /// The date for which expiries were last looked for.
+    judged_on: Option<Date>,
+    /// People whose enrollments the change of date concerns (SPEC §5.4), not yet recomputed.
+    expiring: BTreeSet<String>,
+    blocked: Retries<RowId>,
+    waiting: Retries<String>,
+    rebuild: Option<Rebuild>,
+    /// Whether the source did not answer when last asked.
+    source_is_silent: bool,
+}
+
+impl Maintenance {
+    /// Everything is due.
+    pub(super) fn new() -> Self {
+        Self {
+            commands_wait: true,
+            served_at: None,
+            source_asked_at: None,
+            waiting_at: None,
+            profiles_at: None,
+            judged_on: None,
+            expiring: BTreeSet::new(),
+            blocked: Retries::new(),
+            waiting: Retries::new(),
+            rebuild: None,
+            source_is_silent: false,
+        }
+    }
+
+    /// Whether long work is under way, so that another round is due as soon as nothing else is.
+    pub(super) fn has_rounds(&self) -> bool {
+        self.rebuild.is_some() || !self.expiring.is_empty()
+    }
+
+    /// Does what is due. Between source transactions only.
+    pub(super) async fn run(
+        &mut self,
+        config: &Config,
+        session: &mut Session,
+        health: &Arc<Health>,
+    ) -> Result<()> {
+        if due(&mut self.served_at, COMMAND_POLL) || self.commands_wait {
+            self.commands_wait = false;
+            queue::serve(&mut session.applier).await?;
+            if self.rebuild.is_none() {
+                self.rebuild = Rebuild::take(config, session).await?;
+            }
+        }
+        self.look_at_the_date(&mut session.applier).await?;
+        self.round(config, session, health).await?;
+        if due(&mut self.waiting_at, WAITING_INTERVAL) {
+            self.retry(&mut session.applier).await?;
+        }
+        while session.applier.retry_quarantined().await? {
+            health.tick();
+        }
+        if due(&mut self.profiles_at, PROFILES_INTERVAL) {
+            session.applier.scan_profiles(&|| health.tick()).await?;
+        }
+        if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
+            self.ask_the_source(session, health).await?;
+        }
+        Ok(())
+    }
+
+    /// One round of long work.
+    pub(super) async fn round(
+        &mut self,
+        config: &Config,
+        session: &mut Session,
+        health: &Arc<Health>,
+    ) -> Result<()> {
+        if !self.expiring.is_empty() {
+            let owners: BTreeSet<String> =
+                self.expiring.iter().take(OWNERS_PER_ROUND).cloned().collect();
+            self.expiring.retain(|owner| !owners.contains(owner));
+            // The row is compared itself: the application may have set the status.
+            session.applier.recompute_alone(Touched::owners(owners), Mode::COMPARED).await?;
+        }
+        if let Some(rebuild) = &self.rebuild {
+            let show = |at: &backfill::Progress| {
+                health.tick();
+                health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
+            };
+            if rebuild.round(config, session, &show).await? {
+                self.rebuild = None;
+                self.commands_wait = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Enrollments expire when the local date changes, at no other time (SPEC §5.4).
+    async fn look_at_the_date(&mut self, applier: &mut Applier) -> Result<()> {
+        applier.set_today(Timestamp::now());
+        if self.judged_on != Some(applier.env.today) {
+            self.expiring.extend(applier.people_due().await?.owners);
+            self.judged_on = Some(applier.env.today);
+        }
+        Ok(())
+    }
+
+    /// People who wait, deletes that were blocked and quarantined owners, as far as they are to be tried now.
+    async fn retry(&mut self, applier: &mut Applier) -> Result<()> {
+        let now = Instant::now();
+        let people = applier.people_waiting().await?.owners;
+        let owners = self.waiting.due(&people, now);
+        applier.recompute_alone(Touched::owners(owners), Mode::STREAM).await?;
+        let rows = applier.blocked_deletes().await?;
+        let rows = self.blocked.due(&rows, now);
+        applier.retry_blocked_deletes(rows).await
+    }
+
+    /// A source that shuts down ends this session first, and then waits until what it streamed is confirmed:
+    /// only its second silence ends the stream too.
+    async fn ask_the_source(&mut self, session: &Session, health: &Arc<Health>) -> Result<()> {
+        match slot::current_lsn(&session.source).await {
+            Ok(lsn) => health.set_source_lsn(lsn),
+            Err(Error::Unavailable { .. }) if !self.source_is_silent => {
+                self.source_is_silent = true;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        self.source_is_silent = false;
+        Ok(())
+    }
+}
+
+fn due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let is_due = last.is_none_or(|last| last.elapsed() >= every);
+    if is_due {
+        *last = Some(Instant::now());
+    }
+    is_due
+}
+
+/// Stays up in front of a guarded delete until an operator accepts it, or shutdown.
+pub(super) async fn wait_until_accepted(
+    config: &Config,
+    session: &mut Session,
+    control: &Control,
+    halt: &Halt,
+    health: &Arc<Health>,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    tracing::error!(reason = halt.reason(), "halted");
+    halt::record(&session.applier.db, Some(halt)).await?;
+    health.set_phase(Phase::Halted);
+    health.set_halted(Some(halt.reason()));
+    crate::systemd::ready();
+    let mut maintenance = Maintenance::new();
+    loop {
+        health.tick();
+        maintenance.run(config, session, health).await?;
+        if halt::is_accepted(&session.applier.db, halt).await? {
+            health.set_halted(None);
+            health.set_phase(Phase::Starting);
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            () = control.notified() => maintenance.commands_wait = true,
+            () = std::future::ready(()), if maintenance.has_rounds() => {}
+            () = tokio::time::sleep(COMMAND_POLL) => {}
+        }
+    }
+}

@@ -50,7 +50,7 @@ create index conflict_also on tributary.conflict (also) where status <> 'resolve
 drop index tributary.conflict_collision;
 -- What was judged row by row is judged owner by owner: everything is judged anew by the reconcile.
 update tributary.conflict set also = 'collision:' || (evidence ->> 'to'), scope = 'collision:' || (evidence ->> 'from')
-    where kind = 'email_change_collision';
+    where kind in ('email_change_collision', 'email_change_split');
 
 -- Owners whose rows the target refuses. They are left out of batches and tried again by themselves.
 create table tributary.quarantine (

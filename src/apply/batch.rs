@@ -248,7 +248,7 @@ impl Applier {
             store::row::mark_seen(&mut group, &plan.seen, chunk, self.env.generation);
         }
         group.send(tx).await?;
-        Ok(())
+        self.judge_pairs(tx, plan.touched.people).await
     }
 
     /// Rows as they were read again from the source, decided at once. The caller commits.

@@ -222,6 +222,10 @@ fn closes(conflict: &StoredConflict, state: &State, shared: &BTreeSet<String>, m
         return owner
             .is_none_or(|owner| mode.with_quarantined || !state.quarantined.contains(owner));
     }
+    if conflict.kind == ConflictKind::DeleteBlocked.as_str() {
+        let row = conflict.scope.strip_prefix("blocked:").unwrap_or_default();
+        return state.given.contains(row);
+    }
     let is_shared = |prefix| conflict.scope.starts_with(prefix);
     if is_shared("external_id:") || is_shared("contact_id:") {
         return shared.contains(&conflict.scope);

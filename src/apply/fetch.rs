@@ -32,6 +32,8 @@ pub struct State {
     pub shared: BTreeMap<SharedId, Group>,
     /// Owners that are left out.
     pub quarantined: HashSet<String>,
+    /// Names of payments that give a transaction; filled when they are decided.
+    pub given: HashSet<String>,
     /// How many further profiles have a person's address.
     pub duplicates: BTreeMap<String, i64>,
 }
@@ -72,7 +74,16 @@ impl Applier {
         }
         let quarantined = quarantined.into_iter().collect();
         let duplicates = BTreeMap::new();
-        Ok(State { rows, persons, conflicts, holders, shared, quarantined, duplicates })
+        Ok(State {
+            rows,
+            persons,
+            conflicts,
+            holders,
+            shared,
+            quarantined,
+            duplicates,
+            given: HashSet::new(),
+        })
     }
 
     /// Adds further owners whose answer changes with what was found.

@@ -12,7 +12,7 @@ use crate::engine::diff::Trust;
 use crate::engine::email_change::Transition;
 use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::versions;
-use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
+use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, SharedId, StoredRow};
 use crate::error::Result;
 use crate::facts::{EmailKey, Feed, SourceKey, source_row};
 use crate::pg::{Group, Tx};
@@ -59,7 +59,8 @@ impl Applier {
         let analyse = "analyze tributary_open_row, tributary_open_owner, tributary_open_shared";
         tx.batch("target: analysing", analyse).await?;
         self.change_emails_of_large(tx, alive).await?;
-        let mut report = Report::default();
+        // With whom a contact_id stays must be known before any person is written.
+        let mut report = self.settle_shared_of_large(tx, alive).await?;
         let mut after = String::new();
         loop {
             let sql =
@@ -73,6 +74,15 @@ impl Applier {
             alive();
         }
         report.deleted += self.remove_gone_payments(tx, alive).await?;
+        Ok(report)
+    }
+
+    async fn settle_shared_of_large(
+        &mut self,
+        tx: &Tx,
+        alive: &(dyn Fn() + Sync),
+    ) -> Result<Report> {
+        let mut report = Report::default();
         let mut after = (0_i16, String::new());
         loop {
             let sql = "select feed, shared_id from tributary_open_shared where (feed, shared_id) > ($1, $2) \
@@ -83,9 +93,13 @@ impl Applier {
             let ids: Vec<(i16, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
             let Some(last) = ids.last() else { break };
             after.clone_from(last);
-            let shared =
-                ids.into_iter().filter_map(|(feed, id)| Some((Feed::from_number(feed)?, id)));
-            let touched = Touched { shared: shared.collect(), ..Touched::default() };
+            let shared: Vec<SharedId> = ids
+                .into_iter()
+                .filter_map(|(feed, id)| Some((Feed::from_number(feed)?, id)))
+                .collect();
+            let several = self.shared_by_several(tx, &shared).await?;
+            self.mark_sharers(tx, &several).await?;
+            let touched = Touched { shared: shared.into_iter().collect(), ..Touched::default() };
             report.add(self.settle(tx, RowPlan::default(), touched, MODE, None).await?);
             alive();
         }
@@ -109,6 +123,7 @@ impl Applier {
                 .collect();
             let mut touched = Touched::default();
             self.change_emails_within(tx, &transitions, &mut touched).await?;
+            self.judge_pairs(tx, touched.people.clone()).await?;
             let mut group = Group::default();
             remember_touched(&mut group, &touched);
             group.send(tx).await?;

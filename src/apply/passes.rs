@@ -108,8 +108,22 @@ impl Applier {
         Ok(last)
     }
 
+    /// Those of these values that several rows carry.
+    pub(super) async fn shared_by_several(
+        &self,
+        tx: &Tx,
+        ids: &[SharedId],
+    ) -> Result<Vec<SharedId>> {
+        let (feeds, values): (Vec<i16>, Vec<&str>) =
+            ids.iter().map(|(feed, value)| (feed.number(), value.as_str())).unzip();
+        let sql = include_str!("sql/shared_by_several.sql");
+        let rows = tx.query("target: looking up shared ids", sql, &[&feeds, &values]).await?;
+        let id = |row: &tokio_postgres::Row| Some((Feed::from_number(row.get(0))?, row.get(1)));
+        Ok(rows.iter().filter_map(id).collect())
+    }
+
     /// Marks all rows of values that several rows share, in pages: representatives are looked up among marked ones.
-    async fn mark_sharers(&self, tx: &Tx, ids: &[SharedId]) -> Result<()> {
+    pub(super) async fn mark_sharers(&self, tx: &Tx, ids: &[SharedId]) -> Result<()> {
         loop {
             let rows = store::shared::unmarked(tx, ids, PAGE).await?;
             let mut members = Vec::with_capacity(rows.len());
@@ -148,11 +162,15 @@ impl Applier {
     /// # Errors
     /// Those of the target.
     pub async fn close_stale_page(&self, tx: &Tx, after: &str) -> Result<Option<String>> {
-        let (stale, last) = store::conflict::stale(tx, after, PAGE).await?;
+        let after = after
+            .split_once(' ')
+            .and_then(|(id, scope)| Some((scope.to_owned(), id.parse().ok()?)))
+            .unwrap_or_default();
+        let (stale, last) = store::conflict::stale(tx, &after, PAGE).await?;
         let mut group = Group::default();
         store::conflict::close(&mut group, stale, "source");
         group.send(tx).await?;
-        Ok(last)
+        Ok(last.map(|(scope, id)| format!("{id} {scope}")))
     }
 
     /// Persons whose enrollments the change of date concerns: active ones past their expiry, and expired ones that are

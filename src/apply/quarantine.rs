@@ -41,9 +41,10 @@ impl Refused {
     fn add_owner(&mut self, owner: &OwnerWrite, reason: &str) {
         match owner.rows.first() {
             Some(row) => self.add(owner, row.clone(), reason),
-            // Nobody's rows: there is none to report it for.
+            // Nobody's rows: there is none to report it for, but it is tried again.
             None => {
-                tracing::warn!(reason, "the target refuses to change rows of a person without any")
+                self.owners.insert(owner.owner.clone());
+                tracing::warn!(reason, "the target refuses to change rows of a person without any");
             }
         }
     }
@@ -150,6 +151,7 @@ impl Applier {
             report.add(self.write_profile(tx, owner, profile, refused).await?);
             user = if self.profile_exists(tx, profile.id).await? { Some(profile.id) } else { None };
         }
+        let mut missing: BTreeSet<Uuid> = BTreeSet::new();
         let mut written: BTreeMap<Uuid, String> = BTreeMap::new();
         for transaction in &owner.transactions {
             let name = source_row(transaction.row.0, &transaction.row.1);
@@ -165,6 +167,7 @@ impl Applier {
                     report.add(wrote);
                 }
                 Err(reason) => {
+                    missing.insert(id);
                     refused.outcomes.push(row);
                     refused.add(owner, name, &reason);
                 }
@@ -172,12 +175,18 @@ impl Applier {
         }
         for enrollment in owner.enrollments.iter().flatten().filter(|_| user.is_some()) {
             // Without its transaction there is nothing that it could show.
-            let Some(row) = written.get(&enrollment.transaction) else { continue };
+            if missing.contains(&enrollment.transaction) {
+                continue;
+            }
+            let row = written.get(&enrollment.transaction).or(owner.rows.first());
             let alone =
                 OwnerWrite { enrollments: Some(vec![enrollment.clone()]), ..OwnerWrite::default() };
             match tx.attempt(self.write_owners(tx, &[&alone], &unknown)).await? {
                 Ok(wrote) => report.add(wrote),
-                Err(reason) => refused.add(owner, row.clone(), &reason),
+                Err(reason) => match row {
+                    Some(row) => refused.add(owner, row.clone(), &reason),
+                    None => refused.add_owner(owner, &reason),
+                },
             }
         }
         // One that was refused is not without a transaction: it stays as it is.

@@ -222,9 +222,20 @@ impl Applier {
             }
             persons.insert(key, found.person);
         }
+        if self.has_blocked_deletes {
+            let given: HashSet<Uuid> =
+                decided.iter().flat_map(|d| &d.unified.transactions).map(|t| t.id).collect();
+            let payments = decided.iter().flat_map(|d| &d.payments).map(|(row, _)| row);
+            let gives = payments.filter(|row| given.contains(&unify::transaction_id(&row.1)));
+            state.given = gives.map(|row| crate::facts::source_row(row.0, &row.1)).collect();
+        }
         let mut changed_people = BTreeSet::new();
         for decided in decided.iter().filter(|decided| decided.is_person()) {
             let Some(person) = persons.get_mut(&decided.owner) else { continue };
+            if decided.is_incomplete {
+                // What was written stays until its rows are known (P6).
+                continue;
+            }
             match (decided.unified.profile.is_some(), person.state) {
                 (true, PersonState::Absent | PersonState::Merged) => {
                     person.state = PersonState::Present
@@ -247,7 +258,9 @@ impl Applier {
         }
         let mut writes = Vec::with_capacity(decided.len());
         for decided in &decided {
-            if state.quarantined.contains(&decided.owner) && !mode.with_quarantined {
+            if decided.is_incomplete
+                || state.quarantined.contains(&decided.owner) && !mode.with_quarantined
+            {
                 continue;
             }
             let is_fresh = persons
@@ -312,6 +325,14 @@ impl Applier {
 /// The outcomes that the round found: into the rows of the plan where they are written anyway; the others are
 /// returned.
 fn take_outcomes(round: &mut Round, plan: &mut RowPlan, mode: Mode) -> Vec<(RowId, Option<Uuid>)> {
+    // A digest that is stored must never be older than the row that it is about.
+    let known: HashSet<RowId> = round
+        .decided
+        .iter()
+        .flat_map(|decided| &decided.payments)
+        .filter(|(_, outcome)| outcome.is_some())
+        .map(|(id, _)| id.clone())
+        .collect();
     let mut outcomes: HashMap<RowId, Option<Uuid>> =
         round.writes.iter_mut().flat_map(|write| std::mem::take(&mut write.outcomes)).collect();
     for write in &mut plan.writes {
@@ -319,7 +340,7 @@ fn take_outcomes(round: &mut Round, plan: &mut RowPlan, mode: Mode) -> Vec<(RowI
             write.row.outcome = outcome;
         }
     }
-    if mode.note_outcomes { outcomes.into_iter().collect() } else { Vec::new() }
+    outcomes.into_iter().filter(|(id, _)| mode.note_outcomes || known.contains(id)).collect()
 }
 
 /// Marks the rows of the plan that share an id; the others are returned.

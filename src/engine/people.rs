@@ -37,6 +37,8 @@ pub struct Decided {
     pub payments: Vec<(RowId, Option<Uuid>)>,
     /// The names of its rows, as conflicts write them.
     pub rows: Vec<String>,
+    /// Whether a value of one of its rows is unknown (P6).
+    pub is_incomplete: bool,
 }
 
 impl Decided {
@@ -75,10 +77,11 @@ fn decide_one(
         .filter(|row| row.fact.is_none())
         .map(|row| unify::incomplete_row(&owner, &source_row(row.id.0, &row.id.1)))
         .collect();
+    let is_incomplete = !incomplete.is_empty();
     let (group, context) = group(&owner, rows, holders, env);
     let mut unified = unify::unify(&group, &context, &env.rules);
     unified.conflicts.extend(incomplete);
-    Decided { owner, unified, payments, rows: names }
+    Decided { owner, unified, payments, rows: names, is_incomplete }
 }
 
 /// The facts of one owner as unify takes them.

@@ -87,10 +87,15 @@ pub fn close(group: &mut Group, fingerprints: Vec<Uuid>, by: &str) {
 ///
 /// # Errors
 /// Those of the target.
-pub async fn stale(tx: &Tx, after: &str, limit: i64) -> Result<(Vec<Uuid>, Option<String>)> {
+pub async fn stale(
+    tx: &Tx,
+    after: &(String, Uuid),
+    limit: i64,
+) -> Result<(Vec<Uuid>, Option<(String, Uuid)>)> {
     let sql = include_str!("sql/stale_conflicts.sql");
-    let rows = tx.query("target: looking for stale conflicts", sql, &[&after, &limit]).await?;
-    let last = rows.last().map(|row| row.get(0));
+    let rows =
+        tx.query("target: looking for stale conflicts", sql, &[&after.0, &after.1, &limit]).await?;
+    let last = rows.last().map(|row| (row.get(0), row.get(1)));
     let stale = rows.iter().filter(|row| row.get(2)).map(|row| row.get(1)).collect();
     Ok((stale, last))
 }

@@ -40,6 +40,10 @@ pub struct Tables {
     pub insert_profiles: String,
     /// As `write_transactions`, of transactions that are known to be new.
     pub insert_transactions: String,
+    /// The type of the profiles' systemeio_id.
+    pub systemeio_type: String,
+    /// The type of the profiles' email.
+    pub email_type: String,
     /// Whether the values of a profile are what the input functions of its columns read.
     pub profiles_by_copy: bool,
     /// Finds the ids of new persons.
@@ -106,6 +110,8 @@ impl Tables {
             begin,
             write_profiles: write_profiles(&names.profiles, &profile)?,
             write_transactions: write_transactions(&names.transactions, &transaction)?,
+            systemeio_type: type_of(&profile, "systemeio_id"),
+            email_type: type_of(&profile, "email"),
             profiles_by_copy: !profile.get("tags").is_some_and(|kind| kind.starts_with("json")),
             insert_profiles: insert_profiles(&names.profiles, &profile)?,
             insert_transactions: insert_transactions(&names.transactions, &transaction)?,
@@ -133,6 +139,10 @@ async fn column_types(client: &Client, table: &TableName) -> Result<HashMap<Stri
         ));
     }
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+fn type_of(types: &HashMap<String, String>, column: &str) -> String {
+    types.get(column).cloned().unwrap_or_else(|| "text".to_owned())
 }
 
 /// Ids are derived: a table whose ids are of another type cannot be written.
@@ -293,7 +303,7 @@ fn write_enrollments(table: &str, types: &HashMap<String, String>) -> Result<Str
     let metadata = types.get("metadata").map_or("jsonb", String::as_str);
     Ok(format!(
         "with n as materialized ({new}), \
-         m as materialized (select n.* from n join {table} t on t.user_id = n.user_id and t.course_id = n.course_id \
+         m as materialized (select n.*, t.id as old_id from n join {table} t on t.user_id = n.user_id and t.course_id = n.course_id \
            where {old} is distinct from {newt} \
              or (t.completion_date is null and t.status is distinct from n.status) \
              or t.metadata::jsonb ->> 'managed_by' is distinct from 'tributary'), \
@@ -303,7 +313,7 @@ fn write_enrollments(table: &str, types: &HashMap<String, String>) -> Result<Str
              status = case when t.completion_date is null then m.status else t.status end, \
              metadata = (coalesce(t.metadata::jsonb, '{{}}') || '{{\"managed_by\": \"tributary\"}}')::{metadata}, \
              updated_at = {now} \
-           from m where t.user_id = m.user_id and t.course_id = m.course_id returning 1), \
+           from m where t.id = m.old_id returning 1), \
          i as (insert into {table} ({columns}, metadata, created_at, updated_at) \
            select case when exists (select from {table} o where o.id = f.id) \
                   then gen_random_uuid() else f.id end, {inserted}, \

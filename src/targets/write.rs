@@ -161,15 +161,18 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
     if profiles.is_empty() {
         return;
     }
-    let table = &tables.names.profiles;
+    let (table, email_type) = (&tables.names.profiles, &tables.email_type);
     let ids: Vec<Uuid> = profiles.iter().map(|profile| profile.id).collect();
     let emails: Vec<String> = profiles.iter().map(|profile| profile.email.clone()).collect();
     let park = format!(
-        "update {table} p set email = {PARKED} \
+        "with freed as (update {table} p set email = {PARKED} \
          from unnest($1::uuid[], $2::text[]) as n (id, email) \
-         where p.email = n.email and p.id <> n.id and (p.id = any($1) or exists ( \
+         where p.email = n.email::{email_type} and p.id <> n.id and (p.id = any($1) or exists ( \
              select from tributary.person o \
-             where o.profile_id = p.id and o.email_key <> n.email))"
+             where o.profile_id = p.id and o.email_key <> n.email)) \
+         returning p.id) \
+         update tributary.person set profile_digest = null \
+         where profile_id in (select id from freed) and not profile_id = any($1)"
     );
     let what = "target: freeing unique values";
     group.any(what, park, vec![Box::new(ids), Box::new(emails)]);
@@ -179,11 +182,16 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
     if ids.is_empty() {
         return;
     }
+    // What is freed is no longer what was last written of that person.
+    let kind = &tables.systemeio_type;
     let park = format!(
-        "update {table} p set systemeio_id = null \
+        "with freed as (update {table} p set systemeio_id = null \
          from unnest($1::uuid[], $2::text[]) as n (id, systemeio_id) \
-         where p.systemeio_id = n.systemeio_id and p.id <> n.id \
-           and exists (select from tributary.person o where o.profile_id = p.id)"
+         where p.systemeio_id = n.systemeio_id::{kind} and p.id <> n.id \
+           and exists (select from tributary.person o where o.profile_id = p.id) \
+         returning p.id) \
+         update tributary.person set profile_digest = null \
+         where profile_id in (select id from freed) and not profile_id = any($1)"
     );
     group.any(what, park, vec![Box::new(ids), Box::new(systemeio)]);
 }

@@ -1,5 +1,4 @@
--- $1, $2: the values; $3, $4: rows to leave out; $5: most rows of a value. The order names the index's columns, so
--- that the planner takes this index whatever it knows of the table.
+-- $1, $2: the values; $3, $4: rows to leave out; $5: most rows of a value.
 with changed as materialized (
     select * from unnest($3::int2[], $4::text[]) as c (feed, key)
 )
@@ -11,5 +10,6 @@ cross join lateral (
     from tributary.source_row r
     where r.feed = v.feed and r.shared_id = v.shared_id
         and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+    order by r.feed, r.shared_id
     limit $5
 ) o

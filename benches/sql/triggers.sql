@@ -1,6 +1,7 @@
 -- Beside the replicated tables: simplified profiles, transactions and enrollments, filled by row triggers
--- as the apply worker writes. What makes them fast: one statement a table and row, found by a unique
--- index; no statement where nothing changes; an update that touches no index stays on its page (HOT).
+-- as the apply worker writes. What makes them fast: at most one statement a table and row, each by a unique
+-- index; none where nothing changes; an update that touches no index stays on its page (HOT); foreign keys
+-- are not checked, since the apply worker is a replica.
 --
 -- Names are qualified, since the apply worker has no search_path.
 --
@@ -28,7 +29,8 @@ create table public.courses (
     title text not null,
     slug text unique
 );
-insert into public.courses (title, slug) values ('Papers to Profits', 'p2p');
+insert into public.courses (id, title, slug)
+values ('c0000000-0000-4000-8000-000000000001', 'Papers to Profits', 'p2p');
 
 create table public.transactions (
     id uuid primary key,
@@ -45,8 +47,7 @@ create table public.transactions (
     created_at timestamptz,
     updated_at timestamptz,
     paid_at timestamptz,
-    settled_at timestamptz,
-    metadata jsonb
+    settled_at timestamptz
 ) with (fillfactor = 80);
 create index on public.transactions (user_id);
 
@@ -69,7 +70,7 @@ return case when email ~ '^\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*$' then lower(btrim(ema
 
 create function public.instant(text text) returns timestamptz
 language sql stable parallel safe
-return case when text ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$' then text::timestamptz end;
+return case when text like '20__-__-__T__:__:__%Z' then text::timestamptz end;
 
 create function public.contact_changed() returns trigger language plpgsql as $$
 declare
@@ -106,10 +107,12 @@ declare
     key text;
     person uuid;
     cohort date;
-    word text;
-    success boolean;
+    word text := upper(btrim(new.status));
+    success boolean := word in ('PAID', 'SETTLED', 'SUCCEEDED');
+    created timestamptz;
     paid timestamptz;
     paid_on date;
+    words text;
     product text;
 begin
     if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.id <> old.id then
@@ -123,59 +126,76 @@ begin
         return null;
     end if;
 
-    word := upper(btrim(new.status));
-    success := word in ('PAID', 'SETTLED', 'SUCCEEDED');
-    paid := coalesce(public.instant(new.paid_at), case when success then public.instant(new.created) end);
-    product := case when new.description ~* 'papers.to.profits?|p2p' then 'p2p'
-                    when new.description ~* 'canva' then 'canva' end;
+    -- Most updates say nothing new about the person.
+    if tg_op = 'UPDATE'
+       and (new.id, new.customer_email, new.status, new.description, new.created, new.paid_at)
+           is not distinct from
+           (old.id, old.customer_email, old.status, old.description, old.created, old.paid_at)
+    then
+        update public.transactions
+        set amount = new.amount, currency = upper(new.currency),
+            payment_method = upper(new.payment_method),
+            payment_provider_id = coalesce(new.payment_id, new.external_id),
+            payment_provider_fee = new.fees, updated_at = public.instant(new.updated),
+            settled_at = public.instant(new.settled_at)
+        where id = new.id;
+        if found then
+            return null;
+        end if;
+    end if;
+
+    created := public.instant(new.created);
+    paid := public.instant(new.paid_at);
+    if success then
+        paid := coalesce(paid, created);
+        paid_on := (paid at time zone 'Asia/Manila')::date;
+    end if;
+    words := lower(new.description);
+    product := case when words like '%papers_to_profit%' or words like '%p2p%' then 'p2p'
+                    when words like '%canva%' then 'canva' end;
 
     key := public.email_key(new.customer_email);
     if key is not null then
         select id, cohort_date into person, cohort from public.unified_profiles where email = key;
         if not found then
-            insert into public.unified_profiles (email, first_name, last_name, acquisition_source, created_at)
+            insert into public.unified_profiles (email, first_name, last_name, acquisition_source,
+                                                 payment_source, cohort_date, created_at)
             values (key, split_part(new.customer_name, ' ', 1),
                     nullif(regexp_replace(new.customer_name, '^\S+\s*', ''), ''), 'xendit',
-                    public.instant(new.created))
+                    case when success then 'xendit' end, paid_on, created)
             returning id into person;
+        elsif paid_on < cohort or cohort is null and paid_on is not null then
+            update public.unified_profiles
+            set cohort_date = paid_on, payment_source = 'xendit', updated_at = now()
+            where id = person;
         end if;
     end if;
 
-    insert into public.transactions (id, user_id, amount, currency, status, payment_method, payment_provider,
-                              payment_provider_id, payment_provider_fee, description, product_name,
-                              created_at, updated_at, paid_at, settled_at, metadata)
+    insert into public.transactions (id, user_id, amount, currency, status, payment_method,
+                                     payment_provider, payment_provider_id, payment_provider_fee,
+                                     description, product_name, created_at, updated_at, paid_at,
+                                     settled_at)
     values (new.id, person, new.amount, upper(new.currency), word, upper(new.payment_method), 'xendit',
             coalesce(new.payment_id, new.external_id), new.fees, new.description, product,
-            public.instant(new.created), public.instant(new.updated), paid, public.instant(new.settled_at),
-            jsonb_build_object('external_id', new.external_id, 'payment_channel', new.payment_channel,
-                               'paid_amount', new.paid_amount))
-    on conflict (id) do update
-    set user_id = excluded.user_id, amount = excluded.amount, currency = excluded.currency,
-        status = excluded.status, payment_method = excluded.payment_method,
-        payment_provider_id = excluded.payment_provider_id,
-        payment_provider_fee = excluded.payment_provider_fee, description = excluded.description,
-        product_name = excluded.product_name, created_at = excluded.created_at,
-        updated_at = excluded.updated_at, paid_at = excluded.paid_at,
-        settled_at = excluded.settled_at, metadata = excluded.metadata;
+            created, public.instant(new.updated), paid, public.instant(new.settled_at))
+    on conflict (id) do nothing;
+    if not found then
+        update public.transactions
+        set user_id = person, amount = new.amount, currency = upper(new.currency), status = word,
+            payment_method = upper(new.payment_method),
+            payment_provider_id = coalesce(new.payment_id, new.external_id),
+            payment_provider_fee = new.fees, description = new.description, product_name = product,
+            created_at = created, updated_at = public.instant(new.updated), paid_at = paid,
+            settled_at = public.instant(new.settled_at)
+        where id = new.id;
+    end if;
 
-    if person is null or not success or paid is null then
-        if tg_op = 'UPDATE' then
-            update public.enrollments set status = 'revoked' where transaction_id = new.id;
-        end if;
-        return null;
-    end if;
-    paid_on := (paid at time zone 'Asia/Manila')::date;
-    if cohort is null or paid_on < cohort then
-        update public.unified_profiles set cohort_date = paid_on, payment_source = 'xendit', updated_at = now()
-        where id = person;
-    end if;
-    if product = 'p2p' then
-        insert into public.enrollments as e (user_id, course_id, transaction_id, status, start_date, expiry_date,
-                                      cohort_month)
-        select person, c.id, new.id,
-               case when paid_on + 365 < current_date then 'expired' else 'active' end,
-               paid_on, paid_on + 365, to_char(paid_on, 'YYYY-MM')
-        from public.courses c where c.slug = 'p2p'
+    if product = 'p2p' and person is not null and paid_on is not null then
+        insert into public.enrollments as e (user_id, course_id, transaction_id, status, start_date,
+                                             expiry_date, cohort_month)
+        values (person, 'c0000000-0000-4000-8000-000000000001', new.id,
+                case when paid_on + 365 < current_date then 'expired' else 'active' end,
+                paid_on, paid_on + 365, to_char(paid_on, 'YYYY-MM'))
         on conflict (user_id, course_id) do update
         set transaction_id = excluded.transaction_id, status = excluded.status,
             start_date = excluded.start_date, expiry_date = excluded.expiry_date,
@@ -183,6 +203,8 @@ begin
         where excluded.start_date > e.expiry_date
            or e.transaction_id = excluded.transaction_id
               and (e.start_date, e.status) is distinct from (excluded.start_date, excluded.status);
+    elsif tg_op = 'UPDATE' then
+        update public.enrollments set status = 'revoked' where transaction_id = new.id;
     end if;
     return null;
 end

@@ -165,6 +165,14 @@ impl Competitor {
         }
     }
 
+    /// Suspends the running daemon, or lets it go on: a backlog without a start.
+    pub(crate) fn suspend(&self, yes: bool) -> Result<()> {
+        match &self.mover {
+            Mover::Tributary(Some(daemon)) => daemon.suspend(yes),
+            _ => Ok(()),
+        }
+    }
+
     /// The peak memory of the running daemon, in bytes.
     pub(crate) fn peak(&mut self) -> Option<u64> {
         match &mut self.mover {

@@ -67,6 +67,14 @@ impl Daemon {
         Ok(())
     }
 
+    /// Suspends it, or lets it go on.
+    pub(crate) fn suspend(&self, yes: bool) -> Result<()> {
+        let signal = if yes { "-STOP" } else { "-CONT" };
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        ensure!(status.success(), "kill {signal}: {status}");
+        Ok(())
+    }
+
     /// The most memory it has had so far (VmHWM), in bytes; `None` where the system does not say.
     pub(crate) fn peak(&mut self) -> Option<u64> {
         self.look();

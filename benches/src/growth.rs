@@ -1,11 +1,11 @@
-//! What a change costs with ever more people in the tables: the same number of random updates while
-//! Tributary is up, from the first commit until the last is in the target.
+//! What a change costs with ever more people in the tables: the same number of updates of rows all over
+//! them, committed while the daemon is suspended, timed from its going on until the last is in the target.
+//! So neither the source's commits nor a start-up count.
 
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use testkit::load;
-use testkit::random::Random;
 use testkit::source_schema::SourceLayout;
 use uuid::Uuid;
 
@@ -16,6 +16,9 @@ use crate::results::Results;
 
 /// Rows of each table in one transaction.
 const ROWS_PER_TRANSACTION: u64 = 50;
+
+/// A prime, so that steps of this size come to every row before they come to one again.
+const STRIDE: u64 = 104_729;
 
 const CHANGE: [&str; 2] = [
     "update public.systemeio set tags = concat('PaidP2P, Campaign ', $2::int8), updated_at = now()
@@ -60,10 +63,9 @@ async fn set_up(plan: &Plan, people: u64) -> Result<Site> {
 async fn run(site: &mut Site, plan: &Plan, round: u32, results: &mut Results) -> Result<()> {
     let Site { people, arena, tributary } = site;
     let changes = transactions(arena, *people, plan.changes, round);
+    tributary.suspend(true)?;
     let [contacts, payments] =
         [arena.client.prepare(CHANGE[0]).await?, arena.client.prepare(CHANGE[1]).await?];
-    arena.settle().await?;
-    let start = Instant::now();
     for (contact_ids, payment_ids) in &changes {
         let value = arena.new_value();
         arena.client.batch_execute("begin").await?;
@@ -72,6 +74,9 @@ async fn run(site: &mut Site, plan: &Plan, round: u32, results: &mut Results) ->
         arena.client.batch_execute("commit").await?;
     }
     let mark = arena.mark().await?;
+    arena.settle().await?;
+    let start = Instant::now();
+    tributary.suspend(false)?;
     let time = tributary.reach(arena, &mark, start).await?;
     let rows = changes.len() as f64 * (2 * ROWS_PER_TRANSACTION) as f64;
     let cost = time.as_secs_f64() * 1e6 / rows;
@@ -81,15 +86,15 @@ async fn run(site: &mut Site, plan: &Plan, round: u32, results: &mut Results) ->
     Ok(())
 }
 
-/// Random rows of each transaction.
+/// The rows of each transaction: all over the tables, and each at most once while there are enough.
 fn transactions(arena: &Arena, people: u64, rows: u64, round: u32) -> Vec<(Vec<Uuid>, Vec<Uuid>)> {
-    let mut random = Random::new(u64::from(round) + 1, 900);
     let population = &arena.population;
-    let mut some = || (0..ROWS_PER_TRANSACTION).map(|_| random.below(people)).collect::<Vec<_>>();
+    let mut numbers = (0..).map(|step: u64| (u64::from(round) + step * STRIDE) % people);
     (0..rows.div_ceil(2 * ROWS_PER_TRANSACTION))
         .map(|_| {
-            let contacts = some().into_iter().map(|number| population.contact(number).id);
-            let payments = some().into_iter().map(|number| population.payment(number).id);
+            let some: Vec<u64> = numbers.by_ref().take(ROWS_PER_TRANSACTION as usize).collect();
+            let contacts = some.iter().map(|&number| population.contact(number).id);
+            let payments = some.iter().map(|&number| population.payment(number).id);
             (contacts.collect(), payments.collect())
         })
         .collect()

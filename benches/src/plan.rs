@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// People in the tables for the cost per change [default: 10000,100000,1000000]
     #[arg(long, value_delimiter = ',', value_name = "PEOPLE")]
     sizes: Vec<u64>,
-    /// Changes whose cost is measured with each of --sizes [default: 10000]
+    /// Changes whose cost is measured with each of --sizes [default: 20000]
     #[arg(long, value_name = "ROWS")]
     changes: Option<u64>,
     /// Contacts, and as many payments, in the tables for the parts live and latency [default: 20000]
@@ -140,7 +140,7 @@ impl Plan {
             contacts: usual(arguments.contacts.or(people), 200_000, 1_000).max(1),
             payments: usual(arguments.payments.or(people), 200_000, 1_000).max(1),
             sizes,
-            changes: usual(arguments.changes, 10_000, 200).max(1),
+            changes: usual(arguments.changes, 20_000, 200).max(1),
             live_people: usual(arguments.live_people, 20_000, 500).max(10),
             transactions: usual(arguments.transactions, 6_000, 150).max(3),
             latency: Duration::from_secs(usual(arguments.latency_seconds, 10, 1).max(1)),

@@ -4,11 +4,12 @@ use std::process::{Child, Command, Stdio};
 
 use crate::error::{Error, Result};
 
-/// Sends SIGTERM to a process when standard input closes.
+/// Sends SIGTERM to a process when standard input closes; one that is suspended takes it once it goes on.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 read -r _
 kill -TERM "$1"
+kill -CONT "$1"
 "#;
 
 /// A small shell that holds the reading end of a pipe whose writing end is ours. Whatever ends this

@@ -3,6 +3,9 @@
 CARGO ?= cargo
 # PostgreSQL major versions of `make test-matrix`.
 VERSIONS ?= 14 15 16 17 18
+# What `make bench` measures; CI takes `demo`, which compiles faster.
+BENCH_PROFILE ?= release
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test test-unit test-matrix lint format bench ci clean
@@ -11,7 +14,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: postgres ## show it at work on a throwaway PostgreSQL with made-up data
-	$(CARGO) run --quiet --release --locked -- demo $(DEMO)
+	@[ -x $(TARGET)/demo/tributary ] || echo "Compiling, the first time. On 2 cores this takes about 3 minutes; cargo shows its progress."
+	$(CARGO) build --profile demo --locked --bin tributary
+	@$(TARGET)/demo/tributary demo $(DEMO)
 
 build: ## build target/release/tributary
 	$(CARGO) build --release --locked
@@ -35,8 +40,10 @@ lint: ## check formatting, lints, documentation and dependencies
 format: ## format the code
 	$(CARGO) fmt --all
 
-bench: postgres ## run the measured comparisons
-	$(CARGO) bench --locked -- $(BENCH)
+bench: postgres ## measure it beside native replication, triggers and a script; BENCH=--help lists options
+	@[ -x $(TARGET)/$(BENCH_PROFILE)/bench ] || echo "Compiling with full optimisation, the first time. On 2 cores this takes about 6 minutes."
+	$(CARGO) build --profile $(BENCH_PROFILE) --locked --package tributary --package benches --bins
+	@$(TARGET)/$(BENCH_PROFILE)/bench $(BENCH)
 
 ci: ## run what a change must pass
 	.ci/run

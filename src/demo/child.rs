@@ -6,18 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use testkit::process::Watchdog;
 use tokio::process::{Child, Command};
 
 use crate::error::{Error, Result};
 use crate::http;
 use crate::status::Status;
-
-/// Sends SIGTERM to the daemon when standard input closes, which the end of this process does as well.
-const WATCHDOG: &str = r#"
-trap '' INT TERM HUP
-read -r _
-kill -TERM "$1"
-"#;
 
 /// How long the daemon may take to leave after SIGTERM; it promises five seconds.
 const LEAVING: Duration = Duration::from_secs(15);
@@ -26,7 +20,7 @@ const LEAVING: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Daemon {
     child: Child,
-    watchdog: Child,
+    watchdog: Watchdog,
     listen: SocketAddr,
     log: PathBuf,
 }
@@ -51,15 +45,8 @@ impl Daemon {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let id = child.id().map_or_else(String::new, |id| id.to_string());
-        let watchdog = Command::new("/bin/sh")
-            .args(["-c", WATCHDOG, "watchdog", &id])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
+        let id = child.id().ok_or_else(|| Error::failed(what, "it has no process id"))?;
+        let watchdog = Watchdog::over(id)?;
         Ok(Self { child, watchdog, listen, log: log.to_owned() })
     }
 
@@ -69,8 +56,7 @@ impl Daemon {
     /// Its last words, where it has ended.
     pub(super) async fn status(&mut self) -> Result<Option<Status>> {
         if let Ok(Some(status)) = self.child.try_wait() {
-            // The process is gone, so its id may soon be another's.
-            let _ = self.watchdog.start_kill();
+            self.watchdog.release();
             return Err(Error::failed(
                 "the daemon ended early",
                 format!("{status}\n{}", self.words()),
@@ -85,7 +71,7 @@ impl Daemon {
     /// # Errors
     /// Where it leaves with an error, or not at all.
     pub(super) async fn stop(&mut self) -> Result<()> {
-        drop(self.watchdog.stdin.take());
+        self.watchdog.terminate();
         match tokio::time::timeout(LEAVING, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(status) => {

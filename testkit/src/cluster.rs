@@ -275,6 +275,20 @@ pub async fn connect(url: &str) -> Result<Client> {
     Ok(client)
 }
 
+/// The version of the servers that [`Cluster::start`] makes, such as `15.8`.
+///
+/// # Errors
+/// `Refused` where no PostgreSQL is found.
+pub fn server_version() -> Result<String> {
+    let what = "asking PostgreSQL for its version";
+    let output = Command::new(Installation::find()?.program("postgres")).arg("--version").output();
+    let output = output.map_err(|error| Error::failed(what, error))?;
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    // `postgres (PostgreSQL) 15.8 (Debian …)`
+    let version = words.split_whitespace().nth(2);
+    version.map(str::to_owned).ok_or_else(|| Error::failed(what, words))
+}
+
 /// A port of the loopback interface that nobody listened on a moment ago.
 ///
 /// # Errors
@@ -362,6 +376,8 @@ mod tests {
         let row = client.query_one("select x, current_setting('wal_level') from t", &[]);
         let row = row.await.unwrap();
         assert_eq!((row.get::<_, i32>(0), row.get::<_, String>(1)), (1, "logical".to_owned()));
+        let version: String = client.query_one("show server_version", &[]).await.unwrap().get(0);
+        assert!(version.starts_with(&server_version().unwrap()), "{version}");
         cluster.stop(StopMode::Fast).unwrap();
         assert!(matches!(cluster.connect("demo").await, Err(Error::Unavailable { .. })));
         cluster.start_again().unwrap();

@@ -4,6 +4,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`cluster`] | starts a PostgreSQL server that is gone when the process ends, however it ends |
+//! | [`process`] | child processes that never outlive this one |
 //! | [`people`] | contact and payment rows as a pure function of a seed and a number |
 //! | [`dirt`] | damages values the way production data is damaged (SPEC §3) |
 //! | [`source_schema`] | the source tables in both layouts (SPEC §1) |
@@ -20,6 +21,7 @@ pub mod error;
 mod installation;
 pub mod load;
 pub mod people;
+pub mod process;
 pub mod random;
 pub mod source_schema;
 pub mod traffic;

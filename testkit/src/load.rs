@@ -37,11 +37,27 @@ pub async fn load(
     contacts: std::ops::Range<u64>,
     payments: std::ops::Range<u64>,
 ) -> Result<()> {
+    append(client, layout, population, contacts, payments).await?;
+    client.batch_execute("analyze public.systemeio; analyze public.xendit").await.context(WHAT)
+}
+
+/// The same rows without the statistics, in one transaction.
+///
+/// # Errors
+/// Those of the server, such as a key that is there already.
+pub async fn append(
+    client: &Client,
+    layout: SourceLayout,
+    population: &Population,
+    contacts: std::ops::Range<u64>,
+    payments: std::ops::Range<u64>,
+) -> Result<()> {
+    client.batch_execute("begin").await.context(WHAT)?;
     let rows = contacts.map(|number| population.contact(number).values(layout));
     copy(client, "public.systemeio", layout.contact_columns(), rows).await?;
     let rows = payments.map(|number| population.payment(number).values(layout));
     copy(client, "public.xendit", layout.payment_columns(), rows).await?;
-    client.batch_execute("analyze public.systemeio; analyze public.xendit").await.context(WHAT)
+    client.batch_execute("commit").await.context(WHAT)
 }
 
 async fn copy(

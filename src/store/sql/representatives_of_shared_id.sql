@@ -24,7 +24,7 @@ by_member as (
             and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
         order by r.feed, r.shared_id, r.member, r.key limit 1
     ) f
-    where s.n < $5
+    where s.n < $5::int8
 ),
 by_owner as (
     select v.feed, v.shared_id, f.owner, f.key, 1 as n
@@ -44,7 +44,7 @@ by_owner as (
             and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
         order by r.feed, r.shared_id, r.owner, r.key limit 1
     ) f
-    where s.n < $5
+    where s.n < $5::int8
 ),
 last_owner as (
     select v.feed, v.shared_id, f.key

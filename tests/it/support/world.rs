@@ -23,7 +23,7 @@ use super::eventually;
 
 /// A server with room for the slots of all scenarios.
 pub(crate) fn start_cluster(durable: bool) -> Cluster {
-    let settings = [("max_replication_slots", "100"), ("max_wal_senders", "60")];
+    let settings = [("max_replication_slots", "400"), ("max_wal_senders", "60")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     Cluster::start(&ClusterOptions { durable, settings }).unwrap()
 }

@@ -10,6 +10,7 @@ mod batching;
 mod check;
 mod convergence;
 mod crashes;
+mod docs;
 mod failpoints;
 mod guards;
 mod losses;

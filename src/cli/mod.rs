@@ -151,7 +151,7 @@ impl Context {
 /// Carries out the command, and says how the process ends.
 ///
 /// # Errors
-/// Those of the command; [`Error::exit_code`] is the code to end with.
+/// Those of the command; [`crate::error::Error::exit_code`] is the code to end with.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { config, command } = arguments;
     command.run(&Context { file: config }).await

@@ -1,51 +1,97 @@
-//! Tributary keeps one clean customer database in step with two raw PostgreSQL tables.
+//! Tributary keeps one clean customer database in step with raw PostgreSQL tables ("feeds").
 //!
 //! ```text
-//!  source PostgreSQL                      tributary                              target PostgreSQL
-//! ┌──────────────────┐   ┌───────────────────────────────────────────┐   ┌──────────────────────────┐
-//! │ xendit systemeio │──▶│ source ─▶ decode ─▶ facts ─▶ batch ─▶ apply│──▶│ tributary.contact/payment│
-//! │ slot, publication│   │           (row rules)        │ load facts │   │ tributary.person         │
-//! └──────────────────┘   │                              ▼            │   │ profiles transactions    │
-//!                        │                        unify (pure)       │──▶│ enrollments conflict     │
-//!                        │                                           │──▶│ checkpoint  (one COMMIT) │
-//!                        └───────────────────────────────────────────┘   └──────────────────────────┘
+//!  source PostgreSQL             tributary                                              target PostgreSQL
+//! ┌───────────────┐  ┌───────────────────────────────────────────────────────────┐  ┌──────────────────────────┐
+//! │ feeds         │─▶│ decode ─▶ batch ─▶ FETCH ─────▶ DECIDE (pure) ─▶ WRITE    │─▶│ tributary.source_row     │
+//! │ slot,         │  │                    stored rows   row rules       one group│  │ tributary.person         │
+//! │ publication   │  │                    of the keys,  email changes   of piped │  │ profiles transactions    │
+//! └───────────────┘  │                    of touched    unify         statements │  │ enrollments conflict     │
+//!                    │                    people,       diff                     │  │ checkpoint  (one COMMIT) │
+//!                    │                    shared ids                             │  └──────────────────────────┘
+//!                    └───────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! The target is a pure function of the source rows, the rules and the recorded decisions. Streaming,
-//! backfill, rebuild, decisions and the daily expiry therefore all take the same four steps: store facts,
-//! find the touched owners, unify them, write what differs. There is no second write path.
+//! The target is a pure function of the source rows, the rules and the recorded decisions. Stream, backfill, rebuild,
+//! decisions, the daily expiry and retries therefore take the same three moves and end in
+//! [`Applier::settle`](apply::Applier::settle); only where the rows come from differs. There is no second write path.
+//!
+//! `SPEC §4.3` and `P7` in comments are sections of `docs/rules.md`. `docs/architecture.md` says how the parts work, with
+//! the fifteen functions from `main` to the commit; `docs/operations.md` is for operators.
 //!
 //! # The modules in reading order
+//!
+//! Pure: no I/O, no driver, no runtime, no clock. `tests/it/purity.rs` checks their imports.
 //!
 //! | module | does | must not know |
 //! |---|---|---|
 //! | [`rules`] | the business rules that are configuration, as plain data | where they come from |
-//! | [`facts`] | one source row in, one normalised fact out | drivers, tokio, the clock, other rows |
-//! | [`unify`] | the facts of a person in; profile, transactions, enrollments, conflicts out | SQL, the clock, the order of arrival |
-//! | [`decode`] | replication bytes to source transactions; never panics | I/O, what a column means |
-//! | [`source`] | checks, publication, slot, chunk reader, replication stream | where rows go |
-//! | [`apply`] | facts in, people out, checkpoint; the only module that writes the target's data | replication |
-//! | [`backfill`] | both tables in chunks, then the people in ranges; resumable | the stream |
-//! | [`pipeline`] | the loop: receive, batch, apply, confirm; what is beside the stream, in rounds | row rules |
-//! | [`session`] | the writer's lock, and where to go on from | what changes mean |
-//! | [`halt`], [`decisions`] | what waits for an operator, and what operators decided | the stream |
-//! | [`migrate`] | the target schema, without ever dropping anything | rows |
-//! | [`config`], [`connect`], [`retry`], [`error`] | the edges: TOML, TLS, backoff, what happens next | the rules' meaning |
-//! | [`failpoint`] | named points at which a test lets the process die; nothing in a release build | |
-//! | [`status`], [`http`], [`metrics`], [`logging`], [`systemd`] | what others see; never a customer value | |
-//! | [`cli`], [`demo`] | one file a command; the whole job on made-up data | |
+//! | [`facts`] | row rules: one source row in, one normalised fact out | other rows |
+//! | [`unify`] | the facts of one owner in; profile, transactions, enrollments, conflicts out; explains the choice | how rows are stored, the order of arrival |
+//! | [`decode`] | replication messages and COPY text to changes of rows; never panics | what a column means |
+//! | [`engine`] | changes and stored rows in, what must be written out: row versions, email changes, shared ids, outcome digests | how its state was fetched, whether its answer is written |
 //!
-//! `facts`, `unify`, `decode` and `rules` import no driver, no tokio and no clock; a test holds them to it.
+//! Connections and tables:
+//!
+//! | module | does | must not know |
+//! |---|---|---|
+//! | [`error`] | kind, server, SQLSTATE and remedy of an error; one table of what happens next | the words of a message |
+//! | [`lsn`] | positions in PostgreSQL's log | |
+//! | [`connect`] | TLS, time limits, pinned session settings | what is sent |
+//! | [`pg`] | a session with cached statements; [`Tx`](pg::Tx), an open transaction; [`Group`](pg::Group), pipelined statements with the rows that each must reach | tables |
+//! | [`source`] | checks, publication, slot, chunk reader, replication stream | where rows go |
+//! | [`store`] | the schema `tributary`, one file a table | what is decided |
+//! | [`targets`] | the application's tables: catalog, write, delete, merge, ids of profiles | what a row should say |
+//! | [`migrate`] | both schemas, without ever dropping a column of the application | rows |
+//!
+//! Work:
+//!
+//! | module | does | must not know |
+//! |---|---|---|
+//! | [`apply`] | fetch, decide, write; quarantine; large transactions in parts | the replication protocol |
+//! | [`backfill`] | the feeds in chunks, then the people in pages; reconcile and rebuild; every round resumable | the stream |
+//! | [`decisions`] | what operators and the email change rule decided, and the way back | the stream |
+//! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
+//! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |
+//! | [`pipeline`] | the loop: receive, batch, apply, confirm; what is done beside the stream | row rules |
+//!
+//! The edges:
+//!
+//! | module | does |
+//! |---|---|
+//! | [`config`] | TOML and environment to a validated [`Config`](config::Config); hashes of the rules |
+//! | [`cli`] | one file a command; all output goes through [`cli::output`] |
+//! | [`ask`] | has a command carried out by the running daemon, or here where none runs |
+//! | [`status`], [`http`], [`metrics`], [`logging`], [`systemd`] | what others see; never a customer value |
+//! | [`retry`] | backoff |
+//! | [`failpoint`] | named points at which a test lets the process die; nothing in a release build |
+//! | [`demo`] | the whole job on made-up data, from the workspace member `testkit` |
+//!
+//! # What is absent
+//!
+//! - **No stored facts.** The row store holds raw values; facts are derived whenever they are needed. So changed rules
+//!   need no second reading of the source, and a fact has no schema to migrate.
+//! - **No upsert by `on conflict`** in the target tables: adopted tables may lack the unique constraint, and this daemon
+//!   is the only writer of the columns. Only rows that differ are written.
+//! - **No savepoint on the normal path.** A batch that the target refuses is rolled back and repeated with savepoints.
+//! - **No timer that collects a batch.** A batch is what has arrived while the one before was being applied.
+//! - **No long snapshot.** Each chunk of a backfill has its own; the stored row remembers which.
+//! - **No pool of writers.** One session writes, so that order and epoch are simple; statements are pipelined instead.
+//! - **No mocks of PostgreSQL.** What decides is tested without a database, everything else on a real one.
 //!
 //! # Where this differs from what one might expect
 //!
 //! - `pgwire-replication` reads the stream, as `postgres-replication` is on no registry; it is known to
-//!   `source/stream.rs` alone. `backoff` is unmaintained and known to `retry.rs` alone.
-//! - Rows travel to the target as one text array a column and are cast to each column's own type: tables
-//!   that were there before may have other types than the ones this crate would make.
-//! - Chunks of the backfill are ranges of blocks, not of keys: sequential reads, no index needed. Each fact
-//!   remembers the snapshot its chunk was read in, so that the stream's repetition of what the chunk
-//!   contained is left out, and rows never go back in time ([`engine::ChunkSnapshots`]).
+//!   `source/stream.rs` and its settings alone. `backoff` is unmaintained and known to `retry.rs` alone.
+//! - Rows travel to the target as one text array a column and are cast to each column's own type: tables that were there
+//!   before may have other types than the ones that this crate would create.
+//! - Chunks of the backfill are ranges of blocks, not of keys: sequential reads, no index needed. A change in the stream
+//!   that the snapshot of a row's chunk already contained is left out, so that rows never go back in time
+//!   ([`engine::ChunkSnapshots`]).
+//! - The session that applies has sequential scans and sorts disabled: every look-up is narrow and has its index, and
+//!   a planner without statistics must use it.
+//! - The target commits asynchronously; the source is confirmed what the target has flushed, by a task of its own.
+//! - A value that the stream left out and that nothing knows is stored as *unknown*, which is not NULL.
 
 pub mod apply;
 pub mod ask;

@@ -103,7 +103,7 @@ pub struct FullRow {
     pub id: RowId,
     /// What is stored beside the values.
     pub row: StoredRow,
-    /// The values, see [`super::raw`].
+    /// The values, see [`crate::engine::raw`].
     pub raw: Vec<u8>,
 }
 

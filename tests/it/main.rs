@@ -11,6 +11,7 @@ mod beside;
 mod check;
 mod convergence;
 mod crashes;
+mod docs;
 mod failpoints;
 mod guards;
 mod losses;

@@ -329,10 +329,10 @@ pub(super) fn count_notes(plan: &RowPlan) {
     for write in &plan.writes {
         match &write.fact {
             Some(crate::engine::Fact::Contact(contact)) => {
-                crate::metrics::count_notes(contact.notes.iter())
+                crate::metrics::count_notes(contact.notes.iter());
             }
             Some(crate::engine::Fact::Payment(payment)) => {
-                crate::metrics::count_notes(payment.notes.iter())
+                crate::metrics::count_notes(payment.notes.iter());
             }
             None => {}
         }

@@ -144,7 +144,7 @@ impl Applier {
             .filter(|transition| email_change::may_move(transition))
             .flat_map(|transition| transition.old.iter().chain(&transition.new))
             .collect();
-        let keys: Vec<String> = involved.iter().map(|key| key.to_string()).collect();
+        let keys: Vec<String> = involved.iter().map(std::string::ToString::to_string).collect();
         let members = store::alias::members(tx, &keys).await?;
         let mut people: BTreeMap<String, String> =
             keys.into_iter().map(|key| (key.clone(), key)).collect();

@@ -24,7 +24,7 @@ const OWNERS_PER_RETRY: i64 = 100;
 
 /// Source rows that the target refuses.
 #[derive(Debug, Default)]
-pub struct Refused {
+pub(super) struct Refused {
     /// By name: owner, the reason that was met first.
     rows: BTreeMap<String, (String, String)>,
     owners: BTreeSet<String>,
@@ -51,18 +51,18 @@ impl Refused {
 
     /// Whether nothing was refused.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.owners.is_empty()
     }
 
     /// Owners with a refused row.
-    pub fn owners(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn owners(&self) -> impl Iterator<Item = &str> {
         self.owners.iter().map(String::as_str)
     }
 
     /// Whether a row of this owner was refused.
     #[must_use]
-    pub fn has_owner(&self, owner: &str) -> bool {
+    pub(super) fn has_owner(&self, owner: &str) -> bool {
         self.owners.contains(owner)
     }
 

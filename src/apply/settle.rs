@@ -238,7 +238,7 @@ impl Applier {
             }
             match (decided.unified.profile.is_some(), person.state) {
                 (true, PersonState::Absent | PersonState::Merged) => {
-                    person.state = PersonState::Present
+                    person.state = PersonState::Present;
                 }
                 (false, PersonState::Present) => person.state = PersonState::Absent,
                 _ => {}

@@ -124,7 +124,7 @@ fn newest_first(at: Option<jiff::Timestamp>) -> Vec<u8> {
 
 /// Tells an unchanged row.
 #[must_use]
-pub fn digest(raw: &[u8]) -> Uuid {
+pub(super) fn digest(raw: &[u8]) -> Uuid {
     Uuid::new_v5(&NAMESPACE, raw)
 }
 

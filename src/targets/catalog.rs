@@ -23,18 +23,26 @@ pub const PARKED: &str = "p.id || '@x.invalid'";
 /// Quoted names of the target tables.
 #[derive(Debug, Clone)]
 pub struct Names {
+    /// Profiles.
     pub profiles: String,
+    /// Transactions.
     pub transactions: String,
+    /// Enrollments.
     pub enrollments: String,
+    /// Courses.
     pub courses: String,
 }
 
 /// Statements and facts about the target tables, read from the catalog at start.
 #[derive(Debug, Clone)]
 pub struct Tables {
+    /// Their names.
     pub names: Names,
+    /// Writes profiles that differ or are new.
     pub write_profiles: String,
+    /// Writes transactions that differ or are new.
     pub write_transactions: String,
+    /// Writes enrollments that differ or are new.
     pub write_enrollments: String,
     /// As `write_profiles`, of profiles that are known to be new.
     pub insert_profiles: String,

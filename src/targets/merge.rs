@@ -33,6 +33,7 @@ pub struct Merger<'a> {
 /// A person's row.
 #[derive(Debug, Clone, Copy)]
 pub struct Held {
+    /// Its profile.
     pub profile_id: Uuid,
 }
 
@@ -52,6 +53,10 @@ impl Merger<'_> {
         Ok(())
     }
 
+    /// The person with this e-mail key.
+    ///
+    /// # Errors
+    /// Those of the target.
     pub async fn person(&self, key: &EmailKey) -> Result<Option<Held>> {
         let sql = "select profile_id from tributary.person where email_key = $1";
         let rows = self.tx.query("target: looking up a person", sql, &[&key.as_str()]).await?;
@@ -86,6 +91,10 @@ impl Merger<'_> {
         Ok(Some(survivor))
     }
 
+    /// Records which profile a person has. Nothing is known of what was last written of it.
+    ///
+    /// # Errors
+    /// Those of the target.
     pub async fn set_person(&self, key: &EmailKey, profile: Uuid, state: &str) -> Result<()> {
         let sql = "insert into tributary.person (email_key, profile_id, canonical, state) \
                    values ($1, $2, $3, $4) on conflict (email_key) \

@@ -16,6 +16,7 @@ mod batch;
 mod conflicts;
 mod email_changes;
 mod fetch;
+mod incomplete;
 mod large;
 mod open;
 mod passes;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub use batch::{Applied, Moves};
 pub use fetch::State;
+pub use incomplete::Absent;
 pub use passes::parse_source_row;
 pub use read::read_owner;
 pub use settle::Mode;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::commands::Rebuild;
 use super::control::{COMMAND_POLL, Control};
 use super::retries::Retries;
-use crate::apply::{Applier, Mode, OWNERS_PER_ROUND};
+use crate::apply::{Absent, Applier, Mode, OWNERS_PER_ROUND};
 use crate::backfill;
 use crate::config::Config;
 use crate::decisions::queue;
@@ -48,6 +48,8 @@ pub(super) struct Maintenance {
     expiring: BTreeSet<String>,
     blocked: Retries<RowId>,
     waiting: Retries<String>,
+    /// Incomplete rows that the source did not have (P6).
+    absent: Absent,
     rebuild: Option<Rebuild>,
     /// Whether the source did not answer when last asked.
     source_is_silent: bool,
@@ -66,6 +68,7 @@ impl Maintenance {
             expiring: BTreeSet::new(),
             blocked: Retries::new(),
             waiting: Retries::new(),
+            absent: Absent::new(),
             rebuild: None,
             source_is_silent: false,
         }
@@ -94,6 +97,9 @@ impl Maintenance {
         self.round(config, session, health).await?;
         if due(&mut self.waiting_at, WAITING_INTERVAL) {
             self.retry(&mut session.applier).await?;
+            let Session { applier, source, checkpoint, .. } = &mut *session;
+            let end_of_log = async || slot::current_lsn(source).await;
+            applier.reread_incomplete(&mut self.absent, *checkpoint, end_of_log).await?;
         }
         while session.applier.retry_quarantined().await? {
             health.tick();

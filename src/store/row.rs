@@ -136,6 +136,18 @@ pub async fn full_by_key(tx: &Tx, ids: &[RowId]) -> Result<Vec<FullRow>> {
     rows.iter().map(full).collect()
 }
 
+/// Rows with an unknown value.
+///
+/// # Errors
+/// Those of the target.
+pub async fn incomplete(tx: &Tx, limit: i64) -> Result<Vec<FullRow>> {
+    let sql = format!(
+        "select {META}, raw from tributary.source_row where not complete order by feed, key limit $1"
+    );
+    let rows = tx.query("target: reading incomplete rows", &sql, &[&limit]).await?;
+    rows.iter().map(full).collect()
+}
+
 /// A page of a feed in the order of its keys, after a key.
 ///
 /// # Errors

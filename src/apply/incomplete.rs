@@ -1,0 +1,69 @@
+//! Rows with a value that the stream left out and that could be had nowhere (P6): they are read again from the source.
+
+use std::collections::HashMap;
+
+use super::Applier;
+use super::settle::Mode;
+use crate::engine::{RowChange, RowId, raw};
+use crate::error::Result;
+use crate::facts::{Feed, RawRow, SourceKey};
+use crate::lsn::Lsn;
+use crate::store;
+
+/// Rows read again in one transaction.
+const ROWS_PER_READING: i64 = 1_000;
+
+/// Incomplete rows that the source did not have, with the end of its log right after it was asked.
+pub type Absent = HashMap<RowId, Lsn>;
+
+impl Applier {
+    /// Reads incomplete rows again. A row that the source has is completed; one that it did not have is deleted once the
+    /// stream has passed that reading: `checkpoint` is how far it is, `source_lsn` gives the end of the source's log.
+    ///
+    /// # Errors
+    /// Those of both servers.
+    pub async fn reread_incomplete(
+        &mut self,
+        absent: &mut Absent,
+        checkpoint: Lsn,
+        source_lsn: impl AsyncFn() -> Result<Lsn>,
+    ) -> Result<()> {
+        let tx = self.begin().await?;
+        let rows = store::row::incomplete(&tx, ROWS_PER_READING).await?;
+        absent.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        if rows.is_empty() {
+            return tx.rollback().await;
+        }
+        let mut changes = Vec::new();
+        for feed in Feed::ALL {
+            let width = self.env.layouts.width(feed);
+            let of_feed: Vec<(&RowId, RawRow)> = rows
+                .iter()
+                .filter(|row| row.id.0 == feed)
+                .filter_map(|row| Some((&row.id, raw::decode(&row.raw, width)?.row)))
+                .collect();
+            let asked: Vec<RawRow> = of_feed.iter().map(|(_, row)| row.clone()).collect();
+            let mut found: HashMap<SourceKey, RawRow> =
+                self.reader.rows_by_key(feed, &asked).await?.into_iter().collect();
+            let now = if asked.is_empty() { checkpoint } else { source_lsn().await? };
+            for (id, _) in of_feed {
+                let row = found.remove(&id.1);
+                let is_over = absent.get(id).is_some_and(|asked_at| checkpoint >= *asked_at);
+                if row.is_some() || is_over {
+                    absent.remove(id);
+                    changes.push(RowChange::read(feed, id.1.clone(), row));
+                } else {
+                    absent.entry(id.clone()).or_insert(now);
+                }
+            }
+        }
+        if changes.is_empty() {
+            return tx.rollback().await;
+        }
+        tracing::info!(rows = changes.len(), "incomplete rows were read again from the source");
+        let report = self.apply_reread(&tx, &changes, Mode::CAREFUL).await?;
+        tx.commit().await?;
+        report.count();
+        Ok(())
+    }
+}

@@ -14,7 +14,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: postgres ## show it at work on a throwaway PostgreSQL with made-up data
-	@[ -x $(TARGET)/demo/tributary ] || echo "Compiling, the first time. On 2 cores this takes about 3 minutes; cargo shows its progress."
+	@[ -x $(TARGET)/demo/tributary ] || echo "Compiling, the first time. On 2 cores this takes a few minutes; cargo shows its progress."
 	$(CARGO) build --profile demo --locked --bin tributary
 	@$(TARGET)/demo/tributary demo $(DEMO)
 
@@ -41,7 +41,7 @@ format: ## format the code
 	$(CARGO) fmt --all
 
 bench: postgres ## measure it beside native replication, triggers and a script; BENCH=--help lists options
-	@[ -x $(TARGET)/$(BENCH_PROFILE)/bench ] || echo "Compiling with full optimisation, the first time. On 2 cores this takes about 6 minutes."
+	@[ -x $(TARGET)/$(BENCH_PROFILE)/bench ] || echo "Compiling with full optimisation, the first time. On 2 cores this takes 5 to 7 minutes."
 	$(CARGO) build --profile $(BENCH_PROFILE) --locked --package tributary --package benches --bins
 	@$(TARGET)/$(BENCH_PROFILE)/bench $(BENCH)
 

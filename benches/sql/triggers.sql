@@ -45,9 +45,7 @@ create table public.transactions (
     description text,
     product_name text,
     created_at timestamptz,
-    updated_at timestamptz,
-    paid_at timestamptz,
-    settled_at timestamptz
+    paid_at timestamptz
 ) with (fillfactor = 80);
 create index on public.transactions (user_id);
 
@@ -62,7 +60,6 @@ create table public.enrollments (
     cohort_month text,
     unique (user_id, course_id)
 ) with (fillfactor = 80);
-create index on public.enrollments (transaction_id);
 
 create function public.email_key(email text) returns text
 language sql immutable parallel safe
@@ -115,9 +112,12 @@ declare
     words text;
     product text;
 begin
-    if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.id <> old.id then
-        delete from public.enrollments where transaction_id = old.id;
-        delete from public.transactions where id = old.id;
+    if tg_op = 'DELETE'
+       or tg_op = 'UPDATE' and (new.id, new.customer_email) is distinct from (old.id, old.customer_email)
+    then
+        delete from public.transactions where id = old.id returning user_id into person;
+        delete from public.enrollments where user_id = person and transaction_id = old.id;
+        person := null;
         if tg_op = 'DELETE' then
             return null;
         end if;
@@ -136,8 +136,7 @@ begin
         set amount = new.amount, currency = upper(new.currency),
             payment_method = upper(new.payment_method),
             payment_provider_id = coalesce(new.payment_id, new.external_id),
-            payment_provider_fee = new.fees, updated_at = public.instant(new.updated),
-            settled_at = public.instant(new.settled_at)
+            payment_provider_fee = new.fees
         where id = new.id;
         if found then
             return null;
@@ -173,11 +172,10 @@ begin
 
     insert into public.transactions (id, user_id, amount, currency, status, payment_method,
                                      payment_provider, payment_provider_id, payment_provider_fee,
-                                     description, product_name, created_at, updated_at, paid_at,
-                                     settled_at)
+                                     description, product_name, created_at, paid_at)
     values (new.id, person, new.amount, upper(new.currency), word, upper(new.payment_method), 'xendit',
             coalesce(new.payment_id, new.external_id), new.fees, new.description, product,
-            created, public.instant(new.updated), paid, public.instant(new.settled_at))
+            created, paid)
     on conflict (id) do nothing;
     if not found then
         update public.transactions
@@ -185,8 +183,7 @@ begin
             payment_method = upper(new.payment_method),
             payment_provider_id = coalesce(new.payment_id, new.external_id),
             payment_provider_fee = new.fees, description = new.description, product_name = product,
-            created_at = created, updated_at = public.instant(new.updated), paid_at = paid,
-            settled_at = public.instant(new.settled_at)
+            created_at = created, paid_at = paid
         where id = new.id;
     end if;
 
@@ -204,7 +201,8 @@ begin
            or e.transaction_id = excluded.transaction_id
               and (e.start_date, e.status) is distinct from (excluded.start_date, excluded.status);
     elsif tg_op = 'UPDATE' then
-        update public.enrollments set status = 'revoked' where transaction_id = new.id;
+        update public.enrollments set status = 'revoked'
+        where user_id = person and transaction_id = new.id;
     end if;
     return null;
 end

@@ -136,7 +136,8 @@ impl Arena {
         Ok(Mark { id: row.get(0), lsn: row.get(1) })
     }
 
-    /// Writes what is dirty to the disk, so that no competitor pays for the one before it.
+    /// Writes what is dirty to the disk, so that no competitor pays for the one before it. Only where the
+    /// targets are empty: after a checkpoint, the first change of a page logs all of it.
     pub(crate) async fn settle(&self) -> Result<()> {
         for cluster in [&self.source, &self.target] {
             cluster.execute("postgres", "checkpoint").await?;

@@ -15,6 +15,7 @@ pub(crate) async fn measure(plan: &Plan, results: &mut Results) -> Result<()> {
         let mut all = Competitor::install_all(&arena).await?;
         arena.append(0..plan.contacts, 0..plan.payments).await.context("inserting the rows")?;
         let mark = arena.mark().await?;
+        arena.settle().await?;
         run(&arena, &mut all, round, Part::Inserts, &mark, (plan, results)).await?;
         if plan.measures(Part::Updates) {
             arena.client.batch_execute("vacuum (analyze)").await?;

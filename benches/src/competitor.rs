@@ -145,7 +145,6 @@ impl Competitor {
 
     /// Starts it on a backlog that ends with the mark; gives the time it takes.
     pub(crate) async fn catch_up(&mut self, arena: &Arena, mark: &Mark) -> Result<Duration> {
-        arena.settle().await?;
         let start = Instant::now();
         self.start(arena).await?;
         self.reach(arena, mark, start).await

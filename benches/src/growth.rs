@@ -74,7 +74,6 @@ async fn run(site: &mut Site, plan: &Plan, round: u32, results: &mut Results) ->
         arena.client.batch_execute("commit").await?;
     }
     let mark = arena.mark().await?;
-    arena.settle().await?;
     let start = Instant::now();
     tributary.suspend(false)?;
     let time = tributary.reach(arena, &mark, start).await?;

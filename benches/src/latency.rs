@@ -36,7 +36,6 @@ pub(crate) async fn measure(plan: &Plan, results: &mut Results) -> Result<()> {
         for round in 0..plan.rounds {
             for competitor in in_turn(&mut all, round) {
                 competitor.start_and_follow(&arena).await?;
-                arena.settle().await?;
                 let times = run(&arena, competitor, plan, &rows).await?;
                 let (name, places) = (competitor.kind.name(), places.name());
                 for (share, word) in [(0.5, "p50"), (0.99, "p99")] {

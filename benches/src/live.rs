@@ -56,7 +56,6 @@ async fn run(
     results: &mut Results,
 ) -> Result<()> {
     competitor.start_and_follow(arena).await?;
-    arena.settle().await?;
     let mut writers = Vec::new();
     for number in 0..CONNECTIONS {
         writers.push(Writer::new(arena, plan, u64::from(round), number).await?);

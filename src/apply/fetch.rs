@@ -44,17 +44,18 @@ impl Applier {
         let owners: Vec<String> = touched.owners.iter().cloned().collect();
         let shared: Vec<SharedId> = touched.shared.iter().cloned().collect();
         let changed = plan.changed();
+        let stored_before = plan.stored_before();
         let scopes = self.scopes(plan, touched);
         let quarantined: &[String] = if self.has_quarantine { &owners } else { &[] };
         let (stored, persons, conflicts, others, holders, quarantined) = tokio::try_join!(
             store::row::by_owner(tx, &owners),
             store::person::by_key(tx, &owners),
             store::conflict::by_scope(tx, &scopes),
-            store::shared::others(tx, &shared, &changed),
+            store::shared::others(tx, &shared, &stored_before),
             store::shared::holders(tx, &owners),
             store::quarantine::among(tx, quarantined),
         )?;
-        let shared = self.groups(tx, plan, &shared, others, &changed).await?;
+        let shared = self.groups(tx, plan, &shared, others, &stored_before).await?;
         let changed: HashSet<&RowId> = changed.iter().collect();
         let mut rows = OwnerRows::new();
         for owner in owners {

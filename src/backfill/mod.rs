@@ -254,6 +254,17 @@ impl Backfill<'_> {
         failpoint::hit("phase-finished");
         let (from, to) = (finished.as_str(), at.stage.as_str());
         tracing::info!(finished = from, rows = at.rows_done, next = to, "backfill stage finished");
+        // A table that has just grown from nothing has no statistics.
+        match at.stage {
+            Stage::Shared => {
+                tx.batch("target: gathering statistics", "analyze tributary.source_row").await?
+            }
+            Stage::Pairs => {
+                let analyse = "analyze tributary.person; analyze tributary.conflict";
+                tx.batch("target: gathering statistics", analyse).await?;
+            }
+            _ => {}
+        }
         if at.stage == Stage::Sweep {
             // What was read may be as new as this; the stream repeats everything up to here.
             let until = slot::current_lsn(&self.source).await?.to_string();

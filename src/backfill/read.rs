@@ -51,8 +51,6 @@ impl Backfill<'_> {
     async fn next_feed(&self, applier: &mut Applier, at: &mut Progress, feed: Feed) -> Result<()> {
         let next = Feed::ALL.iter().copied().skip_while(|other| *other != feed).nth(1);
         let Some(next) = next else {
-            let analyse = "analyze tributary.source_row";
-            applier.db.batch("target: gathering statistics", analyse).await?;
             let tx = applier.begin().await?;
             self.advance(&tx, at, None).await?;
             return tx.commit().await;

@@ -72,6 +72,13 @@ pub struct RowPlan {
 }
 
 impl RowPlan {
+    /// The rows that it writes or deletes and that are stored already.
+    #[must_use]
+    pub fn stored_before(&self) -> Vec<RowId> {
+        let existing = self.writes.iter().filter(|write| write.exists).map(|write| &write.id);
+        existing.chain(self.gone.iter().map(|(id, _)| id)).cloned().collect()
+    }
+
     /// The rows that it writes or deletes.
     #[must_use]
     pub fn changed(&self) -> Vec<RowId> {

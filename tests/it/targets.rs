@@ -55,6 +55,9 @@ async fn existing_tables_keep_their_types() {
     // Money is never rounded.
     assert_eq!(world.target.value(CONFLICTS).await, rejected(3));
     world.source.execute("delete from xendit where amount = 499.126").await;
+    let explain = || daemon.log();
+    let nothing = || async { world.target.value(CONFLICTS).await.is_empty() };
+    eventually("no refused row", explain, nothing).await;
     let profile = "select concat_ws(' ', first_name, trim(acquisition_source), tags, created_at)
         from unified_profiles";
     assert_eq!(world.target.value(profile).await, "Tala systemeio [] 2025-01-01 00:00:00");

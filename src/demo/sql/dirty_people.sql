@@ -7,5 +7,5 @@ where r.email_key is null
 group by r.owner
 having count(*) filter (where f.kind = 'contact') between 1 and 2
     and count(*) filter (where f.kind = 'payment') between 1 and 3
-order by (select count(*) from tributary.conflict k where k.scope = 'owner:' || r.owner) desc, r.owner
+order by (select count(*) from tributary.conflict k where k.scope = 'owner:' || r.owner and k.status <> 'resolved') desc, r.owner
 limit 3

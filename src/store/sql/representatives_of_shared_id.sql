@@ -1,47 +1,53 @@
--- $1, $2: the values; $3, $4: rows to leave out; $5: most distinct sides. Skip scans: as many index probes as sides
+-- $1, $2: the values; $3, $4: stored rows to leave out; $5: most distinct sides. Skip scans: as many index probes as sides
 -- shown, however many rows share a value.
 with recursive changed as materialized (
-    select * from unnest($3::int2[], $4::text[]) as c (feed, key)
+    select r.feed, r.shared_id, array_agg(r.key) as keys
+    from unnest($3::int2[], $4::text[]) as c (feed, key)
+    join tributary.source_row r on r.feed = c.feed and r.key = c.key
+    where r.shared_id is not null
+    group by r.feed, r.shared_id
 ),
 v as materialized (
-    select * from unnest($1::int2[], $2::text[]) as v (feed, shared_id)
+    select v.feed, v.shared_id, coalesce(c.keys, '{}') as keys
+    from unnest($1::int2[], $2::text[]) as v (feed, shared_id)
+    left join changed c on c.feed = v.feed and c.shared_id = v.shared_id
 ),
 by_member as (
-    select v.feed, v.shared_id, f.member, f.key, 1 as n
+    select v.feed, v.shared_id, v.keys, f.member, f.key, 1 as n
     from v
     cross join lateral (
         select r.member, r.key from tributary.source_row r
         where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null
-            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+            and r.key <> all (v.keys)
         order by r.feed, r.shared_id, r.member, r.key limit 1
     ) f
     union all
-    select s.feed, s.shared_id, f.member, f.key, s.n + 1
+    select s.feed, s.shared_id, s.keys, f.member, f.key, s.n + 1
     from by_member s
     cross join lateral (
         select r.member, r.key from tributary.source_row r
         where r.feed = s.feed and r.shared_id = s.shared_id and r.member > s.member
-            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+            and r.key <> all (s.keys)
         order by r.feed, r.shared_id, r.member, r.key limit 1
     ) f
     where s.n < $5::int8
 ),
 by_owner as (
-    select v.feed, v.shared_id, f.owner, f.key, 1 as n
+    select v.feed, v.shared_id, v.keys, f.owner, f.key, 1 as n
     from v
     cross join lateral (
         select r.owner, r.key from tributary.source_row r
         where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null
-            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+            and r.key <> all (v.keys)
         order by r.feed, r.shared_id, r.owner, r.key limit 1
     ) f
     union all
-    select s.feed, s.shared_id, f.owner, f.key, s.n + 1
+    select s.feed, s.shared_id, s.keys, f.owner, f.key, s.n + 1
     from by_owner s
     cross join lateral (
         select r.owner, r.key from tributary.source_row r
         where r.feed = s.feed and r.shared_id = s.shared_id and r.member is not null and r.owner > s.owner
-            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+            and r.key <> all (s.keys)
         order by r.feed, r.shared_id, r.owner, r.key limit 1
     ) f
     where s.n < $5::int8
@@ -52,13 +58,13 @@ last_owner as (
     cross join lateral (
         select r.owner from tributary.source_row r
         where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null
-            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+            and r.key <> all (v.keys)
         order by r.feed desc, r.shared_id desc, r.owner desc, r.key desc limit 1
     ) l
     cross join lateral (
         select r.key from tributary.source_row r
         where r.feed = v.feed and r.shared_id = v.shared_id and r.member is not null and r.owner = l.owner
-            and not exists (select from changed c where c.feed = r.feed and c.key = r.key)
+            and r.key <> all (v.keys)
         order by r.feed, r.shared_id, r.owner, r.key limit 1
     ) f
 ),

@@ -2,6 +2,12 @@
 -- canonical key, whose nearest earlier one may be another now, and those whom a separation keeps from somebody.
 with changed as materialized (
     select * from unnest($1::text[], $2::text[]) as n (email_key, canonical)
+),
+separated as materialized (
+    select d.b, p.canonical
+    from tributary.decision d
+    join tributary.person p on p.email_key = d.b and p.state = 'present'
+    where d.kind = 'separate' and d.reverted_at is null
 )
 select email_key from changed
 union
@@ -18,9 +24,4 @@ cross join lateral (
 union
 select s.b
 from changed c
-cross join lateral (
-    select d.b
-    from tributary.decision d
-    join tributary.person p on p.email_key = d.b and p.canonical = c.canonical and p.state = 'present'
-    where d.kind = 'separate' and d.reverted_at is null
-) s
+join separated s on s.canonical = c.canonical

@@ -1,6 +1,15 @@
--- $1, $2: values that several rows share; $3: most rows.
-select r.feed, r.key, r.owner, r.email_key, r.shared_id, r.member, r.digest, r.outcome, r.chunk, r.generation,
-    r.complete, r.raw
+-- $1, $2: values that several rows share; $3: most rows of all. The comparison of pairs and the order name the index's
+-- columns, so that the planner takes this index whatever it knows of the table.
+select o.feed, o.key, o.owner, o.email_key, o.shared_id, o.member, o.digest, o.outcome, o.chunk, o.generation,
+    o.complete, o.raw
 from unnest($1::int2[], $2::text[]) as v (feed, shared_id)
-join tributary.source_row r on r.feed = v.feed and r.shared_id = v.shared_id and r.member is null
+cross join lateral (
+    select r.*
+    from tributary.source_row r
+    where (r.feed, r.shared_id) >= (v.feed, v.shared_id) and (r.feed, r.shared_id) <= (v.feed, v.shared_id)
+        and r.shared_id is not null
+        and r.member is null
+    order by r.feed, r.shared_id
+    limit $3
+) o
 limit $3

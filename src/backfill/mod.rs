@@ -257,7 +257,7 @@ impl Backfill<'_> {
         // A table that has just grown from nothing has no statistics.
         match at.stage {
             Stage::Shared => {
-                tx.batch("target: gathering statistics", "analyze tributary.source_row").await?
+                tx.batch("target: gathering statistics", "analyze tributary.source_row").await?;
             }
             Stage::Pairs => {
                 let analyse = "analyze tributary.person; analyze tributary.conflict";

@@ -162,7 +162,7 @@ pub async fn page(tx: &Tx, feed: Feed, after: &str, limit: i64) -> Result<Vec<Fu
     rows.iter().map(full).collect()
 }
 
-/// Copies the rows that are new, where there are many; [`write`] takes the others.
+/// Copies the rows that are new, where there are many; [`write()`] takes the others.
 ///
 /// # Errors
 /// Those of the target.

@@ -199,11 +199,15 @@ impl Backfill<'_> {
             }
             Stage::Rows | Stage::Sweep | Stage::Done => None,
         };
+        let stage = at.stage;
         self.advance(&tx, at, next).await?;
         tx.commit().await?;
         failpoint::hit("people-committed");
-        if at.stage == Stage::Conflicts {
+        if stage == Stage::Conflicts {
             failpoint::hit("groups-committed");
+        }
+        if at.stage != stage {
+            failpoint::hit("phase-advanced");
         }
         Ok(())
     }

@@ -53,7 +53,9 @@ impl Backfill<'_> {
         let Some(next) = next else {
             let tx = applier.begin().await?;
             self.advance(&tx, at, None).await?;
-            return tx.commit().await;
+            tx.commit().await?;
+            failpoint::hit("phase-advanced");
+            return Ok(());
         };
         at.feed = Some(next);
         at.filenode = None;

@@ -49,9 +49,13 @@ impl Backfill<'_> {
                 .nth(1)
                 .map(|feed| stage::shared(&(feed, String::new()))),
         };
+        let is_last = next.is_none();
         self.advance(&tx, at, next).await?;
         tx.commit().await?;
         failpoint::hit("sweep-committed");
+        if is_last {
+            failpoint::hit("phase-advanced");
+        }
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::control::Control;
 use super::receive::Confirm;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::lsn::Lsn;
 
 /// Pause between two looks at the target's log while something is not flushed. The WAL writer flushes
@@ -69,6 +70,7 @@ async fn run(
             now = control.positions().await?;
         }
         confirm.up_to(lsn);
+        failpoint::hit("batch-confirmed");
         tokio::time::sleep(FLUSH_POLL).await;
     }
     Ok(())

@@ -20,6 +20,7 @@ use crate::decisions::queue;
 use crate::engine::RowId;
 use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::halt::{self, Halt};
 use crate::http::Health;
 use crate::session::Session;
@@ -196,6 +197,7 @@ pub(super) async fn wait_until_accepted(
 ) -> Result<()> {
     tracing::error!(reason = halt.reason(), "halted");
     halt::record(&session.applier.db, Some(halt)).await?;
+    failpoint::hit("halt-recorded");
     health.set_phase(Phase::Halted);
     health.set_halted(Some(halt.reason()));
     crate::systemd::ready();

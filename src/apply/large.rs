@@ -24,7 +24,8 @@ use crate::unify;
 const PAGE: i64 = OWNERS_PER_ROUND as i64;
 
 /// Refusals are isolated at once: the transaction cannot be repeated from memory.
-const MODE: Mode = Mode { trust: Trust::Digests, careful: true, ..Mode::STREAM };
+const MODE: Mode =
+    Mode { trust: Trust::Digests, careful: true, with_quarantined: true, ..Mode::STREAM };
 
 impl Applier {
     /// Stores the changes of one part. Nothing is decided of their owners yet.
@@ -38,14 +39,18 @@ impl Applier {
         let changes = self.fill(tx, changes, &stored).await?;
         let versions = versions::derive(&changes, &self.env);
         let roots = store::alias::roots(&self.db, &super::batch::emails_of(&versions)).await?;
-        let plan = rows::decide(versions, &stored, &roots, Arrival::Stream, &self.env);
+        let mut plan = rows::decide(versions, &stored, &roots, Arrival::Stream, &self.env);
         super::batch::count_notes(&plan);
         let mut group = Group::default();
         remember_rows(&mut group, &plan, &stored);
         remember_keys(&mut group, &changes);
         remember_touched(&mut group, &plan.touched);
         let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
-        store::row::write(&mut group, &gone, &plan.writes);
+        store::row::write(&mut group, &gone, &[]);
+        group.send(tx).await?;
+        store::row::copy_new(tx, &mut plan.writes).await?;
+        let mut group = Group::default();
+        store::row::write(&mut group, &[], &plan.writes);
         group.send(tx).await?;
         Ok(())
     }

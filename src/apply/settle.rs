@@ -12,7 +12,7 @@ use crate::engine::people::{self, Decided};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
 use crate::engine::{Person, PersonState, RowId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pg::{Group, Tx};
 use crate::store::{self, checkpoint::Advance};
 use crate::targets::{self, Fresh, Report, profile_ids};
@@ -44,7 +44,8 @@ impl Mode {
         note_outcomes: true,
     };
     /// A batch that the target refused.
-    pub const CAREFUL: Self = Self { trust: Trust::Nothing, careful: true, ..Self::STREAM };
+    pub const CAREFUL: Self =
+        Self { trust: Trust::Nothing, careful: true, with_quarantined: true, ..Self::STREAM };
     /// As streamed changes, compared with the rows themselves.
     pub const COMPARED: Self = Self { trust: Trust::Nothing, ..Self::STREAM };
     /// Everybody, from the stored rows.
@@ -60,7 +61,7 @@ impl Mode {
     /// The same with savepoints.
     #[must_use]
     pub fn carefully(self) -> Self {
-        Self { trust: Trust::Nothing, careful: true, ..self }
+        Self { trust: Trust::Nothing, careful: true, with_quarantined: true, ..self }
     }
 }
 
@@ -110,6 +111,10 @@ impl Applier {
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let mut state = self.fetch(tx, &plan, &touched).await?;
+        if !mode.with_quarantined && !state.quarantined.is_empty() {
+            // Rows of theirs changed, and may be accepted now: the batch is written with savepoints.
+            return Err(Error::data("target: writing owners", "one of them is quarantined"));
+        }
         let judged = shared::judge(&state.shared);
         state.holders.extend(judged.holders.clone());
         self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;

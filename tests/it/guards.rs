@@ -151,17 +151,17 @@ async fn bad_configuration_usage_and_dead_servers_have_their_exit_codes() {
 async fn a_large_transaction_is_not_split() {
     let world = World::canonical("select 1").await;
     let daemon = world.started().await;
-    world.source.execute(&PAYMENTS.replace("3000", "50000")).await;
+    world.source.execute(&PAYMENTS.replace("3000", "20000")).await;
     eventually(
         "all rows of the transaction",
         || daemon.log(),
         || async {
             let count = transactions(&world).await;
             assert!(
-                count == "0" || count == "50000",
+                count == "0" || count == "20000",
                 "a part of a transaction is visible: {count}"
             );
-            count == "50000"
+            count == "20000"
         },
     )
     .await;

@@ -3,6 +3,7 @@
 -- Compiling a plan never pays for such look-ups, and an ordered look-up must walk its index rather than sort.
 set enable_seqscan = off;
 set enable_sort = off;
+set enable_incremental_sort = off;
 set jit = off;
 -- Working tables of a large source transaction; they live as long as one target transaction. Each row as it was
 -- before the transaction first touched it,

@@ -274,7 +274,6 @@ impl Applier {
         &mut self,
         tx: &Tx,
         ids: &[RowId],
-        moves: Moves,
         touched: &mut Touched,
     ) -> Result<RowPlan> {
         let stored = store::row::full_by_key(tx, ids).await?;
@@ -283,9 +282,7 @@ impl Applier {
             let version = version_of(&row, &self.env)?;
             placed.push((row.id, row.row, version));
         }
-        if moves == Moves::Judged {
-            self.move_decided(tx, &mut placed, touched).await?;
-        }
+        self.move_decided(tx, &mut placed, touched).await?;
         let emails: BTreeSet<String> =
             placed.iter().filter_map(|(_, _, v)| v.email()).map(ToString::to_string).collect();
         let emails: Vec<String> = emails.into_iter().collect();
@@ -294,15 +291,6 @@ impl Applier {
         touched.merge(plan.touched.clone());
         Ok(plan)
     }
-}
-
-/// Whether a decision about a contact's address moves its person as SPEC §4.3 says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moves {
-    /// It does.
-    Judged,
-    /// Only the row goes where it belongs.
-    Ignored,
 }
 
 pub(super) fn ids_of(changes: &[RowChange]) -> HashSet<RowId> {

@@ -9,7 +9,6 @@ use super::quarantine::Refused;
 use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::people::Decided;
-use crate::engine::rows::Touched;
 use crate::engine::{ConflictWrite, Person, PersonState, RowId, StoredConflict};
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key, source_row};
@@ -179,12 +178,11 @@ impl Applier {
         Ok(())
     }
 
-    /// Has quarantined owners that changed tried again soon, and records what was refused.
+    /// Records what was refused, and releases the quarantined owners of which nothing was.
     pub(super) fn note_quarantine(
         &self,
         group: &mut Group,
         state: &State,
-        touched: &Touched,
         refused: &Refused,
         mode: Mode,
     ) {
@@ -197,10 +195,6 @@ impl Applier {
                 refused.owners().map(str::to_owned).collect(),
                 accepted,
             );
-        }
-        if !mode.with_quarantined {
-            let changed = state.quarantined.iter().filter(|owner| touched.owners.contains(*owner));
-            store::quarantine::retry_now(group, changed.cloned().collect());
         }
     }
 }

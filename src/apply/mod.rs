@@ -26,7 +26,7 @@ mod settle;
 
 use std::sync::Arc;
 
-pub use batch::{Applied, Moves};
+pub use batch::Applied;
 pub use fetch::State;
 pub use incomplete::Absent;
 pub use passes::parse_source_row;

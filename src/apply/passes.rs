@@ -10,7 +10,7 @@ use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::{RowId, SharedId};
 use crate::error::{Error, Result};
-use crate::facts::{EmailKey, Feed, FeedKind, SourceKey};
+use crate::facts::{Feed, FeedKind, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
 use crate::targets::{self, Report, profile_ids};
@@ -296,17 +296,6 @@ impl Applier {
         let what = "target: reading source keys";
         let rows = tx.query(what, sql, &[&feed.number(), &after, &limit]).await?;
         Ok(rows.iter().map(|row| SourceKey(row.get(0))).collect())
-    }
-
-    /// The person at which the alias of each of these keys ends.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn roots(
-        &self,
-        emails: &[String],
-    ) -> Result<std::collections::HashMap<EmailKey, EmailKey>> {
-        store::alias::roots(&self.db, emails).await
     }
 }
 

@@ -178,7 +178,7 @@ impl Applier {
             &refused,
         );
         self.reconcile(&mut group, wanted, &state, &judged.scopes, mode);
-        self.note_quarantine(&mut group, &state, &touched, &refused, mode);
+        self.note_quarantine(&mut group, &state, &refused, mode);
         store::row::set_outcomes(&mut group, &refused.outcomes());
         if let Some(advance) = advance {
             store::checkpoint::advance(&mut group, advance);

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{By, Decision, Effect, parse_email, record};
-use crate::apply::{Applier, Moves, parse_source_row};
+use crate::apply::{Applier, parse_source_row};
 use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
@@ -78,7 +78,7 @@ pub(super) async fn place_again(applier: &mut Applier, tx: &Tx, row: &str) -> Re
     applier.load_decisions().await?;
     let mut touched = Touched::default();
     let ids = [parse_source_row(row)?];
-    let plan = applier.place_again(tx, &ids, Moves::Judged, &mut touched).await?;
+    let plan = applier.place_again(tx, &ids, &mut touched).await?;
     Ok(Effect { plan, touched })
 }
 

@@ -1,6 +1,6 @@
 //! `tributary.checkpoint`: how far the source is applied, in the same transaction as the data (P2).
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lsn::Lsn;
 use crate::pg::{Db, Group};
 
@@ -25,18 +25,6 @@ pub fn advance(group: &mut Group, advance: &Advance) {
         Box::new(advance.to.to_string()),
     ];
     group.unless_superseded("target: advancing the checkpoint", sql, params);
-}
-
-/// The target's log position now, and what of it is on disk.
-///
-/// # Errors
-/// Those of the target.
-pub async fn written_and_flushed(db: &Db) -> Result<(Lsn, Lsn)> {
-    let what = "target: reading the log position";
-    let sql = "select pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text";
-    let rows = db.query(what, sql, &[]).await?;
-    let lsn = |i| rows.first().and_then(|row| Lsn::parse(row.get(i)));
-    lsn(0).zip(lsn(1)).ok_or_else(|| Error::failed(what, "it is not a position"))
 }
 
 /// Up to where backfilled rows may be newer than the stream.

@@ -42,14 +42,6 @@ pub async fn count(db: &Db) -> Result<u64> {
     Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
 }
 
-/// Has these owners tried again at once: their rows changed.
-pub fn retry_now(group: &mut Group, owners: Vec<String>) {
-    if !owners.is_empty() {
-        let sql = "update tributary.quarantine set next_attempt_at = now() where owner = any($1)";
-        group.any("target: retrying quarantined owners", sql, vec![Box::new(owners)]);
-    }
-}
-
 /// Records the outcome of an attempt: each further refusal doubles the wait, from a minute to an hour.
 pub fn attempted(group: &mut Group, refused: Vec<String>, accepted: Vec<String>) {
     if !refused.is_empty() {

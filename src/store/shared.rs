@@ -18,16 +18,7 @@ pub async fn others(
     ids: &[SharedId],
     changed: &[RowId],
 ) -> Result<HashMap<SharedId, Vec<FullRow>>> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (feeds, values) = columns_of(ids);
-    let (changed_feeds, changed_keys) = columns_of_rows(changed);
-    let sql = include_str!("sql/others_of_shared_id.sql");
-    let limit = GROUP_LIMIT as i64 + 1;
-    let params: [crate::pg::Param<'_>; 5] =
-        [&feeds, &values, &changed_feeds, &changed_keys, &limit];
-    grouped(&tx.query("target: looking up shared ids", sql, &params).await?)
+    grouped(tx, include_str!("sql/others_of_shared_id.sql"), ids, changed).await
 }
 
 /// The rows that decide for values that many rows share: for a contact_id the first in rank and the first of each of
@@ -41,16 +32,7 @@ pub async fn representatives(
     ids: &[SharedId],
     changed: &[RowId],
 ) -> Result<HashMap<SharedId, Vec<FullRow>>> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (feeds, values) = columns_of(ids);
-    let (changed_feeds, changed_keys) = columns_of_rows(changed);
-    let sql = include_str!("sql/representatives_of_shared_id.sql");
-    let limit = GROUP_LIMIT as i64 + 1;
-    let params: [crate::pg::Param<'_>; 5] =
-        [&feeds, &values, &changed_feeds, &changed_keys, &limit];
-    grouped(&tx.query("target: looking up shared ids", sql, &params).await?)
+    grouped(tx, include_str!("sql/representatives_of_shared_id.sql"), ids, changed).await
 }
 
 /// Rows that carry these values and are not marked as sharing them, up to `limit`.
@@ -88,9 +70,22 @@ fn columns_of_rows(rows: &[RowId]) -> (Vec<i16>, Vec<String>) {
     rows.iter().map(|(feed, key)| (feed.number(), key.0.clone())).unzip()
 }
 
-fn grouped(rows: &[tokio_postgres::Row]) -> Result<HashMap<SharedId, Vec<FullRow>>> {
+async fn grouped(
+    tx: &Tx,
+    sql: &str,
+    ids: &[SharedId],
+    changed: &[RowId],
+) -> Result<HashMap<SharedId, Vec<FullRow>>> {
     let mut found: HashMap<SharedId, Vec<FullRow>> = HashMap::new();
-    for row in rows {
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let (feeds, values) = columns_of(ids);
+    let (changed_feeds, changed_keys) = columns_of_rows(changed);
+    let limit = GROUP_LIMIT as i64 + 1;
+    let params: [crate::pg::Param<'_>; 5] =
+        [&feeds, &values, &changed_feeds, &changed_keys, &limit];
+    for row in &tx.query("target: looking up shared ids", sql, &params).await? {
         let full = super::row::full(row)?;
         if let Some(value) = full.row.shared_id.clone() {
             found.entry((full.id.0, value)).or_default().push(full);

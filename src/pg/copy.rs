@@ -45,6 +45,7 @@ where
         sink.send(piece.freeze()).await.context(what)?;
     }
     let arrived = sink.finish().await.context(what)?;
+    tx.db().wrote(arrived);
     complete(what, arrived, sent)
 }
 
@@ -66,6 +67,7 @@ pub async fn copy_binary(
         writer.as_mut().write_raw(values).await.context(what)?;
     }
     let arrived = writer.finish().await.context(what)?;
+    tx.db().wrote(arrived);
     complete(what, arrived, rows.len() as u64)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
+use super::plans::PlanAge;
 use crate::error::{Context, Result};
 
 /// A parameter of a statement.
@@ -15,13 +16,14 @@ pub type Param<'a> = &'a (dyn ToSql + Sync);
 pub struct Db {
     client: Client,
     statements: Mutex<HashMap<String, Statement>>,
+    plans: PlanAge,
 }
 
 impl Db {
     /// Wraps a fresh connection.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, statements: Mutex::default() }
+        Self { client, statements: Mutex::default(), plans: PlanAge::default() }
     }
 
     /// The bare connection, for what needs no cached statement.
@@ -50,7 +52,9 @@ impl Db {
     /// The driver's, classified.
     pub async fn execute(&self, what: &str, sql: &str, params: &[Param<'_>]) -> Result<u64> {
         let statement = self.statement(what, sql).await?;
-        self.client.execute(&statement, params).await.context(what)
+        let rows = self.client.execute(&statement, params).await.context(what)?;
+        self.plans.wrote(rows);
+        Ok(rows)
     }
 
     /// Runs statements without parameters or results, such as `begin`.
@@ -67,6 +71,16 @@ impl Db {
     /// The driver's, classified.
     pub async fn prepare(&self, what: &str, sql: &str) -> Result<()> {
         self.statement(what, sql).await.map(drop)
+    }
+
+    /// Notes rows that were written past [`Db::execute`].
+    pub(super) fn wrote(&self, rows: u64) {
+        self.plans.wrote(rows);
+    }
+
+    /// What to send in front of a transaction, once: makes the server plan anew where the tables have grown.
+    pub(super) fn before_transaction(&self) -> &'static str {
+        if self.plans.is_due() { "discard plans; " } else { "" }
     }
 
     async fn statement(&self, what: &str, sql: &str) -> Result<Statement> {

@@ -109,6 +109,8 @@ impl Statement {
             let counts = if self.expected == Expected::Returned {
                 let rows = tx.query(self.what, &self.sql, &params).await?;
                 let row = rows.first();
+                let reached = row.and_then(|row| row.try_get::<_, i64>(0).ok());
+                tx.db().wrote(reached.map_or(0, i64::unsigned_abs));
                 row.map_or_else(Vec::new, |row| {
                     (0..row.len()).map(|i| row.get::<_, i64>(i).unsigned_abs()).collect()
                 })

@@ -3,6 +3,7 @@
 mod copy;
 mod db;
 mod group;
+mod plans;
 mod text;
 mod tx;
 

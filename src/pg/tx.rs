@@ -27,7 +27,8 @@ impl Tx {
     /// # Errors
     /// The driver's, classified.
     pub async fn start(&self, begin: &str) -> Result<()> {
-        let begun = self.db.batch("target: opening a transaction", begin).await;
+        let begin = format!("{}{begin}", self.db.before_transaction());
+        let begun = self.db.batch("target: opening a transaction", &begin).await;
         begun.map_err(|error| match error.code() {
             // The application dropped a deferred constraint: the next session reads the catalog anew.
             Some(&SqlState::UNDEFINED_OBJECT) => error.into_unavailable(),

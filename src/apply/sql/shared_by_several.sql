@@ -4,7 +4,7 @@ where (
     select count(*)
     from (
         select from tributary.source_row r
-        where (r.feed, r.shared_id) >= (v.feed, v.shared_id) and (r.feed, r.shared_id) <= (v.feed, v.shared_id)
+        where r.feed = v.feed and r.shared_id >= v.shared_id and r.shared_id <= v.shared_id
             and r.shared_id is not null
         order by r.feed, r.shared_id
         limit 2

@@ -1,5 +1,5 @@
--- $1, $2: the values; $3, $4: stored rows to leave out; $5: most rows of a value. The comparison of pairs and the order
--- name the index's columns, so that the planner takes this index whatever it knows of the table.
+-- $1, $2: the values; $3, $4: stored rows to leave out; $5: most rows of a value. The range of one value and the order
+-- leave no other index, so that the planner takes this one whatever it knows of the table.
 with changed as materialized (
     select r.feed, r.shared_id, array_agg(r.key) as keys
     from unnest($3::int2[], $4::text[]) as c (feed, key)
@@ -18,7 +18,7 @@ from v
 cross join lateral (
     select r.*
     from tributary.source_row r
-    where (r.feed, r.shared_id) >= (v.feed, v.shared_id) and (r.feed, r.shared_id) <= (v.feed, v.shared_id)
+    where r.feed = v.feed and r.shared_id >= v.shared_id and r.shared_id <= v.shared_id
         and r.shared_id is not null
         and r.key <> all (v.keys)
     order by r.feed, r.shared_id

@@ -6,8 +6,10 @@ with changed as materialized (
 separated as materialized (
     select d.b, p.canonical
     from tributary.decision d
-    join tributary.person p on p.email_key = d.b and p.state = 'present'
-    where d.kind = 'separate' and d.reverted_at is null
+    cross join lateral (
+        select n.canonical, n.state from tributary.person n where n.email_key = d.b limit 1
+    ) p
+    where d.kind = 'separate' and d.reverted_at is null and p.state = 'present'
 )
 select email_key from changed
 union

@@ -5,8 +5,8 @@ select k.scope, k.fingerprint,
         when k.scope like 'owner:%' then not exists (
                 select from tributary.source_row r where r.owner = substr(k.scope, 7))
             and not exists (select from tributary.person p where p.email_key = substr(k.scope, 7))
-        when k.scope like 'pair:%' then not exists (
-                select from tributary.person p where p.email_key = substr(k.scope, 6) and p.state = 'present')
+        when k.scope like 'pair:%' then coalesce((
+                select p.state from tributary.person p where p.email_key = substr(k.scope, 6)), '') <> 'present'
             or not exists (
                 select
                 from tributary.person p

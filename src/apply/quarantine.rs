@@ -353,7 +353,7 @@ fn profile_write(id: Uuid, profile: &Profile) -> ProfileWrite {
     let values = columns::profile(id, profile);
     let digest = columns::digest(&Uuid::nil(), &values);
     let (email, systemeio_id) = (profile.email.to_string(), profile.systemeio_id.clone());
-    ProfileWrite { id, email, systemeio_id, values, digest }
+    ProfileWrite { id, email, systemeio_id, values, digest, is_known: false }
 }
 
 /// A profile with nothing but the address and where it comes from.

@@ -24,4 +24,4 @@ pub use change::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
 pub use chunks::ChunkSnapshots;
 pub use env::{Env, Layouts, RowDecisions};
 pub use fact::{Fact, incomplete_owner};
-pub use state::{ConflictWrite, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};
+pub use state::{Finding, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};

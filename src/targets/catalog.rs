@@ -44,6 +44,10 @@ pub struct Tables {
     pub write_transactions: String,
     /// Writes enrollments that differ or are new.
     pub write_enrollments: String,
+    /// As `write_profiles`, of profiles that are known to be there, to differ and to have their address.
+    pub update_profiles: String,
+    /// As `write_transactions`, of transactions that are known to be there and to differ.
+    pub update_transactions: String,
     /// As `write_profiles`, of profiles that are known to be new.
     pub insert_profiles: String,
     /// As `write_transactions`, of transactions that are known to be new.
@@ -118,6 +122,8 @@ impl Tables {
             begin,
             write_profiles: write_profiles(&names.profiles, &profile)?,
             write_transactions: write_transactions(&names.transactions, &transaction)?,
+            update_profiles: update_profiles(&names.profiles, &profile)?,
+            update_transactions: update_transactions(&names.transactions, &transaction)?,
             systemeio_type: type_of(&profile, "systemeio_id"),
             email_type: type_of(&profile, "email"),
             profiles_by_copy: !profile.get("tags").is_some_and(|kind| kind.starts_with("json")),
@@ -245,6 +251,10 @@ fn insert_profiles(table: &str, types: &HashMap<String, String>) -> Result<Strin
 const COUNTS: &str = "select (select count(*) from u) + (select count(*) from i), \
     (select count(*) from m) + (select count(*) from f), (select count(*) from u), (select count(*) from i)";
 
+/// As [`COUNTS`], of a statement that only updates.
+const COUNTS_OF_UPDATE: &str =
+    "select (select count(*) from u), (select count(*) from n), (select count(*) from u), 0::bigint";
+
 fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
     let compared = &PROFILE[2..];
     let sets: Vec<String> = compared.iter().map(|c| format!("{c} = m.{c}")).collect();
@@ -271,6 +281,35 @@ fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String
         new = tuple("n", compared, types),
         columns = PROFILE.join(", "),
         inserted = PROFILE.map(|c| format!("f.{c}")).join(", "),
+    ))
+}
+
+/// Profiles that are there, differ and keep their address: what digests say need not be read again.
+fn update_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let sets: Vec<String> = PROFILE[2..].iter().map(|c| format!("{c} = n.{c}")).collect();
+    Ok(format!(
+        "with {profiles}, \
+         u as (update {table} t set {sets}, updated_at = {now}, last_api_sync_at = now(), \
+             api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
+           from n where t.id = n.id returning 1) \
+         {COUNTS_OF_UPDATE}",
+        profiles = profiles(types)?,
+        sets = sets.join(", "),
+        now = now_as("updated_at", types),
+    ))
+}
+
+/// As [`update_profiles`].
+fn update_transactions(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let sets: Vec<String> = TRANSACTION[1..].iter().map(|c| format!("{c} = n.{c}")).collect();
+    Ok(format!(
+        "with n as materialized ({new}), \
+         u as (update {table} t set {sets}, last_api_sync_at = now(), processed_at = now(), \
+             api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
+           from n where t.id = n.id returning 1) \
+         {COUNTS_OF_UPDATE}",
+        new = new_rows(&TRANSACTION, types)?,
+        sets = sets.join(", "),
     ))
 }
 

@@ -37,7 +37,7 @@ use crate::pg::{Db, Tx};
 use crate::source::slot;
 
 /// Owners unified in one target transaction of the people stage.
-const OWNERS_PER_COMMIT: i64 = 2_000;
+const OWNERS_PER_COMMIT: i64 = 500;
 
 /// Where a backfill is.
 #[derive(Debug, Clone, PartialEq, Eq)]

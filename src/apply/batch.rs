@@ -227,30 +227,6 @@ impl Applier {
         Ok(())
     }
 
-    /// Stores rows without deciding their owners: a backfill's chunk. The caller commits.
-    ///
-    /// # Errors
-    /// Those of both servers.
-    pub async fn store_rows(
-        &mut self,
-        tx: &Tx,
-        changes: &[RowChange],
-        arrival: Arrival,
-    ) -> Result<()> {
-        let mut plan = self.plan(tx, changes, arrival).await?;
-        let mut group = Group::default();
-        let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
-        store::row::write(&mut group, &gone, &[]);
-        std::mem::take(&mut group).send(tx).await?;
-        store::row::copy_new(tx, &mut plan.writes).await?;
-        store::row::write(&mut group, &[], &plan.writes);
-        if let Some(chunk) = plan.seen_in {
-            store::row::mark_seen(&mut group, &plan.seen, chunk, self.env.generation);
-        }
-        group.send(tx).await?;
-        self.judge_pairs(tx, plan.touched.people).await
-    }
-
     /// Rows as they were read again from the source, decided at once. The caller commits.
     ///
     /// # Errors

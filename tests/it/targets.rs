@@ -2,6 +2,7 @@
 
 use testkit::source_schema::SourceLayout;
 
+use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::eventually;
 use crate::support::world::{Places, World};
 
@@ -124,6 +125,37 @@ async fn a_refused_row_costs_its_person_nothing_else() {
     world.source.execute("delete from xendit where paid_at like '2035%'").await;
     world.succeed(&["backfill"]).await;
     assert_eq!(world.target.value(CONFLICTS).await, "");
+}
+
+/// SPEC §4.1: `citext` columns compare without regard to case, and addresses and names are written as decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_table_may_have_citext_columns() {
+    let world = World::canonical(&contact(1, "ana@example.com")).await;
+    let tables = "create extension citext;
+        create table unified_profiles (id uuid primary key, email citext unique not null,
+            first_name citext, systemeio_id citext unique);
+        insert into unified_profiles (id, email, first_name)
+            values ('00000000-0000-4000-a000-000000000001', 'ANA@Example.com', 'TALA')";
+    world.target.execute(tables).await;
+    let daemon = world.started().await;
+    let profiles = "select string_agg(concat_ws(' ', right(id::text, 4), email, first_name, systemeio_id), ', ' order by email)
+        from unified_profiles";
+    assert_eq!(world.target.value(profiles).await, "0001 ana@example.com Tala c1");
+    // It was not scanned yet: the column's own comparison finds it.
+    let made = "insert into unified_profiles (id, email)
+        values ('00000000-0000-4000-a000-000000000002', 'BEA@Example.com')";
+    world.target.execute(made).await;
+    world.source.execute(&contact(2, "bea@example.com")).await;
+    world.source.execute("update systemeio set first_name = 'TaLa' where contact_id = 'c1'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let expected = "0001 ana@example.com TaLa c1, 0002 bea@example.com Tala c2";
+    assert_eq!(world.target.value(profiles).await, expected);
+    let swap = "update systemeio set email = case contact_id when 'c1' then 'bea@example.com' else 'ana@example.com' end";
+    world.source.execute(swap).await;
+    daemon.wait_until_caught_up(&world).await;
+    let expected = "0001 ana@example.com Tala c2, 0002 bea@example.com TaLa c1";
+    assert_eq!(world.target.value(profiles).await, expected);
+    assert_equals_fresh_backfill(&world).await;
 }
 
 const HOLDERS: &str = "select string_agg(concat_ws(' ', email, systemeio_id), ', ' order by email)

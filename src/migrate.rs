@@ -23,7 +23,7 @@ const MIGRATIONS: [(&str, &str); 5] = [
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
     ("V4__row_store", include_str!("../migrations/0004_row_store.sql")),
-    ("V5__email_before", include_str!("../migrations/0005_email_before.sql")),
+    ("V5__reconcile", include_str!("../migrations/0005_reconcile.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.

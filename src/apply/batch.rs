@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Applier;
-use super::fetch::version_of;
+use super::fetch::versions_of;
 use super::settle::Mode;
 use crate::engine::raw::StoredValues;
 use crate::engine::rows::{self, RowPlan, Touched};
@@ -188,7 +188,7 @@ impl Applier {
         let needed = versions::needed_values(&changes, stored);
         let (mut known, mut incomplete) = (HashMap::new(), HashMap::new());
         for (id, bytes) in store::row::values(tx, &needed).await? {
-            match raw::decode(&bytes, self.env.layouts.width(id.0)) {
+            match raw::decode(&bytes, self.env.layouts.shape(id.0)) {
                 Some(values) if values.unknown.is_empty() => known.insert(id, values),
                 Some(values) => incomplete.insert(id, values),
                 None => None,
@@ -253,11 +253,8 @@ impl Applier {
         touched: &mut Touched,
     ) -> Result<RowPlan> {
         let stored = store::row::full_by_key(tx, ids).await?;
-        let mut placed = Vec::with_capacity(stored.len());
-        for row in stored {
-            let version = version_of(&row, &self.env)?;
-            placed.push((row.id, row.row, version));
-        }
+        let (mut placed, unreadable) = versions_of(stored, &self.env);
+        store::row::set_incomplete(tx, &unreadable).await?;
         self.move_decided(tx, &mut placed, touched).await?;
         let emails: BTreeSet<String> =
             placed.iter().filter_map(|(_, _, v)| v.email()).map(ToString::to_string).collect();

@@ -124,6 +124,7 @@ impl Applier {
             // Their answer changed, and may be accepted now: the batch is written with savepoints.
             return Err(Error::data("target: writing owners", "one of them is quarantined"));
         }
+        store::row::set_incomplete(tx, &state.unreadable).await?;
         let mut round = self.decide(tx, &mut state, mode).await?;
         let outcomes = take_outcomes(&mut round, &mut plan, mode);
         let members = mark_members(&judged.members, &mut plan);

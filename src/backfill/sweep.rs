@@ -78,10 +78,10 @@ impl Backfill<'_> {
         keys: &[SourceKey],
     ) -> Result<Vec<RowChange>> {
         let ids: Vec<_> = keys.iter().map(|key| (feed, key.clone())).collect();
-        let width = applier.env.layouts.width(feed);
+        let shape = applier.env.layouts.shape(feed);
         let stored = store::row::values(tx, &ids).await?;
         let rows: Vec<RawRow> =
-            stored.values().filter_map(|bytes| raw::decode(bytes, width)).map(|v| v.row).collect();
+            stored.values().filter_map(|bytes| raw::decode(bytes, shape)).map(|v| v.row).collect();
         let mut found: HashMap<SourceKey, RawRow> =
             applier.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
         let change = |key: &SourceKey| {

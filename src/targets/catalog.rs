@@ -256,8 +256,7 @@ const COUNTS: &str = "select (select count(*) from u) + (select count(*) from i)
     (select count(*) from m) + (select count(*) from f), (select count(*) from u), (select count(*) from i)";
 
 /// As [`COUNTS`], of a statement that only updates.
-const COUNTS_OF_UPDATE: &str =
-    "select (select count(*) from u), (select count(*) from n), (select count(*) from u), 0::bigint";
+const COUNTS_OF_UPDATE: &str = "select (select count(*) from u), (select count(*) from n), (select count(*) from u), 0::bigint";
 
 /// Somebody else's profile may have the address: then it is not written, and the digest must not say that it was.
 fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use tributary::{cli, logging};
 
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();

@@ -230,15 +230,12 @@ impl Applier {
             Err(reason) => reason,
         };
         let rows = store::row::by_owner(tx, std::slice::from_ref(&owner.owner)).await?;
-        let owned: Result<Vec<OwnedRow>> = rows
-            .into_iter()
-            .map(|row| {
-                let fact = fact_of(&row, &self.env)?;
-                Ok(OwnedRow { id: row.id, fact, outcome: None })
-            })
-            .collect();
+        let owned = rows.into_iter().map(|row| {
+            let fact = fact_of(&row, &self.env);
+            OwnedRow { id: row.id, fact, outcome: None }
+        });
         let holders = store::shared::holders(tx, std::slice::from_ref(&owner.owner)).await?;
-        let (group, context) = people::group(&owner.owner, owned?, &holders, &self.env);
+        let (group, context) = people::group(&owner.owner, owned.collect(), &holders, &self.env);
         let Some(profile) = unify::unify(&group, &context, &self.env.rules).profile else {
             refused.add_owner(owner, &reason);
             return Ok(Report::default());

@@ -117,13 +117,14 @@ impl Applier {
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let mut state = self.fetch(tx, &plan, &touched).await?;
-        if !mode.with_quarantined && !state.quarantined.is_empty() {
-            // Rows of theirs changed, and may be accepted now: the batch is written with savepoints.
-            return Err(Error::data("target: writing owners", "one of them is quarantined"));
-        }
         let judged = shared::judge(&state.shared);
         state.holders.extend(judged.holders.clone());
         self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;
+        if !mode.with_quarantined && !state.quarantined.is_empty() {
+            // Their answer changed, and may be accepted now: the batch is written with savepoints.
+            return Err(Error::data("target: writing owners", "one of them is quarantined"));
+        }
+        store::row::set_incomplete(tx, &state.unreadable).await?;
         let mut round = self.decide(tx, &mut state, mode).await?;
         let outcomes = take_outcomes(&mut round, &mut plan, mode);
         let members = mark_members(&judged.members, &mut plan);
@@ -142,6 +143,15 @@ impl Applier {
         }
         store::row::set_members(&mut group, &members);
         store::row::set_outcomes(&mut group, &outcomes);
+        let people = round
+            .person_writes
+            .iter()
+            .filter_map(|key| Some((key.clone(), *round.persons.get(key)?)));
+        let (known, new): (Vec<_>, Vec<_>) =
+            people.partition(|(key, _)| round.recorded.contains(key));
+        // Before the target tables: a unique value that is freed there takes the digest of its holder with it.
+        store::person::insert(&mut group, &self.tables.names.profiles, &new);
+        store::person::update(&mut group, &known);
         let mut refused = Refused::default();
         let mut report = if mode.careful {
             group.send(tx).await?;
@@ -150,20 +160,7 @@ impl Applier {
         } else {
             Report::default()
         };
-        for owner in refused.owners() {
-            if let Some(person) = round.persons.get_mut(owner) {
-                (person.profile, person.enrollments) = (None, None);
-                round.person_writes.insert(owner.to_owned());
-            }
-        }
-        let people = round
-            .person_writes
-            .iter()
-            .filter_map(|key| Some((key.clone(), *round.persons.get(key)?)));
-        let (known, new): (Vec<_>, Vec<_>) =
-            people.partition(|(key, _)| round.recorded.contains(key));
-        store::person::insert(&mut group, &self.tables.names.profiles, &new);
-        store::person::update(&mut group, &known);
+        store::person::forget_digests(&mut group, refused.owners());
         let mut positions = None;
         if !mode.careful {
             let copied = targets::copy::new_rows(

@@ -146,14 +146,8 @@ impl OwnerWrite {
                 person.profile = Some(digest);
                 let (email, systemeio_id) =
                     (profile.email.to_string(), profile.systemeio_id.clone());
-                self.profile = Some(ProfileWrite {
-                    id,
-                    email,
-                    systemeio_id,
-                    values,
-                    digest,
-                    is_known,
-                });
+                self.profile =
+                    Some(ProfileWrite { id, email, systemeio_id, values, digest, is_known });
             }
             enrollments = decided
                 .unified

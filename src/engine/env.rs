@@ -7,6 +7,7 @@ use jiff::civil;
 use uuid::Uuid;
 
 use super::chunks::ChunkSnapshots;
+use super::raw::Shape;
 use crate::facts::{
     ContactField, EmailKey, Feed, FeedKind, Layout, LogicalField, PaymentField, RawRow, SourceKey,
 };
@@ -22,12 +23,24 @@ pub struct Layouts {
 }
 
 impl Layouts {
-    /// How many columns of a feed are read.
+    /// Which columns of a feed are stored.
     #[must_use]
-    pub fn width(&self, feed: Feed) -> usize {
+    pub fn shape(&self, feed: Feed) -> Shape {
+        fn of<F>(layout: &Layout<F>) -> Shape {
+            Shape { width: layout.columns.len(), digest: layout.digest }
+        }
         match feed.kind() {
-            FeedKind::Contact => self.systemeio.columns.len(),
-            FeedKind::Payment => self.xendit.columns.len(),
+            FeedKind::Contact => of(&self.systemeio),
+            FeedKind::Payment => of(&self.xendit),
+        }
+    }
+
+    /// A row with nothing but its key, to ask the source for it. `None`: the key does not tell.
+    #[must_use]
+    pub fn row_of_key(&self, feed: Feed, key: &SourceKey) -> Option<RawRow> {
+        match feed.kind() {
+            FeedKind::Contact => crate::facts::row_of_key(key, &self.systemeio),
+            FeedKind::Payment => crate::facts::row_of_key(key, &self.xendit),
         }
     }
 

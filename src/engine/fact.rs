@@ -107,10 +107,13 @@ impl Fact {
             Self::Contact(contact) => contact.synced_at,
             Self::Payment(payment) => payment.synced_at,
         };
+        let shape = env.layouts.shape(id.0);
         if synced.is_some() {
-            return raw::encode(row, unknown);
+            return raw::encode(row, unknown, shape);
         }
-        raw::encode_without(row, unknown, |column| env.layouts.is_sync_timestamp(id.0, column))
+        raw::encode_without(row, unknown, shape, |column| {
+            env.layouts.is_sync_timestamp(id.0, column)
+        })
     }
 }
 

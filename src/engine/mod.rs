@@ -25,3 +25,6 @@ pub use chunks::ChunkSnapshots;
 pub use env::{Env, Layouts, RowDecisions};
 pub use fact::{Fact, incomplete_owner};
 pub use state::{Finding, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};
+
+#[cfg(test)]
+mod model_tests;

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use clean::{clean, visible};
 pub use contact::contact;
 pub use email::{canonical_key, email_key};
-pub use key::source_key;
+pub use key::{row_of_key, source_key};
 pub use payment::payment;
 pub use phone::phone;
 pub use product::match_products;

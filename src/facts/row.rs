@@ -1,11 +1,13 @@
 //! A source row as text, and the layout that says which column means what.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::raw::RawTexts;
+use crate::rules::NAMESPACE;
 
 /// The key of a source row: its key columns' text joined by `|` (SPEC §1). Instants are UTC, ISO 8601
 /// with `Z`.
@@ -306,6 +308,8 @@ pub struct Layout<F> {
     pub key: Vec<usize>,
     /// For each mapped logical field the indexes of its columns, first choice first.
     pub fields: Vec<(F, Vec<usize>)>,
+    /// Names the columns whose values are stored, with their kinds, in their order.
+    pub digest: u32,
     /// The columns of every field, by its index.
     by_field: Vec<Vec<usize>>,
     /// The mapped fields in the order of their names.
@@ -314,6 +318,18 @@ pub struct Layout<F> {
     evidence: Vec<usize>,
     /// The names of those columns.
     evidence_names: Arc<[String]>,
+}
+
+/// Columns in another order, of other kinds, or stored where they were left out, have another digest.
+fn digest_of(columns: &[Column], is_left_out: impl Fn(usize) -> bool) -> u32 {
+    let mut text = String::new();
+    for (index, column) in columns.iter().enumerate() {
+        // Writing to a String cannot fail.
+        let _ =
+            writeln!(text, "{:?} {} {}", column.name, column.kind.as_str(), !is_left_out(index));
+    }
+    let digest = Uuid::new_v5(&NAMESPACE, text.as_bytes());
+    digest.as_fields().0
 }
 
 impl<F: LogicalField> Layout<F> {
@@ -335,10 +351,11 @@ impl<F: LogicalField> Layout<F> {
         };
         let is_sync =
             |index: &usize| means(*index, true) && !means(*index, false) && !key.contains(index);
+        let digest = digest_of(&columns, |index| is_sync(&index));
         let mut evidence: Vec<usize> = (0..columns.len()).filter(|index| !is_sync(index)).collect();
         evidence.sort_by(|a, b| columns[*a].name.cmp(&columns[*b].name));
         let evidence_names = evidence.iter().map(|index| columns[*index].name.clone()).collect();
-        Self { columns, key, fields, by_field, by_name, evidence, evidence_names }
+        Self { columns, key, fields, digest, by_field, by_name, evidence, evidence_names }
     }
 
     /// The columns of a logical field, first choice first; empty where none is mapped.

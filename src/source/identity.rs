@@ -23,6 +23,8 @@ struct Part {
     columns: Vec<String>,
     /// Whether its changes are in the log.
     logged: bool,
+    /// Whether a unique index that is checked at once and takes no NULL covers the configured key.
+    unique: bool,
 }
 
 /// What is wrong with a table's replica identity, if anything; the table exists.
@@ -31,13 +33,16 @@ pub(super) async fn problem<F>(
     mapping: &TableMapping<F>,
 ) -> Result<Option<Problem>> {
     let sql = include_str!("sql/replica_identity.sql");
-    let rows = client.query(sql, &[&mapping.table.schema, &mapping.table.name]).await;
+    let params: [crate::pg::Param<'_>; 3] =
+        [&mapping.table.schema, &mapping.table.name, &mapping.key];
+    let rows = client.query(sql, &params).await;
     let rows = rows.context("source: reading the replica identity")?;
     let part = |row: &tokio_postgres::Row| Part {
         table: TableName { schema: row.get(0), name: row.get(1) },
         setting: row.get(2),
         columns: row.get(3),
         logged: row.get(4),
+        unique: row.get(5),
     };
     Ok(rows.iter().map(part).find_map(|part| judge(&part, &mapping.key)))
 }
@@ -49,17 +54,37 @@ fn judge(part: &Part, key: &[String]) -> Option<Problem> {
         let remedy = format!("run on the source: ALTER TABLE {table} SET LOGGED;");
         return Some(Problem { problem, remedy });
     }
+    let primary = key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
     if part.setting == "f" {
-        return None;
+        if part.unique {
+            return None;
+        }
+        // Two rows of one source key would be taken for one.
+        let problem = format!(
+            "no unique index over NOT NULL columns that is checked at once covers the configured key of {}",
+            part.table
+        );
+        let not_null: Vec<String> = key
+            .iter()
+            .map(|name| format!("ALTER COLUMN {} SET NOT NULL", quote_identifier(name)))
+            .collect();
+        let remedy = format!(
+            "run on the source: ALTER TABLE {table} {}; CREATE UNIQUE INDEX ON {table} ({primary});",
+            not_null.join(", ")
+        );
+        return Some(Problem { problem, remedy });
     }
     let full = format!("run on the source: ALTER TABLE {table} REPLICA IDENTITY FULL;");
     if part.columns.is_empty() {
-        let primary = key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
         let problem = format!(
             "{} has no usable replica identity: once published, every UPDATE and DELETE of it would fail",
             part.table
         );
-        let remedy = format!("{full} or, better: ALTER TABLE {table} ADD PRIMARY KEY ({primary});");
+        let remedy = if part.unique {
+            full
+        } else {
+            format!("run on the source: ALTER TABLE {table} ADD PRIMARY KEY ({primary});")
+        };
         return Some(Problem { problem, remedy });
     }
     let column = key.iter().find(|name| !part.columns.contains(name))?;
@@ -77,16 +102,18 @@ mod tests {
         let check = |setting: &str, columns: &[&str], key: &[&str], expected: Option<&str>| {
             let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let table = TableName { schema: "public".into(), name: "t".into() };
-            let part =
-                Part { table, setting: setting.into(), columns: names(columns), logged: true };
+            let unique = columns == ["unique"];
+            let (setting, columns) = (setting.to_owned(), names(columns));
+            let part = Part { table, setting, columns, logged: true, unique };
             let key: Vec<String> = names(key);
             let problem = judge(&part, &key).map(|problem| problem.problem);
-            assert_eq!(problem.is_some(), expected.is_some(), "{setting} {columns:?} {key:?}");
+            assert_eq!(problem.is_some(), expected.is_some(), "{} {key:?}", part.setting);
             assert!(problem.unwrap_or_default().contains(expected.unwrap_or_default()));
         };
         check("d", &["id"], &["id"], None);
         check("d", &["id", "part"], &["id"], None);
-        check("f", &[], &["id"], None);
+        check("f", &["unique"], &["id"], None);
+        check("f", &[], &["id"], Some("no unique index"));
         check("i", &["a", "b"], &["b", "a"], None);
         check("d", &[], &["id"], Some("would fail"));
         check("n", &[], &["id"], Some("would fail"));

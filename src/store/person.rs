@@ -86,3 +86,13 @@ impl Columns {
         ]
     }
 }
+
+/// Adds to a group that nothing is known of what was last written of these persons.
+pub fn forget_digests<'a>(group: &mut Group, keys: impl Iterator<Item = &'a str>) {
+    let keys: Vec<String> = keys.map(str::to_owned).collect();
+    if !keys.is_empty() {
+        let sql = "update tributary.person set profile_digest = null, enrollments_digest = null \
+                   where email_key = any($1)";
+        group.any("target: forgetting digests", sql, vec![Box::new(keys)]);
+    }
+}

@@ -105,6 +105,7 @@ impl Tables {
         };
         let profile_ids = include_str!("sql/profile_ids.sql")
             .replace("{profiles}", &names.profiles)
+            .replace("{email_type}", &type_of(&profile, "email"))
             .replace("{auth_users}", auth_users);
         for (table, types) in [
             (&target.profiles, &profile),
@@ -207,10 +208,13 @@ fn scale(types: &HashMap<String, String>, column: &str) -> Option<u32> {
     precision.split_once(',').map_or(Some(0), |(_, scale)| scale.parse().ok())
 }
 
-/// `json` has no equality.
+/// `json` has no equality, and that of `citext` overlooks another case.
 fn comparable(side: &str, column: &str, types: &HashMap<String, String>) -> String {
     match types.get(column).map(String::as_str) {
         Some("json") => format!("{side}.{column}::jsonb"),
+        Some(kind) if kind == "citext" || kind.ends_with(".citext") => {
+            format!("{side}.{column}::text")
+        }
         _ => format!("{side}.{column}"),
     }
 }
@@ -252,9 +256,9 @@ const COUNTS: &str = "select (select count(*) from u) + (select count(*) from i)
     (select count(*) from m) + (select count(*) from f), (select count(*) from u), (select count(*) from i)";
 
 /// As [`COUNTS`], of a statement that only updates.
-const COUNTS_OF_UPDATE: &str =
-    "select (select count(*) from u), (select count(*) from n), (select count(*) from u), 0::bigint";
+const COUNTS_OF_UPDATE: &str = "select (select count(*) from u), (select count(*) from n), (select count(*) from u), 0::bigint";
 
+/// Somebody else's profile may have the address: then it is not written, and the digest must not say that it was.
 fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
     let compared = &PROFILE[2..];
     let sets: Vec<String> = compared.iter().map(|c| format!("{c} = m.{c}")).collect();
@@ -264,7 +268,7 @@ fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String
              where o.email = n.email and o.id <> n.id) as email_is_free from n), \
          m as materialized (select n.* from free n join {table} t on t.id = n.id \
            where {old} is distinct from {new} \
-             or (t.email is distinct from n.email and n.email_is_free)), \
+             or ({old_email} is distinct from {new_email} and n.email_is_free)), \
          f as materialized (select n.* from n where not exists (select from {table} t where t.id = n.id)), \
          u as (update {table} t set {sets}, \
              email = case when m.email_is_free then m.email else t.email end, \
@@ -272,11 +276,15 @@ fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String
              api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
            from m where t.id = m.id returning 1), \
          i as (insert into {table} ({columns}, updated_at, last_api_sync_at, api_sync_version) \
-           select {inserted}, {now}, now(), 1 from f returning 1) \
+           select {inserted}, {now}, now(), 1 from f returning 1), \
+         k as (update tributary.person o set profile_digest = null from free \
+           where o.profile_id = free.id and not free.email_is_free) \
          {COUNTS}",
         profiles = profiles(types)?,
         sets = sets.join(", "),
         now = now_as("updated_at", types),
+        old_email = comparable("t", "email", types),
+        new_email = comparable("n", "email", types),
         old = tuple("t", compared, types),
         new = tuple("n", compared, types),
         columns = PROFILE.join(", "),

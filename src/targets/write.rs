@@ -225,7 +225,8 @@ fn add_transactions(
         let what = "target: inserting transactions";
         group.exactly(new.len(), what, &*tables.insert_transactions, values(&new));
     }
-    for (rows, sql) in [(known, &tables.update_transactions), (others, &tables.write_transactions)] {
+    for (rows, sql) in [(known, &tables.update_transactions), (others, &tables.write_transactions)]
+    {
         if !rows.is_empty() {
             positions.transactions.counted.push(group.len());
             group.counted("target: writing transactions", &**sql, values(&rows));

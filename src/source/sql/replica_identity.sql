@@ -1,5 +1,6 @@
 -- The replica identity of a table and of each of its partitions, with the columns of its index, and whether
--- its changes are in the log at all.
+-- its changes are in the log at all. $3: the configured key; whether a unique index that is checked at once and takes no
+-- NULL covers it.
 with root as (
     select c.oid, c.relkind
       from pg_class c
@@ -25,7 +26,21 @@ select n.nspname::text,
                         when 'd' then i.indisprimary
                         when 'i' then i.indisreplident
                     end),
-       c.relpersistence = 'p'
+       c.relpersistence = 'p',
+       exists (select
+                 from pg_index i
+                cross join lateral (
+                      select array_agg(a.attname::text) as names, bool_and(a.attnotnull) as not_null
+                        from unnest(i.indkey[0 : i.indnkeyatts - 1]) k (attnum)
+                        join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum) columns
+                where i.indrelid = c.oid
+                  and i.indisunique
+                  and i.indisvalid
+                  and i.indimmediate
+                  and i.indpred is null
+                  and i.indexprs is null
+                  and columns.not_null
+                  and (columns.names @> $3 or columns.names <@ $3))
   from part
   join pg_class c on c.oid = part.oid
   join pg_namespace n on n.oid = c.relnamespace

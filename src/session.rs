@@ -43,14 +43,15 @@ pub use self::lock::{is_locked, lock_target};
 pub use self::resume::{checkpoint, knows_slot, unknown_slot};
 use crate::apply::Applier;
 use crate::backfill::Stage;
-use crate::config::Config;
+use crate::config::{Config, FeedConfig};
 use crate::connect::connect;
-use crate::engine::Layouts;
+use crate::engine::{FeedEntry, FeedLayout, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::Db;
 use crate::source::{self, RowReader, publication};
-use crate::{backfill, failpoint, migrate};
+use crate::store::feed::Recorded;
+use crate::{backfill, failpoint, migrate, store};
 
 /// How often those who watch are told that a long step goes on.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -122,23 +123,39 @@ pub async fn open(
     failpoint::hit("schema-migrated");
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     notice_dead_clients(&source, "source").await;
-    let layouts = Layouts {
-        xendit: source::layout(&source, &config.source.xendit).await?,
-        systemeio: source::layout(&source, &config.source.systemeio).await?,
+    let recorded = store::feed::recorded(&target).await?;
+    let feeds = Arc::new(feeds(&source, config, &recorded).await?);
+    let is_new = |feed: &FeedConfig| {
+        let known = recorded.iter().find(|known| known.name == feed.name);
+        known.is_none_or(|known| known.columns.is_none())
     };
     // It waits for locks of the tables.
-    watcher.during(publication::ensure(&source, &config.source)).await?;
+    watcher.during(publication::ensure(&source, &config.source, &is_new)).await?;
     let publication = publication::Watch::begin(Arc::clone(&source), &config.source).await?;
     let resume =
         resume::Resume { source: &source, target: &target, config, leadership, watcher, shutdown };
     let Some(checkpoint) = resume.checkpoint().await? else { return Ok(None) };
-    let reader = RowReader::new(Arc::clone(&source), &config.source, layouts.clone());
-    let opened = Applier::open(target, config, layouts, reader, leadership.epoch);
+    let reader = RowReader::new(Arc::clone(&source), &config.source, Arc::clone(&feeds));
+    let opened = Applier::open(target, config, feeds, reader, leadership.epoch);
     let applier = watcher.during(opened).await?;
     schedule_what_is_due(&applier.db, config, publication.print.as_ref()).await?;
     recompute_after_new_rules(&applier.db, config).await?;
     failpoint::hit("session-opened");
     Ok(Some(Session { applier, source, checkpoint, publication, leadership }))
+}
+
+/// The feeds with their numbers, and how their rows are read by what the source's catalog says now.
+async fn feeds(source: &Client, config: &Config, recorded: &[Recorded]) -> Result<Feeds> {
+    let mut entries = Vec::new();
+    for info in store::feed::numbered(recorded, &config.source.feeds)? {
+        let configured = config.source.feeds.iter().find(|feed| feed.name == info.name);
+        let layout = match configured {
+            Some(feed) => source::layout(source, feed, &info).await?,
+            None => FeedLayout::Removed,
+        };
+        entries.push(FeedEntry { info, layout });
+    }
+    Ok(Feeds::new(entries))
 }
 
 /// Becomes the leader, with the schema up to date. A former leader is fenced off before anything is migrated.
@@ -230,7 +247,7 @@ async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
     if let Some(at) = under_way {
         if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {
             tracing::info!("the rules changed during a backfill; it starts over");
-            backfill::schedule(db, config, Stage::Rows).await?;
+            backfill::start_over(db, config, &at).await?;
         }
     } else if facts.is_some_and(|hash| hash != now.0) || people.is_some_and(|hash| hash != now.1) {
         tracing::info!("the rules changed; recomputing everybody from the stored rows");

@@ -11,7 +11,7 @@ use crate::engine::shared::{Group, Sharer};
 use crate::engine::versions::row_version;
 use crate::engine::{Env, Fact, GROUP_LIMIT, Person, RowId, SharedId, StoredConflict, raw};
 use crate::error::{Error, Result};
-use crate::facts::{FeedKind, source_row};
+use crate::facts::{FeedKind, RawRow};
 use crate::pg::Tx;
 use crate::store;
 use crate::store::row::FullRow;
@@ -125,12 +125,15 @@ impl Applier {
                 scopes.push(format!("collision:{owner}"));
             }
         }
-        scopes.extend(touched.shared.iter().map(|(feed, value)| match feed.kind() {
-            FeedKind::Contact => unify::scope_of_contact_id(value),
-            FeedKind::Payment => unify::scope_of_external_id(value),
+        scopes.extend(touched.shared.iter().map(|(feed, value)| {
+            let feed = self.env.feeds.info(*feed);
+            match feed.kind {
+                FeedKind::Contact => unify::scope_of_contact_id(value),
+                FeedKind::Payment => unify::scope_of_external_id(feed, value),
+            }
         }));
         if self.has_blocked_deletes {
-            let rows = plan.writes.iter().map(|write| source_row(write.id.0, &write.id.1));
+            let rows = plan.writes.iter().map(|write| self.env.feeds.source_row(&write.id));
             scopes.extend(rows.map(|row| unify::scope_of_blocked(&row)));
         }
         scopes
@@ -178,27 +181,31 @@ impl Applier {
 
 /// What a stored row says; `None`: a value is unknown.
 pub(super) fn fact_of(row: &FullRow, env: &Env) -> Result<Option<Fact>> {
+    if !env.feeds.get(row.id.0).is_configured() {
+        // It says nothing any more, until it is deleted.
+        return Ok(Some(Fact::derive(&row.id, &RawRow::default(), env)));
+    }
     if !row.row.complete {
         return Ok(None);
     }
     let values =
-        raw::decode(&row.raw, env.layouts.width(row.id.0)).ok_or_else(|| unreadable(row))?;
+        raw::decode(&row.raw, env.feeds.width(row.id.0)).ok_or_else(|| unreadable(row, env))?;
     Ok(Some(Fact::derive(&row.id, &values.row, env)))
 }
 
 /// A stored row with the values that a rule or a decision places anew.
 pub(super) fn version_of(row: &FullRow, env: &Env) -> Result<crate::engine::versions::RowVersion> {
     let values =
-        raw::decode(&row.raw, env.layouts.width(row.id.0)).ok_or_else(|| unreadable(row))?;
+        raw::decode(&row.raw, env.feeds.width(row.id.0)).ok_or_else(|| unreadable(row, env))?;
     Ok(row_version(&row.id, &values.row, &values.unknown, env))
 }
 
-fn unreadable(row: &FullRow) -> Error {
+fn unreadable(row: &FullRow, env: &Env) -> Error {
     Error::failed(
         "target: reading a stored row",
         format!(
             "the values of a row of {} were stored by another version or with other columns",
-            row.id.0
+            env.feeds.name(row.id.0)
         ),
     )
 }

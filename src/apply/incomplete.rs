@@ -6,7 +6,7 @@ use super::Applier;
 use super::settle::Mode;
 use crate::engine::{RowChange, RowId, raw};
 use crate::error::Result;
-use crate::facts::{Feed, RawRow, SourceKey};
+use crate::facts::{RawRow, SourceKey};
 use crate::lsn::Lsn;
 use crate::store;
 
@@ -35,8 +35,8 @@ impl Applier {
             return tx.rollback().await;
         }
         let mut changes = Vec::new();
-        for feed in Feed::ALL {
-            let width = self.env.layouts.width(feed);
+        for feed in self.env.feeds.configured() {
+            let width = self.env.feeds.width(feed);
             let of_feed: Vec<(&RowId, RawRow)> = rows
                 .iter()
                 .filter(|row| row.id.0 == feed)

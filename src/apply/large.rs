@@ -14,7 +14,7 @@ use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::versions;
 use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, SharedId, StoredRow};
 use crate::error::Result;
-use crate::facts::{EmailKey, Feed, SourceKey, source_row};
+use crate::facts::{EmailKey, Feed, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
 use crate::targets::{self, Report};
@@ -124,7 +124,11 @@ impl Applier {
             let key = |row: &tokio_postgres::Row, at| EmailKey::trusted(row.get::<_, String>(at));
             let transitions: Vec<Transition> = rows
                 .iter()
-                .map(|row| Transition::contact(SourceKey(row.get(1)), key(row, 2), key(row, 3)))
+                .filter_map(|row| {
+                    let id = (Feed::from_number(row.get(0))?, SourceKey(row.get(1)));
+                    let name = self.env.feeds.source_row(&id);
+                    Some(Transition::contact(name, key(row, 2), key(row, 3)))
+                })
                 .collect();
             let mut touched = Touched::default();
             self.change_emails_within(tx, &transitions, &mut touched).await?;
@@ -149,14 +153,13 @@ impl Applier {
             let gone = rows
                 .iter()
                 .filter_map(|row| Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1)))));
-            let ids: HashMap<Uuid, RowId> =
-                gone.map(|id| (unify::transaction_id(&id.1), id)).collect();
+            let ids: HashMap<Uuid, RowId> = gone.map(|id| (self.transaction_id(&id), id)).collect();
             let all: Vec<Uuid> = ids.keys().copied().collect();
             let (count, blocked) = targets::delete::delete(tx, &self.tables, &all, true).await?;
             deleted += count;
             let wanted = blocked.iter().filter_map(|(id, table)| {
-                let (feed, key) = ids.get(id)?;
-                Some(unify::delete_blocked(&source_row(*feed, key), *id, table))
+                let row = self.env.feeds.source_row(ids.get(id)?);
+                Some(unify::delete_blocked(&row, *id, table))
             });
             let wanted: Vec<_> = wanted.collect();
             self.has_blocked_deletes |= !wanted.is_empty();

@@ -82,6 +82,11 @@ pub(super) fn shared((feed, value): &SharedId) -> String {
     format!("{}:{value}", feed.number())
 }
 
+/// The feed that comes after one.
+pub(super) fn after(feeds: &[Feed], feed: Feed) -> Option<Feed> {
+    feeds.iter().copied().skip_while(|other| *other != feed).nth(1)
+}
+
 /// The inverse of [`shared`].
 pub(super) fn parse_shared(cursor: &str) -> Option<SharedId> {
     let (feed, value) = cursor.split_once(':')?;
@@ -99,7 +104,7 @@ mod tests {
             let end = (0..Stage::ALL.len()).fold(stage, |at, _| at.next());
             assert_eq!(end, Stage::Done);
         }
-        let cursor = (Feed::Xendit, "a:b".to_owned());
+        let cursor = (Feed::new(2), "a:b".to_owned());
         assert_eq!(parse_shared(&shared(&cursor)), Some(cursor));
         assert_eq!(parse_shared(""), None);
     }

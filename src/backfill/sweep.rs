@@ -25,14 +25,18 @@ impl Backfill<'_> {
         mode: Mode,
     ) -> Result<()> {
         if at.cursor.is_none() {
+            self.guard_left_out(applier, at).await?;
             self.guard_sweep(applier, at).await?;
         }
-        let (feed, key) = at
-            .cursor
-            .as_deref()
-            .and_then(stage::parse_shared)
-            .unwrap_or((Feed::ALL[0], String::new()));
+        let feeds = std::sync::Arc::clone(&applier.env.feeds);
+        let to_sweep = Self::to_sweep(&feeds, at);
+        let cursor = at.cursor.as_deref().and_then(stage::parse_shared);
+        let first = to_sweep.first().map(|feed| (*feed, String::new()));
         let tx = applier.begin().await?;
+        let Some((feed, key)) = cursor.or(first) else {
+            self.advance(&feeds, &tx, at, None).await?;
+            return tx.commit().await;
+        };
         let unseen = unseen(&tx, feed, at.generation, &key).await?;
         let next = match unseen.last() {
             Some(last) => {
@@ -42,15 +46,10 @@ impl Backfill<'_> {
                 failpoint::hit("sweep-applied");
                 Some(cursor)
             }
-            None => Feed::ALL
-                .iter()
-                .copied()
-                .skip_while(|other| *other != feed)
-                .nth(1)
-                .map(|feed| stage::shared(&(feed, String::new()))),
+            None => stage::after(&to_sweep, feed).map(|feed| stage::shared(&(feed, String::new()))),
         };
         let is_last = next.is_none();
-        self.advance(&tx, at, next).await?;
+        self.advance(&feeds, &tx, at, next).await?;
         tx.commit().await?;
         failpoint::hit("sweep-committed");
         if is_last {
@@ -67,7 +66,7 @@ impl Backfill<'_> {
         keys: Vec<SourceKey>,
     ) -> Result<Vec<RowChange>> {
         let ids: Vec<_> = keys.iter().map(|key| (feed, key.clone())).collect();
-        let width = applier.env.layouts.width(feed);
+        let width = applier.env.feeds.width(feed);
         let stored = store::row::values(tx, &ids).await?;
         let rows: Vec<RawRow> =
             stored.values().filter_map(|bytes| raw::decode(bytes, width)).map(|v| v.row).collect();
@@ -82,10 +81,12 @@ impl Backfill<'_> {
 
     async fn guard_sweep(&self, applier: &Applier, at: &Progress) -> Result<()> {
         let mut deletes = Vec::new();
-        for feed in Feed::ALL {
+        let feeds = &applier.env.feeds;
+        // Those of feeds that are configured no more were judged before.
+        for feed in Self::to_sweep(feeds, at) {
             let (of, rows) = store::row::count(&applier.db, feed, at.generation).await?;
-            if self.config.guard.stops(rows, of) {
-                deletes.push(Deletes { table: feed, rows, of });
+            if feeds.get(feed).is_configured() && self.config.guard.stops(rows, of) {
+                deletes.push(Deletes { table: feeds.name(feed).to_owned(), rows, of });
             }
         }
         if deletes.is_empty() {

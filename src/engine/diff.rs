@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::change::{NO_TRANSACTION, RowId};
 use super::columns::{self, Values};
+use super::feeds::Feeds;
 use super::people::Decided;
 use super::state::{Person, PersonState};
 use crate::unify;
@@ -108,6 +109,7 @@ pub fn user_of(decided: &Decided, persons: &HashMap<String, Person>) -> Option<U
 pub fn owner(
     decided: &Decided,
     persons: &mut HashMap<String, Person>,
+    feeds: &Feeds,
     tables: &Uuid,
     trust: Trust,
     is_fresh: bool,
@@ -122,7 +124,7 @@ pub fn owner(
     if let Some(person) = persons.get_mut(&decided.owner) {
         write.person(decided, person, tables, trust, is_fresh);
     }
-    write.payments(decided, tables, trust);
+    write.payments(decided, feeds, tables, trust);
     write
 }
 
@@ -169,11 +171,11 @@ impl OwnerWrite {
         self.enrollments = Some(enrollments);
     }
 
-    fn payments(&mut self, decided: &Decided, tables: &Uuid, trust: Trust) {
+    fn payments(&mut self, decided: &Decided, feeds: &Feeds, tables: &Uuid, trust: Trust) {
         let given: HashMap<Uuid, &unify::Transaction> =
             decided.unified.transactions.iter().map(|t| (t.id, t)).collect();
         for (row, outcome) in &decided.payments {
-            let id = unify::transaction_id(&row.1);
+            let id = unify::transaction_id(feeds.info(row.0), &row.1);
             let Some(transaction) = given.get(&id) else {
                 if trust == Trust::Nothing || *outcome != Some(NO_TRANSACTION) {
                     self.without.push((row.clone(), id));

@@ -136,7 +136,11 @@ pub fn last_versions(versions: Vec<Version>) -> (Vec<Version>, HashSet<RowId>) {
 
 /// What each source transaction did to the e-mail key of each row, in effect (SPEC §4.3).
 #[must_use]
-pub fn transitions(versions: &[Version], stored: &HashMap<RowId, StoredRow>) -> Vec<Transition> {
+pub fn transitions(
+    versions: &[Version],
+    stored: &HashMap<RowId, StoredRow>,
+    env: &Env,
+) -> Vec<Transition> {
     let mut current: HashMap<RowId, Option<EmailKey>> =
         stored.iter().map(|(id, stored)| (id.clone(), stored.email.clone())).collect();
     let mut all = Vec::new();
@@ -151,8 +155,8 @@ pub fn transitions(versions: &[Version], stored: &HashMap<RowId, StoredRow>) -> 
                 all.len() - 1
             });
             all[at].new = version.row.as_ref().and_then(RowVersion::email).cloned();
-            all[at].contact =
-                (version.id.0.kind() == FeedKind::Contact).then(|| version.id.1.clone());
+            let is_contact = env.feeds.kind(version.id.0) == FeedKind::Contact;
+            all[at].contact = is_contact.then(|| env.feeds.source_row(&version.id));
             open.insert(version.id.clone(), at);
         }
         for (id, at) in open {
@@ -164,9 +168,9 @@ pub fn transitions(versions: &[Version], stored: &HashMap<RowId, StoredRow>) -> 
 
 /// The owner's text of a version, `person` being its e-mail key after aliases.
 #[must_use]
-pub fn owner_of(id: &RowId, version: &RowVersion, person: Option<EmailKey>) -> String {
+pub fn owner_of(id: &RowId, version: &RowVersion, person: Option<EmailKey>, env: &Env) -> String {
     match &version.fact {
         Some(fact) => fact.owner(person).as_str().to_owned(),
-        None => incomplete_owner(id),
+        None => incomplete_owner(id, env),
     }
 }

@@ -4,7 +4,7 @@
 
 use tokio_postgres::Client;
 
-use crate::config::{TableMapping, TableName, quote_identifier};
+use crate::config::{FeedConfig, TableName, quote_identifier};
 use crate::error::{Context, Result};
 
 /// Something that stands against following a table, and what to run.
@@ -26,12 +26,9 @@ struct Part {
 }
 
 /// What is wrong with a table's replica identity, if anything; the table exists.
-pub(super) async fn problem<F>(
-    client: &Client,
-    mapping: &TableMapping<F>,
-) -> Result<Option<Problem>> {
+pub(super) async fn problem(client: &Client, feed: &FeedConfig) -> Result<Option<Problem>> {
     let sql = include_str!("sql/replica_identity.sql");
-    let rows = client.query(sql, &[&mapping.table.schema, &mapping.table.name]).await;
+    let rows = client.query(sql, &[&feed.table.schema, &feed.table.name]).await;
     let rows = rows.context("source: reading the replica identity")?;
     let part = |row: &tokio_postgres::Row| Part {
         table: TableName { schema: row.get(0), name: row.get(1) },
@@ -39,7 +36,7 @@ pub(super) async fn problem<F>(
         columns: row.get(3),
         logged: row.get(4),
     };
-    Ok(rows.iter().map(part).find_map(|part| judge(&part, &mapping.key)))
+    Ok(rows.iter().map(part).find_map(|part| judge(&part, &feed.key)))
 }
 
 fn judge(part: &Part, key: &[String]) -> Option<Problem> {

@@ -77,7 +77,8 @@ fn contact_rows(population: &Population) -> Result<(Vec<RawRow>, Layout<ContactF
     let layout = layout(feed(FeedKind::Contact), names, &instants, &[])?;
     let values = |number| {
         let mut values = population.contact(number).values(SourceLayout::Canonical);
-        let columns = instants.iter().flat_map(|field| layout.of(*field)).filter_map(Source::column);
+        let columns =
+            instants.iter().flat_map(|field| layout.of(*field)).filter_map(Source::column);
         for index in columns {
             if let Some(text) = values.get_mut(index).and_then(Option::as_mut) {
                 *text = printed(text);
@@ -92,7 +93,12 @@ fn contact_rows(population: &Population) -> Result<(Vec<RawRow>, Layout<ContactF
 fn payment_rows(population: &Population) -> Result<(Vec<RawRow>, Layout<PaymentField>)> {
     use PaymentField as P;
     let names = SourceLayout::Canonical.payment_columns();
-    let layout = layout(feed(FeedKind::Payment), names, &[P::SyncTimestamp], &[P::Amount, P::Fees, P::PaidAmount])?;
+    let layout = layout(
+        feed(FeedKind::Payment),
+        names,
+        &[P::SyncTimestamp],
+        &[P::Amount, P::Fees, P::PaidAmount],
+    )?;
     let values = |number| population.payment(number).values(SourceLayout::Canonical);
     let rows = (0..ROWS).map(|number| row(values(number), &layout)).collect();
     Ok((rows, layout))

@@ -49,7 +49,8 @@ use crate::engine::{FeedEntry, FeedLayout, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::Db;
-use crate::source::{self, RowReader, publication};
+use crate::source::watch::{Altered, Print};
+use crate::source::{self, RowReader, Watch, publication};
 use crate::store::feed::Recorded;
 use crate::{backfill, failpoint, migrate, store};
 
@@ -65,7 +66,7 @@ pub struct Session {
     /// Everything the source committed up to here is applied.
     pub checkpoint: Lsn,
     /// The publication as it was at the start.
-    pub publication: publication::Watch,
+    pub publication: Watch,
     /// As what this daemon writes.
     pub leadership: Leadership,
 }
@@ -131,14 +132,14 @@ pub async fn open(
     };
     // It waits for locks of the tables.
     watcher.during(publication::ensure(&source, &config.source, &is_new)).await?;
-    let publication = publication::Watch::begin(Arc::clone(&source), &config.source).await?;
+    let publication = Watch::begin(Arc::clone(&source), &config.source).await?;
     let resume =
         resume::Resume { source: &source, target: &target, config, leadership, watcher, shutdown };
     let Some(checkpoint) = resume.checkpoint().await? else { return Ok(None) };
     let reader = RowReader::new(Arc::clone(&source), &config.source, Arc::clone(&feeds));
     let opened = Applier::open(target, config, feeds, reader, leadership.epoch);
     let applier = watcher.during(opened).await?;
-    schedule_what_is_due(&applier.db, config, publication.print.as_ref()).await?;
+    schedule_what_is_due(&applier, config, publication.print.as_ref()).await?;
     recompute_after_new_rules(&applier.db, config).await?;
     failpoint::hit("session-opened");
     Ok(Some(Session { applier, source, checkpoint, publication, leadership }))
@@ -173,30 +174,53 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
     take_over(target, config).await
 }
 
-/// Schedules a full reconcile where changes may have been missed, and records the publication afterwards.
+/// Schedules a reconcile where changes may have been missed, and records the publication afterwards.
 async fn schedule_what_is_due(
-    db: &Db,
+    applier: &Applier,
     config: &Config,
-    publication: Option<&String>,
+    publication: Option<&Print>,
 ) -> Result<()> {
+    let db = &applier.db;
     let never_filled = backfill::progress(db).await?.is_none();
     if never_filled {
         tracing::warn!("the checkpoint has no backfill; reading the source");
     }
-    if never_filled || publication_was_altered(db, publication).await? {
-        backfill::schedule(db, config, Stage::Rows).await?;
+    match what_was_altered(db, publication).await? {
+        Altered::Nothing if !never_filled => {}
+        Altered::Feeds(names) if !never_filled => {
+            let feeds = names.iter().filter_map(|name| applier.env.feeds.named(name));
+            let feeds: Vec<_> = feeds.map(|entry| entry.info.feed).collect();
+            backfill::schedule_feeds(db, config, &feeds).await?;
+        }
+        _ => backfill::schedule(db, config, Stage::Rows).await?,
     }
+    let publication = publication.map(Print::stored).transpose()?;
     let sql = "update tributary.state set publication = $1 where publication is distinct from $1";
     db.execute("target: noting the publication", sql, &[&publication]).await?;
     Ok(())
 }
 
-async fn publication_was_altered(db: &Db, now: Option<&String>) -> Result<bool> {
-    let sql = "select publication from tributary.state where publication is distinct from $1 \
-               and publication is not null";
-    let altered = !db.query("target: reading the state", sql, &[&now]).await?.is_empty();
-    if altered {
-        tracing::warn!("the publication was altered, which may have hidden changes; reconciling");
+async fn what_was_altered(db: &Db, now: Option<&Print>) -> Result<Altered> {
+    let sql = "select publication from tributary.state where publication is not null";
+    let rows = db.query("target: reading the state", sql, &[]).await?;
+    let Some(before) = rows.first().map(|row| row.get::<_, String>(0)) else {
+        return Ok(Altered::Nothing);
+    };
+    let altered = now.map_or(Altered::Everything, |now| now.altered_since(&before));
+    match &altered {
+        Altered::Nothing => {}
+        Altered::Feeds(feeds) => {
+            let feeds = feeds.join(", ");
+            tracing::warn!(
+                feeds,
+                "the publication was altered, which may have hidden changes; reconciling these feeds"
+            );
+        }
+        Altered::Everything => {
+            tracing::warn!(
+                "the publication was altered, which may have hidden changes; reconciling"
+            );
+        }
     }
     Ok(altered)
 }

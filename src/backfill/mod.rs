@@ -38,7 +38,6 @@ use crate::facts::Feed;
 use crate::failpoint;
 use crate::pg::{Db, Tx};
 use crate::source::slot;
-use crate::store;
 
 /// Owners unified in one target transaction of the people stage.
 const OWNERS_PER_COMMIT: i64 = 2_000;
@@ -244,7 +243,7 @@ impl Backfill<'_> {
             Stage::Rows | Stage::Sweep | Stage::Done => None,
         };
         let stage = at.stage;
-        self.advance(&applier.env.feeds, &tx, at, next).await?;
+        self.advance(&tx, at, next).await?;
         tx.commit().await?;
         failpoint::hit("people-committed");
         if stage == Stage::Conflicts {
@@ -278,13 +277,7 @@ impl Backfill<'_> {
     }
 
     /// Moves the cursor, or on to the next stage, in the transaction of the round.
-    async fn advance(
-        &self,
-        feeds: &Feeds,
-        tx: &Tx,
-        at: &mut Progress,
-        next: Option<String>,
-    ) -> Result<()> {
+    async fn advance(&self, tx: &Tx, at: &mut Progress, next: Option<String>) -> Result<()> {
         let before = (at.stage, at.cursor.clone());
         match next {
             Some(next) => at.cursor = Some(next),
@@ -294,7 +287,7 @@ impl Backfill<'_> {
                 at.stage = if is_partial { Stage::Place } else { at.stage.next() };
                 at.cursor = None;
                 (at.feed, at.filenode, at.next_block, at.end_block) = (None, None, 0, 0);
-                self.enter(feeds, tx, before.0, at).await?;
+                self.enter(tx, before.0, at).await?;
             }
         }
         let sql = "update tributary.backfill set phase = $1, next_owner = $2, feed = $3, filenode = null, \
@@ -311,13 +304,7 @@ impl Backfill<'_> {
     }
 
     /// What a new stage needs before its first round.
-    async fn enter(
-        &self,
-        feeds: &Feeds,
-        tx: &Tx,
-        finished: Stage,
-        at: &mut Progress,
-    ) -> Result<()> {
+    async fn enter(&self, tx: &Tx, finished: Stage, at: &mut Progress) -> Result<()> {
         failpoint::hit("phase-finished");
         let (from, to) = (finished.as_str(), at.stage.as_str());
         tracing::info!(finished = from, rows = at.rows_done, next = to, "backfill stage finished");
@@ -337,12 +324,6 @@ impl Backfill<'_> {
             let until = slot::current_lsn(&self.source).await?.to_string();
             let sql = "update tributary.state set backfilled_until = $1::text::pg_lsn";
             tx.execute("target: noting the end of reading", sql, &[&until]).await?;
-        }
-        if finished == Stage::Sweep {
-            let swept = Self::to_sweep(feeds, at);
-            let removed: Vec<Feed> =
-                swept.into_iter().filter(|feed| !feeds.get(*feed).is_configured()).collect();
-            store::feed::forget(tx, &removed).await?;
         }
         if finished == Stage::Shared {
             at.left_out = LeftOut::default();

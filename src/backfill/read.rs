@@ -64,7 +64,7 @@ impl Backfill<'_> {
         let next = feed.and_then(|feed| super::stage::after(&to_read, feed));
         let Some(next) = next else {
             let tx = applier.begin().await?;
-            self.advance(&applier.env.feeds, &tx, at, None).await?;
+            self.advance(&tx, at, None).await?;
             tx.commit().await?;
             failpoint::hit("phase-advanced");
             return Ok(());

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use super::{Backfill, Progress, stage};
 use crate::apply::{Applier, Mode};
-use crate::engine::{RowChange, raw};
+use crate::engine::{Feeds, RowChange, raw};
 use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow, SourceKey};
 use crate::failpoint;
 use crate::halt::{Deletes, Halt, HaltCause};
 use crate::pg::Tx;
+use crate::source::publication;
 use crate::store;
 
 /// Rows looked at in one target transaction.
@@ -34,7 +35,7 @@ impl Backfill<'_> {
         let first = to_sweep.first().map(|feed| (*feed, String::new()));
         let tx = applier.begin().await?;
         let Some((feed, key)) = cursor.or(first) else {
-            self.advance(&feeds, &tx, at, None).await?;
+            self.advance(&tx, at, None).await?;
             return tx.commit().await;
         };
         let unseen = unseen(&tx, feed, at.generation, &key).await?;
@@ -49,13 +50,34 @@ impl Backfill<'_> {
             None => stage::after(&to_sweep, feed).map(|feed| stage::shared(&(feed, String::new()))),
         };
         let is_last = next.is_none();
-        self.advance(&feeds, &tx, at, next).await?;
+        let removed = if is_last {
+            self.tables_of_removed(&tx, &to_sweep, &feeds).await?
+        } else {
+            Vec::new()
+        };
+        self.advance(&tx, at, next).await?;
         tx.commit().await?;
         failpoint::hit("sweep-committed");
+        publication::withdraw(&self.source, &self.config.source, &removed).await;
         if is_last {
             failpoint::hit("phase-advanced");
         }
         Ok(())
+    }
+
+    /// The published tables of the feeds that are configured no more and of which no row is left now.
+    async fn tables_of_removed(
+        &self,
+        tx: &Tx,
+        swept: &[Feed],
+        feeds: &Feeds,
+    ) -> Result<Vec<String>> {
+        let removed = swept.iter().copied().filter(|feed| !feeds.get(*feed).is_configured());
+        let tables = store::feed::withdraw(tx, &removed.collect::<Vec<_>>()).await?;
+        // Another feed may read the same table now.
+        let configured = &self.config.source.feeds;
+        let is_free = |table: &String| configured.iter().all(|feed| feed.table.quoted() != *table);
+        Ok(tables.into_iter().filter(is_free).collect())
     }
 
     async fn ask_again(

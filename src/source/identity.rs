@@ -30,13 +30,45 @@ pub(super) async fn problem(client: &Client, feed: &FeedConfig) -> Result<Option
     let sql = include_str!("sql/replica_identity.sql");
     let rows = client.query(sql, &[&feed.table.schema, &feed.table.name]).await;
     let rows = rows.context("source: reading the replica identity")?;
+    let unsuited = key_problem(client, feed).await?;
     let part = |row: &tokio_postgres::Row| Part {
         table: TableName { schema: row.get(0), name: row.get(1) },
         setting: row.get(2),
         columns: row.get(3),
         logged: row.get(4),
     };
-    Ok(rows.iter().map(part).find_map(|part| judge(&part, &feed.key)))
+    Ok(rows.iter().map(part).find_map(|part| judge(&part, &feed.key)).or(unsuited))
+}
+
+/// Whether the key tells every row apart, at every moment (SPEC §1): else two rows would be one here.
+async fn key_problem(client: &Client, feed: &FeedConfig) -> Result<Option<Problem>> {
+    let (table, sql) = (&feed.table, include_str!("sql/key_index.sql"));
+    let row = client.query_opt(sql, &[&table.schema, &table.name, &feed.key]).await;
+    let Some(row) = row.context("source: reading the indexes")? else { return Ok(None) };
+    let (covered, nullable): (bool, Vec<String>) = (row.get(0), row.get(1));
+    if covered {
+        return Ok(None);
+    }
+    let columns = feed.key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
+    let quoted = table.quoted();
+    let problem = format!(
+        "the key ({}) of {table} is covered by no unique, valid, not deferrable index over NOT NULL columns",
+        feed.key.join(", ")
+    );
+    let required: String = nullable
+        .iter()
+        .map(|name| format!(" ALTER COLUMN {} SET NOT NULL,", quote_identifier(name)))
+        .collect();
+    let required = match required.trim_end_matches(',') {
+        "" => String::new(),
+        columns => format!("ALTER TABLE {quoted}{columns}; "),
+    };
+    let remedy = format!(
+        "run on the source: {required}CREATE UNIQUE INDEX CONCURRENTLY ON {quoted} ({columns}); or name other columns \
+         in feeds.{}.key",
+        feed.name
+    );
+    Ok(Some(Problem { problem, remedy }))
 }
 
 fn judge(part: &Part, key: &[String]) -> Option<Problem> {

@@ -5,10 +5,8 @@
 //!
 //! <https://www.postgresql.org/docs/current/sql-createpublication.html>
 
-use std::sync::Arc;
-
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Statement};
 
 use super::identity::{self, Problem};
 use crate::config::{FeedConfig, Source, TableName, quote_identifier};
@@ -28,7 +26,8 @@ pub async fn ensure(
 ) -> Result<()> {
     add_new(client, source, is_new).await?;
     if let Some(found) = problems(client, source).await? {
-        return match found.into_iter().next() {
+        let unsuited = identities(client, source).await?;
+        return match found.into_iter().chain(unsuited).next() {
             Some(Problem { problem, remedy }) => Err(Error::refused(problem, remedy)),
             None => Ok(()),
         };
@@ -89,61 +88,19 @@ async fn add_new(
     Ok(())
 }
 
-/// The publication as it is, to tell whether it stays so. A table that was taken out of it and put back is
-/// published as before, but what changed in between is in no stream (P1).
-pub struct Watch {
-    client: Arc<Client>,
-    statement: Statement,
-    name: String,
-    tables: Vec<String>,
-    /// Differs once the publication was altered; `None`: there is none.
-    pub print: Option<String>,
-}
-
-impl Watch {
-    /// Looks at the publication for the first time.
-    ///
-    /// # Errors
-    ///
-    /// The source is away.
-    pub async fn begin(client: Arc<Client>, source: &Source) -> Result<Self> {
-        let what = "source: reading the publication";
-        let version = "select current_setting('server_version_num')::int >= 150000";
-        let has_schemas = client.query_one(version, &[]).await.context(what)?.get(0);
-        let schemas = if has_schemas { include_str!("sql/published_schemas.sql") } else { "null" };
-        let sql = include_str!("sql/publication_print.sql").replace("{schemas}", schemas);
-        let statement = client.prepare(&sql).await.context(what)?;
-        let tables = source.feeds.iter().map(|feed| feed.table.quoted()).collect();
-        let name = source.publication.clone();
-        let mut watch = Self { client, statement, name, tables, print: None };
-        watch.print = watch.now().await?;
-        Ok(watch)
-    }
-
-    /// Makes sure that it is the same as in the beginning. Asked after a commit was received, it answers for
-    /// everything up to that commit. A source that no longer answers is no reason not to apply what it sent: it
-    /// may be shutting down and wait for the confirmation, and the next session compares with what is noted.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] where it was altered: the next session finds out what that means, and what
-    /// else the source says.
-    pub async fn is_unaltered(&self) -> Result<()> {
-        match self.now().await {
-            Ok(print) if print == self.print => return Ok(()),
-            Err(Error::Unavailable { .. }) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(error),
+/// Takes tables out of the publication that no feed names any more. One that is not in it, or may not be altered by this
+/// role, stays as it is: what it sends is not looked at.
+pub async fn withdraw(client: &Client, source: &Source, tables: &[String]) {
+    for table in tables {
+        let publication = quote_identifier(&source.publication);
+        let sql = format!("ALTER PUBLICATION {publication} DROP TABLE {table}");
+        match client.batch_execute(&sql).await {
+            Ok(()) => tracing::info!(table, "took the table out of the publication"),
+            Err(error) => {
+                let error = Error::postgres("source: altering the publication", &error);
+                tracing::info!(table, %error, "the table stays in the publication");
+            }
         }
-        let cause = "it was altered, which may have hidden changes";
-        Err(Error::unavailable("source: following the publication", cause))
-    }
-
-    async fn now(&self) -> Result<Option<String>> {
-        let tables = self.tables.as_slice();
-        let row = self.client.query_opt(&self.statement, &[&self.name, &tables]).await;
-        let row = row.context("source: reading the publication")?;
-        Ok(row.map(|row| row.get(0)))
     }
 }
 

@@ -164,13 +164,15 @@ pub async fn record(tx: &Tx, feeds: &Feeds, feed: Feed, table: &str) -> Result<(
     Ok(())
 }
 
-/// Notes that no row of these feeds is stored any more.
+/// Notes that no row of these feeds is stored any more. Returns the tables that were published for them.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn forget(tx: &Tx, feeds: &[Feed]) -> Result<()> {
+pub async fn withdraw(tx: &Tx, feeds: &[Feed]) -> Result<Vec<String>> {
     let numbers: Vec<i16> = feeds.iter().map(|feed| feed.number()).collect();
-    let sql = "update tributary.feed set columns = null where number = any($1)";
-    tx.execute("target: recording the feeds", sql, &[&numbers]).await?;
-    Ok(())
+    let sql = "update tributary.feed f set columns = null, published = null \
+               from tributary.feed b where b.number = f.number and f.number = any($1) \
+               returning b.published";
+    let rows = tx.query("target: recording the feeds", sql, &[&numbers]).await?;
+    Ok(rows.iter().filter_map(|row| row.get(0)).collect())
 }

@@ -151,12 +151,35 @@ async fn feeds(source: &Client, config: &Config, recorded: &[Recorded]) -> Resul
     for info in store::feed::numbered(recorded, &config.source.feeds)? {
         let configured = config.source.feeds.iter().find(|feed| feed.name == info.name);
         let layout = match configured {
-            Some(feed) => source::layout(source, feed, &info).await?,
+            Some(feed) => {
+                let known = recorded.iter().find(|known| known.name == feed.name);
+                let layout = source::layout(source, feed, &info).await;
+                layout.map_err(|error| gone(error, feed, known))?
+            }
             None => FeedLayout::Removed,
         };
         entries.push(FeedEntry { info, layout });
     }
     Ok(Feeds::new(entries))
+}
+
+/// A table or column that is not there is an error of the configuration, unless it was read before.
+fn gone(error: Error, feed: &FeedConfig, known: Option<&Recorded>) -> Error {
+    let Error::Config(problem) = error else { return error };
+    let was_read = known.is_some_and(|known| {
+        let columns = || known.columns.iter().flatten().map(|(column, _)| column.name.as_str());
+        known.table.as_ref() == Some(&feed.table.quoted())
+            && feed.columns().into_iter().all(|name| columns().any(|known| known == name))
+    });
+    if !was_read {
+        return Error::Config(problem);
+    }
+    let name = &feed.name;
+    let remedy = format!(
+        "bring back what is missing, and the daemon goes on by itself; or name in [feeds.{name}] where it is now, or take \
+         [feeds.{name}] out of the configuration, which takes away what came from it, and restart"
+    );
+    Error::Gone { problem, remedy }
 }
 
 /// Becomes the leader, with the schema up to date. A former leader is fenced off before anything is migrated.

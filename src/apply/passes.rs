@@ -56,6 +56,16 @@ impl Applier {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
+    /// The next owners of rows that are left out, in byte order.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn next_left_out(&self, after: &str, limit: i64) -> Result<Vec<String>> {
+        let sql = include_str!("sql/next_left_out.sql");
+        let rows = self.db.query("target: reading owners", sql, &[&after, &limit]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
     /// Places a page of stored rows anew under the rules of now. Returns the last key, `None` at the end, and the rows that
     /// are left out or let in by it.
     ///

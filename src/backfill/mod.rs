@@ -12,6 +12,7 @@
 //! | `place` (rebuild) | stored rows get their owners anew | feed, key |
 //! | `shared` | values that rows share are judged | feed, value |
 //! | `people` | owners are unified and written | owner |
+//! | `left_out` | what rows that are left out gave is deleted | owner |
 //! | `pairs` | canonical keys are judged | person |
 //! | `conflicts` | conflicts of what no longer exists are closed | scope |
 
@@ -31,8 +32,8 @@ use self::left_out::LeftOut;
 use crate::apply::{Applier, Mode};
 use crate::config::{Config, TableName};
 use crate::decisions::queue;
-use crate::engine::Feeds;
 use crate::engine::rows::Touched;
+use crate::engine::{Fact, Feeds};
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::failpoint;
@@ -229,10 +230,17 @@ impl Backfill<'_> {
                 last.map(|last| stage::shared(&last))
             }
             Stage::People => {
-                let owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
+                let mut owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
                 let last = owners.last().cloned();
+                owners.retain(|owner| !Fact::is_left_out(owner));
                 applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
                 failpoint::hit("people-written");
+                last
+            }
+            Stage::LeftOut => {
+                let owners = applier.next_left_out(&cursor, OWNERS_PER_COMMIT).await?;
+                let last = owners.last().cloned();
+                applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
                 last
             }
             Stage::Pairs => applier.judge_pairs_page(&tx, &cursor).await?,

@@ -16,6 +16,8 @@ pub enum Stage {
     Shared,
     /// Owners are unified.
     People,
+    /// What rows that are left out gave goes, once nobody's enrollment shows it any more.
+    LeftOut,
     /// Canonical keys are judged.
     Pairs,
     /// Conflicts of what no longer exists are closed.
@@ -25,12 +27,13 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Rows,
         Self::Sweep,
         Self::Place,
         Self::Shared,
         Self::People,
+        Self::LeftOut,
         Self::Pairs,
         Self::Conflicts,
         Self::Done,
@@ -45,6 +48,7 @@ impl Stage {
             Self::Place => "place",
             Self::Shared => "shared",
             Self::People => "people",
+            Self::LeftOut => "left_out",
             Self::Pairs => "pairs",
             Self::Conflicts => "conflicts",
             Self::Done => "done",
@@ -64,7 +68,8 @@ impl Stage {
             Self::Rows => Self::Sweep,
             Self::Sweep | Self::Place => Self::Shared,
             Self::Shared => Self::People,
-            Self::People => Self::Pairs,
+            Self::People => Self::LeftOut,
+            Self::LeftOut => Self::Pairs,
             Self::Pairs => Self::Conflicts,
             Self::Conflicts | Self::Done => Self::Done,
         }

@@ -107,8 +107,13 @@ impl Fact {
     /// Whether the rows of an owner give facts: those that are left out or incomplete have owners of their own.
     #[must_use]
     pub fn gives_facts(owner: &str) -> bool {
-        let word = owner.split_once(' ').map(|(word, _)| word);
-        !word.is_some_and(|word| Why::WORDS.contains(&word) || word == INCOMPLETE)
+        !Self::is_left_out(owner) && !is_incomplete(owner)
+    }
+
+    /// Whether this is the owner of a row that is left out.
+    #[must_use]
+    pub fn is_left_out(owner: &str) -> bool {
+        owner.split_once(' ').is_some_and(|(word, _)| Why::WORDS.contains(&word))
     }
 
     fn left_out(id: &RowId, env: &Env, why: Why, is_synced: bool) -> Self {

@@ -14,7 +14,6 @@ mod crashes;
 mod docs;
 mod failpoints;
 mod feeds_changes;
-mod feeds_forms;
 mod feeds_live;
 mod guards;
 mod losses;

@@ -5,6 +5,7 @@ mod conflicts;
 mod cross_conflicts;
 mod enrollments;
 mod explain;
+mod feeds;
 mod payments;
 mod people;
 mod properties;

@@ -22,9 +22,6 @@ use tributary::facts::{
 use tributary::rules::Rules;
 use tributary::unify::{Context, Group, Owner, unify};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const ROWS: u64 = 20_000;
 const ROUNDS: u32 = 7;
 

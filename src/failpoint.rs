@@ -6,7 +6,7 @@
 //! Release builds hold none of this.
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 28] = [
+pub const NAMES: [&str; 30] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -19,6 +19,8 @@ pub const NAMES: [&str; 28] = [
     "table-started",
     "chunk-applied",
     "chunk-committed",
+    "recheck-applied",
+    "emails-judged",
     "sweep-applied",
     "sweep-committed",
     "people-written",

@@ -1,11 +1,14 @@
-//! Guarded deletes (P9): what the daemon halts in front of until an operator accepts it.
+//! What the daemon halts for: guarded deletes (P9) until an operator accepts them, and failures that no new session heals
+//! until their cause is removed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::Guard;
-use crate::error::{Error, Result};
+use crate::config::{Config, Guard};
+use crate::connect::connect;
+use crate::error::{Context, Error, Result};
 use crate::pg::Db;
+use crate::session::begin_fenced;
 
 /// What would delete so much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +34,13 @@ pub enum HaltCause {
         /// All rules, in one text.
         rules: String,
     },
+    /// Attempts that all ended in the same way.
+    Failures {
+        /// The last error, without row values (P14).
+        error: String,
+        /// How many there were.
+        attempts: u32,
+    },
 }
 
 /// What would go from one source table.
@@ -50,7 +60,7 @@ pub struct Deletes {
 pub struct Halt {
     /// What would delete.
     pub cause: HaltCause,
-    /// From which source tables; never empty.
+    /// From which source tables; empty for failures alone.
     pub deletes: Vec<Deletes>,
 }
 
@@ -61,9 +71,28 @@ impl Halt {
         Self { cause, deletes }
     }
 
+    /// What no new session heals.
+    #[must_use]
+    pub fn failed(error: &Error, attempts: u32) -> Self {
+        Self::new(HaltCause::Failures { error: error.to_string(), attempts }, Vec::new())
+    }
+
+    /// Whether it is for failures rather than in front of a delete.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self.cause, HaltCause::Failures { .. })
+    }
+
     /// One sentence for operators, with the way on.
     #[must_use]
     pub fn reason(&self) -> String {
+        if let HaltCause::Failures { error, attempts } = &self.cause {
+            return format!(
+                "{error}\n  remedy: {attempts} attempts ended like this: correct what the message names (a \
+                 constraint or trigger of the target that is checked at the commit, a table that was altered), \
+                 then restart the daemon"
+            );
+        }
         format!("{}; if that is meant, run `tributary accept`", self.what())
     }
 
@@ -89,6 +118,7 @@ impl Halt {
             HaltCause::Sweep { .. } => {
                 format!("{} are no longer in the source", each(&Deletes::of_table))
             }
+            HaltCause::Failures { error, .. } => error.clone(),
         }
     }
 
@@ -112,6 +142,7 @@ impl HaltCause {
             Self::Truncate { commit_lsn } | Self::MassDelete { commit_lsn } => commit_lsn.clone(),
             Self::Sweep { generation } => generation.to_string(),
             Self::Configuration { rules } => rules.clone(),
+            Self::Failures { error, .. } => error.clone(),
         }
     }
 }
@@ -144,16 +175,57 @@ async fn accepted(db: &Db) -> Result<Vec<Value>> {
     })
 }
 
-/// Records what the daemon halted in front of, on disk when this returns (P7); `None`: it goes on.
+/// Records what the daemon halted in front of, on disk when this returns (P7); `None`: it goes on. That it failed is
+/// known to be over only once it has come further ([`clear_failure`]).
 ///
 /// # Errors
 /// Those of the target.
 pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
     let value = halt.map(|halt| json!(halt));
     let sql = "update tributary.state set halted = $1 where halted is distinct from $1 \
+               and ($1::jsonb is not null or not halted -> 'cause' ? 'failures') \
                and set_config('synchronous_commit', 'on', true) is not null";
     db.execute("target: recording the halt", sql, &[&value]).await?;
     Ok(())
+}
+
+/// Records failures on a session of its own, as the leader of this epoch: the one that failed is gone.
+///
+/// # Errors
+/// Those of the target; [`Error::Superseded`] where another daemon took over.
+pub async fn record_failure(config: &Config, epoch: i64, halt: &Halt) -> Result<()> {
+    const WHAT: &str = "target: recording the halt";
+    let target = connect(&config.target.server, "tributary", "target").await?;
+    begin_fenced(&target, epoch).await?;
+    target.batch_execute("set local synchronous_commit = on").await.context(WHAT)?;
+    let sql = "update tributary.state set halted = $1";
+    target.execute(sql, &[&json!(halt)]).await.context(WHAT)?;
+    target.batch_execute("commit").await.context(WHAT)
+}
+
+/// What the daemon failed at before it was restarted, as long as it has not come further.
+///
+/// # Errors
+/// Those of the target.
+pub async fn failure(db: &Db) -> Result<Option<Halt>> {
+    Ok(recorded(db).await?.filter(Halt::is_failure))
+}
+
+/// It has come further than what it failed at.
+///
+/// # Errors
+/// Those of the target.
+pub async fn clear_failure(db: &Db) -> Result<()> {
+    let sql = "update tributary.state set halted = null where halted -> 'cause' ? 'failures'";
+    db.execute("target: recording the halt", sql, &[]).await?;
+    Ok(())
+}
+
+async fn recorded(db: &Db) -> Result<Option<Halt>> {
+    let rows =
+        db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
+    let halted: Option<Value> = rows.first().and_then(|row| row.get(0));
+    Ok(halted.and_then(|value| serde_json::from_value(value).ok()))
 }
 
 /// The pending halt.
@@ -161,15 +233,17 @@ pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
 /// # Errors
 /// A refusal when nothing is halted.
 pub async fn pending(db: &Db) -> Result<Halt> {
-    let rows =
-        db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
-    let halted: Option<Value> = rows.first().and_then(|row| row.get(0));
-    halted.and_then(|value| serde_json::from_value(value).ok()).ok_or_else(|| {
-        Error::refused(
+    match recorded(db).await? {
+        Some(halt) if !halt.is_failure() => Ok(halt),
+        Some(_) => Err(Error::refused(
+            "the daemon halted because its attempts failed, so there is nothing to accept",
+            "`tributary status` shows what failed: remove the cause, then restart the daemon",
+        )),
+        None => Err(Error::refused(
             "nothing is halted, so there is nothing to accept",
             "look at `tributary status`",
-        )
-    })
+        )),
+    }
 }
 
 /// Accepts exactly the pending halt and returns it.

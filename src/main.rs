@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use tributary::{cli, logging};
 
-/// Facts and statements are many short-lived strings, on several threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();

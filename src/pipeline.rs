@@ -39,7 +39,7 @@ use crate::backfill::{Backfill, Progress};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Next, Result, Server};
-use crate::halt;
+use crate::halt::{self, Halt};
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::retry::Backoff;
@@ -74,10 +74,11 @@ pub async fn run(
 ) -> Result<()> {
     let mut backoff = Backoff::new();
     let mut attempts = Attempts::default();
+    let mut epoch = None;
     loop {
         health.tick();
         let started = tokio::time::Instant::now();
-        let worked = one_session(config, health, shutdown, show, &mut backoff).await;
+        let worked = one_session(config, health, shutdown, show, &mut backoff, &mut epoch).await;
         let error = match worked {
             Ok(()) if shutdown.is_cancelled() => return Ok(()),
             // The operator accepted a halt, or asked for something that starts over.
@@ -88,7 +89,7 @@ pub async fn run(
             Next::Reconnect => {}
             Next::ReconnectThenHalt if attempts.count(&health.status()) < ATTEMPTS => {}
             Next::ReconnectThenHalt => {
-                halt_on(&error, health, shutdown).await;
+                halt_on(config, epoch, &error, health, shutdown).await;
                 return Ok(());
             }
             Next::HaltUntilHealed => {
@@ -130,19 +131,34 @@ impl Attempts {
     }
 }
 
-/// Stays up, so that everybody sees why, until it is restarted.
-async fn halt_on(error: &Error, health: &Health, shutdown: &CancellationToken) {
-    let reason = format!(
-        "{error}\n  remedy: {ATTEMPTS} attempts ended like this: correct what the message names (a \
-         constraint or trigger of the target that is checked at the commit, a table that was altered), \
-         then restart the daemon"
-    );
-    tracing::error!(reason, "halted");
-    health.set_phase(Phase::Halted);
-    health.set_halted(Some(reason));
-    crate::systemd::ready();
-    while !shutdown.is_cancelled() {
+/// Stays up, so that everybody sees why, until it is restarted. The target records it, as far as this daemon ever led.
+async fn halt_on(
+    config: &Config,
+    epoch: Option<i64>,
+    error: &Error,
+    health: &Health,
+    shutdown: &CancellationToken,
+) {
+    let halt = Halt::failed(error, ATTEMPTS);
+    tracing::error!(reason = halt.reason(), "halted");
+    let mut unrecorded = epoch;
+    loop {
+        if let Some(epoch) = unrecorded {
+            match halt::record_failure(config, epoch, &halt).await {
+                // Whoever took over reports what becomes of it.
+                Ok(()) | Err(Error::Superseded(_)) => unrecorded = None,
+                Err(error) => tracing::warn!(%error, "the halt is not recorded yet"),
+            }
+        }
+        if health.phase() != Phase::Halted {
+            health.set_phase(Phase::Halted);
+            health.set_halted(Some(halt.reason()));
+            crate::systemd::ready();
+        }
         wait(LASTED, health, shutdown).await;
+        if shutdown.is_cancelled() {
+            return;
+        }
     }
 }
 
@@ -177,6 +193,7 @@ async fn one_session(
     shutdown: &CancellationToken,
     show: Show<'_>,
     backoff: &mut Backoff,
+    epoch: &mut Option<i64>,
 ) -> Result<()> {
     let waiting = |waiting: bool| {
         // One that is halted stays so until it is seen to be healed.
@@ -194,7 +211,13 @@ async fn one_session(
     if health.phase() == Phase::Halted {
         health.set_phase(Phase::Starting);
     }
+    *epoch = Some(session.leadership.epoch);
     health.set_checkpoint(session.checkpoint);
+    let unresolved = halt::failure(&session.applier.db).await?.map(|halt| halt.reason());
+    if let Some(reason) = &unresolved {
+        tracing::warn!(reason, "halted before it was restarted; trying again");
+    }
+    health.set_unresolved(unresolved);
     let control = Arc::new(Control::open(config, &session.applier.db).await?);
     let result = work(config, &mut session, &control, health, shutdown, show, backoff).await;
     match result {

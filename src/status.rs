@@ -68,6 +68,9 @@ pub struct Status {
     pub phase: Phase,
     /// Why it halted and what to do; `None` when it did not.
     pub halted: Option<String>,
+    /// Why it halted before it was restarted, while it has not come further since.
+    #[serde(default)]
+    pub unresolved: Option<String>,
     /// Progress stands still although the source writes on.
     #[serde(default)]
     pub frozen: bool,
@@ -156,7 +159,7 @@ mod tests {
         status.measure_lag();
         let json = serde_json::to_value(&status).unwrap();
         let expected = serde_json::json!({
-            "version": "1.2.3", "slot": "tributary", "phase": "waiting_for_lock", "halted": null,
+            "version": "1.2.3", "slot": "tributary", "phase": "waiting_for_lock", "halted": null, "unresolved": null,
             "frozen": false, "started_at": null, "checkpoint_lsn": "16/10", "source_lsn": "16/110",
             "lag_bytes": 256, "lag_seconds": 0.5,
             "backfill": {"rows_done": 3, "rows_estimated": 4},

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Applier;
-use super::fetch::version_of;
+use super::fetch::versions_of;
 use super::settle::Mode;
 use crate::engine::raw::StoredValues;
-use crate::engine::rows::{self, Balance, RowPlan, Touched};
+use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::versions::{self, Version};
 use crate::engine::{Arrival, RowChange, RowId, StoredRow, email_change, raw, unchanged};
 use crate::error::{Error, Result};
@@ -188,7 +188,7 @@ impl Applier {
         let needed = versions::needed_values(&changes, stored);
         let (mut known, mut incomplete) = (HashMap::new(), HashMap::new());
         for (id, bytes) in store::row::values(tx, &needed).await? {
-            match raw::decode(&bytes, self.env.feeds.width(id.0)) {
+            match raw::decode(&bytes, self.env.feeds.shape(id.0)) {
                 Some(values) if values.unknown.is_empty() => known.insert(id, values),
                 Some(values) => incomplete.insert(id, values),
                 None => None,
@@ -227,32 +227,6 @@ impl Applier {
         Ok(())
     }
 
-    /// Stores rows without deciding their owners: a backfill's chunk. The caller commits. Returns which of them the
-    /// configuration leaves out or lets in again.
-    ///
-    /// # Errors
-    /// Those of both servers.
-    pub async fn store_rows(
-        &mut self,
-        tx: &Tx,
-        changes: &[RowChange],
-        arrival: Arrival,
-    ) -> Result<Balance> {
-        let mut plan = self.plan(tx, changes, arrival).await?;
-        let mut group = Group::default();
-        let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
-        store::row::write(&mut group, &gone, &[]);
-        std::mem::take(&mut group).send(tx).await?;
-        store::row::copy_new(tx, &mut plan.writes).await?;
-        store::row::write(&mut group, &[], &plan.writes);
-        if let Some(chunk) = plan.seen_in {
-            store::row::mark_seen(&mut group, &plan.seen, chunk, self.env.generation);
-        }
-        group.send(tx).await?;
-        self.judge_pairs(tx, plan.touched.people).await?;
-        Ok(plan.balance)
-    }
-
     /// Rows as they were read again from the source, decided at once. The caller commits.
     ///
     /// # Errors
@@ -279,11 +253,8 @@ impl Applier {
         touched: &mut Touched,
     ) -> Result<RowPlan> {
         let stored = store::row::full_by_key(tx, ids).await?;
-        let mut placed = Vec::with_capacity(stored.len());
-        for row in stored {
-            let version = version_of(&row, &self.env)?;
-            placed.push((row.id, row.row, version));
-        }
+        let (mut placed, unreadable) = versions_of(stored, &self.env);
+        store::row::set_incomplete(tx, &unreadable).await?;
         self.move_decided(tx, &mut placed, touched).await?;
         let emails: BTreeSet<String> =
             placed.iter().filter_map(|(_, _, v)| v.email()).map(ToString::to_string).collect();

@@ -1,6 +1,6 @@
 //! The review queue (SPEC §6): what the current rows imply is open, everything else closes by itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
@@ -9,48 +9,47 @@ use super::quarantine::Refused;
 use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::people::Decided;
-use crate::engine::{ConflictWrite, Person, PersonState, RowId, StoredConflict};
+use crate::engine::{Finding, Person, PersonState, RowId, StoredConflict};
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
 use crate::pg::{Group, Tx};
-use crate::rules::NAMESPACE;
 use crate::store;
 use crate::unify::{self, Conflict, ConflictKind};
 
-/// Wanted conflicts by fingerprint, each with a second unit whose judgement closes it.
-type Wanted = BTreeMap<Uuid, (Conflict, Option<String>)>;
+/// Wanted conflicts by fingerprint.
+type Wanted = HashMap<Uuid, Finding>;
 
-/// The digest of evidence: a dismissal holds while it stays the same.
-fn evidence_digest(evidence: &serde_json::Value) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, evidence.to_string().as_bytes())
+fn wanted(findings: impl IntoIterator<Item = Finding>) -> Wanted {
+    findings.into_iter().map(|finding| (finding.fingerprint, finding)).collect()
 }
 
 impl Applier {
     /// Everything that the round implies.
     pub(super) fn wanted_conflicts(
         &self,
-        decided: &[Decided],
+        decided: &mut [Decided],
         state: &State,
         persons: &HashMap<String, Person>,
         judged: Vec<Conflict>,
         refused: &Refused,
     ) -> Wanted {
         let mut wanted = Wanted::new();
-        let mut add = |conflict: Conflict, also: Option<String>| {
-            wanted.insert(conflict.fingerprint(), (conflict, also));
-        };
+        let mut add = |finding: Finding| wanted.insert(finding.fingerprint, finding);
         for decided in decided {
-            for conflict in &decided.unified.conflicts {
-                add(conflict.clone(), None);
+            for finding in std::mem::take(&mut decided.findings) {
+                add(finding);
             }
             if decided.is_person() {
-                let links = link_conflicts(decided, state, persons.get(&decided.owner));
-                links.into_iter().for_each(|conflict| add(conflict, None));
+                for conflict in link_conflicts(decided, state, persons.get(&decided.owner)) {
+                    add(Finding::of(conflict, None));
+                }
             }
         }
-        judged.into_iter().for_each(|conflict| add(conflict, None));
+        for conflict in judged {
+            add(Finding::of(conflict, None));
+        }
         for (conflict, owner) in refused.conflicts() {
-            add(conflict, Some(format!("owner:{owner}")));
+            add(Finding::of(conflict, Some(format!("owner:{owner}"))));
         }
         wanted
     }
@@ -68,27 +67,27 @@ impl Applier {
             !wanted.contains_key(*fingerprint) && closes(conflict, state, shared, mode)
         });
         let over: Vec<Uuid> = over.map(|(fingerprint, _)| *fingerprint).collect();
-        let writes = self.writes(wanted, &state.conflicts);
-        store::conflict::write(group, &writes);
+        self.write(group, wanted, &state.conflicts);
         store::conflict::close(group, over, "source");
     }
 
-    /// The wanted conflicts that are not stored so already.
-    fn writes(&self, wanted: Wanted, stored: &HashMap<Uuid, StoredConflict>) -> Vec<ConflictWrite> {
-        let writes = wanted.into_iter().filter_map(|(fingerprint, (conflict, also))| {
-            let digest = evidence_digest(&conflict.evidence);
-            let is_dismissed = self.env.dismissals.get(&fingerprint) == Some(&digest);
-            let status = if is_dismissed { "dismissed" } else { "open" };
-            let is_stored = stored.get(&fingerprint).is_some_and(|stored| {
-                stored.status == status
-                    && stored.digest == digest
-                    && stored.severity == conflict.severity.as_str()
-                    && stored.scope == conflict.scope
-                    && stored.also == also
-            });
-            (!is_stored).then_some(ConflictWrite { fingerprint, conflict, also, digest, status })
-        });
-        writes.collect()
+    /// Adds the wanted conflicts that are not stored so already.
+    fn write(&self, group: &mut Group, wanted: Wanted, stored: &HashMap<Uuid, StoredConflict>) {
+        let status_of = |finding: &Finding| {
+            let dismissed = self.env.dismissals.get(&finding.fingerprint);
+            if dismissed == Some(&finding.digest) { "dismissed" } else { "open" }
+        };
+        let writes: Vec<(Finding, &'static str)> = wanted
+            .into_values()
+            .map(|finding| (status_of(&finding), finding))
+            .filter(|(status, finding)| {
+                !stored
+                    .get(&finding.fingerprint)
+                    .is_some_and(|stored| stored.status == *status && finding.equals(stored))
+            })
+            .map(|(status, finding)| (finding, status))
+            .collect();
+        store::conflict::write(group, writes);
     }
 
     /// Opens conflicts that only a change shows, and judges nothing else.
@@ -97,9 +96,9 @@ impl Applier {
         tx: &Tx,
         conflicts: Vec<(Conflict, Option<String>)>,
     ) -> Result<()> {
-        let wanted = conflicts.into_iter().map(|wanted| (wanted.0.fingerprint(), wanted)).collect();
+        let findings = conflicts.into_iter().map(|(conflict, also)| Finding::of(conflict, also));
         let mut group = Group::default();
-        store::conflict::write(&mut group, &self.writes(wanted, &HashMap::new()));
+        self.write(&mut group, wanted(findings), &HashMap::new());
         group.send(tx).await?;
         Ok(())
     }
@@ -109,18 +108,17 @@ impl Applier {
         &self,
         tx: &Tx,
         scopes: &[String],
-        wanted: Vec<Conflict>,
+        conflicts: Vec<Conflict>,
     ) -> Result<()> {
         let stored = store::conflict::by_scope(tx, scopes).await?;
-        let wanted: Wanted =
-            wanted.into_iter().map(|conflict| (conflict.fingerprint(), (conflict, None))).collect();
+        let wanted = wanted(conflicts.into_iter().map(|conflict| Finding::of(conflict, None)));
         let over = stored
             .keys()
             .filter(|fingerprint| !wanted.contains_key(*fingerprint))
             .copied()
             .collect();
         let mut group = Group::default();
-        store::conflict::write(&mut group, &self.writes(wanted, &stored));
+        self.write(&mut group, wanted, &stored);
         store::conflict::close(&mut group, over, "source");
         group.send(tx).await?;
         Ok(())

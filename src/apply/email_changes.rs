@@ -29,34 +29,38 @@ impl Applier {
         stored: &mut HashMap<RowId, StoredRow>,
         touched: &mut Touched,
     ) -> Result<()> {
-        let sql = include_str!("../store/sql/row_counts.sql");
-        let known = self.knowledge(tx, transitions, sql, &|counts, _| counts).await?;
-        self.follow(tx, transitions, known, stored, touched).await
+        let known = self.counted(tx, transitions).await?;
+        self.follow(tx, transitions, known.into(), stored, touched).await
     }
 
-    /// As [`Applier::change_emails`], of a large transaction whose rows are stored already: facts are counted as they were
-    /// before it, contacts as they are, less what these transitions changed.
+    /// As [`Applier::change_emails`], of a part of the changes of a large transaction or a reconcile whose rows are stored
+    /// already: counts are those of the whole, facts as they were before it or came from elsewhere, contacts as they are,
+    /// less what these transitions changed. Rows of a generation before this are no longer in the source.
     pub(super) async fn change_emails_within(
         &mut self,
         tx: &Tx,
         transitions: &[Transition],
+        generation: i64,
         touched: &mut Touched,
     ) -> Result<()> {
-        let mut changed: HashMap<&EmailKey, i64> = HashMap::new();
+        let mut known = self.counted(tx, transitions).await?;
+        let sql = include_str!("sql/open_counts.sql");
+        let params: [crate::pg::Param<'_>; 3] = [&known.keys, &known.persons, &generation];
+        for row in tx.query("target: counting changed rows", sql, &params).await? {
+            let (left, came, absent): (i64, i64, i64) = (row.get(1), row.get(2), row.get(3));
+            if let Some(counts) = known.counts.get_mut(&EmailKey::trusted(row.get(0))) {
+                counts.facts += left - came;
+                counts.contacts -= absent;
+            }
+        }
         for transition in transitions {
             for (key, by) in [(&transition.old, -1), (&transition.new, 1)] {
-                if let Some(key) = key {
-                    *changed.entry(key).or_default() += by;
+                if let Some(counts) = key.as_ref().and_then(|key| known.counts.get_mut(key)) {
+                    counts.contacts -= by;
                 }
             }
         }
-        let before = |counts: Counts, key: &EmailKey| Counts {
-            contacts: counts.contacts - changed.get(key).copied().unwrap_or(0),
-            ..counts
-        };
-        let sql = include_str!("sql/open_counts.sql");
-        let known = self.knowledge(tx, transitions, sql, &before).await?;
-        self.follow(tx, transitions, known, &mut HashMap::new(), touched).await
+        self.follow(tx, transitions, known.into(), &mut HashMap::new(), touched).await
     }
 
     async fn follow(
@@ -129,15 +133,8 @@ impl Applier {
         Ok(())
     }
 
-    /// What must be known to judge these transitions, of the keys that moves involve only. `counts` is a query of the
-    /// rows and contacts of each key with its person.
-    async fn knowledge(
-        &self,
-        tx: &Tx,
-        transitions: &[Transition],
-        counts: &str,
-        before: &(dyn Fn(Counts, &EmailKey) -> Counts + Sync),
-    ) -> Result<Knowledge> {
+    /// What is stored of the keys that moves involve, and of all keys with the same person.
+    async fn counted(&self, tx: &Tx, transitions: &[Transition]) -> Result<Counted> {
         let involved: BTreeSet<&EmailKey> = transitions
             .iter()
             .filter(|transition| email_change::may_move(transition))
@@ -153,17 +150,14 @@ impl Applier {
         for member in &members {
             people.insert(member.from.to_string(), member.root.to_string());
         }
-        let (keys, roots): (Vec<String>, Vec<String>) = people.into_iter().unzip();
-        let rows = tx.query("target: counting rows of persons", counts, &[&keys, &roots]).await?;
+        let (keys, persons): (Vec<String>, Vec<String>) = people.into_iter().unzip();
+        let sql = include_str!("../store/sql/row_counts.sql");
+        let rows = tx.query("target: counting rows of persons", sql, &[&keys, &persons]).await?;
         let counts = rows.iter().map(|row| {
-            let key = EmailKey::trusted(row.get(0));
-            let counts = before(Counts { facts: row.get(1), contacts: row.get(2) }, &key);
-            (key, counts)
+            let counts = Counts { facts: row.get(1), contacts: row.get(2) };
+            (EmailKey::trusted(row.get(0)), counts)
         });
-        let roots = members.iter().map(|member| (member.from.clone(), member.root.clone()));
-        let automatic = members.iter().filter(|member| member.automatic);
-        let automatic = automatic.map(|member| member.from.clone());
-        Ok(Knowledge::new(roots, automatic, counts))
+        Ok(Counted { counts: counts.collect(), members, keys, persons })
     }
 
     /// Carries out moves that name each person once, as sets.
@@ -206,6 +200,25 @@ impl Applier {
         touched.owners.extend(named());
         touched.people.extend(named());
         Ok(())
+    }
+}
+
+/// E-mail keys with the rows that carry them.
+struct Counted {
+    /// The aliases of the persons.
+    members: Vec<store::alias::Member>,
+    /// The keys,
+    keys: Vec<String>,
+    /// and the person of each.
+    persons: Vec<String>,
+    counts: HashMap<EmailKey, Counts>,
+}
+
+impl From<Counted> for Knowledge {
+    fn from(known: Counted) -> Self {
+        let roots = known.members.iter().map(|m| (m.from.clone(), m.root.clone()));
+        let automatic = known.members.iter().filter(|m| m.automatic).map(|m| m.from.clone());
+        Self::new(roots, automatic, known.counts)
     }
 }
 

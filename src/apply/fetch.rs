@@ -8,9 +8,11 @@ use super::Applier;
 use crate::engine::people::{OwnedRow, OwnerRows};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared::{Group, Sharer};
-use crate::engine::versions::row_version;
-use crate::engine::{Env, Fact, GROUP_LIMIT, Person, RowId, SharedId, StoredConflict, raw};
-use crate::error::{Error, Result};
+use crate::engine::versions::{RowVersion, row_version};
+use crate::engine::{
+    Env, Fact, GROUP_LIMIT, Person, RowId, SharedId, StoredConflict, StoredRow, raw,
+};
+use crate::error::Result;
 use crate::facts::{FeedKind, RawRow};
 use crate::pg::Tx;
 use crate::store;
@@ -34,6 +36,8 @@ pub struct State {
     pub quarantined: HashSet<String>,
     /// Names of payments that give a transaction; filled when they are decided.
     pub given: HashSet<String>,
+    /// Stored rows that cannot be read: they are due to be read from the source again.
+    pub unreadable: Vec<RowId>,
     /// How many further profiles have a person's address.
     pub duplicates: BTreeMap<String, i64>,
 }
@@ -70,7 +74,8 @@ impl Applier {
             rows.entry(write.row.owner.clone()).or_default().push(row);
         }
         let kept = stored.into_iter().filter(|row| !changed.contains(&row.id)).collect();
-        for (owner, row) in owned(kept, &self.env)? {
+        let (kept, unreadable) = owned(kept, &self.env);
+        for (owner, row) in kept {
             rows.entry(owner).or_default().push(row);
         }
         let quarantined = quarantined.into_iter().collect();
@@ -83,6 +88,7 @@ impl Applier {
             shared,
             quarantined,
             duplicates,
+            unreadable,
             given: HashSet::new(),
         })
     }
@@ -113,6 +119,7 @@ impl Applier {
             state.holders.entry(id).or_insert(holder);
         }
         state.quarantined.extend(more.quarantined);
+        state.unreadable.extend(more.unreadable);
         Ok(())
     }
 
@@ -164,7 +171,7 @@ impl Applier {
         for (id, rows) in others {
             let group = groups.entry(id).or_default();
             for row in rows {
-                if let Some(fact) = fact_of(&row, &self.env)? {
+                if let Some(fact) = fact_of(&row, &self.env) {
                     group.others.push(Sharer::new(row.id, &row.row, fact));
                 }
             }
@@ -179,45 +186,47 @@ impl Applier {
     }
 }
 
-/// What a stored row says; `None`: a value is unknown.
-pub(super) fn fact_of(row: &FullRow, env: &Env) -> Result<Option<Fact>> {
+/// What a stored row says; `None`: a value is unknown, or the row was stored by another version or with other columns.
+pub(super) fn fact_of(row: &FullRow, env: &Env) -> Option<Fact> {
     if !env.feeds.get(row.id.0).is_configured() {
         // It says nothing any more, until it is deleted.
-        return Ok(Some(Fact::derive(&row.id, &RawRow::default(), env)));
+        return Some(Fact::derive(&row.id, &RawRow::default(), env));
     }
-    if !row.row.complete {
-        return Ok(None);
+    let values = raw::decode(&row.raw, env.feeds.shape(row.id.0)).filter(|_| row.row.complete)?;
+    Some(Fact::derive(&row.id, &values.row, env))
+}
+
+/// Stored rows with the values that a rule or a decision places anew, and those that cannot be read.
+pub(super) fn versions_of(
+    rows: Vec<FullRow>,
+    env: &Env,
+) -> (Vec<(RowId, StoredRow, RowVersion)>, Vec<RowId>) {
+    let (mut versions, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match raw::decode(&row.raw, env.feeds.shape(row.id.0)) {
+            Some(values) => {
+                let version = row_version(&row.id, &values.row, &values.unknown, env);
+                versions.push((row.id, row.row, version));
+            }
+            None => unreadable.push(row.id),
+        }
     }
-    let values =
-        raw::decode(&row.raw, env.feeds.width(row.id.0)).ok_or_else(|| unreadable(row, env))?;
-    Ok(Some(Fact::derive(&row.id, &values.row, env)))
+    (versions, unreadable)
 }
 
-/// A stored row with the values that a rule or a decision places anew.
-pub(super) fn version_of(row: &FullRow, env: &Env) -> Result<crate::engine::versions::RowVersion> {
-    let values =
-        raw::decode(&row.raw, env.feeds.width(row.id.0)).ok_or_else(|| unreadable(row, env))?;
-    Ok(row_version(&row.id, &values.row, &values.unknown, env))
-}
-
-fn unreadable(row: &FullRow, env: &Env) -> Error {
-    Error::failed(
-        "target: reading a stored row",
-        format!(
-            "the values of a row of {} were stored by another version or with other columns",
-            env.feeds.name(row.id.0)
-        ),
-    )
-}
-
-fn owned(rows: Vec<FullRow>, env: &Env) -> Result<Vec<(String, OwnedRow)>> {
+/// Rows with their owners, and those that are complete and cannot be read all the same.
+fn owned(rows: Vec<FullRow>, env: &Env) -> (Vec<(String, OwnedRow)>, Vec<RowId>) {
     use rayon::prelude::*;
     let one = |row: FullRow| {
-        let fact = fact_of(&row, env)?;
-        Ok((row.row.owner, OwnedRow { id: row.id, fact, outcome: row.row.outcome }))
+        let fact = fact_of(&row, env);
+        let is_unreadable = fact.is_none() && row.row.complete;
+        (row.row.owner, OwnedRow { id: row.id, fact, outcome: row.row.outcome }, is_unreadable)
     };
-    if rows.len() < 16 {
-        return rows.into_iter().map(one).collect();
-    }
-    rows.into_par_iter().map(one).collect()
+    let rows: Vec<(String, OwnedRow, bool)> = if rows.len() < 16 {
+        rows.into_iter().map(one).collect()
+    } else {
+        rows.into_par_iter().map(one).collect()
+    };
+    let unreadable = rows.iter().filter(|row| row.2).map(|row| row.1.id.clone()).collect();
+    (rows.into_iter().map(|(owner, row, _)| (owner, row)).collect(), unreadable)
 }

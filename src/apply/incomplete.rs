@@ -1,14 +1,16 @@
-//! Rows with a value that the stream left out and that could be had nowhere (P6): they are read again from the source.
+//! Rows with a value that the stream left out and that could be had nowhere (P6), and stored rows that cannot be read:
+//! they are read again from the source.
 
 use std::collections::HashMap;
 
 use super::Applier;
 use super::settle::Mode;
-use crate::engine::{RowChange, RowId, raw};
+use crate::engine::{Env, RowChange, RowId, raw};
 use crate::error::Result;
 use crate::facts::{RawRow, SourceKey};
 use crate::lsn::Lsn;
 use crate::store;
+use crate::store::row::FullRow;
 
 /// Rows read again in one transaction.
 const ROWS_PER_READING: i64 = 1_000;
@@ -36,11 +38,10 @@ impl Applier {
         }
         let mut changes = Vec::new();
         for feed in self.env.feeds.configured() {
-            let width = self.env.feeds.width(feed);
             let of_feed: Vec<(&RowId, RawRow)> = rows
                 .iter()
                 .filter(|row| row.id.0 == feed)
-                .filter_map(|row| Some((&row.id, raw::decode(&row.raw, width)?.row)))
+                .filter_map(|row| Some((&row.id, asked_for(row, &self.env)?)))
                 .collect();
             let asked: Vec<RawRow> = of_feed.iter().map(|(_, row)| row.clone()).collect();
             let mut found: HashMap<SourceKey, RawRow> =
@@ -66,4 +67,12 @@ impl Applier {
         report.count();
         Ok(())
     }
+}
+
+/// A row with the key to ask for. One that cannot be read has its key as text; where the feed was not read since, that
+/// may be the key of other columns, and the reconcile will replace it.
+fn asked_for(row: &FullRow, env: &Env) -> Option<RawRow> {
+    let readable = raw::decode(&row.raw, env.feeds.shape(row.id.0)).map(|stored| stored.row);
+    let is_of_now = row.row.generation == env.generation;
+    readable.or_else(|| env.feeds.row_of_key(row.id.0, &row.id.1).filter(|_| is_of_now))
 }

@@ -10,7 +10,7 @@ use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::diff::Trust;
 use crate::engine::email_change::Transition;
-use crate::engine::rows::{self, RowPlan, Touched};
+use crate::engine::rows::{self, Balance, RowPlan, Touched};
 use crate::engine::versions;
 use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, SharedId, StoredRow};
 use crate::error::Result;
@@ -33,25 +33,64 @@ impl Applier {
     /// # Errors
     /// Those of both servers.
     pub async fn apply_part(&mut self, tx: &Tx, changes: &[RowChange]) -> Result<()> {
-        let ids = super::batch::ids_of(changes);
-        let stored = store::row::by_key(tx, &ids).await?;
+        let part = self.decide_part(tx, changes, Arrival::Stream).await?;
+        let mut group = Group::default();
+        remember_rows(&mut group, &part.plan, &part.stored);
+        remember_keys(&mut group, &part.renamed);
+        remember_touched(&mut group, &part.plan.touched);
+        write_part(tx, group, part.plan, self.env.generation).await
+    }
+
+    /// Stores rows that a reconcile read. What a row's e-mail key was before it is kept until the whole reconcile is
+    /// judged (SPEC §4.3). The caller commits. Returns which of them the configuration leaves out or lets in again.
+    ///
+    /// # Errors
+    /// Those of both servers.
+    pub async fn store_rows(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        arrival: Arrival,
+    ) -> Result<Balance> {
+        let part = self.decide_part(tx, changes, arrival).await?;
+        let balance = part.plan.balance.clone();
+        let mut group = Group::default();
+        let changed = part.plan.writes.iter().filter_map(|write| {
+            let email = part.stored.get(&write.id)?.email.as_ref()?;
+            (write.row.email.as_ref() != Some(email)).then_some((&write.id, email))
+        });
+        store::email_before::remember(&mut group, changed);
+        write_part(tx, group, part.plan, self.env.generation).await?;
+        Ok(balance)
+    }
+
+    /// Decides rows without judging their e-mail changes: they are a part of something larger.
+    async fn decide_part(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        arrival: Arrival,
+    ) -> Result<Part> {
+        let stored = store::row::by_key(tx, &super::batch::ids_of(changes)).await?;
         let changes = versions::not_yet_contained(changes, &stored, &self.env);
         let changes = self.fill(tx, changes, &stored).await?;
         let versions = versions::derive(&changes, &self.env);
         let roots = store::alias::roots(&self.db, &super::batch::emails_of(&versions)).await?;
-        let mut plan = rows::decide(versions, &stored, &roots, Arrival::Stream, &self.env);
+        let plan = rows::decide(versions, &stored, &roots, arrival, &self.env);
         super::batch::count_notes(&plan);
-        let mut group = Group::default();
-        remember_rows(&mut group, &plan, &stored);
-        remember_keys(&mut group, &changes);
-        remember_touched(&mut group, &plan.touched);
-        let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
-        store::row::write(&mut group, &gone, &[]);
-        group.send(tx).await?;
-        store::row::copy_new(tx, &mut plan.writes).await?;
-        let mut group = Group::default();
-        store::row::write(&mut group, &[], &plan.writes);
-        group.send(tx).await?;
+        Ok(Part { plan, renamed: versions::renamed(&changes), stored })
+    }
+
+    /// The e-mail changes of everything that a reconcile read, judged as those of one transaction (SPEC §4.3), and what
+    /// was kept for it. The caller commits.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn judge_reconcile(&mut self, tx: &Tx, alive: &(dyn Fn() + Sync)) -> Result<()> {
+        if store::email_before::take(tx).await? > 0 {
+            tx.batch("target: analysing", "analyze tributary_open_row").await?;
+            self.change_emails_of_large(tx, self.env.generation, alive).await?;
+        }
         Ok(())
     }
 
@@ -63,7 +102,7 @@ impl Applier {
     pub async fn finish_large(&mut self, tx: &Tx, alive: &(dyn Fn() + Sync)) -> Result<Report> {
         let analyse = "analyze tributary_open_row, tributary_open_owner, tributary_open_shared";
         tx.batch("target: analysing", analyse).await?;
-        self.change_emails_of_large(tx, alive).await?;
+        self.change_emails_of_large(tx, 0, alive).await?;
         // With whom a contact_id stays must be known before any person is written.
         let mut report = self.settle_shared_of_large(tx, alive).await?;
         let mut after = String::new();
@@ -111,27 +150,32 @@ impl Applier {
         Ok(report)
     }
 
-    /// The e-mail change rule over the whole transaction (SPEC §4.3), in pages.
-    async fn change_emails_of_large(&mut self, tx: &Tx, alive: &(dyn Fn() + Sync)) -> Result<()> {
-        let mut after = (0_i16, String::new());
+    /// The e-mail change rule over the whole transaction (SPEC §4.3), in pages. A row of a generation before this is no
+    /// longer in the source.
+    async fn change_emails_of_large(
+        &mut self,
+        tx: &Tx,
+        generation: i64,
+        alive: &(dyn Fn() + Sync),
+    ) -> Result<()> {
+        let collect = include_str!("sql/open_changes.sql");
+        tx.execute("target: collecting e-mail changes", collect, &[&generation]).await?;
+        let mut after = 0_i64;
         loop {
-            let sql = include_str!("sql/open_email_changes.sql");
-            let rows = tx
-                .query("target: reading e-mail changes", sql, &[&after.0, &after.1, &PAGE])
-                .await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = (last.get(0), last.get(1));
+            let sql = "select key, old_key, new_key from tributary_open_change \
+                       where number > $1 and number <= $1 + $2 order by number, key";
+            let rows = tx.query("target: reading e-mail changes", sql, &[&after, &PAGE]).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            after += PAGE;
             let key = |row: &tokio_postgres::Row, at| EmailKey::trusted(row.get::<_, String>(at));
             let transitions: Vec<Transition> = rows
                 .iter()
-                .filter_map(|row| {
-                    let id = (Feed::from_number(row.get(0))?, SourceKey(row.get(1)));
-                    let name = self.env.feeds.source_row(&id);
-                    Some(Transition::contact(name, key(row, 2), key(row, 3)))
-                })
+                .map(|row| Transition::contact(row.get(0), key(row, 1), key(row, 2)))
                 .collect();
             let mut touched = Touched::default();
-            self.change_emails_within(tx, &transitions, &mut touched).await?;
+            self.change_emails_within(tx, &transitions, generation, &mut touched).await?;
             self.judge_pairs(tx, touched.people.clone()).await?;
             let mut group = Group::default();
             remember_touched(&mut group, &touched);
@@ -181,6 +225,30 @@ impl Applier {
     }
 }
 
+/// What a part of something larger comes to.
+struct Part {
+    plan: RowPlan,
+    /// Rows whose key changed: the key now and the one before.
+    renamed: Vec<(RowId, RowId)>,
+    /// The rows as they were before the part.
+    stored: HashMap<RowId, StoredRow>,
+}
+
+/// Sends a group, then writes the rows of a part.
+async fn write_part(tx: &Tx, mut group: Group, mut plan: RowPlan, generation: i64) -> Result<()> {
+    let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
+    store::row::write(&mut group, &gone, &[]);
+    group.send(tx).await?;
+    store::row::copy_new(tx, &mut plan.writes).await?;
+    let mut group = Group::default();
+    store::row::write(&mut group, &[], &plan.writes);
+    if let Some(chunk) = plan.seen_in {
+        store::row::mark_seen(&mut group, &plan.seen, chunk, generation);
+    }
+    group.send(tx).await?;
+    Ok(())
+}
+
 fn remember_rows(group: &mut Group, plan: &RowPlan, stored: &HashMap<RowId, StoredRow>) {
     let ids = plan.changed();
     if ids.is_empty() {
@@ -207,21 +275,16 @@ fn remember_rows(group: &mut Group, plan: &RowPlan, stored: &HashMap<RowId, Stor
     group.any("target: noting rows as they were", sql, params);
 }
 
-fn remember_keys(group: &mut Group, changes: &[RowChange]) {
-    let (mut feeds, mut keys, mut previous) = (Vec::new(), Vec::new(), Vec::new());
-    for change in changes {
-        if let Some(before) = &change.previous {
-            feeds.push(change.table.number());
-            keys.push(change.key.0.clone());
-            previous.push(before.0.clone());
-        }
+fn remember_keys(group: &mut Group, renamed: &[(RowId, RowId)]) {
+    if renamed.is_empty() {
+        return;
     }
-    if !feeds.is_empty() {
-        let sql = include_str!("sql/remember_new_keys.sql");
-        let params: Vec<crate::pg::Owned> =
-            vec![Box::new(feeds), Box::new(keys), Box::new(previous)];
-        group.any("target: noting new keys", sql, params);
-    }
+    let feeds: Vec<i16> = renamed.iter().map(|(now, _)| now.0.number()).collect();
+    let keys = renamed.iter().map(|(now, before)| (now.1.0.clone(), before.1.0.clone()));
+    let (keys, previous): (Vec<String>, Vec<String>) = keys.unzip();
+    let sql = include_str!("sql/remember_new_keys.sql");
+    let params: Vec<crate::pg::Owned> = vec![Box::new(feeds), Box::new(keys), Box::new(previous)];
+    group.any("target: noting new keys", sql, params);
 }
 
 fn remember_touched(group: &mut Group, touched: &Touched) {

@@ -39,7 +39,7 @@ use crate::source::RowReader;
 use crate::targets::Tables;
 
 /// Owners decided in one round: bounds memory, and keeps statements short enough to be interrupted.
-pub const OWNERS_PER_ROUND: usize = 2_000;
+pub const OWNERS_PER_ROUND: usize = 500;
 
 /// Applies changes to one target, on a session that holds the lock.
 pub struct Applier {

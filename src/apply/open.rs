@@ -87,7 +87,7 @@ impl Applier {
             let (feed, name) = (entry.info.feed, &configured.name);
             let known = recorded.iter().find(|known| known.feed == feed);
             match known.and_then(|known| known.columns.as_ref()) {
-                Some(stored) if store::feed::are_same(stored, &feeds.stored_columns(feed)) => {}
+                Some(stored) if *stored == feeds.stored_columns(feed) => {}
                 Some(_) => {
                     tracing::info!(
                         feed = name,

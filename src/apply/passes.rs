@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::fetch::{fact_of, version_of};
+use super::fetch::{fact_of, versions_of};
 use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::rows::{self, Balance, RowPlan, Touched};
@@ -79,13 +79,10 @@ impl Applier {
     ) -> Result<(Option<String>, Balance)> {
         let page = store::row::page(tx, feed, after, PAGE).await?;
         let last = page.last().map(|row| row.id.1.0.clone());
-        let mut placed = Vec::new();
-        let mut emails = BTreeSet::new();
-        for row in page {
-            let version = version_of(&row, &self.env)?;
-            emails.extend(version.email().map(ToString::to_string));
-            placed.push((row.id, row.row, version));
-        }
+        let (placed, unreadable) = versions_of(page, &self.env);
+        store::row::set_incomplete(tx, &unreadable).await?;
+        let emails: BTreeSet<String> =
+            placed.iter().filter_map(|(_, _, v)| v.email()).map(ToString::to_string).collect();
         let emails: Vec<String> = emails.into_iter().collect();
         let roots = store::alias::roots(&self.db, &emails).await?;
         let before: std::collections::HashMap<_, _> =
@@ -149,7 +146,7 @@ impl Applier {
             let rows = store::shared::unmarked(tx, ids, PAGE).await?;
             let mut members = Vec::with_capacity(rows.len());
             for row in &rows {
-                if let Some(fact) = fact_of(row, &self.env)? {
+                if let Some(fact) = fact_of(row, &self.env) {
                     members.push((row.id.clone(), fact.member()));
                 }
             }

@@ -230,15 +230,12 @@ impl Applier {
             Err(reason) => reason,
         };
         let rows = store::row::by_owner(tx, std::slice::from_ref(&owner.owner)).await?;
-        let owned: Result<Vec<OwnedRow>> = rows
-            .into_iter()
-            .map(|row| {
-                let fact = fact_of(&row, &self.env)?;
-                Ok(OwnedRow { id: row.id, fact, outcome: None })
-            })
-            .collect();
+        let owned = rows.into_iter().map(|row| {
+            let fact = fact_of(&row, &self.env);
+            OwnedRow { id: row.id, fact, outcome: None }
+        });
         let holders = store::shared::holders(tx, std::slice::from_ref(&owner.owner)).await?;
-        let (group, context) = people::group(&owner.owner, owned?, &holders, &self.env);
+        let (group, context) = people::group(&owner.owner, owned.collect(), &holders, &self.env);
         let Some(profile) = unify::unify(&group, &context, &self.env.rules).profile else {
             refused.add_owner(owner, &reason);
             return Ok(Report::default());
@@ -355,7 +352,7 @@ fn profile_write(id: Uuid, profile: &Profile) -> ProfileWrite {
     let values = columns::profile(id, profile);
     let digest = columns::digest(&Uuid::nil(), &values);
     let (email, systemeio_id) = (profile.email.to_string(), profile.systemeio_id.clone());
-    ProfileWrite { id, email, systemeio_id, values, digest }
+    ProfileWrite { id, email, systemeio_id, values, digest, is_known: false }
 }
 
 /// A profile with nothing but the address and where it comes from.

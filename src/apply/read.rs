@@ -43,14 +43,11 @@ pub async fn read_owner(
         return Ok(None);
     }
     let holders = store::shared::holders(&tx, &owners).await?;
-    let owned: Result<Vec<OwnedRow>> = rows
-        .into_iter()
-        .map(|row| {
-            let fact = fact_of(&row, &env)?;
-            Ok(OwnedRow { id: row.id, fact, outcome: None })
-        })
-        .collect();
-    Ok(Some(people::group(owner, owned?, &holders, &env)))
+    let owned = rows.into_iter().map(|row| {
+        let fact = fact_of(&row, &env);
+        OwnedRow { id: row.id, fact, outcome: None }
+    });
+    Ok(Some(people::group(owner, owned.collect(), &holders, &env)))
 }
 
 /// The feeds with the layouts under which their rows are stored: no session on the source is needed.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::fetch::State;
@@ -21,6 +22,9 @@ use crate::unify::{self, Conflict};
 /// Transactions that are not known to exist are looked up before they are inserted, where there are so many that a
 /// plain insert pays.
 const LOOK_UP_FROM: usize = 16;
+
+/// Owners from which on all cores compare them.
+const PARALLEL_FROM: usize = 16;
 
 /// How owners are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,8 @@ struct Round {
     decided: Vec<Decided>,
     writes: Vec<OwnerWrite>,
     persons: HashMap<String, Person>,
+    /// Those who were recorded before.
+    recorded: HashSet<String>,
     /// Persons who are new, left, came back, or whose digests differ.
     person_writes: BTreeSet<String>,
     /// Persons who came, left or came back.
@@ -111,13 +117,14 @@ impl Applier {
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let mut state = self.fetch(tx, &plan, &touched).await?;
-        if !mode.with_quarantined && !state.quarantined.is_empty() {
-            // Rows of theirs changed, and may be accepted now: the batch is written with savepoints.
-            return Err(Error::data("target: writing owners", "one of them is quarantined"));
-        }
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
         self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;
+        if !mode.with_quarantined && !state.quarantined.is_empty() {
+            // Their answer changed, and may be accepted now: the batch is written with savepoints.
+            return Err(Error::data("target: writing owners", "one of them is quarantined"));
+        }
+        store::row::set_incomplete(tx, &state.unreadable).await?;
         let mut round = self.decide(tx, &mut state, mode).await?;
         let outcomes = take_outcomes(&mut round, &mut plan, mode);
         let members = mark_members(&judged.members, &mut plan);
@@ -136,6 +143,15 @@ impl Applier {
         }
         store::row::set_members(&mut group, &members);
         store::row::set_outcomes(&mut group, &outcomes);
+        let people = round
+            .person_writes
+            .iter()
+            .filter_map(|key| Some((key.clone(), *round.persons.get(key)?)));
+        let (known, new): (Vec<_>, Vec<_>) =
+            people.partition(|(key, _)| round.recorded.contains(key));
+        // Before the target tables: a unique value that is freed there takes the digest of its holder with it.
+        store::person::insert(&mut group, &self.tables.names.profiles, &new);
+        store::person::update(&mut group, &known);
         let mut refused = Refused::default();
         let mut report = if mode.careful {
             group.send(tx).await?;
@@ -144,18 +160,7 @@ impl Applier {
         } else {
             Report::default()
         };
-        for owner in refused.owners() {
-            if let Some(person) = round.persons.get_mut(owner) {
-                (person.profile, person.enrollments) = (None, None);
-                round.person_writes.insert(owner.to_owned());
-            }
-        }
-        let people: Vec<(String, Person)> = round
-            .person_writes
-            .iter()
-            .filter_map(|key| Some((key.clone(), *round.persons.get(key)?)))
-            .collect();
-        store::person::write(&mut group, &self.tables.names.profiles, &people);
+        store::person::forget_digests(&mut group, refused.owners());
         let mut positions = None;
         if !mode.careful {
             let copied = targets::copy::new_rows(
@@ -171,7 +176,7 @@ impl Applier {
                 Some(targets::write::owners(&mut group, &self.tables, &writes, &round.fresh)?);
         }
         let wanted = self.wanted_conflicts(
-            &round.decided,
+            &mut round.decided,
             &state,
             &round.persons,
             judged.conflicts,
@@ -183,6 +188,9 @@ impl Applier {
         if let Some(advance) = advance {
             store::checkpoint::advance(&mut group, advance);
         }
+        // Freeing what thousands of owners were decided from takes as long as a statement.
+        let decided = std::mem::take(&mut round.decided);
+        rayon::spawn(move || drop(decided));
         let reached = group.send(tx).await?;
         report.add(positions.map(|at| at.report(&reached)).unwrap_or_default());
         self.has_quarantine |= !refused.is_empty();
@@ -261,24 +269,27 @@ impl Applier {
             let own: Vec<Uuid> = persons.values().map(|person| person.profile_id).collect();
             state.duplicates = profile_ids::duplicates(tx, &self.tables, &keys, &own).await?;
         }
-        let mut writes = Vec::with_capacity(decided.len());
-        for decided in &decided {
-            if decided.is_incomplete
-                || state.quarantined.contains(&decided.owner) && !mode.with_quarantined
-            {
-                continue;
+        let compared = |decided: &Decided| {
+            let is_left_out = decided.is_incomplete
+                || !mode.with_quarantined && state.quarantined.contains(&decided.owner);
+            let person = persons.get(&decided.owner).copied();
+            let is_fresh = person.is_some_and(|p| fresh.profiles.contains(&p.profile_id));
+            let identity = &self.tables.identity;
+            let feeds = &self.env.feeds;
+            (!is_left_out)
+                .then(|| diff::owner(decided, person, feeds, identity, mode.trust, is_fresh))
+        };
+        let compared: Vec<(OwnerWrite, Option<Person>)> = if decided.len() < PARALLEL_FROM {
+            decided.iter().filter_map(compared).collect()
+        } else {
+            decided.par_iter().filter_map(compared).collect()
+        };
+        let mut writes = Vec::with_capacity(compared.len());
+        for (write, person) in compared {
+            if let Some(person) = person {
+                persons.insert(write.owner.clone(), person);
             }
-            let is_fresh = persons
-                .get(&decided.owner)
-                .is_some_and(|person| fresh.profiles.contains(&person.profile_id));
-            writes.push(diff::owner(
-                decided,
-                &mut persons,
-                &self.env.feeds,
-                &self.tables.identity,
-                mode.trust,
-                is_fresh,
-            ));
+            writes.push(write);
         }
         let person_writes = decided
             .iter()
@@ -286,7 +297,8 @@ impl Applier {
             .filter(|owner| persons.get(*owner) != before.get(*owner))
             .cloned()
             .collect();
-        Ok(Round { decided, writes, persons, person_writes, changed_people, fresh })
+        let recorded = before.into_keys().collect();
+        Ok(Round { decided, writes, persons, recorded, person_writes, changed_people, fresh })
     }
 
     /// Deletes the transactions of payments that are gone or give none (SPEC §5.3).

@@ -8,7 +8,9 @@
 //! | stage | round | cursor |
 //! |---|---|---|
 //! | `rows` | a chunk of a feed is stored | feed, block |
-//! | `sweep` | rows that no chunk saw are deleted | feed, key |
+//! | `recheck` | rows that no chunk saw are asked for again by key | feed, key |
+//! | `emails` | e-mail changes are judged over everything that was read | |
+//! | `sweep` | rows that the source no longer has are deleted | feed, key |
 //! | `place` (rebuild) | stored rows get their owners anew | feed, key |
 //! | `shared` | values that rows share are judged | feed, value |
 //! | `people` | owners are unified and written | owner |
@@ -38,10 +40,10 @@ use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::failpoint;
 use crate::pg::{Db, Tx};
-use crate::source::slot;
+use crate::source::{publication, slot};
 
 /// Owners unified in one target transaction of the people stage.
-const OWNERS_PER_COMMIT: i64 = 2_000;
+const OWNERS_PER_COMMIT: i64 = 500;
 
 /// Where a backfill is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,9 +215,6 @@ impl Backfill<'_> {
         careful: bool,
     ) -> Result<()> {
         let mode = if careful { Mode::EVERYBODY.carefully() } else { Mode::EVERYBODY };
-        if at.stage == Stage::Sweep {
-            return self.sweep_round(applier, at, mode).await;
-        }
         if at.stage == Stage::Shared && at.cursor.is_none() {
             // Until here rows were placed; from here on it shows in the targets.
             self.guard_left_out(applier, at).await?;
@@ -223,6 +222,9 @@ impl Backfill<'_> {
         let tx = applier.begin().await?;
         let cursor = at.cursor.clone().unwrap_or_default();
         let next = match at.stage {
+            Stage::Recheck => self.recheck(applier, &tx, at).await?,
+            Stage::Emails => self.judge_emails(applier, &tx, at).await?,
+            Stage::Sweep => self.sweep(applier, &tx, at, mode).await?,
             Stage::Place => self.place(applier, &tx, at).await?,
             Stage::Shared => {
                 let after = stage::parse_shared(&cursor);
@@ -248,14 +250,20 @@ impl Backfill<'_> {
                 failpoint::hit("groups-judged");
                 applier.close_stale_page(&tx, &cursor).await?
             }
-            Stage::Rows | Stage::Sweep | Stage::Done => None,
+            Stage::Rows | Stage::Done => None,
         };
         let stage = at.stage;
+        let feeds = std::sync::Arc::clone(&applier.env.feeds);
+        let is_swept = stage == Stage::Sweep && next.is_none();
+        let removed =
+            if is_swept { self.tables_of_removed(&tx, at, &feeds).await? } else { Vec::new() };
         self.advance(&tx, at, next).await?;
         tx.commit().await?;
-        failpoint::hit("people-committed");
-        if stage == Stage::Conflicts {
-            failpoint::hit("groups-committed");
+        publication::withdraw(&self.source, &self.config.source, &removed).await;
+        match stage {
+            Stage::Sweep => failpoint::hit("sweep-committed"),
+            Stage::Conflicts => failpoint::hit("groups-committed"),
+            _ => failpoint::hit("people-committed"),
         }
         if at.stage != stage {
             failpoint::hit("phase-advanced");
@@ -327,7 +335,7 @@ impl Backfill<'_> {
             }
             _ => {}
         }
-        if at.stage == Stage::Sweep {
+        if at.stage == Stage::Recheck {
             // What was read may be as new as this; the stream repeats everything up to here.
             let until = slot::current_lsn(&self.source).await?.to_string();
             let sql = "update tributary.state set backfilled_until = $1::text::pg_lsn";

@@ -8,6 +8,10 @@ use crate::facts::Feed;
 pub enum Stage {
     /// The feeds are read in chunks.
     Rows,
+    /// Rows that no chunk saw are asked for again.
+    Recheck,
+    /// E-mail changes are judged over everything that was read.
+    Emails,
     /// What the source no longer has is deleted.
     Sweep,
     /// Stored rows get their owners anew.
@@ -27,8 +31,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Rows,
+        Self::Recheck,
+        Self::Emails,
         Self::Sweep,
         Self::Place,
         Self::Shared,
@@ -44,6 +50,8 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rows => "rows",
+            Self::Recheck => "recheck",
+            Self::Emails => "emails",
             Self::Sweep => "sweep",
             Self::Place => "place",
             Self::Shared => "shared",
@@ -65,7 +73,9 @@ impl Stage {
     #[must_use]
     pub fn next(self) -> Self {
         match self {
-            Self::Rows => Self::Sweep,
+            Self::Rows => Self::Recheck,
+            Self::Recheck => Self::Emails,
+            Self::Emails => Self::Sweep,
             Self::Sweep | Self::Place => Self::Shared,
             Self::Shared => Self::People,
             Self::People => Self::LeftOut,
@@ -78,7 +88,7 @@ impl Stage {
     /// Whether everything is read and swept: only recomputing is left.
     #[must_use]
     pub fn has_read(self) -> bool {
-        !matches!(self, Self::Rows | Self::Sweep)
+        !matches!(self, Self::Rows | Self::Recheck | Self::Emails | Self::Sweep)
     }
 }
 

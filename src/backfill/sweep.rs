@@ -1,113 +1,124 @@
-//! The sweep at the end of a reconcile: what the source no longer has goes, under the guard (P9).
+//! The end of a reconcile: what the source no longer has goes, under the guard (P9).
+//!
+//! A row that moved between blocks while its table was read was not seen either, so rows that no chunk saw are asked
+//! for again by key first. Then the e-mail changes of the whole reconcile are judged, those that it deletes counting as
+//! gone (SPEC §4.3), and the rows are deleted.
 
 use std::collections::HashMap;
 
 use super::{Backfill, Progress, stage};
 use crate::apply::{Applier, Mode};
-use crate::engine::{Feeds, RowChange, raw};
+use crate::engine::{Arrival, Feeds, RowChange, raw};
 use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow, SourceKey};
 use crate::failpoint;
 use crate::halt::{Deletes, Halt, HaltCause};
 use crate::pg::Tx;
-use crate::source::publication;
 use crate::store;
 
 /// Rows looked at in one target transaction.
 const ROWS_PER_COMMIT: i64 = 2_000;
 
 impl Backfill<'_> {
-    /// Deletes a page of what the source no longer has, under the guard. A row that moved between blocks while its
-    /// table was read was not seen either, so the source is asked again by key.
-    pub(super) async fn sweep_round(
+    /// Asks the source again for a page of the rows that no chunk saw, and stores those that it has.
+    pub(super) async fn recheck(
         &self,
         applier: &mut Applier,
+        tx: &Tx,
         at: &mut Progress,
+    ) -> Result<Option<String>> {
+        let feeds = Self::to_sweep(&applier.env.feeds, at);
+        let Some((feed, key)) = cursor(at, &feeds) else { return Ok(None) };
+        let unseen = unseen(tx, feed, at.generation, &key).await?;
+        let Some(last) = unseen.last() else { return Ok(next_feed(&feeds, feed)) };
+        let next = stage::shared(&(feed, last.0.clone()));
+        let found = self.ask_again(applier, tx, feed, &unseen).await?;
+        let balance = applier.store_rows(tx, &found, Arrival::Reread).await?;
+        at.left_out.add(&balance);
+        at.left_out.save(tx).await?;
+        failpoint::hit("recheck-applied");
+        Ok(Some(next))
+    }
+
+    /// Judges the e-mail changes of the reconcile, unless the guard stops the sweep that follows.
+    pub(super) async fn judge_emails(
+        &self,
+        applier: &mut Applier,
+        tx: &Tx,
+        at: &Progress,
+    ) -> Result<Option<String>> {
+        self.guard_left_out(applier, at).await?;
+        self.guard_sweep(applier, at).await?;
+        applier.judge_reconcile(tx, &|| (self.progress)(at)).await?;
+        failpoint::hit("emails-judged");
+        Ok(None)
+    }
+
+    /// Deletes a page of what the source no longer has.
+    pub(super) async fn sweep(
+        &self,
+        applier: &mut Applier,
+        tx: &Tx,
+        at: &Progress,
         mode: Mode,
-    ) -> Result<()> {
-        if at.cursor.is_none() {
-            self.guard_left_out(applier, at).await?;
-            self.guard_sweep(applier, at).await?;
-        }
-        let feeds = std::sync::Arc::clone(&applier.env.feeds);
-        let to_sweep = Self::to_sweep(&feeds, at);
-        let cursor = at.cursor.as_deref().and_then(stage::parse_shared);
-        let first = to_sweep.first().map(|feed| (*feed, String::new()));
-        let tx = applier.begin().await?;
-        let Some((feed, key)) = cursor.or(first) else {
-            self.advance(&tx, at, None).await?;
-            return tx.commit().await;
-        };
-        let unseen = unseen(&tx, feed, at.generation, &key).await?;
-        let next = match unseen.last() {
-            Some(last) => {
-                let cursor = stage::shared(&(feed, last.0.clone()));
-                let changes = self.ask_again(applier, &tx, feed, unseen).await?;
-                applier.apply_reread(&tx, &changes, mode).await?.count();
-                failpoint::hit("sweep-applied");
-                Some(cursor)
-            }
-            None => stage::after(&to_sweep, feed).map(|feed| stage::shared(&(feed, String::new()))),
-        };
-        let is_last = next.is_none();
-        let removed = if is_last {
-            self.tables_of_removed(&tx, &to_sweep, &feeds).await?
-        } else {
-            Vec::new()
-        };
-        self.advance(&tx, at, next).await?;
-        tx.commit().await?;
-        failpoint::hit("sweep-committed");
-        publication::withdraw(&self.source, &self.config.source, &removed).await;
-        if is_last {
-            failpoint::hit("phase-advanced");
-        }
-        Ok(())
+    ) -> Result<Option<String>> {
+        let feeds = Self::to_sweep(&applier.env.feeds, at);
+        let Some((feed, key)) = cursor(at, &feeds) else { return Ok(None) };
+        let unseen = unseen(tx, feed, at.generation, &key).await?;
+        let Some(last) = unseen.last() else { return Ok(next_feed(&feeds, feed)) };
+        let next = stage::shared(&(feed, last.0.clone()));
+        let gone: Vec<RowChange> =
+            unseen.into_iter().map(|key| RowChange::read(feed, key, None)).collect();
+        applier.apply_reread(tx, &gone, mode).await?.count();
+        failpoint::hit("sweep-applied");
+        Ok(Some(next))
     }
 
     /// The published tables of the feeds that are configured no more and of which no row is left now.
-    async fn tables_of_removed(
+    pub(super) async fn tables_of_removed(
         &self,
         tx: &Tx,
-        swept: &[Feed],
+        at: &Progress,
         feeds: &Feeds,
     ) -> Result<Vec<String>> {
-        let removed = swept.iter().copied().filter(|feed| !feeds.get(*feed).is_configured());
-        let tables = store::feed::withdraw(tx, &removed.collect::<Vec<_>>()).await?;
+        let swept = Self::to_sweep(feeds, at).into_iter();
+        let removed: Vec<Feed> = swept.filter(|feed| !feeds.get(*feed).is_configured()).collect();
+        let tables = store::feed::withdraw(tx, &removed).await?;
         // Another feed may read the same table now.
         let configured = &self.config.source.feeds;
         let is_free = |table: &String| configured.iter().all(|feed| feed.table.quoted() != *table);
         Ok(tables.into_iter().filter(is_free).collect())
     }
 
+    /// Those of these rows that the source has.
     async fn ask_again(
         &self,
         applier: &Applier,
         tx: &Tx,
         feed: Feed,
-        keys: Vec<SourceKey>,
+        keys: &[SourceKey],
     ) -> Result<Vec<RowChange>> {
         let ids: Vec<_> = keys.iter().map(|key| (feed, key.clone())).collect();
-        let width = applier.env.feeds.width(feed);
+        let shape = applier.env.feeds.shape(feed);
         let stored = store::row::values(tx, &ids).await?;
         let rows: Vec<RawRow> =
-            stored.values().filter_map(|bytes| raw::decode(bytes, width)).map(|v| v.row).collect();
-        let found: HashMap<SourceKey, RawRow> =
+            stored.values().filter_map(|bytes| raw::decode(bytes, shape)).map(|v| v.row).collect();
+        let mut found: HashMap<SourceKey, RawRow> =
             applier.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
-        let change = |key: SourceKey| {
-            let row = found.get(&key).cloned();
-            RowChange::read(feed, key, row)
+        let change = |key: &SourceKey| {
+            let row = found.remove(key)?;
+            Some(RowChange::read(feed, key.clone(), Some(row)))
         };
-        Ok(keys.into_iter().map(change).collect())
+        Ok(keys.iter().filter_map(change).collect())
     }
 
     async fn guard_sweep(&self, applier: &Applier, at: &Progress) -> Result<()> {
         let mut deletes = Vec::new();
         let feeds = &applier.env.feeds;
         // Those of feeds that are configured no more were judged before.
-        for feed in Self::to_sweep(feeds, at) {
+        for feed in Self::to_read(feeds, at) {
             let (of, rows) = store::row::count(&applier.db, feed, at.generation).await?;
-            if feeds.get(feed).is_configured() && self.config.guard.stops(rows, of) {
+            if self.config.guard.stops(rows, of) {
                 deletes.push(Deletes { table: feeds.name(feed).to_owned(), rows, of });
             }
         }
@@ -120,6 +131,17 @@ impl Backfill<'_> {
         }
         Err(Error::Halted(Box::new(halt)))
     }
+}
+
+/// The feed under way and the last key that was done; `None`: there is no feed.
+fn cursor(at: &Progress, feeds: &[Feed]) -> Option<(Feed, String)> {
+    let cursor = at.cursor.as_deref().and_then(stage::parse_shared);
+    cursor.or_else(|| Some((*feeds.first()?, String::new())))
+}
+
+/// The cursor of the feed after this.
+fn next_feed(feeds: &[Feed], feed: Feed) -> Option<String> {
+    stage::after(feeds, feed).map(|feed| stage::shared(&(feed, String::new())))
 }
 
 /// A page of the rows that this reconcile has not seen, after a key.

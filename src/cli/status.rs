@@ -119,6 +119,9 @@ fn render(status: &Status, running: bool) -> String {
     if let Some(reason) = &status.halted {
         text.push_str(&format!("halted      {reason}\n"));
     }
+    if let Some(reason) = &status.unresolved {
+        text.push_str(&format!("unresolved  {reason}\n"));
+    }
     if status.conflicts.review > 0 {
         text.push_str("next        tributary conflicts list --severity review\n");
     }

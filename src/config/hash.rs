@@ -1,7 +1,9 @@
 //! What of the configuration changes the answer, as short stable texts.
 //!
-//! The daemon stores both hashes in the target. When `facts_hash` differs at start, every source row is
-//! read again; when only `people_hash` differs, every person is recomputed from the stored facts.
+//! The daemon stores both hashes in the target. When either differs at start, stored rows are placed anew and everybody is
+//! recomputed from their raw values: a rebuild, which reads nothing from the source. That other columns are read is noticed
+//! by the record of the feed (`tributary.feed`), and a reconcile follows. A backfill that began under other rules starts
+//! over.
 
 use std::fmt::Write as _;
 
@@ -12,7 +14,7 @@ use super::{Config, FeedConfig};
 use crate::rules::{DateOrder, EmailPattern, NAMESPACE, Product};
 
 /// Version of the row rules in the code ([`crate::facts`]). Whoever changes what a row gives raises it,
-/// so that an upgrade reads the rows again.
+/// so that an upgrade rebuilds.
 const FACTS_VERSION: u32 = 3;
 
 /// Version of the rules of people in the code ([`crate::unify`]), raised likewise.

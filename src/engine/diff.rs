@@ -34,6 +34,8 @@ pub struct ProfileWrite {
     pub values: Values<14>,
     /// Of `values`.
     pub digest: Uuid,
+    /// Whether its row is there, differs and has its address: a digest of it is stored and believed.
+    pub is_known: bool,
 }
 
 /// A transaction to be written.
@@ -49,6 +51,8 @@ pub struct TransactionWrite {
     pub digest: Uuid,
     /// Digits after the point of amount and fee.
     pub scales: (u32, u32),
+    /// Whether its row is there and differs: a digest of it is stored and believed.
+    pub is_known: bool,
 }
 
 /// An enrollment to be written.
@@ -97,35 +101,30 @@ impl OwnerWrite {
     }
 }
 
-/// The profile of an owner, where there is one to reference.
-#[must_use]
-pub fn user_of(decided: &Decided, persons: &HashMap<String, Person>) -> Option<Uuid> {
-    let person = persons.get(&decided.owner).filter(|_| decided.unified.profile.is_some())?;
-    (person.state == PersonState::Present).then_some(person.profile_id)
-}
-
-/// Compares one owner. `is_fresh`: the target has no row of the person yet. The digests of `persons` are set to what is about to be written.
+/// Compares one owner. `is_fresh`: the target has no row of the person yet. Returns what is to be written, and the
+/// person with the digests of it.
 #[must_use]
 pub fn owner(
     decided: &Decided,
-    persons: &mut HashMap<String, Person>,
+    mut person: Option<Person>,
     feeds: &Feeds,
     tables: &Uuid,
     trust: Trust,
     is_fresh: bool,
-) -> OwnerWrite {
-    let user = user_of(decided, persons);
+) -> (OwnerWrite, Option<Person>) {
+    let present = person.filter(|person| person.state == PersonState::Present);
     let mut write = OwnerWrite {
         owner: decided.owner.clone(),
         rows: decided.rows.clone(),
-        user,
+        // The profile, where there is one to reference.
+        user: present.filter(|_| decided.unified.profile.is_some()).map(|p| p.profile_id),
         ..OwnerWrite::default()
     };
-    if let Some(person) = persons.get_mut(&decided.owner) {
+    if let Some(person) = &mut person {
         write.person(decided, person, tables, trust, is_fresh);
     }
     write.payments(decided, feeds, tables, trust);
-    write
+    (write, person)
 }
 
 impl OwnerWrite {
@@ -145,10 +144,12 @@ impl OwnerWrite {
             let values = columns::profile(id, profile);
             let digest = columns::digest(tables, &values);
             if trust == Trust::Nothing || person.profile != Some(digest) {
+                let is_known = trust == Trust::Digests && person.profile.is_some();
                 person.profile = Some(digest);
                 let (email, systemeio_id) =
                     (profile.email.to_string(), profile.systemeio_id.clone());
-                self.profile = Some(ProfileWrite { id, email, systemeio_id, values, digest });
+                self.profile =
+                    Some(ProfileWrite { id, email, systemeio_id, values, digest, is_known });
             }
             enrollments = decided
                 .unified
@@ -166,8 +167,10 @@ impl OwnerWrite {
         if trust == Trust::Digests && person.enrollments == Some(digest) {
             return;
         }
+        let had_none = trust == Trust::Digests
+            && person.enrollments == Some(columns::digest(tables, std::iter::empty()));
         person.enrollments = Some(digest);
-        self.revoke = (!is_fresh).then_some(person.profile_id);
+        self.revoke = (!is_fresh && !had_none).then_some(person.profile_id);
         self.enrollments = Some(enrollments);
     }
 
@@ -200,6 +203,8 @@ impl OwnerWrite {
                     values,
                     digest,
                     scales,
+                    is_known: trust == Trust::Digests
+                        && outcome.is_some_and(|outcome| outcome != NO_TRANSACTION),
                 });
             }
         }

@@ -208,11 +208,12 @@ impl Fact {
             Self::LeftOut(row) => row.is_synced,
             fact => fact.synced_at().is_some(),
         };
-        if is_synced {
-            return raw::encode(row, unknown);
-        }
         let entry = env.feeds.get(id.0);
-        raw::encode_without(row, unknown, |column| entry.is_sync(column))
+        let shape = entry.shape();
+        if is_synced {
+            return raw::encode(row, unknown, shape);
+        }
+        raw::encode_without(row, unknown, shape, |column| entry.is_sync(column))
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::change::RowId;
+use super::raw::Shape;
 use crate::facts::{
     Column, Columns, ContactField, Feed, FeedInfo, FeedKind, Layout, PaymentField, RawRow,
-    SourceKey, source_key,
+    SourceKey, row_of_key, source_key,
 };
 
 /// How the rows of a feed are read.
@@ -38,6 +39,17 @@ impl FeedEntry {
             FeedLayout::Payment(layout) => &layout.columns,
             FeedLayout::Removed => &NONE,
         }
+    }
+
+    /// Which columns are stored.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        let digest = match &self.layout {
+            FeedLayout::Contact(layout) => layout.digest,
+            FeedLayout::Payment(layout) => layout.digest,
+            FeedLayout::Removed => 0,
+        };
+        Shape { width: self.columns().list.len(), digest }
     }
 
     /// Whether a column holds nothing but the time of the last synchronisation.
@@ -131,10 +143,16 @@ impl Feeds {
         self.entries.iter().filter(|e| e.is_configured()).map(|entry| entry.info.feed)
     }
 
-    /// How many columns of a feed are read.
+    /// Which columns of a feed are stored.
     #[must_use]
-    pub fn width(&self, feed: Feed) -> usize {
-        self.get(feed).columns().list.len()
+    pub fn shape(&self, feed: Feed) -> Shape {
+        self.get(feed).shape()
+    }
+
+    /// A row with nothing but its key, to ask the source for it. `None`: the key does not tell.
+    #[must_use]
+    pub fn row_of_key(&self, feed: Feed, key: &SourceKey) -> Option<RawRow> {
+        row_of_key(key, self.get(feed).columns())
     }
 
     /// The source key of a row.

@@ -26,4 +26,7 @@ pub use chunks::ChunkSnapshots;
 pub use env::{Env, RowDecisions};
 pub use fact::{Fact, LeftOut, Why, incomplete_owner};
 pub use feeds::{FeedEntry, FeedLayout, Feeds};
-pub use state::{ConflictWrite, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};
+pub use state::{Finding, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};
+
+#[cfg(test)]
+mod model_tests;

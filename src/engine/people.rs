@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::change::RowId;
 use super::env::Env;
 use super::fact::{Fact, Why};
-use super::state::SharedId;
+use super::state::{Finding, SharedId};
 use crate::facts::{EmailKey, FeedKind};
 use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
 
@@ -31,8 +31,10 @@ pub type OwnerRows = BTreeMap<String, Vec<OwnedRow>>;
 pub struct Decided {
     /// The owner's text.
     pub owner: String,
-    /// What its facts imply.
+    /// What its facts imply, but for the conflicts.
     pub unified: Unified,
+    /// The conflicts.
+    pub findings: Vec<Finding>,
     /// Its payments with the digests of the transactions last written.
     pub payments: Vec<(RowId, Option<Uuid>)>,
     /// The names of its rows, as conflicts write them.
@@ -77,8 +79,9 @@ fn decide_one(
     let of_rows: Vec<Conflict> = rows.iter().filter_map(|row| of_row(&owner, row, env)).collect();
     let (group, context) = group(&owner, rows, holders, env);
     let mut unified = unify::unify(&group, &context, &env.rules);
-    unified.conflicts.extend(of_rows);
-    Decided { owner, unified, payments, rows: names, is_incomplete }
+    let conflicts = std::mem::take(&mut unified.conflicts).into_iter().chain(of_rows);
+    let findings = conflicts.map(|conflict| Finding::of(conflict, None)).collect();
+    Decided { owner, unified, findings, payments, rows: names, is_incomplete }
 }
 
 /// The conflict of a row that gives no fact.

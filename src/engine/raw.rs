@@ -1,12 +1,22 @@
 //! The raw mapped values of a source row in one compact binary column.
 //!
-//! Format 1: the version byte, then for each column of the layout a length and the text. The length is a LEB128
-//! number: 0 is NULL, 1 is *unknown* (P6), n + 2 is a text of n bytes.
+//! Format 2: the version byte, four bytes that name the columns, then for each column of the layout a length and the
+//! text. The length is a LEB128 number: 0 is NULL, 1 is *unknown* (P6), n + 2 is a text of n bytes. Values that were
+//! stored with other columns are refused rather than misread; the row must be read from the source again.
 
 use crate::facts::RawRow;
 
 /// The version byte.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+
+/// Of which columns the values of a row are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// How many.
+    pub width: usize,
+    /// Names them, see [`Layout::digest`](crate::facts::Layout::digest).
+    pub digest: u32,
+}
 
 /// A row as it is stored: values, and which of them are unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,8 +29,8 @@ pub struct StoredValues {
 
 /// The bytes of a row.
 #[must_use]
-pub fn encode(row: &RawRow, unknown: &[usize]) -> Vec<u8> {
-    encode_without(row, unknown, |_| false)
+pub fn encode(row: &RawRow, unknown: &[usize], shape: Shape) -> Vec<u8> {
+    encode_without(row, unknown, shape, |_| false)
 }
 
 /// As [`encode`], with NULL in the columns that are left out.
@@ -28,12 +38,14 @@ pub fn encode(row: &RawRow, unknown: &[usize]) -> Vec<u8> {
 pub fn encode_without(
     row: &RawRow,
     unknown: &[usize],
+    shape: Shape,
     is_left_out: impl Fn(usize) -> bool,
 ) -> Vec<u8> {
     let size: usize =
         row.values.iter().map(|value| 2 + value.as_ref().map_or(0, String::len)).sum();
-    let mut bytes = Vec::with_capacity(size + 1);
+    let mut bytes = Vec::with_capacity(size + 5);
     bytes.push(FORMAT);
+    bytes.extend_from_slice(&shape.digest.to_be_bytes());
     for (column, value) in row.values.iter().enumerate() {
         match value {
             _ if unknown.contains(&column) => bytes.push(1),
@@ -48,15 +60,16 @@ pub fn encode_without(
     bytes
 }
 
-/// The row of these bytes, with `width` columns; `None` where they are not of this format.
+/// The row of these bytes; `None` where they are not of this format or of other columns.
 #[must_use]
-pub fn decode(bytes: &[u8], width: usize) -> Option<StoredValues> {
-    let (&format, mut rest) = bytes.split_first()?;
-    if format != FORMAT {
+pub fn decode(bytes: &[u8], shape: Shape) -> Option<StoredValues> {
+    let (&format, rest) = bytes.split_first()?;
+    let (digest, mut rest) = rest.split_at_checked(4)?;
+    if format != FORMAT || digest != shape.digest.to_be_bytes() {
         return None;
     }
     let mut stored = StoredValues::default();
-    stored.row.values.reserve(width);
+    stored.row.values.reserve(shape.width);
     while !rest.is_empty() {
         let (length, tail) = take_length(rest)?;
         rest = tail;
@@ -73,7 +86,7 @@ pub fn decode(bytes: &[u8], width: usize) -> Option<StoredValues> {
             }
         }
     }
-    (stored.row.values.len() == width).then_some(stored)
+    (stored.row.values.len() == shape.width).then_some(stored)
 }
 
 fn push_length(bytes: &mut Vec<u8>, mut length: u64) {
@@ -101,6 +114,10 @@ mod tests {
 
     use super::*;
 
+    fn shape(width: usize) -> Shape {
+        Shape { width, digest: 0x0102_0304 }
+    }
+
     proptest! {
         #[test]
         fn a_row_is_read_back_as_it_was(
@@ -112,23 +129,28 @@ mod tests {
             for &column in &unknown {
                 row.values[column] = None;
             }
-            let stored = decode(&encode(&row, &unknown), row.values.len()).unwrap();
+            let shape = shape(row.values.len());
+            let stored = decode(&encode(&row, &unknown, shape), shape).unwrap();
             prop_assert_eq!(stored, StoredValues { row, unknown });
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = decode(&bytes, 3);
+            let _ = decode(&bytes, shape(3));
+            let _ = decode(&[&[FORMAT, 1, 2, 3, 4], bytes.as_slice()].concat(), shape(3));
         }
     }
 
     #[test]
-    fn another_width_or_format_is_refused() {
+    fn another_width_format_or_layout_is_refused() {
         let row = RawRow { values: vec![Some("a".into()), None] };
-        let bytes = encode(&row, &[]);
-        assert_eq!(bytes, [1, 3, b'a', 0]);
-        assert!(decode(&bytes, 3).is_none());
-        assert!(decode(&[], 0).is_none());
-        assert!(decode(&[9, 0], 1).is_none());
+        let bytes = encode(&row, &[], shape(2));
+        assert_eq!(bytes, [2, 1, 2, 3, 4, 3, b'a', 0]);
+        assert!(decode(&bytes, shape(2)).is_some());
+        assert!(decode(&bytes, shape(3)).is_none());
+        assert!(decode(&bytes, Shape { width: 2, digest: 5 }).is_none());
+        assert!(decode(&[], shape(0)).is_none());
+        assert!(decode(&[2, 1, 2], shape(0)).is_none());
+        assert!(decode(&[1, 0], shape(1)).is_none());
     }
 }

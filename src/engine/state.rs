@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use crate::facts::Feed;
-use crate::unify::Conflict;
+use crate::rules::NAMESPACE;
+use crate::unify::{Conflict, ConflictKind, Severity};
 
 /// A value that rows of a feed may share: contact_id of contacts, external_id of payments.
 pub type SharedId = (Feed, String);
@@ -79,17 +80,50 @@ pub struct StoredConflict {
     pub also: Option<String>,
 }
 
-/// A conflict to be stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ConflictWrite {
+/// A conflict as it is to be stored: its evidence is text, as it is digested and sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
     /// Its identity.
     pub fingerprint: Uuid,
-    /// What it says.
-    pub conflict: Conflict,
+    /// The kind.
+    pub kind: ConflictKind,
+    /// Who must act.
+    pub severity: Severity,
+    /// What it is about.
+    pub subject: String,
+    /// The unit that it was judged from.
+    pub scope: String,
     /// A second unit whose judgement closes it.
     pub also: Option<String>,
-    /// Of the evidence.
+    /// JSON.
+    pub evidence: String,
+    /// Of the evidence: a dismissal holds while it stays the same.
     pub digest: Uuid,
-    /// `open` or `dismissed`.
-    pub status: &'static str,
+}
+
+impl Finding {
+    /// What is stored for a conflict.
+    #[must_use]
+    pub fn of(conflict: Conflict, also: Option<String>) -> Self {
+        let evidence = conflict.evidence.to_string();
+        Self {
+            fingerprint: conflict.fingerprint(),
+            kind: conflict.kind,
+            severity: conflict.severity,
+            digest: Uuid::new_v5(&NAMESPACE, evidence.as_bytes()),
+            subject: conflict.subject,
+            scope: conflict.scope,
+            also,
+            evidence,
+        }
+    }
+
+    /// Whether it is stored so already.
+    #[must_use]
+    pub fn equals(&self, stored: &StoredConflict) -> bool {
+        stored.digest == self.digest
+            && stored.severity == self.severity.as_str()
+            && stored.scope == self.scope
+            && stored.also == self.also
+    }
 }

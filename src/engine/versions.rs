@@ -166,11 +166,73 @@ pub fn transitions(
     all
 }
 
+/// Rows whose key changed: the key at the end and the one before, over chains and swaps. A row that is gone at the end
+/// is not among them.
+#[must_use]
+pub fn renamed(changes: &[RowChange]) -> Vec<(RowId, RowId)> {
+    // The key that a row had before, by the key that it has so far.
+    let mut origins: HashMap<RowId, (RowId, bool)> = HashMap::new();
+    for change in changes {
+        let known = origins.remove(&change.before()).map(|(origin, _)| origin);
+        // A row that was deleted and inserted again under its key is the same row (SPEC §4.3).
+        let origin = known.unwrap_or_else(|| change.before());
+        origins.insert(change.id(), (origin, change.row.is_some()));
+    }
+    let is_renamed =
+        |(now, (before, is_there))| (is_there && now != before).then_some((now, before));
+    let mut renamed: Vec<(RowId, RowId)> = origins.into_iter().filter_map(is_renamed).collect();
+    renamed.sort();
+    renamed
+}
+
 /// The owner's text of a version, `person` being its e-mail key after aliases.
 #[must_use]
 pub fn owner_of(id: &RowId, version: &RowVersion, person: Option<EmailKey>, env: &Env) -> String {
     match &version.fact {
         Some(fact) => fact.owner(person).as_str().to_owned(),
         None => incomplete_owner(id, env),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Feed;
+
+    fn id(key: &str) -> RowId {
+        (Feed::new(1), SourceKey(key.into()))
+    }
+
+    /// `from>to`, `+inserted` or `-deleted`.
+    fn change(text: &str) -> RowChange {
+        let row = Some(RawRow::default());
+        let read = |key: &str, row| RowChange::read(Feed::new(1), SourceKey(key.into()), row);
+        match text.split_once('>') {
+            Some((from, to)) => {
+                RowChange { previous: Some(SourceKey(from.into())), ..read(to, row) }
+            }
+            None if text.starts_with('-') => read(&text[1..], None),
+            None => read(&text[1..], row),
+        }
+    }
+
+    #[test]
+    fn a_row_keeps_its_past_over_chains_and_swaps_of_keys_spec_4_3() {
+        let check = |changes: &[&str], expected: &[(&str, &str)]| {
+            let changes: Vec<RowChange> = changes.iter().map(|text| change(text)).collect();
+            let expected: Vec<(RowId, RowId)> =
+                expected.iter().map(|(now, before)| (id(now), id(before))).collect();
+            assert_eq!(renamed(&changes), expected, "{changes:?}");
+        };
+        check(&["+a", "-b"], &[]);
+        check(&["a>b"], &[("b", "a")]);
+        check(&["a>b", "b>c"], &[("c", "a")]);
+        check(&["a>b", "b>a"], &[]);
+        check(&["a>t", "b>a", "t>b"], &[("a", "b"), ("b", "a")]);
+        check(&["a>b", "+a"], &[("b", "a")]);
+        check(&["a>b", "-b", "+b"], &[("b", "a")]);
+        check(&["-b", "a>b"], &[("b", "a")]);
+        check(&["-b", "+b"], &[]);
+        check(&["a>b", "-b"], &[]);
     }
 }

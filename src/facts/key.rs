@@ -6,9 +6,9 @@ use super::row::{ColumnKind, Columns, RawRow, SourceKey};
 use super::time::parse_instant;
 use crate::rules::NAMESPACE;
 
-/// SPEC §1: the key columns' text joined by `|`, instants as UTC. A NULL is empty text, and an instant
-/// beyond any calendar, such as `infinity`, is the text itself. In a key of several columns a `\` stands before each `|`
-/// and `\` of a value, so that no two keys have one text.
+/// SPEC §1: the key columns' text joined by `|`, instants as UTC. In a key of several columns a `|` or `\` of a value
+/// has a `\` before it, so that no two keys are one text. A NULL is empty text, and an instant beyond any calendar,
+/// such as `infinity`, is the text itself.
 #[must_use]
 pub fn source_key(row: &RawRow, columns: &Columns) -> SourceKey {
     let mut key = String::new();
@@ -22,7 +22,7 @@ pub fn source_key(row: &RawRow, columns: &Columns) -> SourceKey {
             columns.list.get(index).is_some_and(|column| column.kind == ColumnKind::Instant);
         match is_instant.then(|| parse_instant(text)).flatten() {
             Some(instant) => key.push_str(&instant.to_string()),
-            None if is_composite && text.contains(['|', '\\']) => push_escaped(&mut key, text),
+            None if is_composite => push_escaped(&mut key, text),
             None => key.push_str(text),
         }
     }
@@ -36,6 +36,42 @@ fn push_escaped(key: &mut String, text: &str) {
         }
         key.push(c);
     }
+}
+
+/// The inverse of [`source_key`]: a row with nothing but its key columns. `None` where the key was cut.
+#[must_use]
+pub fn row_of_key(key: &SourceKey, columns: &Columns) -> Option<RawRow> {
+    if is_cut(&key.0, LONGEST_KEY) {
+        return None;
+    }
+    let texts = if columns.key.len() > 1 { unescaped(&key.0) } else { vec![key.0.clone()] };
+    if texts.len() != columns.key.len() {
+        return None;
+    }
+    let mut row = RawRow { values: vec![None; columns.list.len()] };
+    for (&index, text) in columns.key.iter().zip(texts) {
+        *row.values.get_mut(index)? = Some(text);
+    }
+    Some(row)
+}
+
+fn unescaped(key: &str) -> Vec<String> {
+    let mut texts = vec![String::new()];
+    let mut chars = key.chars();
+    while let Some(c) = chars.next() {
+        let c = match c {
+            '|' => {
+                texts.push(String::new());
+                continue;
+            }
+            '\\' => chars.next().unwrap_or('\\'),
+            c => c,
+        };
+        if let Some(text) = texts.last_mut() {
+            text.push(c);
+        }
+    }
+    texts
 }
 
 /// Longest source key and longest other id that are kept whole, in bytes: PostgreSQL refuses index entries
@@ -55,5 +91,55 @@ fn bounded(text: String, longest: usize) -> String {
     }
     let digest = Uuid::new_v5(&NAMESPACE, text.as_bytes());
     let kept: String = text.chars().take(longest / 4).collect();
-    format!("{kept}… {digest}")
+    format!("{kept}{CUT}{digest}")
+}
+
+/// Between what is kept of a text and its digest.
+const CUT: &str = "… ";
+
+/// Whether a text looks like one that was cut.
+fn is_cut(text: &str, longest: usize) -> bool {
+    let Some((kept, digest)) = text.rsplit_once(CUT) else { return false };
+    kept.chars().count() == longest / 4 && Uuid::try_parse(digest).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Column;
+
+    fn layout(kinds: &[ColumnKind]) -> Columns {
+        let column =
+            |(i, kind): (usize, &ColumnKind)| Column { name: format!("k{i}"), kind: *kind };
+        let list = kinds.iter().enumerate().map(column).collect();
+        Columns { list, key: (0..kinds.len()).collect() }
+    }
+
+    #[test]
+    fn no_two_keys_are_one_text_and_each_is_read_back_spec_1() {
+        let check = |kinds: &[ColumnKind], values: &[&str], expected: &str| {
+            let row = RawRow { values: values.iter().map(|v| Some((*v).to_owned())).collect() };
+            let layout = layout(kinds);
+            let key = source_key(&row, &layout);
+            assert_eq!(key.0, expected);
+            assert_eq!(source_key(&row_of_key(&key, &layout).unwrap(), &layout), key);
+        };
+        let text = [ColumnKind::Text, ColumnKind::Text];
+        check(&text[..1], &[r"a|b\c"], r"a|b\c");
+        check(&text, &["a", "b"], "a|b");
+        check(&text, &["a|b", "c"], r"a\|b|c");
+        check(&text, &["a", "b|c"], r"a|b\|c");
+        check(&text, &[r"a\", "|b"], r"a\\|\|b");
+        check(&text, &["", ""], "|");
+        let dated = [ColumnKind::Text, ColumnKind::Instant];
+        check(&dated, &["a", "2025-01-01 08:00:00+08"], "a|2025-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_key_that_was_cut_does_not_say_what_it_was() {
+        let layout = layout(&[ColumnKind::Text]);
+        let key = |text: &str| SourceKey(bounded(text.to_owned(), LONGEST_KEY));
+        assert!(row_of_key(&key(&"x".repeat(LONGEST_KEY)), &layout).is_some());
+        assert!(row_of_key(&key(&"x".repeat(LONGEST_KEY + 1)), &layout).is_none());
+    }
 }

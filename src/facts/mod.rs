@@ -35,7 +35,7 @@ pub use clean::{clean, visible};
 pub use contact::{contact, skips_contact};
 pub use email::{canonical_key, email_key};
 pub use feed::{Feed, FeedInfo, FeedKind};
-pub use key::source_key;
+pub use key::{row_of_key, source_key};
 pub use payment::{payment, skips_payment};
 pub use phone::phone;
 pub use product::match_products;

@@ -1,14 +1,16 @@
 //! A source row as text, and the layout that says which column means what.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::feed::FeedInfo;
 use super::raw::RawTexts;
 use super::source::{Skip, Source};
-use crate::rules::Status;
+use crate::rules::{NAMESPACE, Status};
 
 /// The key of a source row: its key columns' text joined by `|` (SPEC §1), with `\` before a `|` or `\` inside a value
 /// of several. Instants are UTC, ISO 8601 with `Z`.
@@ -336,6 +338,8 @@ pub struct Layout<F> {
     pub feed: Arc<FeedInfo>,
     /// The columns that are read.
     pub columns: Columns,
+    /// Names the columns whose values are stored, with their kinds, in their order.
+    pub digest: u32,
     /// What is configured of the values.
     pub rules: FieldRules<F>,
     /// The sources of every field, by its index, first choice first.
@@ -348,6 +352,18 @@ pub struct Layout<F> {
     evidence: Vec<usize>,
     /// The names of those columns.
     evidence_names: Arc<[String]>,
+}
+
+/// Columns in another order, of other kinds, or stored where they were left out, have another digest.
+fn digest_of(columns: &[Column], is_left_out: impl Fn(usize) -> bool) -> u32 {
+    let mut text = String::new();
+    for (index, column) in columns.iter().enumerate() {
+        // Writing to a String cannot fail.
+        let _ =
+            writeln!(text, "{:?} {} {}", column.name, column.kind.as_str(), !is_left_out(index));
+    }
+    let digest = Uuid::new_v5(&NAMESPACE, text.as_bytes());
+    digest.as_fields().0
 }
 
 impl<F: LogicalField> Layout<F> {
@@ -375,6 +391,7 @@ impl<F: LogicalField> Layout<F> {
                 means(index, true) && !means_more && !skips(index)
             })
             .collect();
+        let digest = digest_of(&columns.list, |index| is_sync[index]);
         let mut evidence: Vec<usize> =
             (0..columns.list.len()).filter(|index| !is_sync[*index]).collect();
         evidence.sort_by(|a, b| columns.list[*a].name.cmp(&columns.list[*b].name));
@@ -385,7 +402,7 @@ impl<F: LogicalField> Layout<F> {
             let read = |source: Source| source.read_as(field.class(), &columns);
             by_field[field.index()] = sources.into_iter().map(read).collect();
         }
-        Self { feed, columns, rules, by_field, by_name, is_sync, evidence, evidence_names }
+        Self { feed, columns, digest, rules, by_field, by_name, is_sync, evidence, evidence_names }
     }
 
     /// The sources of a logical field, first choice first; empty where none is mapped.

@@ -327,3 +327,30 @@ fn the_first_usable_column_wins_spec_1() {
     check([Some("ana"), at, Some("a@x.ph b@x.ph")], Err(EmailReason::Multiple));
     check([None, at, Some(" ")], Err(EmailReason::Missing));
 }
+
+/// Values that were stored with other columns must not be taken for those of these.
+#[test]
+fn a_layout_is_named_by_its_stored_columns() {
+    let digest = |columns: &[(&str, ColumnKind)], fields: Vec<(ContactField, Vec<usize>)>| {
+        let column =
+            |(name, kind): &(&str, ColumnKind)| Column { name: (*name).into(), kind: *kind };
+        let columns = Columns { list: columns.iter().map(column).collect(), key: vec![0] };
+        let fields = fields
+            .into_iter()
+            .map(|(field, at)| (field, at.into_iter().map(Source::Column).collect()));
+        let feed = feed("systemeio", FeedKind::Contact);
+        Layout::new(feed, columns, fields.collect(), FieldRules::default()).digest
+    };
+    let text = ColumnKind::Text;
+    let columns = [("id", text), ("a", text), ("b", text)];
+    let names = |first, last| {
+        vec![(ContactField::FirstName, vec![first]), (ContactField::LastName, vec![last])]
+    };
+    let known = digest(&columns, names(1, 2));
+    // Which field a column is for is no matter of what is stored.
+    assert_eq!(digest(&columns, names(2, 1)), known);
+    assert_ne!(digest(&[("id", text), ("b", text), ("a", text)], names(1, 2)), known);
+    assert_ne!(digest(&[("id", text), ("a", ColumnKind::Json), ("b", text)], names(1, 2)), known);
+    let sync = vec![(ContactField::FirstName, vec![1]), (ContactField::SyncTimestamp, vec![2])];
+    assert_ne!(digest(&columns, sync), known);
+}

@@ -90,6 +90,11 @@ impl Health {
         });
     }
 
+    /// See [`Status::unresolved`].
+    pub fn set_unresolved(&self, reason: Option<String>) {
+        self.status.send_modify(|status| status.unresolved = reason);
+    }
+
     /// Whether progress stands still although the source writes on.
     pub fn set_frozen(&self, frozen: bool) {
         self.status.send_modify(|status| status.frozen = frozen);

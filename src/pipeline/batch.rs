@@ -11,11 +11,11 @@ use crate::lsn::Lsn;
 
 /// Changes of one source transaction held in memory; a larger one is applied in parts, so that memory
 /// does not grow with it (P13).
-const PART_ROWS: usize = 4_000;
+const PART_ROWS: usize = 1_000;
 /// Bytes of the changes of one batch, or of one source transaction, held in memory. Applying them takes
 /// about three times as much beside them; with the queue and the buffers of both drivers that leaves a
-/// daemon below 64 MiB (P13). At 1.5 KB a row this is some 2,700 rows.
-pub(super) const BATCH_BYTES: usize = 4 << 20;
+/// daemon below 64 MiB (P13). At 1.5 KB a row this is some 700 rows.
+pub(super) const BATCH_BYTES: usize = 1 << 20;
 /// What a value takes beside its text, in bytes.
 const VALUE_BYTES: usize = std::mem::size_of::<Option<String>>() + 16;
 

@@ -25,6 +25,7 @@ use crate::engine::Feeds;
 use crate::error::Result;
 use crate::facts::Feed;
 use crate::failpoint;
+use crate::halt;
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::pg::Tx;
@@ -68,6 +69,8 @@ pub(super) struct Follow<'a> {
     moved_at: Instant,
     /// When new profiles of the application are looked for again.
     look_at: Instant,
+    /// Where it began, while what it failed at before is not known to be over.
+    failed_at: Option<Lsn>,
     /// Starts over once something was committed: a session that opens and fails at once is no success.
     backoff: &'a mut Backoff,
 }
@@ -104,6 +107,7 @@ pub(super) async fn follow(
     let assembler = Assembler::new(watched(config, &session.applier.env.feeds));
     let receiver = Receiver::start(stream, assembler);
     let durability = Durability::start(Arc::clone(control), receiver.confirm());
+    let failed_at = health.status().unresolved.map(|_| session.checkpoint);
     let mut follow = Follow {
         config,
         session,
@@ -118,6 +122,7 @@ pub(super) async fn follow(
         idle_at: Instant::now(),
         moved_at: Instant::now(),
         look_at: Instant::now(),
+        failed_at,
         backoff,
     };
     follow.run(shutdown).await
@@ -342,6 +347,11 @@ impl Follow<'_> {
         }
         if self.open.is_none() && !self.session.applier.env.chunks.is_empty() {
             self.forget_snapshots().await?;
+        }
+        if self.failed_at.is_some_and(|lsn| self.session.checkpoint > lsn) {
+            halt::clear_failure(&self.session.applier.db).await?;
+            self.health.set_unresolved(None);
+            self.failed_at = None;
         }
         let behind = self.health.status().lag_bytes.is_some_and(|bytes| bytes > 0);
         let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;

@@ -19,7 +19,7 @@ use crate::source::{Stream, StreamItem};
 
 /// Bytes of assembled events that wait to be applied: two full batches (`batch::BATCH_BYTES`), so that
 /// the next batch is complete when one has been applied. A row that is larger waits alone.
-const QUEUE_BYTES: usize = 8 << 20;
+const QUEUE_BYTES: usize = 2 << 20;
 /// Events that wait to be applied. An event of a small row counts about 1 KB, so that the bytes are the
 /// limit that counts; this one bounds what the queue itself costs.
 const QUEUE_EVENTS: usize = 16_384;

@@ -23,52 +23,24 @@ struct Part {
     columns: Vec<String>,
     /// Whether its changes are in the log.
     logged: bool,
+    /// Whether a unique index that is checked at once and takes no NULL covers the configured key.
+    unique: bool,
 }
 
 /// What is wrong with a table's replica identity, if anything; the table exists.
 pub(super) async fn problem(client: &Client, feed: &FeedConfig) -> Result<Option<Problem>> {
     let sql = include_str!("sql/replica_identity.sql");
-    let rows = client.query(sql, &[&feed.table.schema, &feed.table.name]).await;
+    let params: [crate::pg::Param<'_>; 3] = [&feed.table.schema, &feed.table.name, &feed.key];
+    let rows = client.query(sql, &params).await;
     let rows = rows.context("source: reading the replica identity")?;
-    let unsuited = key_problem(client, feed).await?;
     let part = |row: &tokio_postgres::Row| Part {
         table: TableName { schema: row.get(0), name: row.get(1) },
         setting: row.get(2),
         columns: row.get(3),
         logged: row.get(4),
+        unique: row.get(5),
     };
-    Ok(rows.iter().map(part).find_map(|part| judge(&part, &feed.key)).or(unsuited))
-}
-
-/// Whether the key tells every row apart, at every moment (SPEC §1): else two rows would be one here.
-async fn key_problem(client: &Client, feed: &FeedConfig) -> Result<Option<Problem>> {
-    let (table, sql) = (&feed.table, include_str!("sql/key_index.sql"));
-    let row = client.query_opt(sql, &[&table.schema, &table.name, &feed.key]).await;
-    let Some(row) = row.context("source: reading the indexes")? else { return Ok(None) };
-    let (covered, nullable): (bool, Vec<String>) = (row.get(0), row.get(1));
-    if covered {
-        return Ok(None);
-    }
-    let columns = feed.key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
-    let quoted = table.quoted();
-    let problem = format!(
-        "the key ({}) of {table} is covered by no unique, valid, not deferrable index over NOT NULL columns",
-        feed.key.join(", ")
-    );
-    let required: String = nullable
-        .iter()
-        .map(|name| format!(" ALTER COLUMN {} SET NOT NULL,", quote_identifier(name)))
-        .collect();
-    let required = match required.trim_end_matches(',') {
-        "" => String::new(),
-        columns => format!("ALTER TABLE {quoted}{columns}; "),
-    };
-    let remedy = format!(
-        "run on the source: {required}CREATE UNIQUE INDEX CONCURRENTLY ON {quoted} ({columns}); or name other columns \
-         in feeds.{}.key",
-        feed.name
-    );
-    Ok(Some(Problem { problem, remedy }))
+    Ok(rows.iter().map(part).find_map(|part| judge(&part, &feed.key)))
 }
 
 fn judge(part: &Part, key: &[String]) -> Option<Problem> {
@@ -78,23 +50,52 @@ fn judge(part: &Part, key: &[String]) -> Option<Problem> {
         let remedy = format!("run on the source: ALTER TABLE {table} SET LOGGED;");
         return Some(Problem { problem, remedy });
     }
+    let primary = key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
     if part.setting == "f" {
-        return None;
+        return not_unique(part, key);
     }
     let full = format!("run on the source: ALTER TABLE {table} REPLICA IDENTITY FULL;");
     if part.columns.is_empty() {
-        let primary = key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
         let problem = format!(
             "{} has no usable replica identity: once published, every UPDATE and DELETE of it would fail",
             part.table
         );
-        let remedy = format!("{full} or, better: ALTER TABLE {table} ADD PRIMARY KEY ({primary});");
+        let remedy = if part.unique {
+            full
+        } else {
+            format!("run on the source: ALTER TABLE {table} ADD PRIMARY KEY ({primary});")
+        };
         return Some(Problem { problem, remedy });
     }
-    let column = key.iter().find(|name| !part.columns.contains(name))?;
+    let Some(column) = key.iter().find(|name| !part.columns.contains(name)) else {
+        return not_unique(part, key);
+    };
     let problem =
         format!("the replica identity of {} lacks the configured key column {column}", part.table);
     Some(Problem { problem, remedy: full })
+}
+
+/// A key that does not tell every row apart at every moment (SPEC §1): two rows of one source key would be taken for
+/// one.
+fn not_unique(part: &Part, key: &[String]) -> Option<Problem> {
+    if part.unique {
+        return None;
+    }
+    let table = part.table.quoted();
+    let problem = format!(
+        "no unique index over NOT NULL columns that is checked at once covers the configured key of {}",
+        part.table
+    );
+    let columns: Vec<String> = key.iter().map(|name| quote_identifier(name)).collect();
+    let not_null: Vec<String> =
+        columns.iter().map(|column| format!("ALTER COLUMN {column} SET NOT NULL")).collect();
+    let remedy = format!(
+        "run on the source: ALTER TABLE {table} {}; CREATE UNIQUE INDEX ON {table} ({}); or name all columns of \
+         such an index as the key",
+        not_null.join(", "),
+        columns.join(", ")
+    );
+    Some(Problem { problem, remedy })
 }
 
 #[cfg(test)]
@@ -106,16 +107,19 @@ mod tests {
         let check = |setting: &str, columns: &[&str], key: &[&str], expected: Option<&str>| {
             let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let table = TableName { schema: "public".into(), name: "t".into() };
-            let part =
-                Part { table, setting: setting.into(), columns: names(columns), logged: true };
+            let unique = !columns.is_empty() && !columns.contains(&"other");
+            let (setting, columns) = (setting.to_owned(), names(columns));
+            let part = Part { table, setting, columns, logged: true, unique };
             let key: Vec<String> = names(key);
             let problem = judge(&part, &key).map(|problem| problem.problem);
-            assert_eq!(problem.is_some(), expected.is_some(), "{setting} {columns:?} {key:?}");
+            assert_eq!(problem.is_some(), expected.is_some(), "{} {key:?}", part.setting);
             assert!(problem.unwrap_or_default().contains(expected.unwrap_or_default()));
         };
         check("d", &["id"], &["id"], None);
         check("d", &["id", "part"], &["id"], None);
-        check("f", &[], &["id"], None);
+        check("d", &["id", "other"], &["id"], Some("no unique index"));
+        check("f", &["unique"], &["id"], None);
+        check("f", &[], &["id"], Some("no unique index"));
         check("i", &["a", "b"], &["b", "a"], None);
         check("d", &[], &["id"], Some("would fail"));
         check("n", &[], &["id"], Some("would fail"));

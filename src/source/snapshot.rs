@@ -24,7 +24,7 @@ use crate::facts::{Columns, RawRow};
 /// Bytes of COPY text after which a chunk of several blocks is cut short (P13): wide values lie out of
 /// line, so that the number of blocks alone says little about the size of their rows. Large enough that
 /// usual rows (100 to a block of 8 KiB) never meet it.
-const CHUNK_BYTES: usize = 32 << 20;
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// What must be read of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

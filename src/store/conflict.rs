@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::engine::{ConflictWrite, StoredConflict};
+use crate::engine::{Finding, StoredConflict};
 use crate::error::Result;
-use crate::pg::{Group, TextColumns, Tx, text_params};
+use crate::pg::{Group, Owned, Tx};
 
 /// The conflicts that are not resolved and were judged from these units, by fingerprint.
 ///
@@ -45,27 +45,60 @@ pub async fn dismissals(db: &crate::pg::Db) -> Result<HashMap<Uuid, Uuid>> {
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Adds conflicts to a group: one that was resolved opens again under its id.
-pub fn write(group: &mut Group, writes: &[ConflictWrite]) {
+/// Adds conflicts to a group, each with its status: one that was resolved opens again under its id.
+pub fn write(group: &mut Group, writes: Vec<(Finding, &'static str)>) {
     if writes.is_empty() {
         return;
     }
-    let columns = TextColumns::of(writes, |write| {
-        let conflict = &write.conflict;
-        [
-            Some(conflict.kind.as_str().to_owned()),
-            Some(conflict.severity.as_str().to_owned()),
-            Some(write.status.to_owned()),
-            Some(conflict.subject.clone()),
-            Some(write.fingerprint.to_string()),
-            Some(conflict.scope.clone()),
-            write.also.clone(),
-            Some(conflict.evidence.to_string()),
-            Some(write.digest.to_string()),
+    let count = writes.len();
+    let mut columns = Columns::default();
+    for (finding, status) in writes {
+        columns.push(finding, status);
+    }
+    let sql = include_str!("sql/write_conflicts.sql");
+    group.exactly(count, "target: writing conflicts", sql, columns.params());
+}
+
+/// Findings as one array a column, in the order of the statement's parameters.
+#[derive(Default)]
+struct Columns {
+    kinds: Vec<&'static str>,
+    severities: Vec<&'static str>,
+    statuses: Vec<&'static str>,
+    subjects: Vec<String>,
+    fingerprints: Vec<Uuid>,
+    scopes: Vec<String>,
+    also: Vec<Option<String>>,
+    evidence: Vec<String>,
+    digests: Vec<Uuid>,
+}
+
+impl Columns {
+    fn push(&mut self, finding: Finding, status: &'static str) {
+        self.kinds.push(finding.kind.as_str());
+        self.severities.push(finding.severity.as_str());
+        self.statuses.push(status);
+        self.subjects.push(finding.subject);
+        self.fingerprints.push(finding.fingerprint);
+        self.scopes.push(finding.scope);
+        self.also.push(finding.also);
+        self.evidence.push(finding.evidence);
+        self.digests.push(finding.digest);
+    }
+
+    fn params(self) -> Vec<Owned> {
+        vec![
+            Box::new(self.kinds),
+            Box::new(self.severities),
+            Box::new(self.statuses),
+            Box::new(self.subjects),
+            Box::new(self.fingerprints),
+            Box::new(self.scopes),
+            Box::new(self.also),
+            Box::new(self.evidence),
+            Box::new(self.digests),
         ]
-    });
-    let sql = include_str!("sql/write_conflicts.sql").replace("{params}", &text_params(9));
-    group.exactly(writes.len(), "target: writing conflicts", sql, columns.owned());
+    }
 }
 
 /// Adds the closing of conflicts to a group. `by` is `source`, or who decided.

@@ -133,19 +133,6 @@ fn refuse_contradiction(known: &Recorded, feed: &FeedConfig) -> Result<()> {
     Ok(())
 }
 
-/// Whether rows that are stored under the first columns can be read under the second. A boolean is stored as any text.
-#[must_use]
-pub fn are_same(stored: &[(Column, bool)], now: &[(Column, bool)]) -> bool {
-    let kind = |kind: ColumnKind| match kind {
-        ColumnKind::Boolean => ColumnKind::Text,
-        other => other,
-    };
-    let same = |(a, b): (&(Column, bool), &(Column, bool))| {
-        a.0.name == b.0.name && kind(a.0.kind) == kind(b.0.kind) && a.1 == b.1
-    };
-    stored.len() == now.len() && stored.iter().zip(now).all(same)
-}
-
 /// Records a feed with the columns that are read of it from now on, and its table.
 ///
 /// # Errors

@@ -299,6 +299,23 @@ pub fn set_outcomes(group: &mut Group, outcomes: &[(RowId, Option<Uuid>)]) {
     );
 }
 
+/// Marks rows as incomplete: they are due to be read from the source again.
+///
+/// # Errors
+/// Those of the target.
+pub async fn set_incomplete(tx: &Tx, ids: &[RowId]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(rows = ids.len(), "stored rows cannot be read; reading them from the source");
+    let (feeds, keys) = columns_of(ids.iter());
+    let sql = "update tributary.source_row r set complete = false \
+               from unnest($1::int2[], $2::text[]) as n (feed, key) \
+               where r.feed = n.feed and r.key = n.key";
+    tx.execute("target: marking incomplete rows", sql, &[&feeds, &keys]).await?;
+    Ok(())
+}
+
 /// Sets the members of shared ids.
 pub fn set_members(group: &mut Group, members: &[(RowId, Vec<u8>)]) {
     if members.is_empty() {

@@ -44,6 +44,10 @@ pub struct Tables {
     pub write_transactions: String,
     /// Writes enrollments that differ or are new.
     pub write_enrollments: String,
+    /// As `write_profiles`, of profiles that are known to be there, to differ and to have their address.
+    pub update_profiles: String,
+    /// As `write_transactions`, of transactions that are known to be there and to differ.
+    pub update_transactions: String,
     /// As `write_profiles`, of profiles that are known to be new.
     pub insert_profiles: String,
     /// As `write_transactions`, of transactions that are known to be new.
@@ -101,6 +105,7 @@ impl Tables {
         };
         let profile_ids = include_str!("sql/profile_ids.sql")
             .replace("{profiles}", &names.profiles)
+            .replace("{email_type}", &type_of(&profile, "email"))
             .replace("{auth_users}", auth_users);
         for (table, types) in [
             (&target.profiles, &profile),
@@ -118,6 +123,8 @@ impl Tables {
             begin,
             write_profiles: write_profiles(&names.profiles, &profile)?,
             write_transactions: write_transactions(&names.transactions, &transaction)?,
+            update_profiles: update_profiles(&names.profiles, &profile)?,
+            update_transactions: update_transactions(&names.transactions, &transaction)?,
             systemeio_type: type_of(&profile, "systemeio_id"),
             email_type: type_of(&profile, "email"),
             profiles_by_copy: !profile.get("tags").is_some_and(|kind| kind.starts_with("json")),
@@ -201,10 +208,13 @@ fn scale(types: &HashMap<String, String>, column: &str) -> Option<u32> {
     precision.split_once(',').map_or(Some(0), |(_, scale)| scale.parse().ok())
 }
 
-/// `json` has no equality.
+/// `json` has no equality, and that of `citext` overlooks another case.
 fn comparable(side: &str, column: &str, types: &HashMap<String, String>) -> String {
     match types.get(column).map(String::as_str) {
         Some("json") => format!("{side}.{column}::jsonb"),
+        Some(kind) if kind == "citext" || kind.ends_with(".citext") => {
+            format!("{side}.{column}::text")
+        }
         _ => format!("{side}.{column}"),
     }
 }
@@ -245,6 +255,10 @@ fn insert_profiles(table: &str, types: &HashMap<String, String>) -> Result<Strin
 const COUNTS: &str = "select (select count(*) from u) + (select count(*) from i), \
     (select count(*) from m) + (select count(*) from f), (select count(*) from u), (select count(*) from i)";
 
+/// As [`COUNTS`], of a statement that only updates.
+const COUNTS_OF_UPDATE: &str = "select (select count(*) from u), (select count(*) from n), (select count(*) from u), 0::bigint";
+
+/// Somebody else's profile may have the address: then it is not written, and the digest must not say that it was.
 fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
     let compared = &PROFILE[2..];
     let sets: Vec<String> = compared.iter().map(|c| format!("{c} = m.{c}")).collect();
@@ -254,7 +268,7 @@ fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String
              where o.email = n.email and o.id <> n.id) as email_is_free from n), \
          m as materialized (select n.* from free n join {table} t on t.id = n.id \
            where {old} is distinct from {new} \
-             or (t.email is distinct from n.email and n.email_is_free)), \
+             or ({old_email} is distinct from {new_email} and n.email_is_free)), \
          f as materialized (select n.* from n where not exists (select from {table} t where t.id = n.id)), \
          u as (update {table} t set {sets}, \
              email = case when m.email_is_free then m.email else t.email end, \
@@ -262,15 +276,48 @@ fn write_profiles(table: &str, types: &HashMap<String, String>) -> Result<String
              api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
            from m where t.id = m.id returning 1), \
          i as (insert into {table} ({columns}, updated_at, last_api_sync_at, api_sync_version) \
-           select {inserted}, {now}, now(), 1 from f returning 1) \
+           select {inserted}, {now}, now(), 1 from f returning 1), \
+         k as (update tributary.person o set profile_digest = null from free \
+           where o.profile_id = free.id and not free.email_is_free) \
          {COUNTS}",
         profiles = profiles(types)?,
         sets = sets.join(", "),
         now = now_as("updated_at", types),
+        old_email = comparable("t", "email", types),
+        new_email = comparable("n", "email", types),
         old = tuple("t", compared, types),
         new = tuple("n", compared, types),
         columns = PROFILE.join(", "),
         inserted = PROFILE.map(|c| format!("f.{c}")).join(", "),
+    ))
+}
+
+/// Profiles that are there, differ and keep their address: what digests say need not be read again.
+fn update_profiles(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let sets: Vec<String> = PROFILE[2..].iter().map(|c| format!("{c} = n.{c}")).collect();
+    Ok(format!(
+        "with {profiles}, \
+         u as (update {table} t set {sets}, updated_at = {now}, last_api_sync_at = now(), \
+             api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
+           from n where t.id = n.id returning 1) \
+         {COUNTS_OF_UPDATE}",
+        profiles = profiles(types)?,
+        sets = sets.join(", "),
+        now = now_as("updated_at", types),
+    ))
+}
+
+/// As [`update_profiles`].
+fn update_transactions(table: &str, types: &HashMap<String, String>) -> Result<String> {
+    let sets: Vec<String> = TRANSACTION[1..].iter().map(|c| format!("{c} = n.{c}")).collect();
+    Ok(format!(
+        "with n as materialized ({new}), \
+         u as (update {table} t set {sets}, last_api_sync_at = now(), processed_at = now(), \
+             api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
+           from n where t.id = n.id returning 1) \
+         {COUNTS_OF_UPDATE}",
+        new = new_rows(&TRANSACTION, types)?,
+        sets = sets.join(", "),
     ))
 }
 

@@ -30,8 +30,10 @@ pub async fn new_rows(
         if copies_profiles {
             profiles.extend(owner.profile.take_if(|profile| fresh.profiles.contains(&profile.id)));
         }
-        // A transaction of a person whose profile is only written later would reference nothing.
-        if copies_transactions && owner.profile.is_none() {
+        // A transaction of a person whose profile is only inserted later would reference nothing.
+        let has_profile =
+            owner.profile.as_ref().is_none_or(|profile| !fresh.profiles.contains(&profile.id));
+        if copies_transactions && has_profile {
             let is_new = |t: &mut TransactionWrite| fresh.transactions.contains(&t.id);
             transactions.extend(owner.transactions.extract_if(.., is_new));
         }

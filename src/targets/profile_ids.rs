@@ -37,8 +37,9 @@ pub async fn duplicates(
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let sql =
-        include_str!("sql/duplicate_profiles.sql").replace("{profiles}", &tables.names.profiles);
+    let sql = include_str!("sql/duplicate_profiles.sql")
+        .replace("{profiles}", &tables.names.profiles)
+        .replace("{email_type}", &tables.email_type);
     let rows = tx.query("target: looking for duplicate profiles", &sql, &[&keys, &own]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
@@ -105,7 +106,7 @@ pub async fn unrecorded(db: &Db, tables: &Tables, after: Uuid) -> Result<Vec<(Uu
 }
 
 /// Records the addresses of profiles that were there before or were changed by the application, so that persons find
-/// them however they spell the address. Returns the e-mail keys.
+/// them however they spell the address. Returns the e-mail keys of the addresses now and before.
 ///
 /// # Errors
 /// Those of the target.
@@ -121,6 +122,7 @@ pub async fn record(tx: &Tx, profiles: Vec<(Uuid, String)>) -> Result<BTreeSet<S
         [Some(id.to_string()), Some(email.clone()), key.clone()]
     });
     let sql = include_str!("sql/write_profile_emails.sql");
-    tx.execute("target: recording addresses", sql, &columns.params()).await?;
-    Ok(keyed.into_iter().filter_map(|(_, _, key)| key).collect())
+    let before = tx.query("target: recording addresses", sql, &columns.params()).await?;
+    let before = before.iter().map(|row| row.get(0));
+    Ok(keyed.into_iter().filter_map(|(_, _, key)| key).chain(before).collect())
 }

@@ -68,30 +68,39 @@ pub struct Fresh {
     pub transactions: HashSet<Uuid>,
 }
 
-/// Where the counts of the target's statements are in what a group reached.
+/// Where the counts of the target's statements are in what a group reached: those that return counts, and those that
+/// only insert.
+#[derive(Debug, Default)]
+struct Places {
+    counted: Vec<usize>,
+    inserted: Option<usize>,
+}
+
+impl Places {
+    fn written(&self, reached: &Reached) -> Written {
+        let count = |at: usize, i: usize| reached.get(at).and_then(|c| c.get(i)).copied();
+        let sum = |i| self.counted.iter().filter_map(|at| count(*at, i)).sum::<u64>();
+        let inserted = self.inserted.and_then(|at| count(at, 0)).unwrap_or(0);
+        Written { updated: sum(2), inserted: sum(3) + inserted }
+    }
+}
+
+/// The places of each table.
 #[derive(Debug, Default)]
 pub struct Positions {
-    profiles: Option<usize>,
-    new_profiles: Option<usize>,
-    transactions: Option<usize>,
-    new_transactions: Option<usize>,
-    enrollments: Option<usize>,
+    profiles: Places,
+    transactions: Places,
+    enrollments: Places,
 }
 
 impl Positions {
     /// The report of a group that was sent.
     #[must_use]
     pub fn report(&self, reached: &Reached) -> Report {
-        let written = |at: Option<usize>, new: Option<usize>| {
-            let counts = at.and_then(|at| reached.get(at));
-            let count = |i| counts.and_then(|counts| counts.get(i)).copied().unwrap_or(0);
-            let new = new.and_then(|at| reached.get(at)?.first().copied()).unwrap_or(0);
-            Written { updated: count(2), inserted: count(3) + new }
-        };
         Report {
-            profiles: written(self.profiles, self.new_profiles),
-            transactions: written(self.transactions, self.new_transactions),
-            enrollments: written(self.enrollments, None),
+            profiles: self.profiles.written(reached),
+            transactions: self.transactions.written(reached),
+            enrollments: self.enrollments.written(reached),
             deleted: 0,
         }
     }
@@ -117,7 +126,7 @@ pub fn owners(
     let enrollments: Vec<&EnrollmentWrite> =
         owners.iter().flat_map(|owner| owner.enrollments.iter().flatten()).collect();
     if !enrollments.is_empty() {
-        positions.enrollments = Some(group.len());
+        positions.enrollments.counted.push(group.len());
         let columns = TextColumns::of(&enrollments, |e| e.values.clone());
         group.counted("target: writing enrollments", &*tables.write_enrollments, columns.owned());
     }
@@ -136,22 +145,21 @@ fn add_profiles(
         return;
     }
     park_unique_values(group, tables, profiles);
+    let (known, others): (Vec<&ProfileWrite>, Vec<&ProfileWrite>) =
+        profiles.iter().partition(|profile| profile.is_known);
     let (new, others): (Vec<&ProfileWrite>, Vec<&ProfileWrite>) =
-        profiles.iter().partition(|profile| fresh.profiles.contains(&profile.id));
+        others.iter().partition(|profile| fresh.profiles.contains(&profile.id));
+    let values = |rows: &[&ProfileWrite]| TextColumns::of(rows, |p| p.values.clone()).owned();
     if !new.is_empty() {
-        positions.new_profiles = Some(group.len());
-        let columns = TextColumns::of(&new, |profile| profile.values.clone());
-        group.exactly(
-            new.len(),
-            "target: inserting profiles",
-            &*tables.insert_profiles,
-            columns.owned(),
-        );
+        positions.profiles.inserted = Some(group.len());
+        let what = "target: inserting profiles";
+        group.exactly(new.len(), what, &*tables.insert_profiles, values(&new));
     }
-    if !others.is_empty() {
-        positions.profiles = Some(group.len());
-        let columns = TextColumns::of(&others, |profile| profile.values.clone());
-        group.counted("target: writing profiles", &*tables.write_profiles, columns.owned());
+    for (rows, sql) in [(known, &tables.update_profiles), (others, &tables.write_profiles)] {
+        if !rows.is_empty() {
+            positions.profiles.counted.push(group.len());
+            group.counted("target: writing profiles", &**sql, values(&rows));
+        }
     }
 }
 
@@ -162,8 +170,9 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
         return;
     }
     let (table, email_type) = (&tables.names.profiles, &tables.email_type);
-    let ids: Vec<Uuid> = profiles.iter().map(|profile| profile.id).collect();
-    let emails: Vec<String> = profiles.iter().map(|profile| profile.email.clone()).collect();
+    let placed = profiles.iter().filter(|profile| !profile.is_known);
+    let (ids, emails): (Vec<Uuid>, Vec<String>) =
+        placed.map(|profile| (profile.id, profile.email.clone())).unzip();
     let park = format!(
         "with freed as (update {table} p set email = {PARKED} \
          from unnest($1::uuid[], $2::text[]) as n (id, email) \
@@ -175,7 +184,9 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
          where profile_id in (select id from freed) and not profile_id = any($1)"
     );
     let what = "target: freeing unique values";
-    group.any(what, park, vec![Box::new(ids), Box::new(emails)]);
+    if !ids.is_empty() {
+        group.any(what, park, vec![Box::new(ids), Box::new(emails)]);
+    }
     let held = profiles.iter().filter(|profile| profile.systemeio_id.is_some());
     let (ids, systemeio): (Vec<Uuid>, Vec<Option<String>>) =
         held.map(|profile| (profile.id, profile.systemeio_id.clone())).unzip();
@@ -204,19 +215,22 @@ fn add_transactions(
     positions: &mut Positions,
 ) -> Result<()> {
     transactions.iter().try_for_each(|transaction| fits(tables, transaction))?;
+    let (known, others): (Vec<&TransactionWrite>, Vec<&TransactionWrite>) =
+        transactions.iter().partition(|transaction| transaction.is_known);
     let (new, others): (Vec<&TransactionWrite>, Vec<&TransactionWrite>) =
-        transactions.iter().partition(|transaction| fresh.transactions.contains(&transaction.id));
+        others.iter().partition(|transaction| fresh.transactions.contains(&transaction.id));
+    let values = |rows: &[&TransactionWrite]| TextColumns::of(rows, |t| t.values.clone()).owned();
     if !new.is_empty() {
-        positions.new_transactions = Some(group.len());
-        let columns = TextColumns::of(&new, |transaction| transaction.values.clone());
-        let sql = &*tables.insert_transactions;
-        group.exactly(new.len(), "target: inserting transactions", sql, columns.owned());
+        positions.transactions.inserted = Some(group.len());
+        let what = "target: inserting transactions";
+        group.exactly(new.len(), what, &*tables.insert_transactions, values(&new));
     }
-    if !others.is_empty() {
-        positions.transactions = Some(group.len());
-        let columns = TextColumns::of(&others, |transaction| transaction.values.clone());
-        let sql = &*tables.write_transactions;
-        group.counted("target: writing transactions", sql, columns.owned());
+    for (rows, sql) in [(known, &tables.update_transactions), (others, &tables.write_transactions)]
+    {
+        if !rows.is_empty() {
+            positions.transactions.counted.push(group.len());
+            group.counted("target: writing transactions", &**sql, values(&rows));
+        }
     }
     Ok(())
 }

@@ -107,10 +107,20 @@ async fn a_commit_that_is_always_refused_halts_with_a_remedy() {
     let reason = daemon.status().await["halted"].to_string();
     assert!(reason.contains("remedy") && reason.contains("0A000"), "{reason}");
     assert!(world.succeed(&["status"]).await.contains("halted"));
-    world.target.execute("drop trigger refuse on tributary.checkpoint").await;
+    // There is nothing to accept, and it is known also while no daemon runs.
+    assert_eq!(world.run(&["accept"]).await.status.code(), Some(1));
     assert_eq!(daemon.terminate().await.code(), Some(0));
-    let daemon = world.started().await;
+    let status = world.succeed(&["status"]).await;
+    assert!(status.contains("no daemon answers") && status.contains("halted      "), "{status}");
+    assert!(status.contains("0A000"), "{status}");
+    let mut daemon = world.start();
+    daemon.wait_for_phase("streaming").await;
+    assert!(daemon.status().await["unresolved"].to_string().contains("0A000"));
+    world.target.execute("drop trigger refuse on tributary.checkpoint").await;
     daemon.wait_until_caught_up(&world).await;
+    let over = "select halted is null from tributary.state";
+    is_true(&world, &daemon, "the end of the halt", over).await;
+    assert!(daemon.status().await["unresolved"].is_null());
     assert_equals_fresh_backfill(&world).await;
 }
 

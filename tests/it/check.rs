@@ -36,6 +36,26 @@ async fn each_point_that_fails_is_told_with_its_remedy() {
     world.source.execute("alter table xendit set logged").await;
     world.source.execute("alter table xendit drop constraint xendit_pkey").await;
     failed(None, "source.xendit.replica_identity").await;
+    // Under FULL too, two rows of one key would be taken for one.
+    let full = "alter table xendit replica identity full";
+    world.source.execute(full).await;
+    for unusable in [
+        "create unique index unusable on xendit (id) where amount > 0",
+        "create unique index unusable on xendit (lower(id::text))",
+        "create unique index unusable on xendit (external_id)",
+        "alter table xendit add constraint unusable unique (id) deferrable",
+        "alter table xendit alter column id drop not null, add constraint unusable unique (id)",
+    ] {
+        world.source.execute(unusable).await;
+        failed(None, "source.xendit.replica_identity: no unique index").await;
+        world.source.execute("alter table xendit drop constraint if exists unusable").await;
+        world.source.execute("drop index if exists unusable").await;
+    }
+    let remedy =
+        "alter table xendit alter column id set not null; create unique index on xendit (id)";
+    world.source.execute(remedy).await;
+    assert_eq!(points(&world, None).await, (Some(0), vec![]));
+    world.source.execute("alter table xendit replica identity default").await;
     world.source.execute("alter table xendit add primary key (id)").await;
 
     let slot = format!("select pg_create_logical_replication_slot('{}', 'pgoutput')", world.slot);

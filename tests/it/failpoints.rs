@@ -63,6 +63,8 @@ const LOST_SLOT: &[&str] = &[
     "first-checkpoint-committed",
     "session-opened",
     "chunk-committed",
+    "recheck-applied",
+    "emails-judged",
     "sweep-applied",
     "sweep-committed",
     "phase-advanced:4",

@@ -6,6 +6,7 @@ use testkit::random::Random;
 use testkit::source_schema::SourceLayout;
 
 use crate::support::compare::assert_equals_fresh_backfill;
+use crate::support::eventually;
 use crate::support::world::{Places, World, dirty, set};
 
 const ROWS: &str = "
@@ -113,5 +114,33 @@ async fn a_large_value_survives_updates_of_other_columns_and_of_the_key_p6() {
         "select count(*) from transactions where status = 'PAID' and description = '{text}'"
     );
     assert_eq!(world.target.value(&whole).await, "7", "{}", daemon.log());
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// Stored values of another version or with other columns hold nobody up: the rows are read from the source again.
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_rows_that_cannot_be_read_are_read_again() {
+    let world = World::canonical(
+        "insert into systemeio (id, email, first_name)
+            select gen_random_uuid(), 'a' || n || '@example.com', 'Ana' from generate_series(1, 3) as n;
+         insert into xendit (id, status, amount, currency, customer_email, created)
+            select gen_random_uuid(), 'PAID', 499, 'PHP', 'a' || n || '@example.com', '2025-06-30T04:00:00Z'
+            from generate_series(1, 3) as n",
+    )
+    .await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.target.execute("update tributary.source_row set raw = '\\x0100' where feed = 2").await;
+    world.source.execute("update systemeio set first_name = 'Tala'").await;
+    // The batch is applied, and the rows are due to be read when the daemon starts the next time at the latest.
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let daemon = world.started().await;
+    let names = "select string_agg(distinct first_name, ' ') from unified_profiles";
+    let explain = || daemon.log();
+    let read = || async { world.target.value(names).await == "Tala" };
+    eventually("rows read again", explain, read).await;
+    let incomplete = "select count(*) from tributary.source_row where not complete";
+    assert_eq!(world.target.value(incomplete).await, "0");
     assert_equals_fresh_backfill(&world).await;
 }

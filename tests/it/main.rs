@@ -12,6 +12,7 @@ mod check;
 mod convergence;
 mod crashes;
 mod docs;
+mod email_changes;
 mod failpoints;
 mod feeds_changes;
 mod feeds_live;

@@ -200,10 +200,37 @@ async fn a_profile_that_the_application_makes_is_adopted() {
     daemon.wait_until_caught_up(&world).await;
     assert_eq!(world.target.value(OPEN).await, "duplicate_profile other@example.com");
     world.target.execute(&format!("delete from unified_profiles where id = '{other}'")).await;
-    world.source.execute("update systemeio set first_name = 'Ana'").await;
+    // Nothing of the profile differs from what was decided before but could not be written.
+    world.source.execute("update systemeio set photo_url = 'x'").await;
     daemon.wait_until_caught_up(&world).await;
     assert_eq!(world.target.value(OPEN).await, "");
     assert_eq!(world.target.value(profiles).await, format!("{id} other@example.com"));
+}
+
+/// An address that the application gives back is written without any change of the source.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_the_application_gives_back_is_written() {
+    let world = World::canonical(&format!("{CONTACT} {}", contact(1, "a@example.com"))).await;
+    let daemon = world.started().await;
+    let other = "00000000-0000-4000-a000-000000000002";
+    world.target.execute(&format!("{PROFILE} ('{other}', 'b@example.com')")).await;
+    world.source.execute("update systemeio set email = 'b@example.com'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let emails = "select string_agg(email, ' ' order by email) from unified_profiles";
+    assert_eq!(world.target.value(emails).await, "a@example.com b@example.com");
+    world
+        .target
+        .execute(&format!(
+            "update unified_profiles set email = 'z@example.com' where id = '{other}'"
+        ))
+        .await;
+    crate::support::eventually(
+        "the address",
+        || daemon.log(),
+        || async { world.target.value(emails).await == "b@example.com z@example.com" },
+    )
+    .await;
+    assert_eq!(world.target.value(OPEN).await, "");
 }
 
 /// SPEC §4.3: that it was the only fact of the one person makes it no lesser collision.

@@ -2,6 +2,7 @@
 
 use testkit::source_schema::SourceLayout;
 
+use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::eventually;
 use crate::support::world::{Places, World};
 
@@ -124,6 +125,94 @@ async fn a_refused_row_costs_its_person_nothing_else() {
     world.source.execute("delete from xendit where paid_at like '2035%'").await;
     world.succeed(&["backfill"]).await;
     assert_eq!(world.target.value(CONFLICTS).await, "");
+}
+
+/// SPEC §4.1: `citext` columns compare without regard to case, and addresses and names are written as decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_table_may_have_citext_columns() {
+    let world = World::canonical(&contact(1, "ana@example.com")).await;
+    let tables = "create extension citext;
+        create table unified_profiles (id uuid primary key, email citext unique not null,
+            first_name citext, systemeio_id citext unique);
+        insert into unified_profiles (id, email, first_name)
+            values ('00000000-0000-4000-a000-000000000001', 'ANA@Example.com', 'TALA')";
+    world.target.execute(tables).await;
+    let daemon = world.started().await;
+    let profiles = "select string_agg(concat_ws(' ', right(id::text, 4), email, first_name, systemeio_id), ', ' order by email)
+        from unified_profiles";
+    assert_eq!(world.target.value(profiles).await, "0001 ana@example.com Tala c1");
+    // It was not scanned yet: the column's own comparison finds it.
+    let made = "insert into unified_profiles (id, email)
+        values ('00000000-0000-4000-a000-000000000002', 'BEA@Example.com')";
+    world.target.execute(made).await;
+    world.source.execute(&contact(2, "bea@example.com")).await;
+    world.source.execute("update systemeio set first_name = 'TaLa' where contact_id = 'c1'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let expected = "0001 ana@example.com TaLa c1, 0002 bea@example.com Tala c2";
+    assert_eq!(world.target.value(profiles).await, expected);
+    let swap = "update systemeio set email = case contact_id when 'c1' then 'bea@example.com' else 'ana@example.com' end";
+    world.source.execute(swap).await;
+    daemon.wait_until_caught_up(&world).await;
+    let expected = "0001 ana@example.com Tala c2, 0002 bea@example.com TaLa c1";
+    assert_eq!(world.target.value(profiles).await, expected);
+    assert_equals_fresh_backfill(&world).await;
+}
+
+const HOLDERS: &str = "select string_agg(concat_ws(' ', email, systemeio_id), ', ' order by email)
+    from unified_profiles";
+
+/// The transactions of this amount are refused.
+const REFUSE: &str = "alter table transactions add check (amount <> 13)";
+
+/// P10: a quarantined person is written as soon as something else changes its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_person_gets_a_contact_id_that_another_gives_up() {
+    let rows = [
+        contact(1, "a@example.com"),
+        contact(2, "b@example.com").replace("'c2'", "'c1'"),
+        payment(2, "b@example.com", "13"),
+    ];
+    let world = World::canonical(&rows.join(" ")).await;
+    world.succeed(&["migrate"]).await;
+    world.target.execute(REFUSE).await;
+    let daemon = world.started().await;
+    assert_eq!(world.target.value("select owner from tributary.quarantine").await, "b@example.com");
+    assert_eq!(world.target.value(HOLDERS).await, "a@example.com c1, b@example.com");
+    world.source.execute("update systemeio set contact_id = null where email like 'a@%'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(HOLDERS).await, "a@example.com, b@example.com c1");
+}
+
+/// SPEC §4.5: a batch that is written with savepoints knows which unique values it took from whom.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_id_that_was_taken_beside_a_refused_row_comes_back() {
+    let rows = [
+        contact(1, "y@example.com"),
+        contact(2, "x@example.com"),
+        payment(1, "y@example.com", "499"),
+        payment(2, "z@example.com", "499"),
+    ];
+    let world = World::canonical(&rows.join(" ")).await;
+    world.succeed(&["migrate"]).await;
+    world.target.execute(REFUSE).await;
+    let daemon = world.started().await;
+    let gone = "begin;
+        delete from systemeio where contact_id = 'c1'; delete from xendit where customer_email like 'y@%';
+        update systemeio set contact_id = 'c1' where contact_id = 'c2';
+        update xendit set amount = 13 where customer_email like 'z@%'; commit";
+    world.source.execute(gone).await;
+    daemon.wait_until_caught_up(&world).await;
+    let taken = "x@example.com c1, y@example.com, z@example.com";
+    assert_eq!(world.target.value(HOLDERS).await, taken);
+    let back = format!(
+        "begin; update systemeio set contact_id = 'c2' where contact_id = 'c1'; {} {} commit",
+        contact(1, "y@example.com"),
+        payment(1, "y@example.com", "499"),
+    );
+    world.source.execute(&back).await;
+    daemon.wait_until_caught_up(&world).await;
+    let before = "x@example.com c2, y@example.com c1, z@example.com";
+    assert_eq!(world.target.value(HOLDERS).await, before);
 }
 
 /// A text key may be longer than an index of ours takes.

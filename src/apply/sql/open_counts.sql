@@ -1,22 +1,30 @@
--- $1: e-mail keys; $2: the person of each. Rows that carried each key before the open source transaction, and
--- contacts that carry it now.
-select k.key,
-    n.facts
-    - (
-        select count(*) from tributary.source_row r
-        join tributary_open_row o on o.feed = r.feed and o.key = r.key
-        where r.owner = k.root and coalesce(r.email_key, r.owner) = k.key
-            and o.email_before is distinct from k.key)
-    + (
-        select count(*) from tributary_open_row o
-        where o.email_before = k.key and not exists (
-            select from tributary.source_row r
-            where r.feed = o.feed and r.key = o.key and coalesce(r.email_key, r.owner) = k.key)),
-    n.contacts
+-- $1: e-mail keys; $2: the person of each; $3: rows of an older generation are no longer in the source. What the open
+-- transaction did to each key: rows that left it; rows that came to it, where all that came to the person came from
+-- one other person; contacts that are stored but gone.
+select k.key, gone.rows, came.rows, absent.contacts
 from unnest($1::text[], $2::text[]) as k (key, root)
 cross join lateral (
-    select count(*) as facts, count(*) filter (where f.kind = 'contact') as contacts
+    select count(*) as rows
+    from tributary_open_row o
+    where o.email_before = k.key and not exists (
+        select from tributary.source_row r
+        where r.feed = o.feed and r.key = o.key and coalesce(r.email_key, r.owner) = k.key)
+) gone
+cross join lateral (
+    select case when count(distinct n.from_root) = 1
+        then count(*) filter (where n.key = k.key) else 0 end as rows
+    from (
+        select coalesce(r.email_key, r.owner) as key, coalesce(a.root_key, o.old_email) as from_root
+        from tributary.source_row r
+        join tributary_open_row o on o.feed = r.feed and o.key = r.key
+        left join tributary.alias a on a.from_key = o.old_email
+        where r.owner = k.root and o.old_email is not null
+    ) n
+    where n.from_root <> k.root
+) came
+cross join lateral (
+    select count(*) as contacts
     from tributary.source_row r
-    join tributary.feed f on f.number = r.feed
-    where r.owner = k.root and coalesce(r.email_key, r.owner) = k.key
-) n
+    join tributary.feed f on f.number = r.feed and f.kind = 'contact'
+    where r.owner = k.root and coalesce(r.email_key, r.owner) = k.key and r.generation < $3
+) absent

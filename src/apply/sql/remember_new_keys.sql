@@ -1,12 +1,17 @@
--- $1, $2, $3: rows that got key $2 instead of $3: what is known of the row goes on under its new key.
-with moved as (
-    update tributary_open_row o
-    set old_email = null, is_rekeyed = true
-    from unnest($1::int2[], $2::text[], $3::text[]) as n (feed, key, previous)
-    where o.feed = n.feed and o.key = n.previous
-    returning o.feed, n.key, (select b.old_email from tributary_open_row b where b.feed = o.feed and b.key = o.key) as email
-)
+-- $1, $2, $3: rows that got key $2 instead of $3: what is known of the row goes on under its new key. Keys may be swapped:
+-- all are read before any is changed.
 update tributary_open_row o
-set old_email = moved.email
-from moved
-where o.feed = moved.feed and o.key = moved.key
+set old_email = m.email, is_rekeyed = o.is_rekeyed or m.is_left
+from (
+    select n.feed, n.key, max(n.email collate "C") as email, bool_or(n.is_left) as is_left
+    from (
+        select n.feed, n.key, b.old_email as email, false as is_left
+        from unnest($1::int2[], $2::text[], $3::text[]) as n (feed, key, previous)
+        join tributary_open_row b on b.feed = n.feed and b.key = n.previous
+        union all
+        select n.feed, n.previous, null, true
+        from unnest($1::int2[], $2::text[], $3::text[]) as n (feed, key, previous)
+    ) n
+    group by n.feed, n.key
+) m
+where o.feed = m.feed and o.key = m.key

@@ -29,3 +29,12 @@ create temp table if not exists tributary_open_shared (
     shared_id text collate "C" not null,
     primary key (feed, shared_id)
 ) on commit delete rows;
+-- The addresses that contacts changed from and to: what is judged together has one number.
+create temp table if not exists tributary_open_change (
+    number bigint not null,
+    old_key text collate "C" not null,
+    new_key text collate "C" not null,
+    -- The first contact that went this way.
+    key text collate "C" not null
+) on commit delete rows;
+create index if not exists tributary_open_change_number on tributary_open_change (number);

@@ -7,7 +7,7 @@ set phase = 'rows', rules = excluded.rules, generation = backfill.generation + 1
     next_block = 0, end_block = 0, next_owner = null, rows_done = 0, rows_estimated = 0, started_at = now(),
     finished_at = null,
     feeds = case
-        when backfill.phase not in ('rows', 'sweep') then $2::smallint[]
+        when backfill.phase not in ('rows', 'recheck', 'emails', 'sweep') then $2::smallint[]
         when backfill.feeds is null then null
         else array(select distinct f from unnest(backfill.feeds || $2::smallint[]) f order by f)
     end,

@@ -1,9 +1,9 @@
 -- A resolved conflict whose cause came back opens again under its id.
 insert into tributary.conflict
     (kind, severity, status, subject, fingerprint, scope, also, evidence, evidence_digest)
-select n.kind, n.severity, n.status, n.subject, n.fingerprint::uuid, n.scope, n.also, n.evidence::jsonb,
-    n.evidence_digest::uuid
-from unnest({params}) as n
+select n.kind, n.severity, n.status, n.subject, n.fingerprint, n.scope, n.also, n.evidence::jsonb, n.evidence_digest
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::uuid[])
+    as n
     (kind, severity, status, subject, fingerprint, scope, also, evidence, evidence_digest)
 on conflict (fingerprint) do update set
     severity = excluded.severity,

@@ -29,7 +29,7 @@ from k
 left join lateral (
     select p.id
     from (
-        select p.id, p.created_at from {profiles} p where p.email = k.key
+        select p.id, p.created_at from {profiles} p where p.email = k.key::{email_type}
         union
         select p.id, p.created_at
         from tributary.profile_email e

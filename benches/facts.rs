@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -15,8 +16,8 @@ use testkit::dirt::DirtRates;
 use testkit::people::{Population, Values};
 use testkit::source_schema::SourceLayout;
 use tributary::facts::{
-    Column, ColumnKind, Contact, ContactField, Layout, LogicalField, Payment, PaymentField, RawRow,
-    contact, payment,
+    Column, ColumnKind, Columns, Contact, ContactField, Feed, FeedInfo, FeedKind, FieldRules,
+    Layout, LogicalField, Payment, PaymentField, RawRow, Source, contact, payment,
 };
 use tributary::rules::Rules;
 use tributary::unify::{Context, Group, Owner, unify};
@@ -70,11 +71,13 @@ fn contact_rows(population: &Population) -> Result<(Vec<RawRow>, Layout<ContactF
     use ContactField as C;
     let names = SourceLayout::Canonical.contact_columns();
     let instants = [C::CreatedAt, C::UpdatedAt, C::SyncTimestamp];
-    let layout = layout(names, &instants, &[])?;
+    let layout = layout(feed(FeedKind::Contact), names, &instants, &[])?;
     let values = |number| {
         let mut values = population.contact(number).values(SourceLayout::Canonical);
-        for index in instants.iter().flat_map(|field| layout.of(*field)) {
-            if let Some(text) = values.get_mut(*index).and_then(Option::as_mut) {
+        let columns =
+            instants.iter().flat_map(|field| layout.of(*field)).filter_map(Source::column);
+        for index in columns {
+            if let Some(text) = values.get_mut(index).and_then(Option::as_mut) {
                 *text = printed(text);
             }
         }
@@ -87,7 +90,12 @@ fn contact_rows(population: &Population) -> Result<(Vec<RawRow>, Layout<ContactF
 fn payment_rows(population: &Population) -> Result<(Vec<RawRow>, Layout<PaymentField>)> {
     use PaymentField as P;
     let names = SourceLayout::Canonical.payment_columns();
-    let layout = layout(names, &[P::SyncTimestamp], &[P::Amount, P::Fees, P::PaidAmount])?;
+    let layout = layout(
+        feed(FeedKind::Payment),
+        names,
+        &[P::SyncTimestamp],
+        &[P::Amount, P::Fees, P::PaidAmount],
+    )?;
     let values = |number| population.payment(number).values(SourceLayout::Canonical);
     let rows = (0..ROWS).map(|number| row(values(number), &layout)).collect();
     Ok((rows, layout))
@@ -98,8 +106,24 @@ fn printed(text: &str) -> String {
     text.replace('T', " ").replace('Z', "+00")
 }
 
+/// The primary feed of its kind.
+fn feed(kind: FeedKind) -> Arc<FeedInfo> {
+    let (number, name) = match kind {
+        FeedKind::Contact => (1, "systemeio"),
+        FeedKind::Payment => (2, "xendit"),
+    };
+    let (feed, name) = (Feed::new(number), name.to_owned());
+    let provider = name.as_str().into();
+    Arc::new(FeedInfo { feed, name, kind, primary: true, provider, rank: 100 })
+}
+
 /// The columns that made-up rows fill, then all others of the layout, which are NULL but the last.
-fn layout<F: LogicalField>(filled: &[&str], instants: &[F], numbers: &[F]) -> Result<Layout<F>> {
+fn layout<F: LogicalField>(
+    feed: Arc<FeedInfo>,
+    filled: &[&str],
+    instants: &[F],
+    numbers: &[F],
+) -> Result<Layout<F>> {
     let mut columns = vec![Column { name: "id".into(), kind: ColumnKind::Text }];
     let mut fields = Vec::new();
     let others = F::NAMES.iter().map(|(_, name)| *name).filter(|name| !filled.contains(name));
@@ -110,16 +134,17 @@ fn layout<F: LogicalField>(filled: &[&str], instants: &[F], numbers: &[F]) -> Re
             field if numbers.contains(&field) => ColumnKind::Numeric,
             _ => ColumnKind::Text,
         };
-        fields.push((field, vec![columns.len()]));
+        fields.push((field, vec![Source::Column(columns.len())]));
         columns.push(Column { name: name.to_owned(), kind });
     }
-    Ok(Layout::new(columns, vec![0], fields))
+    let columns = Columns { list: columns, key: vec![0] };
+    Ok(Layout::new(feed, columns, fields, FieldRules::default()))
 }
 
 fn row<F: LogicalField>(mut values: Values, layout: &Layout<F>) -> RawRow {
-    values.resize(layout.columns.len(), None);
-    if let Some((_, columns)) = layout.fields.iter().find(|(f, _)| f.name() == "sync_timestamp") {
-        values[columns[0]] = Some("2025-07-01 00:00:00.123456+00".to_owned());
+    values.resize(layout.columns.list.len(), None);
+    if let Some(column) = layout.of(F::SYNC).first().and_then(Source::column) {
+        values[column] = Some("2025-07-01 00:00:00.123456+00".to_owned());
     }
     RawRow { values }
 }

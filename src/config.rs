@@ -7,9 +7,13 @@
 
 mod conninfo;
 mod environment;
+mod feeds;
+#[cfg(test)]
+mod feeds_tests;
 mod hash;
 mod load;
 mod mapping;
+mod previous;
 mod products;
 mod rules;
 mod section;
@@ -18,15 +22,19 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use environment::Environment;
+pub use previous::upgraded;
 pub use show::Origins;
 
-use crate::facts::{ContactField, PaymentField};
-use crate::rules::Rules;
+pub use mapping::{FieldSource, Fields};
+
+use crate::facts::AmountUnit;
+use crate::rules::{Rules, Status};
 
 /// Everything the operator decided.
 #[derive(Debug, Clone)]
@@ -56,10 +64,8 @@ pub struct Source {
     pub slot: String,
     /// Name of the publication.
     pub publication: String,
-    /// The payments table.
-    pub xendit: TableMapping<PaymentField>,
-    /// The contacts table.
-    pub systemeio: TableMapping<ContactField>,
+    /// What is read of it, in the order of the names.
+    pub feeds: Vec<FeedConfig>,
 }
 
 /// The target database.
@@ -185,13 +191,70 @@ pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// One source table as configured; `source::layout` checks it against the catalog.
+/// A feed as configured (SPEC §1); `source::layout` checks it against the catalog.
 #[derive(Debug, Clone)]
-pub struct TableMapping<F> {
+pub struct FeedConfig {
+    /// Its name, the prefix of its source rows.
+    pub name: String,
+    /// Written to payment_provider, api_source, acquisition_source and payment_source.
+    pub provider: String,
+    /// Authority in SPEC §4.2, lower wins.
+    pub rank: u32,
+    /// Whether its ids are ids of the target.
+    pub primary: bool,
     /// The table.
     pub table: TableName,
     /// Key columns, in key order.
     pub key: Vec<String>,
-    /// For each mapped logical field its columns, first choice first.
-    pub fields: Vec<(F, Vec<String>)>,
+    /// Where the logical fields come from.
+    pub fields: Fields,
+    /// Of amount, fees and paid_amount.
+    pub amount_unit: AmountUnit,
+    /// Words beside those of the rules.
+    pub status_words: BTreeMap<String, Status>,
+    /// Rows that give no fact.
+    pub skip: Vec<SkipRule>,
+}
+
+impl FeedConfig {
+    /// The columns that it names, in order of first mention, the key first.
+    #[must_use]
+    pub fn columns(&self) -> Vec<&str> {
+        let named = self.fields.named();
+        let of_fields = named.iter().flat_map(|(_, sources)| *sources).filter_map(|s| s.column());
+        let of_skip = self.skip.iter().filter_map(|rule| match &rule.of {
+            SkippedBy::Column { column, .. } => Some(column.as_str()),
+            SkippedBy::Field(_) => None,
+        });
+        let mut columns: Vec<&str> = Vec::new();
+        for name in self.key.iter().map(String::as_str).chain(of_fields).chain(of_skip) {
+            if !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
+        columns
+    }
+}
+
+/// Rows of a feed that give no fact (SPEC §1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkipRule {
+    /// By what.
+    pub of: SkippedBy,
+    /// Which texts.
+    pub equals: Vec<String>,
+}
+
+/// What a row is skipped by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SkippedBy {
+    /// A logical field.
+    Field(String),
+    /// A column, or a value inside of its JSON.
+    Column {
+        /// The column.
+        column: String,
+        /// The way to the value.
+        path: Option<Vec<String>>,
+    },
 }

@@ -41,6 +41,14 @@ pub enum Error {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(String),
+    /// What a feed was read from is not there any more. Nothing is touched until it is, or the configuration follows.
+    #[error("{problem}\n  remedy: {remedy}")]
+    Gone {
+        /// What is gone.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The daemon must not go on by itself; a person follows the remedy.
     #[error("{problem}\n  remedy: {remedy}")]
     Refused {
@@ -130,6 +138,8 @@ pub enum ErrorKind {
     Altered,
     /// See [`Error::Config`].
     Config,
+    /// See [`Error::Gone`].
+    Gone,
     /// See [`Error::Refused`].
     Refused,
     /// See [`Error::SlotLost`].
@@ -152,6 +162,8 @@ pub enum Next {
     /// Opens new sessions a bounded number of times, then halts: a new session knows the catalog as it is
     /// now, and what it does not heal a person must.
     ReconnectThenHalt,
+    /// Stays up, halted, and looks again and again whether it is healed.
+    HaltUntilHealed,
     /// Stays up, halted, until an operator accepts.
     Halt,
     /// Ends.
@@ -173,10 +185,11 @@ pub struct Policy {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unavailable,
         Self::Altered,
         Self::Config,
+        Self::Gone,
         Self::Refused,
         Self::SlotLost,
         Self::Halted,
@@ -192,6 +205,7 @@ impl ErrorKind {
             Self::Unavailable => (Next::Reconnect, false, false, 69),
             Self::Altered => (Next::ReconnectThenHalt, false, false, 1),
             Self::Config => (Next::Stop, false, false, 78),
+            Self::Gone => (Next::HaltUntilHealed, false, false, 78),
             Self::Refused => (Next::Stop, false, true, 1),
             Self::SlotLost => (Next::Reconnect, false, false, 1),
             Self::Halted => (Next::Halt, false, false, 1),
@@ -257,6 +271,7 @@ impl Error {
             Self::Unavailable { .. } => ErrorKind::Unavailable,
             Self::Altered { .. } => ErrorKind::Altered,
             Self::Config(_) => ErrorKind::Config,
+            Self::Gone { .. } => ErrorKind::Gone,
             Self::Refused { .. } => ErrorKind::Refused,
             Self::SlotLost { .. } => ErrorKind::SlotLost,
             Self::Halted(_) => ErrorKind::Halted,
@@ -302,7 +317,7 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> Option<&str> {
         match self {
-            Self::Refused { remedy, .. } => Some(remedy),
+            Self::Refused { remedy, .. } | Self::Gone { remedy, .. } => Some(remedy),
             _ => None,
         }
     }
@@ -367,6 +382,7 @@ mod tests {
             (Kind::Unavailable, Next::Reconnect, 69),
             (Kind::Altered, Next::ReconnectThenHalt, 1),
             (Kind::Config, Next::Stop, 78),
+            (Kind::Gone, Next::HaltUntilHealed, 78),
             (Kind::Refused, Next::Stop, 1),
             (Kind::SlotLost, Next::Reconnect, 1),
             (Kind::Halted, Next::Halt, 1),

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::config::{Config, Guard};
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
-use crate::facts::Feed;
 use crate::pg::Db;
 use crate::session::begin_fenced;
 
@@ -30,6 +29,11 @@ pub enum HaltCause {
         /// The reconcile.
         generation: i64,
     },
+    /// A change of the configuration: of `skip`, of `exclude`, or of the feeds.
+    Configuration {
+        /// All rules, in one text.
+        rules: String,
+    },
     /// Attempts that all ended in the same way.
     Failures {
         /// The last error, without row values (P14).
@@ -42,8 +46,8 @@ pub enum HaltCause {
 /// What would go from one source table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletes {
-    /// The table.
-    pub table: Feed,
+    /// The feed, by its name.
+    pub table: String,
     /// How many rows.
     pub rows: u64,
     /// Of how many.
@@ -107,6 +111,10 @@ impl Halt {
                 let rows = each(&Deletes::of_table);
                 format!("the source transaction at {commit_lsn} deletes {rows}")
             }
+            HaltCause::Configuration { .. } => format!(
+                "by the configuration {} would give nothing any more (setting it back clears the halt too)",
+                each(&Deletes::of_table)
+            ),
             HaltCause::Sweep { .. } => {
                 format!("{} are no longer in the source", each(&Deletes::of_table))
             }
@@ -133,6 +141,7 @@ impl HaltCause {
         match self {
             Self::Truncate { commit_lsn } | Self::MassDelete { commit_lsn } => commit_lsn.clone(),
             Self::Sweep { generation } => generation.to_string(),
+            Self::Configuration { rules } => rules.clone(),
             Self::Failures { error, .. } => error.clone(),
         }
     }

@@ -1,6 +1,6 @@
 //! Every metric: name, unit, help text and labels. No other file names one.
 //!
-//! Labels hold only words of this program (table roles, kinds, phases), never a customer value (P14), so
+//! Labels hold only words of this program and of its configuration (table roles, kinds, phases, feeds), never a customer value (P14), so
 //! the number of series is bounded. Without [`install`] all functions do nothing.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::error::{Error, Result};
-use crate::facts::{Feed, Note, NoteKind};
+use crate::facts::{Note, NoteKind};
 use crate::lsn::Lsn;
 use crate::status::Phase;
 use crate::unify::{ConflictKind, Severity};
@@ -69,7 +69,7 @@ const METRICS: &[Metric] = &[
     ),
     counter(
         CHANGES,
-        "Row changes received, by source table (source) and insert, update, delete or truncate (op).",
+        "Row changes received, by feed (source) and insert, update, delete or truncate (op).",
     ),
     counter(
         NOTES,
@@ -177,8 +177,8 @@ pub fn count_batch(source_transactions: u64, elapsed: Duration, committed_at: Ti
 }
 
 /// Row changes that arrived. `op` is `insert`, `update`, `delete` or `truncate`.
-pub fn count_changes(source: Feed, op: &'static str, changes: u64) {
-    metrics::counter!(CHANGES, "source" => source.as_str(), "op" => op).increment(changes);
+pub fn count_changes(feed: &str, op: &'static str, changes: u64) {
+    metrics::counter!(CHANGES, "source" => feed.to_owned(), "op" => op).increment(changes);
 }
 
 /// Source rows read for a backfill.

@@ -28,7 +28,7 @@ fn every_metric_that_is_set_is_described() {
     let text = rendered(|| {
         count_rows_applied("profiles", "insert", 3);
         count_batch(2, Duration::from_millis(20), Timestamp::from_second(1_750_000_000).unwrap());
-        count_changes(Feed::Xendit, "update", 4);
+        count_changes("xendit", "update", 4);
         let kind = NoteKind::TimezoneAssumed;
         count_notes([Note { kind, field: "created".into(), raw: "private".into() }].iter());
         count_reconnect("source");

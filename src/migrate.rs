@@ -18,12 +18,13 @@ pub use tables::{ColumnSpec, TargetTable};
 const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 
 /// The history of schema `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
     ("V4__row_store", include_str!("../migrations/0004_row_store.sql")),
     ("V5__reconcile", include_str!("../migrations/0005_reconcile.sql")),
+    ("V6__feeds", include_str!("../migrations/0006_feeds.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.

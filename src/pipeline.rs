@@ -54,6 +54,9 @@ pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
 /// A session that lasted this long was a success, also where nothing was to be committed.
 const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// How often it is looked whether what is missing is back.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Sessions in a row that may end, without any progress, by an error that a new session may heal but need not
 /// ([`Next::ReconnectThenHalt`]). With the pauses of [`Backoff`] that is half a minute.
 const ATTEMPTS: u32 = 8;
@@ -88,6 +91,10 @@ pub async fn run(
             Next::ReconnectThenHalt => {
                 halt_on(config, epoch, &error, health, shutdown).await;
                 return Ok(());
+            }
+            Next::HaltUntilHealed => {
+                halt_for_now(&error, health, shutdown).await;
+                continue;
             }
             Next::Halt | Next::Stop => return Err(error),
         }
@@ -155,6 +162,18 @@ async fn halt_on(
     }
 }
 
+/// Stays up, so that everybody sees why, and returns when it is time to look again.
+async fn halt_for_now(error: &Error, health: &Health, shutdown: &CancellationToken) {
+    let reason = error.to_string();
+    if health.status().halted.as_ref() != Some(&reason) {
+        tracing::error!(reason, "halted");
+    }
+    health.set_phase(Phase::Halted);
+    health.set_halted(Some(reason));
+    crate::systemd::ready();
+    wait(LOOK_AGAIN, health, shutdown).await;
+}
+
 /// Waits while the health endpoint stays alive.
 async fn wait(delay: std::time::Duration, health: &Health, shutdown: &CancellationToken) {
     let deadline = tokio::time::Instant::now() + delay;
@@ -177,13 +196,21 @@ async fn one_session(
     epoch: &mut Option<i64>,
 ) -> Result<()> {
     let waiting = |waiting: bool| {
-        health.set_phase(if waiting { Phase::WaitingForLock } else { Phase::Starting });
+        // One that is halted stays so until it is seen to be healed.
+        if waiting {
+            health.set_phase(Phase::WaitingForLock);
+        } else if health.phase() != Phase::Halted {
+            health.set_phase(Phase::Starting);
+        }
         health.tick();
     };
     let watcher = Watcher { waiting: &waiting, alive: &|| health.tick() };
     let opened = session::open(config, OnLock::Wait, shutdown, &watcher);
     let opened = opened.instrument(span(config, Phase::Starting)).await?;
     let Some(mut session) = opened else { return Ok(()) };
+    if health.phase() == Phase::Halted {
+        health.set_phase(Phase::Starting);
+    }
     *epoch = Some(session.leadership.epoch);
     health.set_checkpoint(session.checkpoint);
     let unresolved = halt::failure(&session.applier.db).await?.map(|halt| halt.reason());

@@ -132,6 +132,55 @@ pub struct Product {
     pub tag: Option<String>,
 }
 
+/// A pattern of e-mail addresses, such as `*@test.example`: `*` is any text, `?` one character (SPEC §1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmailPattern(String);
+
+impl EmailPattern {
+    /// A pattern as it is written; case does not count.
+    #[must_use]
+    pub fn new(written: &str) -> Self {
+        Self(written.trim().to_lowercase())
+    }
+
+    /// The pattern in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it matches an e-mail key as a whole. Takes no more steps than the product of both lengths.
+    #[must_use]
+    pub fn matches(&self, key: &str) -> bool {
+        let (mut pattern, mut rest) = (self.0.chars(), key.chars());
+        // Where to go on after the last star, with one character more of the key taken by it.
+        let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
+        loop {
+            let at = rest.clone();
+            let matched = match (pattern.next(), rest.next()) {
+                (None, None) => return true,
+                (Some('*'), _) => {
+                    retry = Some((pattern.clone(), at.clone()));
+                    rest = at;
+                    continue;
+                }
+                (Some('?'), Some(_)) => true,
+                (Some(wanted), Some(found)) => wanted == found,
+                _ => false,
+            };
+            if matched {
+                continue;
+            }
+            let Some((after_star, mut from)) = retry.take() else { return false };
+            if from.next().is_none() {
+                return false;
+            }
+            (pattern, rest) = (after_star.clone(), from.clone());
+            retry = Some((after_star, from));
+        }
+    }
+}
+
 /// Which people become profiles. Empty is everybody (SPEC §4.1).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProfileFilter {
@@ -171,6 +220,8 @@ pub struct Rules {
     pub profiles: ProfileFilter,
     /// Which payments become transactions.
     pub transactions: TransactionFilter,
+    /// Addresses whose rows give no fact (SPEC §1).
+    pub exclude: Vec<EmailPattern>,
 }
 
 impl Default for Rules {
@@ -194,11 +245,18 @@ impl Default for Rules {
             status_words: default_status_words(),
             profiles: ProfileFilter::default(),
             transactions: TransactionFilter::default(),
+            exclude: Vec::new(),
         }
     }
 }
 
 impl Rules {
+    /// The pattern that excludes an e-mail key, if any.
+    #[must_use]
+    pub fn excludes(&self, key: &str) -> Option<&EmailPattern> {
+        self.exclude.iter().find(|pattern| pattern.matches(key))
+    }
+
     /// The product with this code.
     #[must_use]
     pub fn product(&self, code: &str) -> Option<&Product> {
@@ -250,4 +308,32 @@ pub fn default_status_words() -> BTreeMap<String, Status> {
         .into_iter()
         .flat_map(|(status, words)| words.iter().map(move |word| ((*word).to_owned(), status)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_addresses_spec_1() {
+        let check = |pattern: &str, key: &str, expected: bool| {
+            assert_eq!(EmailPattern::new(pattern).matches(key), expected, "{pattern} {key}");
+        };
+        check("*@Test.example", "ana@test.example", true);
+        check("*@test.example", "ana@test.example.ph", false);
+        check("*@test.example", "@test.example", true);
+        check("test+*@*", "test+1@gmail.com", true);
+        check("test+*@*", "atest+1@gmail.com", false);
+        check("ana@example.com", "ana@example.com", true);
+        check("ana@example.com", "ana@example.co", false);
+        check("a?a@example.com", "aña@example.com", true);
+        check("a?a@example.com", "aa@example.com", false);
+        check("*", "anything", true);
+        check("", "", true);
+        check("", "a", false);
+        check("*a*b*c", "xxaxxbxxbxxc", true);
+        check("*a*b*c", "xxaxxbxxbxx", false);
+        check(&"*a".repeat(30), &"a".repeat(5_000), true);
+        check(&format!("{}b", "*a".repeat(30)), &"a".repeat(5_000), false);
+    }
 }

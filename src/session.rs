@@ -43,14 +43,16 @@ pub use self::lock::{is_locked, lock_target};
 pub use self::resume::{checkpoint, knows_slot, unknown_slot};
 use crate::apply::Applier;
 use crate::backfill::Stage;
-use crate::config::Config;
+use crate::config::{Config, FeedConfig};
 use crate::connect::connect;
-use crate::engine::Layouts;
+use crate::engine::{FeedEntry, FeedLayout, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::Db;
-use crate::source::{self, RowReader, publication};
-use crate::{backfill, failpoint, migrate};
+use crate::source::watch::{Altered, Print};
+use crate::source::{self, RowReader, Watch, publication};
+use crate::store::feed::Recorded;
+use crate::{backfill, failpoint, migrate, store};
 
 /// How often those who watch are told that a long step goes on.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -64,7 +66,7 @@ pub struct Session {
     /// Everything the source committed up to here is applied.
     pub checkpoint: Lsn,
     /// The publication as it was at the start.
-    pub publication: publication::Watch,
+    pub publication: Watch,
     /// As what this daemon writes.
     pub leadership: Leadership,
 }
@@ -122,23 +124,62 @@ pub async fn open(
     failpoint::hit("schema-migrated");
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     notice_dead_clients(&source, "source").await;
-    let layouts = Layouts {
-        xendit: source::layout(&source, &config.source.xendit).await?,
-        systemeio: source::layout(&source, &config.source.systemeio).await?,
+    let recorded = store::feed::recorded(&target).await?;
+    let feeds = Arc::new(feeds(&source, config, &recorded).await?);
+    let is_new = |feed: &FeedConfig| {
+        let known = recorded.iter().find(|known| known.name == feed.name);
+        known.is_none_or(|known| known.columns.is_none())
     };
     // It waits for locks of the tables.
-    watcher.during(publication::ensure(&source, &config.source)).await?;
-    let publication = publication::Watch::begin(Arc::clone(&source), &config.source).await?;
+    watcher.during(publication::ensure(&source, &config.source, &is_new)).await?;
+    let publication = Watch::begin(Arc::clone(&source), &config.source).await?;
     let resume =
         resume::Resume { source: &source, target: &target, config, leadership, watcher, shutdown };
     let Some(checkpoint) = resume.checkpoint().await? else { return Ok(None) };
-    let reader = RowReader::new(Arc::clone(&source), &config.source, layouts.clone());
-    let opened = Applier::open(target, config, layouts, reader, leadership.epoch);
+    let reader = RowReader::new(Arc::clone(&source), &config.source, Arc::clone(&feeds));
+    let opened = Applier::open(target, config, feeds, reader, leadership.epoch);
     let applier = watcher.during(opened).await?;
-    schedule_what_is_due(&applier.db, config, publication.print.as_ref()).await?;
+    schedule_what_is_due(&applier, config, publication.print.as_ref()).await?;
     recompute_after_new_rules(&applier.db, config).await?;
     failpoint::hit("session-opened");
     Ok(Some(Session { applier, source, checkpoint, publication, leadership }))
+}
+
+/// The feeds with their numbers, and how their rows are read by what the source's catalog says now.
+async fn feeds(source: &Client, config: &Config, recorded: &[Recorded]) -> Result<Feeds> {
+    let mut entries = Vec::new();
+    for info in store::feed::numbered(recorded, &config.source.feeds)? {
+        let configured = config.source.feeds.iter().find(|feed| feed.name == info.name);
+        let layout = match configured {
+            Some(feed) => {
+                let known = recorded.iter().find(|known| known.name == feed.name);
+                let layout = source::layout(source, feed, &info).await;
+                layout.map_err(|error| gone(error, feed, known))?
+            }
+            None => FeedLayout::Removed,
+        };
+        entries.push(FeedEntry { info, layout });
+    }
+    Ok(Feeds::new(entries))
+}
+
+/// A table or column that is not there is an error of the configuration, unless it was read before.
+fn gone(error: Error, feed: &FeedConfig, known: Option<&Recorded>) -> Error {
+    let Error::Config(problem) = error else { return error };
+    let was_read = known.is_some_and(|known| {
+        let columns = || known.columns.iter().flatten().map(|(column, _)| column.name.as_str());
+        known.table.as_ref() == Some(&feed.table.quoted())
+            && feed.columns().into_iter().all(|name| columns().any(|known| known == name))
+    });
+    if !was_read {
+        return Error::Config(problem);
+    }
+    let name = &feed.name;
+    let remedy = format!(
+        "bring back what is missing, and the daemon goes on by itself; or name in [feeds.{name}] where it is now, or take \
+         [feeds.{name}] out of the configuration, which takes away what came from it, and restart"
+    );
+    Error::Gone { problem, remedy }
 }
 
 /// Becomes the leader, with the schema up to date. A former leader is fenced off before anything is migrated.
@@ -156,30 +197,53 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
     take_over(target, config).await
 }
 
-/// Schedules a full reconcile where changes may have been missed, and records the publication afterwards.
+/// Schedules a reconcile where changes may have been missed, and records the publication afterwards.
 async fn schedule_what_is_due(
-    db: &Db,
+    applier: &Applier,
     config: &Config,
-    publication: Option<&String>,
+    publication: Option<&Print>,
 ) -> Result<()> {
+    let db = &applier.db;
     let never_filled = backfill::progress(db).await?.is_none();
     if never_filled {
         tracing::warn!("the checkpoint has no backfill; reading the source");
     }
-    if never_filled || publication_was_altered(db, publication).await? {
-        backfill::schedule(db, config, Stage::Rows).await?;
+    match what_was_altered(db, publication).await? {
+        Altered::Nothing if !never_filled => {}
+        Altered::Feeds(names) if !never_filled => {
+            let feeds = names.iter().filter_map(|name| applier.env.feeds.named(name));
+            let feeds: Vec<_> = feeds.map(|entry| entry.info.feed).collect();
+            backfill::schedule_feeds(db, config, &feeds).await?;
+        }
+        _ => backfill::schedule(db, config, Stage::Rows).await?,
     }
+    let publication = publication.map(Print::stored).transpose()?;
     let sql = "update tributary.state set publication = $1 where publication is distinct from $1";
     db.execute("target: noting the publication", sql, &[&publication]).await?;
     Ok(())
 }
 
-async fn publication_was_altered(db: &Db, now: Option<&String>) -> Result<bool> {
-    let sql = "select publication from tributary.state where publication is distinct from $1 \
-               and publication is not null";
-    let altered = !db.query("target: reading the state", sql, &[&now]).await?.is_empty();
-    if altered {
-        tracing::warn!("the publication was altered, which may have hidden changes; reconciling");
+async fn what_was_altered(db: &Db, now: Option<&Print>) -> Result<Altered> {
+    let sql = "select publication from tributary.state where publication is not null";
+    let rows = db.query("target: reading the state", sql, &[]).await?;
+    let Some(before) = rows.first().map(|row| row.get::<_, String>(0)) else {
+        return Ok(Altered::Nothing);
+    };
+    let altered = now.map_or(Altered::Everything, |now| now.altered_since(&before));
+    match &altered {
+        Altered::Nothing => {}
+        Altered::Feeds(feeds) => {
+            let feeds = feeds.join(", ");
+            tracing::warn!(
+                feeds,
+                "the publication was altered, which may have hidden changes; reconciling these feeds"
+            );
+        }
+        Altered::Everything => {
+            tracing::warn!(
+                "the publication was altered, which may have hidden changes; reconciling"
+            );
+        }
     }
     Ok(altered)
 }
@@ -230,7 +294,7 @@ async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
     if let Some(at) = under_way {
         if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {
             tracing::info!("the rules changed during a backfill; it starts over");
-            backfill::schedule(db, config, Stage::Rows).await?;
+            backfill::start_over(db, config, &at).await?;
         }
     } else if facts.is_some_and(|hash| hash != now.0) || people.is_some_and(|hash| hash != now.1) {
         tracing::info!("the rules changed; recomputing everybody from the stored rows");

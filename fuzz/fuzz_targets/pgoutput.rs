@@ -4,13 +4,14 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tributary::decode::{Assembler, Watched, message};
-use tributary::facts::{Column, ColumnKind, Layout, PaymentField, Feed};
+use tributary::facts::{Column, ColumnKind, Columns, Feed};
 
 fuzz_target!(|data: &[u8]| {
     let column = |name: &str, kind| Column { name: name.into(), kind };
-    let columns = vec![column("id", ColumnKind::Instant), column("x", ColumnKind::Text)];
-    let layout: Layout<PaymentField> = Layout::new(columns, vec![0], vec![]);
-    let watched = Feed::ALL.map(|table| Watched::new(table, "s", table.as_str(), &layout));
+    let list = vec![column("id", ColumnKind::Instant), column("x", ColumnKind::Text)];
+    let columns = Columns { list, key: vec![0] };
+    let watched = [(1, "systemeio"), (2, "xendit")]
+        .map(|(number, name)| Watched::new(Feed::new(number), "s", name, &columns));
     let mut assembler = Assembler::new(watched.to_vec());
     let mut rest = Bytes::copy_from_slice(data);
     while rest.len() >= 2 {

@@ -11,7 +11,7 @@ use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::versions::{self, Version};
 use crate::engine::{Arrival, RowChange, RowId, StoredRow, email_change, raw, unchanged};
 use crate::error::{Error, Result};
-use crate::facts::{EmailKey, Feed, RawRow, SourceKey};
+use crate::facts::{EmailKey, RawRow, SourceKey};
 use crate::failpoint;
 use crate::pg::{Group, Tx};
 use crate::store::{self, checkpoint::Advance};
@@ -157,7 +157,7 @@ impl Applier {
         roots: Option<HashMap<EmailKey, EmailKey>>,
         arrival: Arrival,
     ) -> Result<RowPlan> {
-        let transitions = versions::transitions(&versions, &stored);
+        let transitions = versions::transitions(&versions, &stored, &self.env);
         let mut touched = Touched::default();
         let roots = if transitions.iter().any(email_change::may_move) {
             self.change_emails(tx, &transitions, &mut stored, &mut touched).await?;
@@ -188,7 +188,7 @@ impl Applier {
         let needed = versions::needed_values(&changes, stored);
         let (mut known, mut incomplete) = (HashMap::new(), HashMap::new());
         for (id, bytes) in store::row::values(tx, &needed).await? {
-            match raw::decode(&bytes, self.env.layouts.shape(id.0)) {
+            match raw::decode(&bytes, self.env.feeds.shape(id.0)) {
                 Some(values) if values.unknown.is_empty() => known.insert(id, values),
                 Some(values) => incomplete.insert(id, values),
                 None => None,
@@ -210,7 +210,7 @@ impl Applier {
         known: &mut HashMap<RowId, StoredValues>,
     ) -> Result<()> {
         let missing = unchanged::missing(changes, known);
-        for feed in Feed::ALL {
+        for feed in self.env.feeds.configured() {
             let of_feed = missing.iter().filter(|missing| missing.before.0 == feed);
             let asked: Vec<(&RowId, &RowChange)> =
                 of_feed.filter_map(|m| Some((&m.before, changes.get(m.last?)?))).collect();
@@ -260,7 +260,7 @@ impl Applier {
             placed.iter().filter_map(|(_, _, v)| v.email()).map(ToString::to_string).collect();
         let emails: Vec<String> = emails.into_iter().collect();
         let roots = store::alias::roots(&self.db, &emails).await?;
-        let plan = rows::place_again(placed, &roots);
+        let plan = rows::place_again(placed, &roots, &self.env);
         touched.merge(plan.touched.clone());
         Ok(plan)
     }
@@ -288,14 +288,8 @@ pub(super) fn emails_of(versions: &[Version]) -> Vec<String> {
 
 pub(super) fn count_notes(plan: &RowPlan) {
     for write in &plan.writes {
-        match &write.fact {
-            Some(crate::engine::Fact::Contact(contact)) => {
-                crate::metrics::count_notes(contact.notes.iter());
-            }
-            Some(crate::engine::Fact::Payment(payment)) => {
-                crate::metrics::count_notes(payment.notes.iter());
-            }
-            None => {}
+        if let Some(fact) = &write.fact {
+            crate::metrics::count_notes(fact.notes().iter());
         }
     }
 }

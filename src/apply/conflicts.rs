@@ -11,7 +11,7 @@ use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::people::Decided;
 use crate::engine::{Finding, Person, PersonState, RowId, StoredConflict};
 use crate::error::Result;
-use crate::facts::{EmailKey, canonical_key, source_row};
+use crate::facts::{EmailKey, canonical_key};
 use crate::pg::{Group, Tx};
 use crate::store;
 use crate::unify::{self, Conflict, ConflictKind};
@@ -135,7 +135,7 @@ impl Applier {
             return Ok(());
         }
         let scopes: Vec<String> =
-            rows.map(|id| unify::scope_of_blocked(&source_row(id.0, &id.1))).collect();
+            rows.map(|id| unify::scope_of_blocked(&self.env.feeds.source_row(id))).collect();
         self.judge_scopes(tx, &scopes, wanted).await
     }
 

@@ -8,7 +8,7 @@ use crate::engine::rows::Touched;
 use crate::engine::versions::RowVersion;
 use crate::engine::{RowId, StoredRow};
 use crate::error::Result;
-use crate::facts::{EmailKey, Feed, FeedKind, canonical_key, source_row};
+use crate::facts::{EmailKey, FeedKind, canonical_key};
 use crate::pg::Tx;
 use crate::store;
 use crate::targets::{Merge, Merger};
@@ -76,14 +76,12 @@ impl Applier {
         let mut wave: Vec<Move> = Vec::new();
         for step in steps {
             match step {
-                Step::Collision { from, to, contact } => {
-                    let row = source_row(Feed::Systemeio, &contact);
+                Step::Collision { from, to, contact: row } => {
                     let conflict = unify::email_change_collision(from.as_str(), to.as_str(), &row);
                     conflicts.push(concerning(conflict, &from, &to));
                     touched.owners.extend([from.to_string(), to.to_string()]);
                 }
-                Step::Split { from, to, contact } => {
-                    let row = source_row(Feed::Systemeio, &contact);
+                Step::Split { from, to, contact: row } => {
                     let conflict = unify::email_change_split(from.as_str(), to.as_str(), &row);
                     conflicts.push(concerning(conflict, &from, &to));
                     touched.owners.extend([from.to_string(), to.to_string()]);
@@ -114,10 +112,11 @@ impl Applier {
     ) -> Result<()> {
         let transitions: Vec<Transition> = placed
             .iter()
-            .filter(|(id, _, _)| id.0.kind() == FeedKind::Contact)
+            .filter(|(id, _, _)| self.env.feeds.kind(id.0) == FeedKind::Contact)
             .filter_map(|(id, row, version)| {
                 let (old, new) = (row.email.clone()?, version.email()?.clone());
-                Some(Transition { decided: true, ..Transition::contact(id.1.clone(), old, new) })
+                let row = self.env.feeds.source_row(id);
+                Some(Transition { decided: true, ..Transition::contact(row, old, new) })
             })
             .collect();
         if !transitions.iter().any(email_change::may_move) {

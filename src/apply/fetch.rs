@@ -13,7 +13,7 @@ use crate::engine::{
     Env, Fact, GROUP_LIMIT, Person, RowId, SharedId, StoredConflict, StoredRow, raw,
 };
 use crate::error::Result;
-use crate::facts::{FeedKind, source_row};
+use crate::facts::{FeedKind, RawRow};
 use crate::pg::Tx;
 use crate::store;
 use crate::store::row::FullRow;
@@ -132,12 +132,15 @@ impl Applier {
                 scopes.push(format!("collision:{owner}"));
             }
         }
-        scopes.extend(touched.shared.iter().map(|(feed, value)| match feed.kind() {
-            FeedKind::Contact => unify::scope_of_contact_id(value),
-            FeedKind::Payment => unify::scope_of_external_id(value),
+        scopes.extend(touched.shared.iter().map(|(feed, value)| {
+            let feed = self.env.feeds.info(*feed);
+            match feed.kind {
+                FeedKind::Contact => unify::scope_of_contact_id(value),
+                FeedKind::Payment => unify::scope_of_external_id(feed, value),
+            }
         }));
         if self.has_blocked_deletes {
-            let rows = plan.writes.iter().map(|write| source_row(write.id.0, &write.id.1));
+            let rows = plan.writes.iter().map(|write| self.env.feeds.source_row(&write.id));
             scopes.extend(rows.map(|row| unify::scope_of_blocked(&row)));
         }
         scopes
@@ -185,7 +188,11 @@ impl Applier {
 
 /// What a stored row says; `None`: a value is unknown, or the row was stored by another version or with other columns.
 pub(super) fn fact_of(row: &FullRow, env: &Env) -> Option<Fact> {
-    let values = raw::decode(&row.raw, env.layouts.shape(row.id.0)).filter(|_| row.row.complete)?;
+    if !env.feeds.get(row.id.0).is_configured() {
+        // It says nothing any more, until it is deleted.
+        return Some(Fact::derive(&row.id, &RawRow::default(), env));
+    }
+    let values = raw::decode(&row.raw, env.feeds.shape(row.id.0)).filter(|_| row.row.complete)?;
     Some(Fact::derive(&row.id, &values.row, env))
 }
 
@@ -196,7 +203,7 @@ pub(super) fn versions_of(
 ) -> (Vec<(RowId, StoredRow, RowVersion)>, Vec<RowId>) {
     let (mut versions, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        match raw::decode(&row.raw, env.layouts.shape(row.id.0)) {
+        match raw::decode(&row.raw, env.feeds.shape(row.id.0)) {
             Some(values) => {
                 let version = row_version(&row.id, &values.row, &values.unknown, env);
                 versions.push((row.id, row.row, version));

@@ -7,7 +7,7 @@ use super::Applier;
 use super::settle::Mode;
 use crate::engine::{Env, RowChange, RowId, raw};
 use crate::error::Result;
-use crate::facts::{Feed, RawRow, SourceKey};
+use crate::facts::{RawRow, SourceKey};
 use crate::lsn::Lsn;
 use crate::store;
 use crate::store::row::FullRow;
@@ -37,7 +37,7 @@ impl Applier {
             return tx.rollback().await;
         }
         let mut changes = Vec::new();
-        for feed in Feed::ALL {
+        for feed in self.env.feeds.configured() {
             let of_feed: Vec<(&RowId, RawRow)> = rows
                 .iter()
                 .filter(|row| row.id.0 == feed)
@@ -72,7 +72,7 @@ impl Applier {
 /// A row with the key to ask for. One that cannot be read has its key as text; where the feed was not read since, that
 /// may be the key of other columns, and the reconcile will replace it.
 fn asked_for(row: &FullRow, env: &Env) -> Option<RawRow> {
-    let readable = raw::decode(&row.raw, env.layouts.shape(row.id.0)).map(|stored| stored.row);
+    let readable = raw::decode(&row.raw, env.feeds.shape(row.id.0)).map(|stored| stored.row);
     let is_of_now = row.row.generation == env.generation;
-    readable.or_else(|| env.layouts.row_of_key(row.id.0, &row.id.1).filter(|_| is_of_now))
+    readable.or_else(|| env.feeds.row_of_key(row.id.0, &row.id.1).filter(|_| is_of_now))
 }

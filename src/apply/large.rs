@@ -10,11 +10,11 @@ use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::diff::Trust;
 use crate::engine::email_change::Transition;
-use crate::engine::rows::{self, RowPlan, Touched};
+use crate::engine::rows::{self, Balance, RowPlan, Touched};
 use crate::engine::versions;
 use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, SharedId, StoredRow};
 use crate::error::Result;
-use crate::facts::{EmailKey, Feed, SourceKey, source_row};
+use crate::facts::{EmailKey, Feed, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
 use crate::targets::{self, Report};
@@ -42,7 +42,7 @@ impl Applier {
     }
 
     /// Stores rows that a reconcile read. What a row's e-mail key was before it is kept until the whole reconcile is
-    /// judged (SPEC §4.3). The caller commits.
+    /// judged (SPEC §4.3). The caller commits. Returns which of them the configuration leaves out or lets in again.
     ///
     /// # Errors
     /// Those of both servers.
@@ -51,15 +51,17 @@ impl Applier {
         tx: &Tx,
         changes: &[RowChange],
         arrival: Arrival,
-    ) -> Result<()> {
+    ) -> Result<Balance> {
         let part = self.decide_part(tx, changes, arrival).await?;
+        let balance = part.plan.balance.clone();
         let mut group = Group::default();
         let changed = part.plan.writes.iter().filter_map(|write| {
             let email = part.stored.get(&write.id)?.email.as_ref()?;
             (write.row.email.as_ref() != Some(email)).then_some((&write.id, email))
         });
         store::email_before::remember(&mut group, changed);
-        write_part(tx, group, part.plan, self.env.generation).await
+        write_part(tx, group, part.plan, self.env.generation).await?;
+        Ok(balance)
     }
 
     /// Decides rows without judging their e-mail changes: they are a part of something larger.
@@ -170,7 +172,7 @@ impl Applier {
             let key = |row: &tokio_postgres::Row, at| EmailKey::trusted(row.get::<_, String>(at));
             let transitions: Vec<Transition> = rows
                 .iter()
-                .map(|row| Transition::contact(SourceKey(row.get(0)), key(row, 1), key(row, 2)))
+                .map(|row| Transition::contact(row.get(0), key(row, 1), key(row, 2)))
                 .collect();
             let mut touched = Touched::default();
             self.change_emails_within(tx, &transitions, generation, &mut touched).await?;
@@ -195,14 +197,13 @@ impl Applier {
             let gone = rows
                 .iter()
                 .filter_map(|row| Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1)))));
-            let ids: HashMap<Uuid, RowId> =
-                gone.map(|id| (unify::transaction_id(&id.1), id)).collect();
+            let ids: HashMap<Uuid, RowId> = gone.map(|id| (self.transaction_id(&id), id)).collect();
             let all: Vec<Uuid> = ids.keys().copied().collect();
             let (count, blocked) = targets::delete::delete(tx, &self.tables, &all, true).await?;
             deleted += count;
             let wanted = blocked.iter().filter_map(|(id, table)| {
-                let (feed, key) = ids.get(id)?;
-                Some(unify::delete_blocked(&source_row(*feed, key), *id, table))
+                let row = self.env.feeds.source_row(ids.get(id)?);
+                Some(unify::delete_blocked(&row, *id, table))
             });
             let wanted: Vec<_> = wanted.collect();
             self.has_blocked_deletes |= !wanted.is_empty();

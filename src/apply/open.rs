@@ -6,12 +6,11 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::Applier;
-use super::read::stored_columns;
 use crate::backfill;
 use crate::config::Config;
-use crate::engine::{ChunkSnapshots, Env, Layouts, RowDecisions};
+use crate::engine::{ChunkSnapshots, Env, Feeds, RowDecisions};
 use crate::error::{Context, Error, Result};
-use crate::facts::{Feed, FeedKind};
+use crate::facts::Feed;
 use crate::pg::Db;
 use crate::session::fence;
 use crate::source::RowReader;
@@ -26,7 +25,7 @@ impl Applier {
     pub async fn open(
         client: Client,
         config: &Config,
-        layouts: Layouts,
+        feeds: Arc<Feeds>,
         reader: RowReader,
         epoch: i64,
     ) -> Result<Self> {
@@ -40,7 +39,7 @@ impl Applier {
         let env = Env {
             today: Timestamp::UNIX_EPOCH.to_zoned(rules.zone.clone()).date(),
             rules,
-            layouts: Arc::new(layouts),
+            feeds,
             decisions: RowDecisions::default(),
             dismissals: Default::default(),
             chunks: ChunkSnapshots::default(),
@@ -75,27 +74,42 @@ impl Applier {
         Ok(())
     }
 
-    /// Records the feeds and the columns that are stored of them. Rows that were stored with other columns must be read
-    /// anew: that is due in the same commit (P1).
+    /// Records the feeds and the columns that are stored of them. The rows of a feed that is new, or that were stored with
+    /// other columns, must be read, and those of a feed that is configured no more must go: that is due in the same commit
+    /// (P1). The other feeds stay as they are.
     async fn record_feeds(&self, config: &Config) -> Result<()> {
-        let layouts = &self.env.layouts;
+        let feeds = &self.env.feeds;
         let tx = self.begin().await?;
-        for feed in Feed::ALL {
-            let is_left_out = |column| layouts.is_sync_timestamp(feed, column);
-            let (kind, columns) = match feed.kind() {
-                FeedKind::Contact => ("contact", stored_columns(&layouts.systemeio, is_left_out)),
-                FeedKind::Payment => ("payment", stored_columns(&layouts.xendit, is_left_out)),
-            };
-            let what = "target: recording the feeds";
-            let (number, name) = (feed.number(), feed.as_str());
-            let sql = "insert into tributary.feed (number, name, kind, columns) values ($1, $2, $3, $4) \
-                       on conflict (number) do nothing";
-            tx.execute(what, sql, &[&number, &name, &kind, &columns]).await?;
-            let sql = "update tributary.feed set columns = $2 where number = $1 and columns is distinct from $2";
-            if tx.execute(what, sql, &[&number, &columns]).await? > 0 {
-                tracing::info!(%feed, "other columns are read than before; reading the source again");
-                backfill::schedule(tx.db(), config, backfill::Stage::Rows).await?;
+        let recorded = store::feed::recorded(tx.db().client()).await?;
+        let mut due: Vec<Feed> = Vec::new();
+        for configured in &config.source.feeds {
+            let Some(entry) = feeds.named(&configured.name) else { continue };
+            let (feed, name) = (entry.info.feed, &configured.name);
+            let known = recorded.iter().find(|known| known.feed == feed);
+            match known.and_then(|known| known.columns.as_ref()) {
+                Some(stored) if *stored == feeds.stored_columns(feed) => {}
+                Some(_) => {
+                    tracing::info!(
+                        feed = name,
+                        "other columns are read than before; reading the feed again"
+                    );
+                    due.push(feed);
+                }
+                None => {
+                    tracing::info!(feed = name, "the feed is new; reading it");
+                    due.push(feed);
+                }
             }
+            store::feed::record(&tx, feeds, feed, &configured.table.quoted()).await?;
+        }
+        for known in recorded.iter().filter(|known| known.columns.is_some()) {
+            if !feeds.get(known.feed).is_configured() {
+                tracing::warn!(feed = known.name, "the feed is configured no more; its rows go");
+                due.push(known.feed);
+            }
+        }
+        if !due.is_empty() {
+            backfill::schedule_feeds(tx.db(), config, &due).await?;
         }
         tx.commit().await
     }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::fetch::{fact_of, versions_of};
 use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
-use crate::engine::rows::{self, RowPlan, Touched};
-use crate::engine::{RowId, SharedId};
+use crate::engine::rows::{self, Balance, RowPlan, Touched};
+use crate::engine::{Feeds, RowId, SharedId};
 use crate::error::{Error, Result};
 use crate::facts::{Feed, FeedKind, SourceKey};
 use crate::pg::{Group, Tx};
@@ -56,11 +56,27 @@ impl Applier {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Places a page of stored rows anew under the rules of now. Returns the last key; `None` at the end.
+    /// The next owners of rows that are left out, in byte order.
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn place_page(&mut self, tx: &Tx, feed: Feed, after: &str) -> Result<Option<String>> {
+    pub async fn next_left_out(&self, after: &str, limit: i64) -> Result<Vec<String>> {
+        let sql = include_str!("sql/next_left_out.sql");
+        let rows = self.db.query("target: reading owners", sql, &[&after, &limit]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Places a page of stored rows anew under the rules of now. Returns the last key, `None` at the end, and the rows that
+    /// are left out or let in by it.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn place_page(
+        &mut self,
+        tx: &Tx,
+        feed: Feed,
+        after: &str,
+    ) -> Result<(Option<String>, Balance)> {
         let page = store::row::page(tx, feed, after, PAGE).await?;
         let last = page.last().map(|row| row.id.1.0.clone());
         let (placed, unreadable) = versions_of(page, &self.env);
@@ -71,12 +87,17 @@ impl Applier {
         let roots = store::alias::roots(&self.db, &emails).await?;
         let before: std::collections::HashMap<_, _> =
             placed.iter().map(|(id, row, _)| (id.clone(), row.clone())).collect();
-        let mut plan = rows::place_again(placed, &roots);
+        let mut plan = rows::place_again(placed, &roots, &self.env);
         plan.writes.retain(|write| before.get(&write.id) != Some(&write.row));
         let mut group = Group::default();
         store::row::write(&mut group, &[], &plan.writes);
         group.send(tx).await?;
-        Ok(last)
+        Ok((last, plan.balance))
+    }
+
+    /// The transaction of a payment.
+    pub(super) fn transaction_id(&self, id: &RowId) -> Uuid {
+        crate::unify::transaction_id(self.env.feeds.info(id.0), &id.1)
     }
 
     /// Judges a page of the values that several rows of a feed share. Returns the last; `None` at the end.
@@ -210,9 +231,9 @@ impl Applier {
         let rows = self.db.query("target: reading blocked deletes", sql, &[]).await?;
         let row = |row: &tokio_postgres::Row| {
             let scope: &str = row.get(0);
-            parse_source_row(scope.strip_prefix("blocked:").unwrap_or(scope))
+            self.env.feeds.row_id(scope.strip_prefix("blocked:").unwrap_or(scope))
         };
-        rows.iter().map(row).collect()
+        Ok(rows.iter().filter_map(row).collect())
     }
 
     /// Tries to delete the transactions of these rows again.
@@ -232,14 +253,14 @@ impl Applier {
         let (back, gone): (Vec<RowId>, Vec<RowId>) = rows.into_iter().partition(is_back);
         let wanted: std::collections::HashMap<Uuid, &RowId> = gone
             .iter()
-            .filter(|id| id.0.kind() == FeedKind::Payment)
-            .map(|id| (crate::unify::transaction_id(&id.1), id))
+            .filter(|id| self.env.feeds.kind(id.0) == FeedKind::Payment)
+            .map(|id| (self.transaction_id(id), id))
             .collect();
         let all: Vec<Uuid> = wanted.keys().copied().collect();
         let (deleted, blocked) = targets::delete::delete(&tx, &self.tables, &all, true).await?;
         let conflicts = blocked.iter().filter_map(|(id, table)| {
-            let (feed, key) = wanted.get(id)?;
-            Some(crate::unify::delete_blocked(&crate::facts::source_row(*feed, key), *id, table))
+            let row = self.env.feeds.source_row(wanted.get(id)?);
+            Some(crate::unify::delete_blocked(&row, *id, table))
         });
         let conflicts = conflicts.collect();
         self.judge_blocked(&tx, gone.iter().chain(&back), conflicts).await?;
@@ -296,19 +317,19 @@ impl Applier {
     }
 }
 
-/// Splits `<feed>:<key>`.
+/// The row of a name such as `xendit:4f…`.
 ///
 /// # Errors
 /// A refusal that names the form, for texts that people typed.
-pub fn parse_source_row(text: &str) -> Result<RowId> {
-    let parsed = text.split_once(':').and_then(|(feed, key)| {
-        let feed = Feed::ALL.into_iter().find(|known| known.as_str() == feed)?;
-        Some((feed, SourceKey(key.to_owned())))
-    });
-    parsed.ok_or_else(|| {
+pub fn parse_source_row(feeds: &Feeds, text: &str) -> Result<RowId> {
+    feeds.row_id(text).ok_or_else(|| {
+        let names: Vec<&str> = feeds.all().map(|feed| feed.info.name.as_str()).collect();
         Error::refused(
             format!("'{text}' is not a source row"),
-            "write <feed>:<key>, such as xendit:<key>, as `tributary conflicts show` prints it",
+            format!(
+                "write <feed>:<key>, as `tributary conflicts show` prints it; the feeds are {}",
+                names.join(", ")
+            ),
         )
     })
 }

@@ -13,7 +13,7 @@ use crate::engine::people::{self, OwnedRow};
 use crate::engine::rows::Touched;
 use crate::engine::{Fact, RowId};
 use crate::error::Result;
-use crate::facts::{Contact, Payment, source_row};
+use crate::facts::{Contact, Payment};
 use crate::pg::{Group as Statements, Tx};
 use crate::store;
 use crate::targets::{self, Fresh, Report};
@@ -154,7 +154,7 @@ impl Applier {
         let mut missing: BTreeSet<Uuid> = BTreeSet::new();
         let mut written: BTreeMap<Uuid, String> = BTreeMap::new();
         for transaction in &owner.transactions {
-            let name = source_row(transaction.row.0, &transaction.row.1);
+            let name = self.env.feeds.source_row(&transaction.row);
             let mut transaction = transaction.clone();
             if user.is_none() {
                 transaction.values[1] = None;
@@ -291,6 +291,7 @@ impl Applier {
                 match fact {
                     Fact::Contact(contact) => with.contacts.push((**contact).clone()),
                     Fact::Payment(payment) => with.payments.push((**payment).clone()),
+                    Fact::LeftOut(_) => {}
                 }
             }
             let tried = match unify::unify(&with, context, &self.env.rules).profile {
@@ -338,12 +339,13 @@ fn in_order(group: &Group) -> Vec<Fact> {
 fn row_of(fact: &Fact) -> String {
     match fact {
         Fact::Contact(contact) => contact_row(contact),
-        Fact::Payment(payment) => source_row(crate::facts::Feed::Xendit, &payment.key),
+        Fact::Payment(payment) => payment.feed.source_row(&payment.key),
+        Fact::LeftOut(row) => row.feed.source_row(&row.key),
     }
 }
 
 fn contact_row(contact: &Contact) -> String {
-    source_row(crate::facts::Feed::Systemeio, &contact.key)
+    contact.feed.source_row(&contact.key)
 }
 
 fn profile_write(id: Uuid, profile: &Profile) -> ProfileWrite {

@@ -8,9 +8,9 @@ use jiff::civil;
 use super::fetch::fact_of;
 use crate::config::Config;
 use crate::engine::people::{self, OwnedRow};
-use crate::engine::{ChunkSnapshots, Env, Layouts};
+use crate::engine::{ChunkSnapshots, Env, FeedEntry, FeedLayout, Feeds};
 use crate::error::{Error, Result};
-use crate::facts::{Column, ColumnKind, Feed, Layout};
+use crate::facts::Column;
 use crate::pg::{Db, Tx};
 use crate::source::layout::assemble;
 use crate::store;
@@ -30,7 +30,7 @@ pub async fn read_owner(
     let tx = Tx::on(db);
     let env = Env {
         rules: Arc::new(config.rules.clone()),
-        layouts: Arc::new(stored_layouts(db, config).await?),
+        feeds: Arc::new(stored_feeds(db, config).await?),
         decisions: store::alias::row_decisions(db).await?,
         dismissals: HashMap::new(),
         chunks: ChunkSnapshots::default(),
@@ -50,42 +50,28 @@ pub async fn read_owner(
     Ok(Some(people::group(owner, owned.collect(), &holders, &env)))
 }
 
-/// The layouts under which rows are stored: no session on the source is needed.
-async fn stored_layouts(db: &Db, config: &Config) -> Result<Layouts> {
-    let rows = db
-        .query("target: reading the feeds", "select number, columns from tributary.feed", &[])
-        .await?;
-    let mut columns: HashMap<i16, Vec<Column>> = HashMap::new();
-    for row in &rows {
-        let stored: Option<serde_json::Value> = row.get(1);
-        let listed = stored.as_ref().and_then(|stored| stored.as_array()).into_iter().flatten();
-        let column = |column: &serde_json::Value| {
-            let name = column.get(0)?.as_str()?.to_owned();
-            Some(Column { name, kind: ColumnKind::parse(column.get(1)?.as_str()?)? })
-        };
-        columns.insert(row.get(0), listed.filter_map(column).collect());
-    }
-    let none = Vec::new();
-    let of = |feed: Feed| columns.get(&feed.number()).unwrap_or(&none).as_slice();
+/// The feeds with the layouts under which their rows are stored: no session on the source is needed.
+pub(crate) async fn stored_feeds(db: &Db, config: &Config) -> Result<Feeds> {
+    let recorded = store::feed::recorded(db.client()).await?;
     let refused = |_| {
         Error::refused(
             "the rows are not stored with the columns of this configuration yet",
             "let `tributary run` read them first, with this configuration",
         )
     };
-    Ok(Layouts {
-        xendit: assemble(&config.source.xendit, of(Feed::Xendit)).map_err(refused)?,
-        systemeio: assemble(&config.source.systemeio, of(Feed::Systemeio)).map_err(refused)?,
-    })
-}
-
-/// The columns of a layout as `tributary.feed` keeps them: name, kind, and whether the value is stored.
-pub(super) fn stored_columns<F>(
-    layout: &Layout<F>,
-    is_left_out: impl Fn(usize) -> bool,
-) -> serde_json::Value {
-    let columns = layout.columns.iter().enumerate().map(|(index, column)| {
-        serde_json::json!([column.name, column.kind.as_str(), !is_left_out(index)])
-    });
-    serde_json::Value::Array(columns.collect())
+    let mut entries = Vec::new();
+    for info in store::feed::numbered(&recorded, &config.source.feeds)? {
+        let configured = config.source.feeds.iter().find(|feed| feed.name == info.name);
+        let stored = recorded.iter().find(|known| known.feed == info.feed);
+        let columns: Vec<Column> = stored
+            .and_then(|stored| stored.columns.as_ref())
+            .map(|columns| columns.iter().map(|(column, _)| column.clone()).collect())
+            .unwrap_or_default();
+        let layout = match configured {
+            Some(feed) => assemble(feed, &info, &columns).map_err(refused)?,
+            None => FeedLayout::Removed,
+        };
+        entries.push(FeedEntry { info, layout });
+    }
+    Ok(Feeds::new(entries))
 }

@@ -117,7 +117,7 @@ impl Applier {
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let mut state = self.fetch(tx, &plan, &touched).await?;
-        let judged = shared::judge(&state.shared);
+        let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
         self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;
         if !mode.with_quarantined && !state.quarantined.is_empty() {
@@ -219,7 +219,7 @@ impl Applier {
             .iter()
             .flat_map(|d| &d.payments)
             .filter(|(_, outcome)| outcome.is_none())
-            .map(|(row, _)| unify::transaction_id(&row.1))
+            .map(|(row, _)| self.transaction_id(row))
             .collect();
         let looked_up: &[Uuid] = if unknown.len() >= LOOK_UP_FROM { &unknown } else { &[] };
         let (found, there) = tokio::try_join!(
@@ -239,8 +239,8 @@ impl Applier {
             let given: HashSet<Uuid> =
                 decided.iter().flat_map(|d| &d.unified.transactions).map(|t| t.id).collect();
             let payments = decided.iter().flat_map(|d| &d.payments).map(|(row, _)| row);
-            let gives = payments.filter(|row| given.contains(&unify::transaction_id(&row.1)));
-            state.given = gives.map(|row| crate::facts::source_row(row.0, &row.1)).collect();
+            let gives = payments.filter(|row| given.contains(&self.transaction_id(row)));
+            state.given = gives.map(|row| self.env.feeds.source_row(row)).collect();
         }
         let mut changed_people = BTreeSet::new();
         for decided in decided.iter().filter(|decided| decided.is_person()) {
@@ -275,7 +275,9 @@ impl Applier {
             let person = persons.get(&decided.owner).copied();
             let is_fresh = person.is_some_and(|p| fresh.profiles.contains(&p.profile_id));
             let identity = &self.tables.identity;
-            (!is_left_out).then(|| diff::owner(decided, person, identity, mode.trust, is_fresh))
+            let feeds = &self.env.feeds;
+            (!is_left_out)
+                .then(|| diff::owner(decided, person, feeds, identity, mode.trust, is_fresh))
         };
         let compared: Vec<(OwnerWrite, Option<Person>)> = if decided.len() < PARALLEL_FROM {
             decided.iter().filter_map(compared).collect()
@@ -309,10 +311,10 @@ impl Applier {
     ) -> Result<u64> {
         let none = Some(crate::engine::NO_TRANSACTION);
         let gone = plan.gone.iter().filter(|(id, row)| {
-            id.0.kind() == crate::facts::FeedKind::Payment && row.outcome != none
+            self.env.feeds.kind(id.0) == crate::facts::FeedKind::Payment && row.outcome != none
         });
         let mut ids: HashMap<Uuid, RowId> =
-            gone.map(|(id, _)| (unify::transaction_id(&id.1), id.clone())).collect();
+            gone.map(|(id, _)| (self.transaction_id(id), id.clone())).collect();
         let without = writes.iter().flat_map(|write| &write.without);
         ids.extend(without.map(|(row, id)| (*id, row.clone())));
         // A row that came back under its key in the same batch has its transaction.
@@ -328,8 +330,8 @@ impl Applier {
         let wanted: Vec<Conflict> = blocked
             .iter()
             .filter_map(|(id, table)| {
-                let (feed, key) = ids.get(id)?;
-                Some(unify::delete_blocked(&crate::facts::source_row(*feed, key), *id, table))
+                let row = self.env.feeds.source_row(ids.get(id)?);
+                Some(unify::delete_blocked(&row, *id, table))
             })
             .collect();
         self.has_blocked_deletes |= !wanted.is_empty();

@@ -14,9 +14,11 @@
 //! | `place` (rebuild) | stored rows get their owners anew | feed, key |
 //! | `shared` | values that rows share are judged | feed, value |
 //! | `people` | owners are unified and written | owner |
+//! | `left_out` | what rows that are left out gave is deleted | owner |
 //! | `pairs` | canonical keys are judged | person |
 //! | `conflicts` | conflicts of what no longer exists are closed | scope |
 
+mod left_out;
 mod read;
 mod stage;
 mod sweep;
@@ -28,15 +30,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use stage::Stage;
 
+use self::left_out::LeftOut;
 use crate::apply::{Applier, Mode};
 use crate::config::{Config, TableName};
 use crate::decisions::queue;
 use crate::engine::rows::Touched;
+use crate::engine::{Fact, Feeds};
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::failpoint;
 use crate::pg::{Db, Tx};
-use crate::source::slot;
+use crate::source::{publication, slot};
 
 /// Owners unified in one target transaction of the people stage.
 const OWNERS_PER_COMMIT: i64 = 500;
@@ -54,6 +58,10 @@ pub struct Progress {
     pub rows_estimated: i64,
     /// The rules it began under.
     pub rules: Option<String>,
+    /// The feeds that it reads or takes out; `None`: all that are configured.
+    pub feeds: Option<Vec<Feed>>,
+    /// Rows that gave facts and give none any more, which the guard has not let through yet (P9).
+    left_out: LeftOut,
     feed: Option<Feed>,
     filenode: Option<String>,
     next_block: i64,
@@ -88,7 +96,7 @@ pub struct Backfill<'a> {
 /// Those of the target.
 pub async fn progress(db: &Db) -> Result<Option<Progress>> {
     let sql = "select generation, phase, rows_done, rows_estimated, feed, filenode, next_block, end_block, \
-               next_owner, rules from tributary.backfill";
+               next_owner, rules, feeds, left_out from tributary.backfill";
     let rows = db.query("target: reading the backfill", sql, &[]).await?;
     Ok(rows.first().map(|row| Progress {
         generation: row.get(0),
@@ -101,6 +109,10 @@ pub async fn progress(db: &Db) -> Result<Option<Progress>> {
         end_block: row.get(7),
         cursor: row.get(8),
         rules: row.get(9),
+        feeds: row
+            .get::<_, Option<Vec<i16>>>(10)
+            .map(|numbers| numbers.into_iter().filter_map(Feed::from_number).collect()),
+        left_out: LeftOut::read(row.get(11)),
     }))
 }
 
@@ -111,7 +123,9 @@ pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, r
     on conflict (only_row) do update set phase = $1, rules = excluded.rules, \
     generation = backfill.generation + case when $1 = 'place' then 0 else 1 end, feed = null, \
     filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
-    rows_estimated = 0, started_at = now(), finished_at = null";
+    rows_estimated = 0, started_at = now(), finished_at = null, feeds = null, \
+    left_out = case when backfill.left_out = '{}' then '{}' \
+        else backfill.left_out || '{\"again\": 1}' end";
 
 /// As [`SCHEDULE`].
 ///
@@ -121,6 +135,32 @@ pub async fn schedule(db: &Db, config: &Config, stage: Stage) -> Result<()> {
     let params: [crate::pg::Param<'_>; 2] = [&stage.as_str(), &rules(config)];
     db.execute("target: scheduling a backfill", SCHEDULE, &params).await?;
     Ok(())
+}
+
+/// Schedules a reconcile of some feeds, which ends with a rebuild of everybody from the stored rows. It joins one that is
+/// under way. A feed that is configured no more loses its rows.
+///
+/// # Errors
+/// Those of the target.
+pub async fn schedule_feeds(db: &Db, config: &Config, feeds: &[Feed]) -> Result<()> {
+    let numbers: Vec<i16> = feeds.iter().map(|feed| feed.number()).collect();
+    let sql = include_str!("sql/schedule_feeds.sql");
+    let params: [crate::pg::Param<'_>; 2] = [&rules(config), &numbers];
+    db.execute("target: scheduling a backfill", sql, &params).await?;
+    Ok(())
+}
+
+/// Starts a backfill that is under way over, under the rules of now: what it has still to read is read from its
+/// beginning.
+///
+/// # Errors
+/// Those of the target.
+pub async fn start_over(db: &Db, config: &Config, at: &Progress) -> Result<()> {
+    match &at.feeds {
+        _ if at.stage.has_read() => schedule(db, config, Stage::Place).await,
+        Some(feeds) => schedule_feeds(db, config, feeds).await,
+        None => schedule(db, config, Stage::Rows).await,
+    }
 }
 
 /// All rules in one text, to tell whether they changed.
@@ -175,6 +215,10 @@ impl Backfill<'_> {
         careful: bool,
     ) -> Result<()> {
         let mode = if careful { Mode::EVERYBODY.carefully() } else { Mode::EVERYBODY };
+        if at.stage == Stage::Shared && at.cursor.is_none() {
+            // Until here rows were placed; from here on it shows in the targets.
+            self.guard_left_out(applier, at).await?;
+        }
         let tx = applier.begin().await?;
         let cursor = at.cursor.clone().unwrap_or_default();
         let next = match at.stage {
@@ -188,10 +232,17 @@ impl Backfill<'_> {
                 last.map(|last| stage::shared(&last))
             }
             Stage::People => {
-                let owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
+                let mut owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
                 let last = owners.last().cloned();
+                owners.retain(|owner| !Fact::is_left_out(owner));
                 applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
                 failpoint::hit("people-written");
+                last
+            }
+            Stage::LeftOut => {
+                let owners = applier.next_left_out(&cursor, OWNERS_PER_COMMIT).await?;
+                let last = owners.last().cloned();
+                applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
                 last
             }
             Stage::Pairs => applier.judge_pairs_page(&tx, &cursor).await?,
@@ -202,8 +253,13 @@ impl Backfill<'_> {
             Stage::Rows | Stage::Done => None,
         };
         let stage = at.stage;
+        let feeds = std::sync::Arc::clone(&applier.env.feeds);
+        let is_swept = stage == Stage::Sweep && next.is_none();
+        let removed =
+            if is_swept { self.tables_of_removed(&tx, at, &feeds).await? } else { Vec::new() };
         self.advance(&tx, at, next).await?;
         tx.commit().await?;
+        publication::withdraw(&self.source, &self.config.source, &removed).await;
         match stage {
             Stage::Sweep => failpoint::hit("sweep-committed"),
             Stage::Conflicts => failpoint::hit("groups-committed"),
@@ -222,13 +278,18 @@ impl Backfill<'_> {
         tx: &Tx,
         at: &mut Progress,
     ) -> Result<Option<String>> {
-        let (feed, key) = stage::parse_shared(&at.cursor.clone().unwrap_or_default())
-            .unwrap_or((Feed::ALL[0], String::new()));
-        if let Some(last) = applier.place_page(tx, feed, &key).await? {
+        let feeds: Vec<Feed> = applier.env.feeds.configured().collect();
+        let cursor = stage::parse_shared(&at.cursor.clone().unwrap_or_default());
+        let Some((feed, key)) = cursor.or(feeds.first().map(|feed| (*feed, String::new()))) else {
+            return Ok(None);
+        };
+        let (last, balance) = applier.place_page(tx, feed, &key).await?;
+        at.left_out.add(&balance);
+        at.left_out.save(tx).await?;
+        if let Some(last) = last {
             return Ok(Some(stage::shared(&(feed, last))));
         }
-        let next = Feed::ALL.iter().copied().find(|other| other.number() > feed.number());
-        Ok(next.map(|feed| stage::shared(&(feed, String::new()))))
+        Ok(stage::after(&feeds, feed).map(|feed| stage::shared(&(feed, String::new()))))
     }
 
     /// Moves the cursor, or on to the next stage, in the transaction of the round.
@@ -237,7 +298,9 @@ impl Backfill<'_> {
         match next {
             Some(next) => at.cursor = Some(next),
             None => {
-                at.stage = at.stage.next();
+                // The rows of the other feeds are where the rules of before placed them.
+                let is_partial = at.feeds.is_some() && at.stage == Stage::Sweep;
+                at.stage = if is_partial { Stage::Place } else { at.stage.next() };
                 at.cursor = None;
                 (at.feed, at.filenode, at.next_block, at.end_block) = (None, None, 0, 0);
                 self.enter(tx, before.0, at).await?;
@@ -257,7 +320,7 @@ impl Backfill<'_> {
     }
 
     /// What a new stage needs before its first round.
-    async fn enter(&self, tx: &Tx, finished: Stage, at: &Progress) -> Result<()> {
+    async fn enter(&self, tx: &Tx, finished: Stage, at: &mut Progress) -> Result<()> {
         failpoint::hit("phase-finished");
         let (from, to) = (finished.as_str(), at.stage.as_str());
         tracing::info!(finished = from, rows = at.rows_done, next = to, "backfill stage finished");
@@ -278,6 +341,10 @@ impl Backfill<'_> {
             let sql = "update tributary.state set backfilled_until = $1::text::pg_lsn";
             tx.execute("target: noting the end of reading", sql, &[&until]).await?;
         }
+        if finished == Stage::Shared {
+            at.left_out = LeftOut::default();
+            at.left_out.save(tx).await?;
+        }
         if at.stage == Stage::Done {
             let sql = "update tributary.state set facts_hash = $1, people_hash = $2";
             let hashes = (self.config.facts_hash(), self.config.people_hash());
@@ -286,10 +353,23 @@ impl Backfill<'_> {
         Ok(())
     }
 
-    fn table(&self, feed: Feed) -> &TableName {
-        match feed {
-            Feed::Xendit => &self.config.source.xendit.table,
-            Feed::Systemeio => &self.config.source.systemeio.table,
-        }
+    fn table(&self, feeds: &Feeds, feed: Feed) -> Result<&TableName> {
+        let name = feeds.name(feed);
+        let configured = self.config.source.feeds.iter().find(|known| known.name == name);
+        configured
+            .map(|known| &known.table)
+            .ok_or_else(|| Error::failed("reading a feed", format!("{name} is not configured")))
+    }
+
+    /// The feeds that are read, in order.
+    fn to_read(feeds: &Feeds, at: &Progress) -> Vec<Feed> {
+        let is_meant = |feed: &Feed| at.feeds.as_ref().is_none_or(|meant| meant.contains(feed));
+        feeds.configured().filter(is_meant).collect()
+    }
+
+    /// The feeds of which the rows that were not seen go, in order.
+    fn to_sweep(feeds: &Feeds, at: &Progress) -> Vec<Feed> {
+        let is_meant = |feed: &Feed| at.feeds.as_ref().is_none_or(|meant| meant.contains(feed));
+        feeds.numbers().filter(is_meant).collect()
     }
 }

@@ -3,29 +3,34 @@
 use super::{Backfill, Progress};
 use crate::apply::Applier;
 use crate::decisions::queue;
-use crate::engine::{Arrival, Layouts, RowChange};
+use crate::engine::{Arrival, Feeds, RowChange};
 use crate::error::{Context, Error, Result};
-use crate::facts::{Feed, FeedKind, RawRow};
+use crate::facts::{Feed, RawRow};
 use crate::failpoint;
 use crate::source::snapshot;
 
 impl Backfill<'_> {
     /// Reads the feed at the cursor to its end, or until shutdown. While one chunk is stored, the next one is read.
     pub(super) async fn read_feed(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
-        let feed = at.feed.unwrap_or(Feed::ALL[0]);
-        let plan = snapshot::plan(&self.source, self.table(feed)).await?;
+        let feeds = std::sync::Arc::clone(&applier.env.feeds);
+        let first = Self::to_read(&feeds, at).first().copied();
+        let Some(feed) = at.feed.or(first) else { return self.next_feed(applier, at, None).await };
+        if !feeds.get(feed).is_configured() {
+            return self.next_feed(applier, at, Some(feed)).await;
+        }
+        let table = self.table(&feeds, feed)?;
+        let plan = snapshot::plan(&self.source, table).await?;
         let filenode = plan.filenode.to_string();
         if at.filenode.as_ref() != Some(&filenode) {
             self.start_feed(applier, at, feed, &filenode, &plan).await?;
         }
         let blocks = self.blocks_per_chunk(&plan);
-        let layouts = std::sync::Arc::clone(&applier.env.layouts);
-        let mut read = self.read(&layouts, feed, at.next_block, at.end_block, blocks).await?;
+        let mut read = self.read(&feeds, feed, at.next_block, at.end_block, blocks).await?;
         while let Some(chunk) = read.take() {
             let next = chunk.next_block;
-            let ahead = self.read(&layouts, feed, next, at.end_block, blocks);
+            let ahead = self.read(&feeds, feed, next, at.end_block, blocks);
             // Disjoint sessions: the source reads on while the target writes.
-            let changes = changes_of(feed, &layouts, chunk.rows);
+            let changes = changes_of(feed, &feeds, chunk.rows);
             let (ahead, written) = {
                 let store = self.store_chunk(applier, at, changes, next, &chunk.snapshot);
                 tokio::join!(ahead, store)
@@ -39,17 +44,24 @@ impl Backfill<'_> {
             read = ahead?;
         }
         // A rewrite of the table (VACUUM FULL, CLUSTER) numbers its blocks anew: read it again.
-        let now = snapshot::filenode(&self.source, self.table(feed)).await?.to_string();
+        let now = snapshot::filenode(&self.source, table).await?.to_string();
         if now != filenode {
-            tracing::warn!(%feed, "the table was rewritten while it was read; reading it again");
+            let feed = feeds.name(feed);
+            tracing::warn!(feed, "the table was rewritten while it was read; reading it again");
             return Ok(());
         }
-        self.next_feed(applier, at, feed).await
+        self.next_feed(applier, at, Some(feed)).await
     }
 
     /// On to the next feed, or to the next stage.
-    async fn next_feed(&self, applier: &mut Applier, at: &mut Progress, feed: Feed) -> Result<()> {
-        let next = Feed::ALL.iter().copied().skip_while(|other| *other != feed).nth(1);
+    async fn next_feed(
+        &self,
+        applier: &mut Applier,
+        at: &mut Progress,
+        feed: Option<Feed>,
+    ) -> Result<()> {
+        let to_read = Self::to_read(&applier.env.feeds, at);
+        let next = feed.and_then(|feed| super::stage::after(&to_read, feed));
         let Some(next) = next else {
             let tx = applier.begin().await?;
             self.advance(&tx, at, None).await?;
@@ -74,8 +86,10 @@ impl Backfill<'_> {
         plan: &snapshot::TablePlan,
     ) -> Result<()> {
         let mut estimated = at.rows_done + i64::try_from(plan.rows_estimated).unwrap_or(i64::MAX);
-        for later in Feed::ALL.iter().copied().skip_while(|other| *other != feed).skip(1) {
-            let plan = snapshot::plan(&self.source, self.table(later)).await?;
+        let feeds = &applier.env.feeds;
+        for later in Self::to_read(feeds, at).into_iter().skip_while(|other| *other != feed).skip(1)
+        {
+            let plan = snapshot::plan(&self.source, self.table(feeds, later)?).await?;
             estimated += i64::try_from(plan.rows_estimated).unwrap_or(0);
         }
         at.feed = Some(feed);
@@ -89,7 +103,8 @@ impl Backfill<'_> {
             [&feed.number(), &filenode, &at.end_block, &estimated];
         applier.db.execute("target: starting a feed", sql, &params).await?;
         failpoint::hit("table-started");
-        tracing::info!(%feed, rows_estimated = plan.rows_estimated, "reading a feed");
+        let feed = feeds.name(feed);
+        tracing::info!(feed, rows_estimated = plan.rows_estimated, "reading a feed");
         Ok(())
     }
 
@@ -101,7 +116,7 @@ impl Backfill<'_> {
 
     async fn read(
         &self,
-        layouts: &Layouts,
+        feeds: &Feeds,
         feed: Feed,
         from: i64,
         end: i64,
@@ -119,15 +134,8 @@ impl Backfill<'_> {
             .query_one("select pg_current_snapshot()::text", &[])
             .await
             .context("source: reading the snapshot")?;
-        let name = self.table(feed);
-        let chunk = match feed.kind() {
-            FeedKind::Payment => {
-                snapshot::read_chunk(&self.source, name, &layouts.xendit, from, to).await?
-            }
-            FeedKind::Contact => {
-                snapshot::read_chunk(&self.source, name, &layouts.systemeio, from, to).await?
-            }
-        };
+        let (name, columns) = (self.table(feeds, feed)?, feeds.get(feed).columns());
+        let chunk = snapshot::read_chunk(&self.source, name, columns, from, to).await?;
         self.source.batch_execute("commit").await.context("source: closing a snapshot")?;
         let next_block = i64::try_from(chunk.next_block).unwrap_or(end);
         Ok(Some(ReadChunk { rows: chunk.rows, next_block, snapshot: row.get(0) }))
@@ -147,7 +155,10 @@ impl Backfill<'_> {
                    returning id";
         let row = tx.query("target: noting a chunk", sql, &[&at.generation, &snapshot]).await?;
         let chunk: i64 = row.first().map_or(0, |row| row.get(0));
-        applier.store_rows(&tx, &changes, Arrival::Chunk(chunk)).await?;
+        let balance = applier.store_rows(&tx, &changes, Arrival::Chunk(chunk)).await?;
+        let mut left_out = at.left_out.clone();
+        left_out.add(&balance);
+        left_out.save(&tx).await?;
         failpoint::hit("chunk-applied");
         let sql = "update tributary.backfill set next_block = $1, rows_done = rows_done + $2 \
                    where next_block = $3 and generation = $4 and phase = 'rows'";
@@ -160,6 +171,7 @@ impl Backfill<'_> {
         tx.commit().await?;
         failpoint::hit("chunk-committed");
         applier.add_chunk(chunk, snapshot)?;
+        at.left_out = left_out;
         at.next_block = next_block;
         at.rows_done += rows;
         crate::metrics::count_backfill_rows(rows.unsigned_abs());
@@ -173,7 +185,7 @@ struct ReadChunk {
     snapshot: String,
 }
 
-fn changes_of(feed: Feed, layouts: &Layouts, rows: Vec<RawRow>) -> Vec<RowChange> {
-    let change = |row: RawRow| RowChange::read(feed, layouts.source_key(feed, &row), Some(row));
+fn changes_of(feed: Feed, feeds: &Feeds, rows: Vec<RawRow>) -> Vec<RowChange> {
+    let change = |row: RawRow| RowChange::read(feed, feeds.source_key(feed, &row), Some(row));
     rows.into_iter().map(change).collect()
 }

@@ -20,6 +20,8 @@ pub enum Stage {
     Shared,
     /// Owners are unified.
     People,
+    /// What rows that are left out gave goes, once nobody's enrollment shows it any more.
+    LeftOut,
     /// Canonical keys are judged.
     Pairs,
     /// Conflicts of what no longer exists are closed.
@@ -29,7 +31,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Rows,
         Self::Recheck,
         Self::Emails,
@@ -37,6 +39,7 @@ impl Stage {
         Self::Place,
         Self::Shared,
         Self::People,
+        Self::LeftOut,
         Self::Pairs,
         Self::Conflicts,
         Self::Done,
@@ -53,6 +56,7 @@ impl Stage {
             Self::Place => "place",
             Self::Shared => "shared",
             Self::People => "people",
+            Self::LeftOut => "left_out",
             Self::Pairs => "pairs",
             Self::Conflicts => "conflicts",
             Self::Done => "done",
@@ -74,7 +78,8 @@ impl Stage {
             Self::Emails => Self::Sweep,
             Self::Sweep | Self::Place => Self::Shared,
             Self::Shared => Self::People,
-            Self::People => Self::Pairs,
+            Self::People => Self::LeftOut,
+            Self::LeftOut => Self::Pairs,
             Self::Pairs => Self::Conflicts,
             Self::Conflicts | Self::Done => Self::Done,
         }
@@ -90,6 +95,11 @@ impl Stage {
 /// The cursor of a stage that goes feed by feed.
 pub(super) fn shared((feed, value): &SharedId) -> String {
     format!("{}:{value}", feed.number())
+}
+
+/// The feed that comes after one.
+pub(super) fn after(feeds: &[Feed], feed: Feed) -> Option<Feed> {
+    feeds.iter().copied().skip_while(|other| *other != feed).nth(1)
 }
 
 /// The inverse of [`shared`].
@@ -109,7 +119,7 @@ mod tests {
             let end = (0..Stage::ALL.len()).fold(stage, |at, _| at.next());
             assert_eq!(end, Stage::Done);
         }
-        let cursor = (Feed::Xendit, "a:b".to_owned());
+        let cursor = (Feed::new(2), "a:b".to_owned());
         assert_eq!(parse_shared(&shared(&cursor)), Some(cursor));
         assert_eq!(parse_shared(""), None);
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::{Backfill, Progress, stage};
 use crate::apply::{Applier, Mode};
-use crate::engine::{Arrival, RowChange, raw};
+use crate::engine::{Arrival, Feeds, RowChange, raw};
 use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow, SourceKey};
 use crate::failpoint;
@@ -25,14 +25,17 @@ impl Backfill<'_> {
         &self,
         applier: &mut Applier,
         tx: &Tx,
-        at: &Progress,
+        at: &mut Progress,
     ) -> Result<Option<String>> {
-        let (feed, key) = cursor(at);
+        let feeds = Self::to_sweep(&applier.env.feeds, at);
+        let Some((feed, key)) = cursor(at, &feeds) else { return Ok(None) };
         let unseen = unseen(tx, feed, at.generation, &key).await?;
-        let Some(last) = unseen.last() else { return Ok(next_feed(feed)) };
+        let Some(last) = unseen.last() else { return Ok(next_feed(&feeds, feed)) };
         let next = stage::shared(&(feed, last.0.clone()));
         let found = self.ask_again(applier, tx, feed, &unseen).await?;
-        applier.store_rows(tx, &found, Arrival::Reread).await?;
+        let balance = applier.store_rows(tx, &found, Arrival::Reread).await?;
+        at.left_out.add(&balance);
+        at.left_out.save(tx).await?;
         failpoint::hit("recheck-applied");
         Ok(Some(next))
     }
@@ -44,6 +47,7 @@ impl Backfill<'_> {
         tx: &Tx,
         at: &Progress,
     ) -> Result<Option<String>> {
+        self.guard_left_out(applier, at).await?;
         self.guard_sweep(applier, at).await?;
         applier.judge_reconcile(tx, &|| (self.progress)(at)).await?;
         failpoint::hit("emails-judged");
@@ -58,15 +62,32 @@ impl Backfill<'_> {
         at: &Progress,
         mode: Mode,
     ) -> Result<Option<String>> {
-        let (feed, key) = cursor(at);
+        let feeds = Self::to_sweep(&applier.env.feeds, at);
+        let Some((feed, key)) = cursor(at, &feeds) else { return Ok(None) };
         let unseen = unseen(tx, feed, at.generation, &key).await?;
-        let Some(last) = unseen.last() else { return Ok(next_feed(feed)) };
+        let Some(last) = unseen.last() else { return Ok(next_feed(&feeds, feed)) };
         let next = stage::shared(&(feed, last.0.clone()));
         let gone: Vec<RowChange> =
             unseen.into_iter().map(|key| RowChange::read(feed, key, None)).collect();
         applier.apply_reread(tx, &gone, mode).await?.count();
         failpoint::hit("sweep-applied");
         Ok(Some(next))
+    }
+
+    /// The published tables of the feeds that are configured no more and of which no row is left now.
+    pub(super) async fn tables_of_removed(
+        &self,
+        tx: &Tx,
+        at: &Progress,
+        feeds: &Feeds,
+    ) -> Result<Vec<String>> {
+        let swept = Self::to_sweep(feeds, at).into_iter();
+        let removed: Vec<Feed> = swept.filter(|feed| !feeds.get(*feed).is_configured()).collect();
+        let tables = store::feed::withdraw(tx, &removed).await?;
+        // Another feed may read the same table now.
+        let configured = &self.config.source.feeds;
+        let is_free = |table: &String| configured.iter().all(|feed| feed.table.quoted() != *table);
+        Ok(tables.into_iter().filter(is_free).collect())
     }
 
     /// Those of these rows that the source has.
@@ -78,7 +99,7 @@ impl Backfill<'_> {
         keys: &[SourceKey],
     ) -> Result<Vec<RowChange>> {
         let ids: Vec<_> = keys.iter().map(|key| (feed, key.clone())).collect();
-        let shape = applier.env.layouts.shape(feed);
+        let shape = applier.env.feeds.shape(feed);
         let stored = store::row::values(tx, &ids).await?;
         let rows: Vec<RawRow> =
             stored.values().filter_map(|bytes| raw::decode(bytes, shape)).map(|v| v.row).collect();
@@ -93,10 +114,12 @@ impl Backfill<'_> {
 
     async fn guard_sweep(&self, applier: &Applier, at: &Progress) -> Result<()> {
         let mut deletes = Vec::new();
-        for feed in Feed::ALL {
+        let feeds = &applier.env.feeds;
+        // Those of feeds that are configured no more were judged before.
+        for feed in Self::to_read(feeds, at) {
             let (of, rows) = store::row::count(&applier.db, feed, at.generation).await?;
             if self.config.guard.stops(rows, of) {
-                deletes.push(Deletes { table: feed, rows, of });
+                deletes.push(Deletes { table: feeds.name(feed).to_owned(), rows, of });
             }
         }
         if deletes.is_empty() {
@@ -110,16 +133,15 @@ impl Backfill<'_> {
     }
 }
 
-/// The feed under way and the last key that was done.
-fn cursor(at: &Progress) -> (Feed, String) {
+/// The feed under way and the last key that was done; `None`: there is no feed.
+fn cursor(at: &Progress, feeds: &[Feed]) -> Option<(Feed, String)> {
     let cursor = at.cursor.as_deref().and_then(stage::parse_shared);
-    cursor.unwrap_or((Feed::ALL[0], String::new()))
+    cursor.or_else(|| Some((*feeds.first()?, String::new())))
 }
 
 /// The cursor of the feed after this.
-fn next_feed(feed: Feed) -> Option<String> {
-    let next = Feed::ALL.iter().copied().skip_while(|other| *other != feed).nth(1);
-    next.map(|feed| stage::shared(&(feed, String::new())))
+fn next_feed(feeds: &[Feed], feed: Feed) -> Option<String> {
+    stage::after(feeds, feed).map(|feed| stage::shared(&(feed, String::new())))
 }
 
 /// A page of the rows that this reconcile has not seen, after a key.

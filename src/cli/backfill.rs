@@ -14,13 +14,12 @@ use crate::backfill::{self, Progress};
 use crate::config::{Config, Target};
 use crate::connect::connect;
 use crate::error::{Error, Result};
-use crate::facts::Feed;
 use crate::http::Health;
 use crate::pipeline;
 use crate::session::{self, OnLock, Watcher};
 use crate::source::{preflight, slot, snapshot};
 
-/// Read both source tables and bring the target in line with them, without following the stream
+/// Read the feeds and bring the target in line with them, without following the stream
 ///
 /// The first time it fills the target; later it is a full reconcile that also finds what was missed. An
 /// interrupted one is resumed. The replication slot is made if there is none, and left for `run`.
@@ -31,7 +30,7 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-/// Reads both source tables and brings the targets in line. The slot is made if there is none and left for
+/// Reads the feeds and brings the targets in line. The slot is made if there is none and left for
 /// `run`.
 ///
 /// # Errors
@@ -93,14 +92,11 @@ async fn plan(config: &Config) -> Result<ExitCode> {
     })
     .await?;
     let mut lines = Vec::new();
-    for table in Feed::ALL {
-        let name = match table {
-            Feed::Systemeio => &config.source.systemeio.table,
-            Feed::Xendit => &config.source.xendit.table,
-        };
-        let plan = snapshot::plan(&source, name).await?;
+    for feed in &config.source.feeds {
+        let (name, table) = (&feed.name, &feed.table);
+        let plan = snapshot::plan(&source, table).await?;
         let (rows, blocks) = (plan.rows_estimated, plan.blocks);
-        lines.push(format!("read {name} ({table}): about {rows} rows, {blocks} blocks"));
+        lines.push(format!("read {table} ({name}): about {rows} rows, {blocks} blocks"));
     }
     let slot_is_there = slot::state(&source, &config.source.slot).await?.is_some();
     let verb = if slot_is_there { "use" } else { "make" };

@@ -146,6 +146,11 @@ impl Context {
     pub(crate) fn config(&self) -> Result<Config> {
         Config::load(self.file.as_deref(), &|name| std::env::var(name).ok())
     }
+
+    /// The file that it is read from.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        Config::file(self.file.as_deref(), &|name| std::env::var(name).ok())
+    }
 }
 
 /// Carries out the command, and says how the process ends.

@@ -10,16 +10,15 @@ use std::fmt::Write as _;
 use uuid::Uuid;
 
 use super::mapping::written;
-use super::{Config, TableMapping, TableName};
-use crate::facts::LogicalField;
-use crate::rules::{DateOrder, NAMESPACE, Product};
+use super::{Config, FeedConfig};
+use crate::rules::{DateOrder, EmailPattern, NAMESPACE, Product};
 
 /// Version of the row rules in the code ([`crate::facts`]). Whoever changes what a row gives raises it,
 /// so that an upgrade rebuilds.
-const FACTS_VERSION: u32 = 2;
+const FACTS_VERSION: u32 = 3;
 
 /// Version of the rules of people in the code ([`crate::unify`]), raised likewise.
-const PEOPLE_VERSION: u32 = 2;
+const PEOPLE_VERSION: u32 = 3;
 
 impl Config {
     /// Of everything that the fact of a source row depends on: mappings, zone, currency, order of
@@ -44,8 +43,9 @@ impl Config {
     fn facts_text(&self) -> String {
         let mut lines = Lines::default();
         lines.add("facts", [FACTS_VERSION.to_string()]);
-        lines.mapping("xendit", &self.source.xendit);
-        lines.mapping("systemeio", &self.source.systemeio);
+        for feed in &self.source.feeds {
+            lines.feed(feed);
+        }
         self.row_rules(&mut lines);
         lines.0
     }
@@ -61,6 +61,7 @@ impl Config {
         for (word, status) in &rules.status_words {
             lines.add("status_word", [word.as_str(), status.as_str()]);
         }
+        lines.add("exclude", rules.exclude.iter().map(EmailPattern::as_str));
         for Product { code, phrases, .. } in &rules.products {
             lines.add("product", [code].into_iter().chain(phrases));
         }
@@ -108,13 +109,21 @@ impl Lines {
         self.0.push('\n');
     }
 
-    fn mapping<F: LogicalField>(&mut self, name: &str, mapping: &TableMapping<F>) {
-        let TableName { schema, name: table } = &mapping.table;
-        self.add(name, [schema, table]);
-        self.add("key", &mapping.key);
-        for (field, columns) in &mapping.fields {
-            self.add(field.name(), columns);
+    fn feed(&mut self, feed: &FeedConfig) {
+        let FeedConfig { name, provider, rank, primary, table, key, .. } = feed;
+        let (rank, primary) = (rank.to_string(), primary.to_string());
+        let kind = feed.fields.kind().as_str();
+        self.add("feed", [name.as_str(), kind, provider, &rank, &primary]);
+        self.add("table", [&table.schema, &table.name]);
+        self.add("key", key);
+        for (field, sources) in feed.fields.named() {
+            self.add(field, sources.iter().map(|source| format!("{source:?}")));
         }
+        self.add("amount_unit", [format!("{:?}", feed.amount_unit)]);
+        for (word, status) in &feed.status_words {
+            self.add("status_word", [word.as_str(), status.as_str()]);
+        }
+        self.add("skip", feed.skip.iter().map(|rule| format!("{rule:?}")));
     }
 }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 use super::environment::{Environment, interpolate, lookup};
-use super::mapping::{canonical_contacts, canonical_payments, mapping, table, written};
+use super::mapping::{table, written};
+use super::previous;
 use super::section::{Problems, Section};
 use super::server::{Pieces, Shown, server};
-use super::{Config, Guard, Origins, Run, Server, Source, TableName, Target, rules};
+use super::{Config, FeedConfig, Guard, Origins, Run, Server, Source, TableName, Target, rules};
 use crate::error::{Error, Result};
 
 /// What is read where nothing else is named.
@@ -37,8 +38,7 @@ impl Config {
     ///
     /// [`Error::Config`] with every problem that was found, one a line, each with the path of its key.
     pub fn load(path: Option<&Path>, env: Environment<'_>) -> Result<Self> {
-        let named = path.map(Path::to_owned);
-        let named = named.or_else(|| lookup(env, "TRIBUTARY_CONFIG").map(PathBuf::from));
+        let named = named(path, env);
         let file = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
         match std::fs::read_to_string(&file) {
             Ok(text) => read(&text, Some(&file), env),
@@ -47,6 +47,12 @@ impl Config {
             }
             Err(error) => Err(Error::Config(format!("{} cannot be read: {error}", file.display()))),
         }
+    }
+
+    /// The file that [`Config::load`] reads, whether it is there or not.
+    #[must_use]
+    pub fn file(path: Option<&Path>, env: Environment<'_>) -> PathBuf {
+        named(path, env).unwrap_or_else(|| DEFAULT_FILE.into())
     }
 
     /// Reads the text of a file. Relative password files are looked for in the current folder.
@@ -59,9 +65,17 @@ impl Config {
     }
 }
 
+fn named(path: Option<&Path>, env: Environment<'_>) -> Option<PathBuf> {
+    let named = path.map(Path::to_owned);
+    named.or_else(|| lookup(env, "TRIBUTARY_CONFIG").map(PathBuf::from))
+}
+
 fn read(text: &str, file: Option<&Path>, env: Environment<'_>) -> Result<Config> {
     let name = file.map_or_else(|| "the configuration".into(), |file| file.display().to_string());
     let mut table: Table = text.parse().map_err(|error| syntax_error(&name, text, &error))?;
+    if previous::is_previous(&table) {
+        return Err(previous::refusal(&name, &table));
+    }
     let mut problems = Problems::default();
     let overrides: Vec<_> =
         OVERRIDES.into_iter().filter(|(_, variable)| lookup(env, variable).is_some()).collect();
@@ -94,7 +108,9 @@ fn build(
 ) -> Option<Config> {
     let mut root = Section::root(table);
     let place = Place { file, overrides, env };
-    let (source, source_shown) = source(root.section("source", problems), &place, problems);
+    let feeds = super::feeds::feeds(&mut root.section("feeds", problems), problems);
+    let section = root.section("source", problems);
+    let (source, source_shown) = source(section, feeds, &place, problems);
     let (target, target_shown) = target(root.section("target", problems), &place, problems);
     let run = run(root.section("run", problems), problems);
     let guard = guard(root.section("guard", problems), problems);
@@ -165,6 +181,7 @@ fn connection(section: &mut Section<'_>, place: &Place<'_>, problems: &mut Probl
 
 fn source(
     mut section: Section<'_>,
+    feeds: Vec<FeedConfig>,
     place: &Place<'_>,
     problems: &mut Problems,
 ) -> (Option<Source>, Option<Shown>) {
@@ -179,17 +196,9 @@ fn source(
     if publication.len() > 63 {
         problems.add(&publication_path, "a publication's name has at most 63 bytes");
     }
-    let payments = section.section("xendit", problems);
-    let xendit = mapping(payments, "public.xendit", canonical_payments(), problems);
-    let contacts = section.section("systemeio", problems);
-    let systemeio = mapping(contacts, "public.systemeio", canonical_contacts(), problems);
-    if xendit.table == systemeio.table {
-        let path = "source.systemeio.table";
-        problems.add(path, format!("is the table of xendit too: {}", xendit.table));
-    }
     section.finish(problems);
     let (server, shown) = connection.unzip();
-    (server.map(|server| Source { server, slot, publication, xendit, systemeio }), shown)
+    (server.map(|server| Source { server, slot, publication, feeds }), shown)
 }
 
 fn target(

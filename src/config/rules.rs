@@ -8,7 +8,7 @@ use super::products::products;
 use super::section::{Problems, Section, nearest, texts};
 use crate::facts::status_word;
 use crate::rules::{
-    DateOrder, ProfileFilter, Rules, Status, TransactionFilter, default_status_words,
+    DateOrder, EmailPattern, ProfileFilter, Rules, Status, TransactionFilter, default_status_words,
 };
 
 /// The rules of the section, with problems.
@@ -25,6 +25,7 @@ pub(super) fn rules(mut section: Section<'_>, problems: &mut Problems) -> Rules 
     let profiles = profiles(section.section("profiles", problems), problems);
     let codes: Vec<&str> = products.iter().map(|product| product.code.as_str()).collect();
     let transactions = transactions(section.section("transactions", problems), &codes, problems);
+    let exclude = exclude(section.section("exclude", problems), problems);
     section.finish(problems);
     Rules {
         zone,
@@ -36,6 +37,7 @@ pub(super) fn rules(mut section: Section<'_>, problems: &mut Problems) -> Rules 
         status_words,
         profiles,
         transactions,
+        exclude,
     }
 }
 
@@ -91,6 +93,19 @@ fn known_tags(section: &mut Section<'_>, problems: &mut Problems) -> Option<Vec<
 /// names leaves whatever status has it by default.
 fn status_words(mut section: Section<'_>, problems: &mut Problems) -> BTreeMap<String, Status> {
     let mut words = default_status_words();
+    let named = status_word_list(&mut section, problems, |status| {
+        words.retain(|_, owner| *owner != status);
+    });
+    words.extend(named);
+    words
+}
+
+/// The words of a section with a list for each status. `names` is called with each status that it names.
+pub(super) fn status_word_list(
+    section: &mut Section<'_>,
+    problems: &mut Problems,
+    mut names: impl FnMut(Status),
+) -> BTreeMap<String, Status> {
     let mut named: BTreeMap<String, Status> = BTreeMap::new();
     for (name, value) in section.entries() {
         let path = section.path_of(name);
@@ -99,7 +114,7 @@ fn status_words(mut section: Section<'_>, problems: &mut Problems) -> BTreeMap<S
             problems.add(&path, format!("unknown status{hint}"));
             continue;
         };
-        words.retain(|_, owner| *owner != status);
+        names(status);
         for text in texts(value, &path, problems).unwrap_or_default() {
             let Some(word) = status_word(&text) else {
                 problems.add(&path, format!("{text:?} reads as no value at all"));
@@ -110,8 +125,20 @@ fn status_words(mut section: Section<'_>, problems: &mut Problems) -> BTreeMap<S
             }
         }
     }
-    words.extend(named);
-    words
+    named
+}
+
+/// Addresses whose rows give no fact (SPEC §1).
+fn exclude(mut section: Section<'_>, problems: &mut Problems) -> Vec<EmailPattern> {
+    let path = section.path_of("emails");
+    let written = section.texts("emails", problems).unwrap_or_default();
+    section.finish(problems);
+    for pattern in &written {
+        if pattern.trim().chars().all(|c| c == '*') {
+            problems.add(&path, format!("{pattern:?} matches every address"));
+        }
+    }
+    written.iter().map(|written| EmailPattern::new(written)).collect()
 }
 
 fn profiles(mut section: Section<'_>, problems: &mut Problems) -> ProfileFilter {

@@ -51,6 +51,11 @@ impl<'t> Section<'t> {
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
+    /// The path of this table.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The value of a key, which is known from now on.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'t Value> {
         self.known.push(key);

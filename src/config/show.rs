@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use super::hash::date_order;
 use super::mapping::written;
 use super::server::Shown;
-use super::{Config, TableMapping};
-use crate::facts::LogicalField;
-use crate::rules::{Product, Rules, Status};
+use super::{Config, FeedConfig, FieldSource, SkipRule, SkippedBy};
+use crate::facts::{ANY, AmountUnit, FeedKind, When};
+use crate::rules::{EmailPattern, Product, Rules, Status};
 
 /// Where the values came from.
 #[derive(Debug, Clone)]
@@ -65,8 +65,9 @@ impl Config {
         self.show_server("source.url", &self.origins.source, page);
         page.value("slot", &source.slot);
         page.value("publication", &source.publication);
-        show_mapping("source.xendit", &source.xendit, page);
-        show_mapping("source.systemeio", &source.systemeio, page);
+        for feed in &source.feeds {
+            show_feed(feed, page);
+        }
     }
 
     fn show_target(&self, page: &mut Page) {
@@ -96,15 +97,87 @@ impl Config {
     }
 }
 
-fn show_mapping<F: LogicalField>(path: &str, mapping: &TableMapping<F>, page: &mut Page) {
-    page.table(path);
-    page.value("table", &written(&mapping.table));
-    page.list("key", &mapping.key);
+fn show_feed(feed: &FeedConfig, page: &mut Page) {
+    let path = format!("feeds.{}", feed.name);
+    page.table(&path);
+    page.value("kind", feed.fields.kind().as_str());
+    page.value("provider", &feed.provider);
+    page.raw("rank", feed.rank);
+    page.raw("primary", feed.primary);
+    page.value("table", &written(&feed.table));
+    page.list("key", &feed.key);
+    if feed.fields.kind() == FeedKind::Payment {
+        page.value("amount_unit", amount_unit(feed.amount_unit));
+    }
+    if !feed.skip.is_empty() {
+        let rules: Vec<String> = feed.skip.iter().map(skip_rule).collect();
+        page.raw("skip", format!("[{}]", rules.join(", ")));
+    }
     page.table(&format!("{path}.columns"));
-    for (field, columns) in &mapping.fields {
-        match columns.as_slice() {
-            [column] => page.value(field.name(), column),
-            columns => page.list(field.name(), columns),
+    for (field, sources) in feed.fields.named() {
+        match sources {
+            [only] => page.raw(field, source(only)),
+            several => {
+                let several: Vec<String> = several.iter().map(source).collect();
+                page.raw(field, format!("[{}]", several.join(", ")));
+            }
+        }
+    }
+    if !feed.status_words.is_empty() {
+        page.table(&format!("{path}.status_words"));
+        show_status_words(&feed.status_words, false, page);
+    }
+}
+
+fn amount_unit(unit: AmountUnit) -> &'static str {
+    match unit {
+        AmountUnit::Major => "major",
+        AmountUnit::Minor => "minor",
+    }
+}
+
+fn source(source: &FieldSource) -> String {
+    match source {
+        FieldSource::Column(column) => quoted(column),
+        FieldSource::Value(text) => format!("{{ value = {} }}", quoted(text)),
+        FieldSource::Derived { column, path, when } => {
+            let mut parts = vec![format!("column = {}", quoted(column))];
+            parts.extend(path.as_ref().map(|path| format!("path = {}", list(path))));
+            parts.extend(when.as_ref().map(|when| format!("when = {}", meanings(when))));
+            format!("{{ {} }}", parts.join(", "))
+        }
+    }
+}
+
+fn meanings(when: &When) -> String {
+    let named = when.texts.iter().map(|(text, meaning)| (text.as_str(), meaning));
+    let all = named.chain(when.any.as_ref().map(|meaning| (ANY, meaning)));
+    let pairs: Vec<String> =
+        all.map(|(text, meaning)| format!("{} = {}", quoted(text), quoted(meaning))).collect();
+    format!("{{ {} }}", pairs.join(", "))
+}
+
+fn skip_rule(rule: &SkipRule) -> String {
+    let mut parts = match &rule.of {
+        SkippedBy::Field(field) => vec![format!("field = {}", quoted(field))],
+        SkippedBy::Column { column, .. } => vec![format!("column = {}", quoted(column))],
+    };
+    if let SkippedBy::Column { path: Some(path), .. } = &rule.of {
+        parts.push(format!("path = {}", list(path)));
+    }
+    parts.push(format!("equals = {}", list(&rule.equals)));
+    format!("{{ {} }}", parts.join(", "))
+}
+
+fn show_status_words(words: &BTreeMap<String, Status>, all: bool, page: &mut Page) {
+    let mut by_status: BTreeMap<Status, Vec<&str>> = BTreeMap::new();
+    for (word, status) in words {
+        by_status.entry(*status).or_default().push(word);
+    }
+    for status in Status::ALL {
+        let words = by_status.get(&status).map(Vec::as_slice).unwrap_or_default();
+        if !words.is_empty() || all && status != Status::Unknown {
+            page.list(status.as_str(), words);
         }
     }
 }
@@ -123,16 +196,7 @@ fn show_rules(rules: &Rules, page: &mut Page) {
         show_product(product, page);
     }
     page.table("rules.status_words");
-    let mut words: BTreeMap<Status, Vec<&str>> = BTreeMap::new();
-    for (word, status) in &rules.status_words {
-        words.entry(*status).or_default().push(word);
-    }
-    for status in Status::ALL {
-        let words = words.get(&status).map(Vec::as_slice).unwrap_or_default();
-        if !words.is_empty() || status != Status::Unknown {
-            page.list(status.as_str(), words);
-        }
-    }
+    show_status_words(&rules.status_words, true, page);
     page.table("rules.profiles");
     page.list("tags", &rules.profiles.tags);
     page.raw("or_payment", rules.profiles.or_payment);
@@ -144,6 +208,9 @@ fn show_rules(rules: &Rules, page: &mut Page) {
     if let Some(products) = &rules.transactions.products {
         page.list("products", products);
     }
+    page.table("rules.exclude");
+    let patterns: Vec<&str> = rules.exclude.iter().map(EmailPattern::as_str).collect();
+    page.list("emails", &patterns);
 }
 
 fn show_product(product: &Product, page: &mut Page) {
@@ -186,9 +253,14 @@ impl Page {
     }
 
     fn list<T: AsRef<str>>(&mut self, key: &str, texts: &[T]) {
-        let texts: Vec<String> = texts.iter().map(|text| quoted(text.as_ref())).collect();
-        self.raw(key, format!("[{}]", texts.join(", ")));
+        self.raw(key, list(texts));
     }
+}
+
+/// A TOML list of texts.
+fn list<T: AsRef<str>>(texts: &[T]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text.as_ref())).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 /// A TOML text; what looks like a variable is escaped, so that reading it again gives the same.

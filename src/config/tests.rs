@@ -8,10 +8,10 @@ use crate::rules::{DateOrder, Status};
 
 const CANONICAL: &str = include_str!("../../config/tributary.toml");
 const LEGACY: &str = include_str!("../../config/legacy-csv.toml");
-const URLS: &str =
+pub(super) const URLS: &str =
     "[source]\nurl = \"host=/run/s user=u\"\n[target]\nurl = \"host=/run/t user=u\"\n";
 
-fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+pub(super) fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     let env: BTreeMap<&str, &str> = env.iter().copied().collect();
     let lookup = |name: &str| env.get(name).map(|value| (*value).to_owned());
     Config::parse(text, &lookup).map_err(|error| match error {
@@ -25,7 +25,7 @@ fn source_server(url: &str, env: &[(&str, &str)]) -> Result<Server, String> {
     parse(&text, env).map(|config| config.source.server)
 }
 
-const BOTH: [(&str, &str); 2] = [
+pub(super) const BOTH: [(&str, &str); 2] = [
     ("SOURCE_URL", "postgresql://reader:s3cret@db.example.com/raw"),
     ("TARGET_URL", "postgresql://writer:s3cret@127.0.0.1:5433/clean?application_name=x"),
 ];
@@ -35,9 +35,9 @@ fn everything_but_the_urls_has_the_default_that_the_shipped_file_shows() {
     let shipped = parse(CANONICAL, &BOTH).unwrap();
     let bare = parse(URLS, &[]).unwrap();
     assert_eq!(shipped.rules_hash(), bare.rules_hash());
-    assert_eq!(shipped.source.xendit.fields, bare.source.xendit.fields);
-    assert_eq!(shipped.source.systemeio.fields, bare.source.systemeio.fields);
-    assert_eq!(shipped.source.xendit.fields.len(), 27);
+    assert_eq!(format!("{:?}", shipped.source.feeds), format!("{:?}", bare.source.feeds));
+    let fields = |config: &Config, name| feed(config, name).fields.named().len();
+    assert_eq!((fields(&shipped, "xendit"), fields(&shipped, "systemeio")), (27, 21));
     assert_eq!(format!("{:?}", shipped.run), format!("{:?}", bare.run));
     assert_eq!(format!("{:?}", shipped.guard), format!("{:?}", bare.guard));
     assert_eq!(shipped.rules.status_words, crate::rules::Rules::default().status_words);
@@ -49,16 +49,22 @@ fn everything_but_the_urls_has_the_default_that_the_shipped_file_shows() {
 #[test]
 fn the_legacy_layout_maps_the_columns_of_spec_1() {
     let config = parse(LEGACY, &BOTH).unwrap();
-    let xendit = &config.source.xendit;
+    let xendit = feed(&config, "xendit");
     assert_eq!(xendit.key, ["External ID"]);
-    let columns = |wanted| {
-        let found = xendit.fields.iter().find(|(field, _)| *field == wanted);
-        found.map(|(_, columns)| columns.clone()).unwrap_or_default()
+    let columns = |wanted: &str| {
+        let named = xendit.fields.named();
+        let found = named.iter().find(|(field, _)| *field == wanted);
+        found.map(|(_, sources)| sources.iter().filter_map(|s| s.column()).collect::<Vec<_>>())
     };
-    assert_eq!(columns(PaymentField::CustomerEmail), ["Customer Email", "Email"]);
-    assert_eq!(columns(PaymentField::PaymentId), ["Invoice ID"]);
-    assert!(columns(PaymentField::PaidAmount).is_empty());
-    assert_eq!(config.source.systemeio.key, ["Email", "Date Registered"]);
+    assert_eq!(columns("customer_email"), Some(vec!["Customer Email", "Email"]));
+    assert_eq!(columns("payment_id"), Some(vec!["Invoice ID"]));
+    assert_eq!(columns("paid_amount"), None);
+    assert_eq!(feed(&config, "systemeio").key, ["Email", "Date Registered"]);
+}
+
+/// A feed of a configuration.
+pub(super) fn feed<'c>(config: &'c Config, name: &str) -> &'c FeedConfig {
+    config.source.feeds.iter().find(|feed| feed.name == name).unwrap()
 }
 
 #[test]
@@ -83,19 +89,16 @@ fn a_problem_names_its_key_and_what_was_meant() {
     check("[guard]\ndelete_percent = 101", "guard.delete_percent: must be a number from 0 to 100");
     check("[http]\nlisten = \":1\"", "http.listen: must be an address and a port");
     check(
-        "[source.xendit]\ntabel = \"x\"",
-        "source.xendit.tabel: unknown key; did you mean \"table\"?",
+        "[feeds.xendit]\ntabel = \"x\"",
+        "feeds.xendit.tabel: unknown key; did you mean \"table\"?",
     );
+    check("[feeds.xendit.columns]\nemail = \"Email\"", "feeds.xendit.columns.email: unknown field");
+    check("[feeds.xendit.columns]\nstatsu = \"x\"", "did you mean \"status\"?");
+    check("[feeds.xendit.columns]\nstatus = []", "feeds.xendit.columns.status: names no column");
+    check("[feeds.xendit]\nkey = []", "feeds.xendit.key: must name a column");
     check(
-        "[source.xendit.columns]\nemail = \"Email\"",
-        "source.xendit.columns.email: unknown field",
-    );
-    check("[source.xendit.columns]\nstatsu = \"x\"", "did you mean \"status\"?");
-    check("[source.xendit.columns]\nstatus = []", "source.xendit.columns.status: names no column");
-    check("[source.xendit]\nkey = []", "source.xendit.key: must name a column");
-    check(
-        "[source.xendit]\ntable = \"systemeio\"",
-        "source.systemeio.table: is the table of xendit",
+        "[feeds.systemeio]\n[feeds.xendit]\ntable = \"systemeio\"",
+        "feeds.xendit.table: is the table of systemeio too: public.systemeio",
     );
     check(
         "[rules]\ntime_zone = \"Asia/Manilla\"",
@@ -348,8 +351,8 @@ fn hashes_follow_what_they_depend_on() {
     };
     check("", false, false);
     check("[run]\nbatch_rows = 7\n[guard]\ndelete_rows = 1", false, false);
-    check("[source.xendit]\nkey = [\"external_id\"]", true, false);
-    check("[source.xendit.columns]\nstatus = \"status\"", true, false);
+    check("[feeds.xendit]\nkey = [\"external_id\"]", true, false);
+    check("[feeds.xendit.columns]\nstatus = \"status\"", true, false);
     check("[rules]\ntime_zone = \"UTC\"", true, true);
     check("[rules]\nknown_tags = []", true, true);
     check("[rules]\nfiscal_year_start_month = 4", false, true);

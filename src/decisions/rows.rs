@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use super::{By, Decision, Effect, parse_email, record};
 use crate::apply::{Applier, parse_source_row};
+use crate::engine::Feeds;
 use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
-use crate::facts::Feed;
+use crate::facts::FeedKind;
 use crate::pg::{Db, Tx};
 use crate::store;
 
@@ -19,7 +20,7 @@ pub(super) async fn email(
     by: &By<'_>,
 ) -> Result<(String, Effect)> {
     let key = parse_email(address)?;
-    require_row(tx, row).await?;
+    require_row(&applier.env.feeds, tx, row).await?;
     supersede(tx, "email", row, by).await?;
     let id = record(tx, "email", row, key.as_str(), by).await?;
     let effect = place_again(applier, tx, row).await?;
@@ -41,27 +42,28 @@ pub(super) async fn product(
             format!("the configured products are: {}", known.join(", ")),
         ));
     }
-    if parse_source_row(row)?.0 != Feed::Xendit {
+    let id = parse_source_row(&applier.env.feeds, row)?;
+    if applier.env.feeds.kind(id.0) != FeedKind::Payment {
         return Err(Error::refused(
             format!("{row} is not a payment"),
-            "write xendit:<key>, as `tributary conflicts show` prints it",
+            "write <feed>:<key> of a payment, as `tributary conflicts show` prints it",
         ));
     }
-    require_row(tx, row).await?;
+    require_row(&applier.env.feeds, tx, row).await?;
     supersede(tx, "product", row, by).await?;
     let id = record(tx, "product", row, code, by).await?;
     let effect = place_again(applier, tx, row).await?;
     Ok((format!("decision {id}: {row} is for {code}"), effect))
 }
 
-async fn require_row(tx: &Tx, row: &str) -> Result<()> {
-    let id = parse_source_row(row)?;
+async fn require_row(feeds: &Feeds, tx: &Tx, row: &str) -> Result<()> {
+    let id = parse_source_row(feeds, row)?;
     if !store::row::by_key(tx, &[id].into_iter().collect()).await?.is_empty() {
         return Ok(());
     }
     Err(Error::refused(
         format!("the source has no row {row}"),
-        "write xendit:<key> or systemeio:<key>, as `tributary conflicts show` prints it",
+        "write <feed>:<key>, as `tributary conflicts show` prints it",
     ))
 }
 
@@ -77,7 +79,7 @@ async fn supersede(tx: &Tx, kind: &str, a: &str, by: &By<'_>) -> Result<()> {
 pub(super) async fn place_again(applier: &mut Applier, tx: &Tx, row: &str) -> Result<Effect> {
     applier.load_decisions().await?;
     let mut touched = Touched::default();
-    let ids = [parse_source_row(row)?];
+    let ids = [parse_source_row(&applier.env.feeds, row)?];
     let plan = applier.place_again(tx, &ids, &mut touched).await?;
     Ok(Effect { plan, touched })
 }

@@ -5,7 +5,7 @@
 
 use super::message::{OldTuple, Relation, Tuple, Value};
 use super::{DecodeError, text};
-use crate::facts::{Feed, Layout, LogicalField, PaymentField, RawRow, SourceKey, source_key};
+use crate::facts::{Columns, Feed, RawRow, SourceKey, source_key};
 
 /// A table whose changes are wanted: its name in the source, and which of its columns are read.
 #[derive(Debug, Clone)]
@@ -13,22 +13,18 @@ pub struct Watched {
     pub(super) table: Feed,
     schema: String,
     name: String,
-    /// Columns and key alone: what a column means does not matter here, so the logical fields are
-    /// left out and both tables are of one type.
-    layout: Layout<PaymentField>,
+    columns: Columns,
 }
 
 impl Watched {
     /// `schema` and `name` as the source's catalog spells them.
-    pub fn new<F: LogicalField>(
+    pub fn new(
         table: Feed,
         schema: impl Into<String>,
         name: impl Into<String>,
-        layout: &Layout<F>,
+        columns: &Columns,
     ) -> Self {
-        let (schema, name) = (schema.into(), name.into());
-        let (columns, key) = (layout.columns.clone(), layout.key.clone());
-        Self { table, schema, name, layout: Layout::new(columns, key, Vec::new()) }
+        Self { table, schema: schema.into(), name: name.into(), columns: columns.clone() }
     }
 
     /// Whether a relation message is about this table.
@@ -37,7 +33,7 @@ impl Watched {
     }
 
     fn column(&self, index: usize) -> &str {
-        self.layout.columns.get(index).map_or("", |column| &column.name)
+        self.columns.list.get(index).map_or("", |column| &column.name)
     }
 
     fn qualified(&self) -> String {
@@ -73,8 +69,8 @@ impl Described {
     pub(super) fn new(watched: &Watched, relation: &Relation) -> Result<Self, DecodeError> {
         let find = |name: &str| relation.columns.iter().position(|column| column.name == name);
         let places = watched
-            .layout
             .columns
+            .list
             .iter()
             .map(|column| find(&column.name).ok_or_else(|| missing(watched, &column.name)))
             .collect::<Result<Vec<_>, _>>()?;
@@ -98,9 +94,9 @@ impl Described {
 
     /// Refuses updates and deletes that do not say which row they are about.
     pub(super) fn require_identity(&self) -> Result<(), DecodeError> {
-        let layout = &self.watched.layout;
+        let columns = &self.watched.columns;
         let uncovered = |index: &&usize| !self.identity.get(**index).copied().unwrap_or(false);
-        let Some(&index) = layout.key.iter().find(uncovered) else { return Ok(()) };
+        let Some(&index) = columns.key.iter().find(uncovered) else { return Ok(()) };
         let (table, column) = (self.watched.qualified(), self.watched.column(index));
         Err(DecodeError::halt(
             self.watched.table,
@@ -108,7 +104,7 @@ impl Described {
                 "the replica identity of the source table {table} lacks the key column {column}, so an update or delete does not say which row it changed"
             ),
             format!(
-                "run on the source: ALTER TABLE {}.{} REPLICA IDENTITY FULL; and, as what is logged already lacks the keys, `tributary slot drop` and a restart, which reads both tables again",
+                "run on the source: ALTER TABLE {}.{} REPLICA IDENTITY FULL; and, as what is logged already lacks the keys, `tributary slot drop` and a restart, which reads the tables again",
                 quote(&self.watched.schema),
                 quote(&self.watched.name)
             ),
@@ -118,16 +114,16 @@ impl Described {
     /// The key that the old tuple of an update or delete tells.
     pub(super) fn old_key(&self, old: &OldTuple) -> Result<SourceKey, DecodeError> {
         let (OldTuple::Key(tuple) | OldTuple::Full(tuple)) = old;
-        let layout = &self.watched.layout;
-        let mut row = RawRow { values: vec![None; layout.columns.len()] };
-        for &index in &layout.key {
+        let columns = &self.watched.columns;
+        let mut row = RawRow { values: vec![None; columns.list.len()] };
+        for &index in &columns.key {
             row.values[index] = match self.value(tuple, index)? {
                 Value::Null => None,
                 Value::Text(bytes) => Some(text(bytes)),
                 Value::Unchanged => return Err(DecodeError::malformed("an old key")),
             };
         }
-        Ok(source_key(&row, layout))
+        Ok(source_key(&row, columns))
     }
 
     /// The row that a new tuple holds; a large value that was not sent is taken from the old tuple
@@ -137,10 +133,10 @@ impl Described {
         new: &Tuple,
         old: Option<&OldTuple>,
     ) -> Result<ChangedRow, DecodeError> {
-        let layout = &self.watched.layout;
-        let mut row = RawRow { values: Vec::with_capacity(layout.columns.len()) };
+        let columns = &self.watched.columns;
+        let mut row = RawRow { values: Vec::with_capacity(columns.list.len()) };
         let mut unchanged = Vec::new();
-        for index in 0..layout.columns.len() {
+        for index in 0..columns.list.len() {
             let value = match (self.value(new, index)?, old) {
                 (Value::Unchanged, Some(old)) => self.old_value(old, index)?,
                 (value, _) => value,
@@ -154,10 +150,10 @@ impl Described {
                 }
             });
         }
-        if layout.key.iter().any(|index| unchanged.contains(index)) {
+        if columns.key.iter().any(|index| unchanged.contains(index)) {
             return Err(DecodeError::malformed("a row without its key"));
         }
-        Ok(ChangedRow { key: source_key(&row, layout), row, unchanged })
+        Ok(ChangedRow { key: source_key(&row, columns), row, unchanged })
     }
 
     /// What an old tuple tells of a column: the columns outside of a key tuple read as NULL there,
@@ -193,7 +189,7 @@ fn missing(watched: &Watched, column: &str) -> DecodeError {
             "the source table {table} no longer has, or no longer publishes, the column {column}"
         ),
         format!(
-            "give {table} the column back (or add it to the publication's column list), or take it out of the configuration, and restart; where it is there now and only what was logged earlier lacks it: `tributary slot drop` and a restart, which reads both tables again"
+            "give {table} the column back (or add it to the publication's column list), or take it out of the configuration, and restart; where it is there now and only what was logged earlier lacks it: `tributary slot drop` and a restart, which reads the tables again"
         ),
     )
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::facts::{Column, ColumnKind, Feed, Layout, PaymentField, RawRow, SourceKey};
+use crate::facts::{Column, ColumnKind, Columns, Feed, RawRow, SourceKey};
 use crate::lsn::Lsn;
 
 /// 2025-06-30T04:02:24Z in microseconds since 2000-01-01.
@@ -90,21 +90,21 @@ fn truncate(oids: &[u32]) -> Bytes {
 }
 
 /// `id` (key), `at` (key, instant), `note`; the source's table may have more.
-fn layout() -> Layout<PaymentField> {
+fn layout() -> Columns {
     let column = |name: &str, kind| Column { name: name.into(), kind };
     let columns = vec![
         column("note", ColumnKind::Text),
         column("id", ColumnKind::Text),
         column("at", ColumnKind::Instant),
     ];
-    Layout::new(columns, vec![1, 2], vec![])
+    Columns { list: columns, key: vec![1, 2] }
 }
 
 const PRIMARY: [(&str, bool); 4] = [("id", true), ("other", false), ("at", true), ("note", false)];
 const FULL: [(&str, bool); 4] = [("id", true), ("other", true), ("at", true), ("note", true)];
 
 fn assembler() -> Assembler {
-    Assembler::new(vec![Watched::new(Feed::Xendit, "public", "xendit", &layout())])
+    Assembler::new(vec![Watched::new(Feed::new(2), "public", "xendit", &layout())])
 }
 
 /// The events of these messages, Begin left out.
@@ -129,7 +129,7 @@ fn key(id: &str) -> SourceKey {
 }
 
 fn changed(old: Option<&str>, row: Option<ChangedRow>) -> Event {
-    Event::Change(Change { table: Feed::Xendit, old_key: old.map(key), row })
+    Event::Change(Change { table: Feed::new(2), old_key: old.map(key), row })
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn other_tables_are_passed_over_and_truncates_told() {
     assert_eq!(follow(&[other.clone(), insert.clone(), truncate(&[OID])]), Ok(vec![]));
     assert_eq!(follow(&[insert]), Err(DecodeError::UnknownRelation { oid: OID }));
     let ours = relation("xendit", b'd', &PRIMARY);
-    let expected = vec![Event::Truncate(vec![Feed::Xendit])];
+    let expected = vec![Event::Truncate(vec![Feed::new(2)])];
     assert_eq!(follow(&[ours, truncate(&[OID])]), Ok(expected));
 }
 

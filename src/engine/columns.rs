@@ -79,14 +79,14 @@ pub fn profile(id: Uuid, profile: &Profile) -> Values<14> {
         profile.last_name.clone(),
         profile.phone.clone(),
         Some(array(&profile.tags)),
-        Some(profile.acquisition_source.to_owned()),
-        profile.payment_source.map(str::to_owned),
+        Some(profile.acquisition_source.as_ref().to_owned()),
+        profile.payment_source.as_deref().map(str::to_owned),
         profile.cohort_date.map(|date| date.to_string()),
         profile.systemeio_id.clone(),
         profile.systemeio_tags.clone(),
         profile.created_at.map(instant),
         profile.last_active_at.map(instant),
-        Some(profile.api_source.to_owned()),
+        Some(profile.api_source.as_ref().to_owned()),
     ]
 }
 
@@ -100,7 +100,7 @@ pub fn transaction(user: Option<Uuid>, t: &Transaction) -> Values<25> {
         Some(t.currency.clone()),
         Some(t.status.as_str().to_owned()),
         t.payment_method.clone(),
-        Some("xendit".to_owned()),
+        Some(t.feed.provider.as_ref().to_owned()),
         Some(t.payment_provider_id.clone()),
         t.payment_provider_fee.map(|fee| fee.to_string()),
         t.description.clone(),
@@ -116,7 +116,7 @@ pub fn transaction(user: Option<Uuid>, t: &Transaction) -> Values<25> {
         t.failed_at.map(instant),
         t.failure_reason.clone(),
         Some(t.metadata.to_string()),
-        Some("xendit".to_owned()),
+        Some(t.feed.provider.as_ref().to_owned()),
         t.fiscal_year.map(|year| year.to_string()),
         t.fiscal_quarter.map(|quarter| quarter.to_string()),
     ]

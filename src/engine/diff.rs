@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::change::{NO_TRANSACTION, RowId};
 use super::columns::{self, Values};
+use super::feeds::Feeds;
 use super::people::Decided;
 use super::state::{Person, PersonState};
 use crate::unify;
@@ -106,6 +107,7 @@ impl OwnerWrite {
 pub fn owner(
     decided: &Decided,
     mut person: Option<Person>,
+    feeds: &Feeds,
     tables: &Uuid,
     trust: Trust,
     is_fresh: bool,
@@ -121,7 +123,7 @@ pub fn owner(
     if let Some(person) = &mut person {
         write.person(decided, person, tables, trust, is_fresh);
     }
-    write.payments(decided, tables, trust);
+    write.payments(decided, feeds, tables, trust);
     (write, person)
 }
 
@@ -172,11 +174,11 @@ impl OwnerWrite {
         self.enrollments = Some(enrollments);
     }
 
-    fn payments(&mut self, decided: &Decided, tables: &Uuid, trust: Trust) {
+    fn payments(&mut self, decided: &Decided, feeds: &Feeds, tables: &Uuid, trust: Trust) {
         let given: HashMap<Uuid, &unify::Transaction> =
             decided.unified.transactions.iter().map(|t| (t.id, t)).collect();
         for (row, outcome) in &decided.payments {
-            let id = unify::transaction_id(&row.1);
+            let id = unify::transaction_id(feeds.info(row.0), &row.1);
             let Some(transaction) = given.get(&id) else {
                 if trust == Trust::Nothing || *outcome != Some(NO_TRANSACTION) {
                     self.without.push((row.clone(), id));

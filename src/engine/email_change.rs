@@ -8,7 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::facts::{EmailKey, SourceKey};
+use crate::facts::EmailKey;
+
+/// The name of a contact's source row, whose byte order decides which of several is shown.
+pub type ContactRow = String;
 
 /// What one source transaction did to the e-mail key of one row, in effect: a row has one transition in a
 /// transaction, also where it was deleted and inserted again.
@@ -17,7 +20,7 @@ pub struct Transition {
     /// Number of the source transaction within the batch, ascending.
     pub tx: u32,
     /// The contact row; `None` for payments.
-    pub contact: Option<SourceKey>,
+    pub contact: Option<ContactRow>,
     /// The key before, if the row was there and had one.
     pub old: Option<EmailKey>,
     /// The key after, if the row is there and has one.
@@ -30,7 +33,7 @@ pub struct Transition {
 impl Transition {
     /// A contact that one source transaction gave another address.
     #[must_use]
-    pub fn contact(contact: SourceKey, old: EmailKey, new: EmailKey) -> Self {
+    pub fn contact(contact: ContactRow, old: EmailKey, new: EmailKey) -> Self {
         Self { tx: 0, contact: Some(contact), old: Some(old), new: Some(new), decided: false }
     }
 }
@@ -76,7 +79,7 @@ pub enum Step {
         /// The person that the contact became.
         to: EmailKey,
         /// The contact; of several that went the same way the first in byte order.
-        contact: SourceKey,
+        contact: ContactRow,
     },
     /// Both persons have facts: nothing is merged.
     Collision {
@@ -85,7 +88,7 @@ pub enum Step {
         /// The person that the contact joined.
         to: EmailKey,
         /// The contact; of several that went the same way the first in byte order.
-        contact: SourceKey,
+        contact: ContactRow,
     },
 }
 
@@ -178,7 +181,7 @@ pub fn may_move(transition: &Transition) -> bool {
 }
 
 /// The contact that has another key now, with the key before and after.
-fn change_of_contact(transition: &Transition) -> Option<(&SourceKey, &EmailKey, &EmailKey)> {
+fn change_of_contact(transition: &Transition) -> Option<(&ContactRow, &EmailKey, &EmailKey)> {
     let (contact, old) = (transition.contact.as_ref()?, transition.old.as_ref()?);
     let new = transition.new.as_ref().filter(|new| *new != old)?;
     Some((contact, old, new))
@@ -241,9 +244,9 @@ struct Change {
     to: EmailKey,
     /// Another than `from` is or was at `to`.
     taken: bool,
-    first: SourceKey,
+    first: ContactRow,
     /// The first contact that no decision sent there.
-    undecided: Option<SourceKey>,
+    undecided: Option<ContactRow>,
 }
 
 fn changes(
@@ -286,7 +289,7 @@ fn collect(transaction: &[Transition], known: &Knowledge) -> Vec<Change> {
             first: contact.clone(),
             undecided: None,
         });
-        let earlier = |known: &SourceKey| known <= contact;
+        let earlier = |known: &ContactRow| known <= contact;
         if !earlier(&change.first) {
             change.first = contact.clone();
         }

@@ -12,7 +12,7 @@ fn key(name: &str) -> EmailKey {
 fn change(tx: u32, row: &str, old: &str, new: &str) -> Transition {
     Transition {
         tx,
-        contact: (!row.starts_with('p')).then(|| SourceKey(row.into())),
+        contact: (!row.starts_with('p')).then(|| row.into()),
         old: (!old.is_empty()).then(|| key(old)),
         new: (!new.is_empty()).then(|| key(new)),
         decided: false,
@@ -49,11 +49,11 @@ fn returned(from: &str, to: &str) -> Step {
 }
 
 fn split(from: &str, to: &str, row: &str) -> Step {
-    Step::Split { from: key(from), to: key(to), contact: SourceKey(row.into()) }
+    Step::Split { from: key(from), to: key(to), contact: row.into() }
 }
 
 fn collided(from: &str, to: &str, row: &str) -> Step {
-    Step::Collision { from: key(from), to: key(to), contact: SourceKey(row.into()) }
+    Step::Collision { from: key(from), to: key(to), contact: row.into() }
 }
 
 /// The steps of one batch, which no order of the rows within a transaction changes.
@@ -319,7 +319,7 @@ proptest! {
         let steps = walk(&world.apply(0, &[(row, name)]), &mut before.knowledge());
         let (from, to) = (before.root(old), before.root(name));
         prop_assume!(from != to);
-        let contact = SourceKey(row.to_string());
+        let contact = row.to_string();
         let taken = before.rows_of(&before.rows, &to, 8) > 0;
         let stays = before.rows_of(&world.rows, &from, CONTACTS) > 0;
         let expected = match (taken, stays) {

@@ -1,11 +1,14 @@
 //! One source row of any feed as a fact, and what the engine reads of it.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::change::RowId;
 use super::env::Env;
+use super::feeds::FeedLayout;
 use super::raw;
-use crate::facts::{self, Contact, EmailKey, FeedKind, Payment, RawRow, source_row};
+use crate::facts::{self, Contact, EmailKey, FeedInfo, Note, Payment, RawRow, SourceKey};
 use crate::rules::NAMESPACE;
 use crate::unify::{self, Owner};
 
@@ -16,33 +19,123 @@ pub enum Fact {
     Contact(Box<Contact>),
     /// Of a feed of payments.
     Payment(Box<Payment>),
+    /// Nothing: the configuration leaves the row out (SPEC §1).
+    LeftOut(Box<LeftOut>),
+}
+
+/// A row that gives nothing.
+#[derive(Debug, Clone)]
+pub struct LeftOut {
+    /// The feed.
+    pub feed: Arc<FeedInfo>,
+    /// Key of the source row.
+    pub key: SourceKey,
+    /// Why.
+    pub why: Why,
+    /// Whether the fact would use sync_timestamp, so that it is there when the row is let in.
+    is_synced: bool,
+}
+
+/// Why a row is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// By `skip` of its feed.
+    Skipped,
+    /// By this pattern of `[rules.exclude] emails`.
+    Excluded(String),
+    /// Its feed is no longer configured.
+    Removed,
+}
+
+impl Why {
+    /// The words of [`Why::as_str`].
+    const WORDS: [&str; 3] = ["skipped", "excluded", "removed"];
+
+    /// The first word of the row's owner.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Skipped => "skipped",
+            Self::Excluded(_) => "excluded",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 impl Fact {
     /// The row rules, and the decisions about the row (SPEC §3, §7).
     #[must_use]
     pub fn derive(id: &RowId, row: &RawRow, env: &Env) -> Self {
-        let named = || source_row(id.0, &id.1);
+        let entry = env.feeds.get(id.0);
         let decided = !env.decisions.emails.is_empty() || !env.decisions.products.is_empty();
-        let name = if decided { named() } else { String::new() };
-        match id.0.kind() {
-            FeedKind::Contact => {
-                let mut contact = facts::contact(row, &env.layouts.systemeio, &env.rules);
-                if let Some(email) = env.decisions.emails.get(&name) {
+        let name = if decided { entry.info.source_row(&id.1) } else { String::new() };
+        let email = env.decisions.emails.get(&name);
+        let (fact, is_skipped) = match &entry.layout {
+            FeedLayout::Contact(layout) => {
+                let mut contact = facts::contact(row, layout, &env.rules);
+                if let Some(email) = email {
                     contact.email = Ok(email.clone());
                 }
-                Self::Contact(Box::new(contact))
+                let is_skipped = facts::skips_contact(row, layout, &env.rules);
+                (Self::Contact(Box::new(contact)), is_skipped)
             }
-            FeedKind::Payment => {
-                let mut payment = facts::payment(row, &env.layouts.xendit, &env.rules);
-                if let Some(email) = env.decisions.emails.get(&name) {
+            FeedLayout::Payment(layout) => {
+                let mut payment = facts::payment(row, layout, &env.rules);
+                if let Some(email) = email {
                     payment.email = Ok(email.clone());
                 }
                 if let Some(code) = env.decisions.products.get(&name) {
                     payment.products = vec![code.clone()];
                 }
-                Self::Payment(Box::new(payment))
+                let is_skipped = facts::skips_payment(row, layout, &env.rules);
+                (Self::Payment(Box::new(payment)), is_skipped)
             }
+            FeedLayout::Removed => return Self::left_out(id, env, Why::Removed, false),
+        };
+        let excluding = || fact.email().and_then(|key| env.rules.excludes(key.as_str()));
+        let why = if is_skipped {
+            Some(Why::Skipped)
+        } else {
+            excluding().map(|pattern| Why::Excluded(pattern.as_str().to_owned()))
+        };
+        match why {
+            Some(why) => Self::left_out(id, env, why, fact.synced_at().is_some()),
+            None => fact,
+        }
+    }
+
+    /// Whether the rows of an owner give facts: those that are left out or incomplete have owners of their own.
+    #[must_use]
+    pub fn gives_facts(owner: &str) -> bool {
+        !Self::is_left_out(owner) && !is_incomplete(owner)
+    }
+
+    /// Whether this is the owner of a row that is left out.
+    #[must_use]
+    pub fn is_left_out(owner: &str) -> bool {
+        owner.split_once(' ').is_some_and(|(word, _)| Why::WORDS.contains(&word))
+    }
+
+    fn left_out(id: &RowId, env: &Env, why: Why, is_synced: bool) -> Self {
+        let feed = Arc::clone(env.feeds.info(id.0));
+        Self::LeftOut(Box::new(LeftOut { feed, key: id.1.clone(), why, is_synced }))
+    }
+
+    fn synced_at(&self) -> Option<jiff::Timestamp> {
+        match self {
+            Self::Contact(contact) => contact.synced_at,
+            Self::Payment(payment) => payment.synced_at,
+            Self::LeftOut(_) => None,
+        }
+    }
+
+    /// Its data-quality notes.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        match self {
+            Self::Contact(contact) => &contact.notes,
+            Self::Payment(payment) => &payment.notes,
+            Self::LeftOut(_) => &[],
         }
     }
 
@@ -52,6 +145,7 @@ impl Fact {
         match self {
             Self::Contact(contact) => contact.email.as_ref().ok(),
             Self::Payment(payment) => payment.email.as_ref().ok(),
+            Self::LeftOut(_) => None,
         }
     }
 
@@ -59,11 +153,14 @@ impl Fact {
     #[must_use]
     pub fn shared_id(&self) -> Option<&str> {
         match self {
-            // A contact without a person holds no contact_id against anybody (SPEC §4.4).
-            Self::Contact(contact) => {
-                contact.contact_id.as_deref().filter(|_| contact.email.is_ok())
-            }
+            // A contact without a person holds no contact_id against anybody (SPEC §4.4), and only those of the primary
+            // feed are ids of the target.
+            Self::Contact(contact) => contact
+                .contact_id
+                .as_deref()
+                .filter(|_| contact.email.is_ok() && contact.feed.primary),
             Self::Payment(payment) => payment.external_id.as_deref(),
+            Self::LeftOut(_) => None,
         }
     }
 
@@ -75,6 +172,9 @@ impl Fact {
             (None, Self::Contact(contact)) => Owner::Orphans(unify::orphan_of_contact(contact)),
             (None, Self::Payment(payment)) => {
                 Owner::Orphans(unify::orphan_group_of_payment(payment))
+            }
+            (None, Self::LeftOut(row)) => {
+                Owner::Orphans(unify::owner_of_left_out(row.why.as_str(), &row.feed, &row.key))
             }
         }
     }
@@ -96,6 +196,7 @@ impl Fact {
                 );
                 digest
             }
+            Self::LeftOut(_) => Vec::new(),
         }
     }
 
@@ -103,17 +204,16 @@ impl Fact {
     /// changes nothing (P4).
     #[must_use]
     pub fn raw(&self, id: &RowId, row: &RawRow, unknown: &[usize], env: &Env) -> Vec<u8> {
-        let synced = match self {
-            Self::Contact(contact) => contact.synced_at,
-            Self::Payment(payment) => payment.synced_at,
+        let is_synced = match self {
+            Self::LeftOut(row) => row.is_synced,
+            fact => fact.synced_at().is_some(),
         };
-        let shape = env.layouts.shape(id.0);
-        if synced.is_some() {
+        let entry = env.feeds.get(id.0);
+        let shape = entry.shape();
+        if is_synced {
             return raw::encode(row, unknown, shape);
         }
-        raw::encode_without(row, unknown, shape, |column| {
-            env.layouts.is_sync_timestamp(id.0, column)
-        })
+        raw::encode_without(row, unknown, shape, |column| entry.is_sync(column))
     }
 }
 
@@ -131,8 +231,16 @@ pub(super) fn digest(raw: &[u8]) -> Uuid {
     Uuid::new_v5(&NAMESPACE, raw)
 }
 
+/// The first word of the owner of an incomplete row.
+const INCOMPLETE: &str = "incomplete";
+
+/// Whether this is the owner of an incomplete row.
+pub(super) fn is_incomplete(owner: &str) -> bool {
+    owner.split_once(' ').is_some_and(|(word, _)| word == INCOMPLETE)
+}
+
 /// The owner of an incomplete row (P6): nothing is judged with it.
 #[must_use]
-pub fn incomplete_owner(id: &RowId) -> String {
-    format!("incomplete {}", digest(source_row(id.0, &id.1).as_bytes()))
+pub fn incomplete_owner(id: &RowId, env: &Env) -> String {
+    format!("{INCOMPLETE} {}", digest(env.feeds.source_row(id).as_bytes()))
 }

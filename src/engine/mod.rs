@@ -11,6 +11,7 @@ pub mod diff;
 pub mod email_change;
 mod env;
 mod fact;
+mod feeds;
 pub mod literal;
 pub mod people;
 pub mod raw;
@@ -22,8 +23,9 @@ pub mod versions;
 
 pub use change::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
 pub use chunks::ChunkSnapshots;
-pub use env::{Env, Layouts, RowDecisions};
-pub use fact::{Fact, incomplete_owner};
+pub use env::{Env, RowDecisions};
+pub use fact::{Fact, LeftOut, Why, incomplete_owner};
+pub use feeds::{FeedEntry, FeedLayout, Feeds};
 pub use state::{Finding, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};
 
 #[cfg(test)]

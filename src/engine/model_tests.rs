@@ -12,9 +12,10 @@ use self::state::{Outcome, State};
 use super::*;
 use crate::facts::ColumnKind::{Instant, Numeric, Text};
 use crate::facts::{
-    Column, ColumnKind, ContactField, Feed, Layout, LogicalField, PaymentField, RawRow, SourceKey,
+    self, Column, ColumnKind, Columns, ContactField, Feed, FeedInfo, FeedKind, FieldRules, Layout,
+    LogicalField, PaymentField, RawRow, Skip, SkipOf, SourceKey,
 };
-use crate::rules::Rules;
+use crate::rules::{EmailPattern, Rules};
 
 /// One change of the source: what is done, to which row, and the choices that its values are made of.
 #[derive(Debug, Clone)]
@@ -37,7 +38,12 @@ enum Action {
 type Batch = Vec<Vec<Op>>;
 
 fn op() -> impl Strategy<Value = Op> {
-    let feed = prop_oneof![Just(Feed::Systemeio), Just(Feed::Xendit)];
+    let feed = prop_oneof![
+        4 => Just(CONTACTS),
+        4 => Just(PAYMENTS),
+        1 => Just(LEADS),
+        1 => Just(SHOP),
+    ];
     let action = prop_oneof![
         6 => Just(Action::Upsert),
         2 => Just(Action::Delete),
@@ -77,19 +83,55 @@ const PAYMENT: [(PaymentField, ColumnKind); 8] = [
     (PaymentField::Created, Text),
 ];
 
-fn layout<F: LogicalField>(fields: &[(F, ColumnKind)]) -> Layout<F> {
+/// The primary feeds, and one more of each kind: contacts that come first, and payments of which one status is skipped.
+const CONTACTS: Feed = Feed::new(1);
+const PAYMENTS: Feed = Feed::new(2);
+const LEADS: Feed = Feed::new(3);
+const SHOP: Feed = Feed::new(4);
+
+fn info(feed: Feed, name: &str, kind: FeedKind, rank: u32) -> Arc<FeedInfo> {
+    let primary = feed.number() <= 2;
+    let (name, provider) = (name.to_owned(), name.into());
+    Arc::new(FeedInfo { feed, name, kind, primary, provider, rank })
+}
+
+fn feeds() -> Feeds {
+    let skip = Skip { of: SkipOf::Field(PaymentField::Status), equals: vec!["PENDING".to_owned()] };
+    let skipping = FieldRules { skip: vec![skip], ..FieldRules::default() };
+    let contacts = |info| FeedLayout::Contact(layout(info, &CONTACT, FieldRules::default()));
+    let payments = |info, rules| FeedLayout::Payment(layout(info, &PAYMENT, rules));
+    let (contact, payment) = (FeedKind::Contact, FeedKind::Payment);
+    let entry = |info: Arc<FeedInfo>, layout: FeedLayout| FeedEntry { info, layout };
+    let (first, second) = (info(CONTACTS, "crm", contact, 100), info(LEADS, "leads", contact, 1));
+    let (third, fourth) = (info(PAYMENTS, "pay", payment, 100), info(SHOP, "shop", payment, 100));
+    Feeds::new(vec![
+        entry(Arc::clone(&first), contacts(first)),
+        entry(Arc::clone(&second), contacts(second)),
+        entry(Arc::clone(&third), payments(third, FieldRules::default())),
+        entry(Arc::clone(&fourth), payments(fourth, skipping)),
+    ])
+}
+
+fn layout<F: LogicalField>(
+    feed: Arc<FeedInfo>,
+    fields: &[(F, ColumnKind)],
+    rules: FieldRules<F>,
+) -> Layout<F> {
     let mut columns = vec![Column { name: "id".into(), kind: Text }];
     columns.extend(
         fields.iter().map(|(field, kind)| Column { name: field.name().into(), kind: *kind }),
     );
-    let fields = fields.iter().enumerate().map(|(i, (field, _))| (*field, vec![i + 1]));
-    Layout::new(columns, vec![0], fields.collect())
+    let fields = fields
+        .iter()
+        .enumerate()
+        .map(|(i, (field, _))| (*field, vec![facts::Source::Column(i + 1)]));
+    Layout::new(feed, Columns { list: columns, key: vec![0] }, fields.collect(), rules)
 }
 
-fn env() -> Env {
+pub(super) fn env() -> Env {
     Env {
-        rules: Arc::new(Rules::default()),
-        layouts: Arc::new(Layouts { xendit: layout(&PAYMENT), systemeio: layout(&CONTACT) }),
+        rules: Arc::new(Rules { exclude: vec![EmailPattern::new("e@*")], ..Rules::default() }),
+        feeds: Arc::new(feeds()),
         decisions: RowDecisions::default(),
         dismissals: Default::default(),
         chunks: ChunkSnapshots::default(),
@@ -121,7 +163,7 @@ fn row(feed: Feed, key: &SourceKey, c: &[u8; 8]) -> RawRow {
         if day.is_empty() { day } else { format!("{day}{time}") }
     };
     let values = match feed {
-        Feed::Systemeio => vec![
+        CONTACTS | LEADS => vec![
             pick(0, &["", "x", "y", "z"]),
             pick(1, &EMAILS),
             pick(2, &["Ana", "", "Tala Cruz"]),
@@ -130,7 +172,7 @@ fn row(feed: Feed, key: &SourceKey, c: &[u8; 8]) -> RawRow {
             day(5, " 00:00:00+00"),
             day(6, " 00:00:00+00"),
         ],
-        Feed::Xendit => vec![
+        _ => vec![
             pick(0, &["", "e1", "e2"]),
             pick(1, &EMAILS),
             pick(2, &["PAID", "SETTLED", "PENDING", "REFUNDED"]),

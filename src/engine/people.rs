@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::change::RowId;
 use super::env::Env;
-use super::fact::Fact;
+use super::fact::{Fact, Why};
 use super::state::{Finding, SharedId};
-use crate::facts::{EmailKey, source_row};
+use crate::facts::{EmailKey, FeedKind};
 use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
 
 /// A row of an owner.
@@ -70,21 +70,31 @@ fn decide_one(
 ) -> Decided {
     let payments = rows
         .iter()
-        .filter(|row| matches!(row.fact, Some(Fact::Payment(_))))
+        // A payment that is left out may have had a transaction.
+        .filter(|row| row.fact.is_some() && env.feeds.kind(row.id.0) == FeedKind::Payment)
         .map(|row| (row.id.clone(), row.outcome))
         .collect();
-    let names = rows.iter().map(|row| source_row(row.id.0, &row.id.1)).collect();
-    let incomplete: Vec<Conflict> = rows
-        .iter()
-        .filter(|row| row.fact.is_none())
-        .map(|row| unify::incomplete_row(&owner, &source_row(row.id.0, &row.id.1)))
-        .collect();
-    let is_incomplete = !incomplete.is_empty();
+    let names = rows.iter().map(|row| env.feeds.source_row(&row.id)).collect();
+    let is_incomplete = rows.iter().any(|row| row.fact.is_none());
+    let of_rows: Vec<Conflict> = rows.iter().filter_map(|row| of_row(&owner, row, env)).collect();
     let (group, context) = group(&owner, rows, holders, env);
     let mut unified = unify::unify(&group, &context, &env.rules);
-    let conflicts = std::mem::take(&mut unified.conflicts).into_iter().chain(incomplete);
+    let conflicts = std::mem::take(&mut unified.conflicts).into_iter().chain(of_rows);
     let findings = conflicts.map(|conflict| Finding::of(conflict, None)).collect();
     Decided { owner, unified, findings, payments, rows: names, is_incomplete }
+}
+
+/// The conflict of a row that gives no fact.
+fn of_row(owner: &str, row: &OwnedRow, env: &Env) -> Option<Conflict> {
+    let name = || env.feeds.source_row(&row.id);
+    match &row.fact {
+        None => Some(unify::incomplete_row(owner, &name())),
+        Some(Fact::LeftOut(left_out)) => match &left_out.why {
+            Why::Excluded(pattern) => Some(unify::excluded_row(owner, &name(), pattern)),
+            Why::Skipped | Why::Removed => None,
+        },
+        Some(_) => None,
+    }
 }
 
 /// The facts of one owner as unify takes them.
@@ -101,7 +111,8 @@ pub fn group(
     for row in rows {
         match row.fact {
             Some(Fact::Contact(contact)) => {
-                let holder = contact.contact_id.as_ref().and_then(|id| {
+                let shared = contact.contact_id.as_ref().filter(|_| contact.feed.primary);
+                let holder = shared.and_then(|id| {
                     let holder = holders.get(&(row.id.0, id.clone()))?;
                     (holder != group.owner.as_str())
                         .then(|| (id.clone(), EmailKey::trusted(holder.clone())))
@@ -110,7 +121,7 @@ pub fn group(
                 group.contacts.push(*contact);
             }
             Some(Fact::Payment(payment)) => group.payments.push(*payment),
-            None => {}
+            Some(Fact::LeftOut(_)) | None => {}
         }
     }
     (group, Context { today: env.today, contact_id_holders })

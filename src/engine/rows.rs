@@ -1,13 +1,13 @@
 //! First step: changes of source rows become stored rows, and the set of what they touch.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::change::{Arrival, RowId, StoredRow};
 use super::env::Env;
-use super::fact::Fact;
+use super::fact::{Fact, is_incomplete};
 use super::state::SharedId;
 use super::versions::{RowVersion, Version, last_versions, owner_of};
-use crate::facts::EmailKey;
+use crate::facts::{EmailKey, Feed};
 
 /// A row to be stored.
 #[derive(Debug, Clone)]
@@ -69,6 +69,20 @@ pub struct RowPlan {
     pub seen_in: Option<Option<i64>>,
     /// Owners and shared ids, before and after.
     pub touched: Touched,
+    /// Stored rows that the configuration leaves out from now on, or lets in again.
+    pub balance: Balance,
+}
+
+/// By feed the stored rows that gave facts and give none any more, and those that give facts again (P9).
+pub type Balance = BTreeMap<Feed, Change>;
+
+/// How many rows of a feed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Change {
+    /// That gave facts and give none any more.
+    pub leaving: u64,
+    /// That gave none and do so again.
+    pub returning: u64,
 }
 
 impl RowPlan {
@@ -107,12 +121,13 @@ pub fn decide(
     for Version { id, row, .. } in finals {
         let Some(version) = row else { continue };
         let old = stored.get(&id);
-        if old.is_some_and(|old| is_same(old, &version)) {
+        if old.is_some_and(|old| is_same(&id, old, &version, env)) {
             plan.seen.push(id);
             continue;
         }
         let write = row_write(id, version, old, roots, arrival, env);
         plan.touched.row(&write.id, old, Some(&write.row));
+        plan.weigh(&write.id, old, &write.row);
         plan.writes.push(write);
     }
     let mut gone: Vec<RowId> = gone.into_iter().filter(|id| stored.contains_key(id)).collect();
@@ -131,21 +146,25 @@ pub fn decide(
 pub fn place_again(
     rows: Vec<(RowId, StoredRow, RowVersion)>,
     roots: &HashMap<EmailKey, EmailKey>,
+    env: &Env,
 ) -> RowPlan {
     let mut plan = RowPlan::default();
     for (id, old, version) in rows {
-        let row = placed(&id, &version, Some(&old), roots);
+        let row = placed(&id, &version, Some(&old), roots, env);
         let row = StoredRow { chunk: old.chunk, generation: old.generation, ..row };
         plan.touched.row(&id, Some(&old), Some(&row));
+        plan.weigh(&id, Some(&old), &row);
         plan.writes.push(RowWrite { id, exists: true, row, raw: version.raw, fact: version.fact });
     }
     plan
 }
 
-fn is_same(old: &StoredRow, version: &RowVersion) -> bool {
+fn is_same(id: &RowId, old: &StoredRow, version: &RowVersion, env: &Env) -> bool {
     old.digest == version.digest
         && old.complete == version.fact.is_some()
         && old.email.as_ref() == version.email()
+        // Of a row without a person the rules decide whose it is.
+        && (old.email.is_some() || old.owner == owner_of(id, version, None, env))
 }
 
 fn row_write(
@@ -156,7 +175,7 @@ fn row_write(
     arrival: Arrival,
     env: &Env,
 ) -> RowWrite {
-    let row = placed(&id, &version, old, roots);
+    let row = placed(&id, &version, old, roots, env);
     let (chunk, generation) = match arrival {
         Arrival::Chunk(chunk) => (Some(chunk), env.generation),
         Arrival::Stream | Arrival::Reread => (None, env.generation),
@@ -170,6 +189,7 @@ fn placed(
     version: &RowVersion,
     old: Option<&StoredRow>,
     roots: &HashMap<EmailKey, EmailKey>,
+    env: &Env,
 ) -> StoredRow {
     let email = version.email().cloned();
     let person = email.as_ref().map(|email| roots.get(email).unwrap_or(email).clone());
@@ -177,7 +197,7 @@ fn placed(
     // A row that shares its id goes on doing so; others are found when the id is judged.
     let shares = old.is_some_and(|old| old.member.is_some() && old.shared_id == shared_id);
     StoredRow {
-        owner: owner_of(id, version, person),
+        owner: owner_of(id, version, person, env),
         email,
         shared_id,
         member: version.fact.as_ref().filter(|_| shares).map(Fact::member),
@@ -186,6 +206,19 @@ fn placed(
         chunk: None,
         generation: 0,
         complete: version.fact.is_some(),
+    }
+}
+
+impl RowPlan {
+    /// Counts a row that is left out from now on, or let in again.
+    fn weigh(&mut self, id: &RowId, old: Option<&StoredRow>, new: &StoredRow) {
+        let Some(old) = old else { return };
+        let (before, after) = (Fact::gives_facts(&old.owner), Fact::gives_facts(&new.owner));
+        if before != after {
+            let change = self.balance.entry(id.0).or_default();
+            change.leaving += u64::from(before && !is_incomplete(&new.owner));
+            change.returning += u64::from(after && !is_incomplete(&old.owner));
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::change::{RowId, StoredRow};
 use super::fact::Fact;
+use super::feeds::Feeds;
 use super::state::{GROUP_LIMIT, SharedId};
-use crate::facts::{FeedKind, source_row};
+use crate::facts::{FeedInfo, FeedKind};
 use crate::unify::{self, Conflict, ExternalIdSide};
 
 /// A row that carries a shared id.
@@ -61,13 +62,14 @@ pub struct Judged {
 
 /// Judges these values.
 #[must_use]
-pub fn judge(groups: &BTreeMap<SharedId, Group>) -> Judged {
+pub fn judge(groups: &BTreeMap<SharedId, Group>, feeds: &Feeds) -> Judged {
     let mut judged = Judged::default();
     for (id, group) in groups {
         let all: Vec<&Sharer> = group.changed.iter().chain(&group.others).collect();
-        match id.0.kind() {
+        let feed = feeds.info(id.0);
+        match feed.kind {
             FeedKind::Contact => judged.contact_id(id, group, &all),
-            FeedKind::Payment => judged.external_id(id, group, &all),
+            FeedKind::Payment => judged.external_id(feed, &id.1, group, &all),
         }
         if all.len() > 1 {
             let unmarked = all.iter().filter(|sharer| !sharer.is_marked);
@@ -97,15 +99,15 @@ impl Judged {
         self.holders.insert(id.clone(), holder);
     }
 
-    fn external_id(&mut self, id: &SharedId, group: &Group, all: &[&Sharer]) {
-        self.scopes.insert(unify::scope_of_external_id(&id.1));
+    fn external_id(&mut self, feed: &FeedInfo, id: &str, group: &Group, all: &[&Sharer]) {
+        self.scopes.insert(unify::scope_of_external_id(feed, id));
         if all.len() < 2 {
             return;
         }
         let many = group.is_large || all.len() > GROUP_LIMIT;
         let shown = if many { representatives(all) } else { all.to_vec() };
         let sides: Vec<ExternalIdSide> = shown.iter().filter_map(|sharer| side(sharer)).collect();
-        self.conflicts.extend(unify::duplicate_external_id(&id.1, &sides, many));
+        self.conflicts.extend(unify::duplicate_external_id(feed, id, &sides, many));
     }
 }
 
@@ -134,7 +136,7 @@ fn representatives<'a>(all: &[&'a Sharer]) -> Vec<&'a Sharer> {
 fn side(sharer: &Sharer) -> Option<ExternalIdSide> {
     let Fact::Payment(payment) = &sharer.fact else { return None };
     Some(ExternalIdSide {
-        source_row: source_row(sharer.id.0, &sharer.id.1),
+        source_row: payment.feed.source_row(&payment.key),
         person: (!sharer.owner.contains(' ')).then(|| sharer.owner.clone()),
         amount: payment.amount,
         currency: payment.currency.clone(),

@@ -82,7 +82,7 @@ mod tests {
     }
 
     fn id(name: &str) -> RowId {
-        (Feed::Xendit, key(name))
+        (Feed::new(2), key(name))
     }
 
     fn row(values: [Option<&str>; 3]) -> RawRow {
@@ -94,7 +94,7 @@ mod tests {
         let unchanged = (0..3).filter(|&column| values[column] == "?").collect();
         let row = Some(row(values.map(|value| (value != "?").then_some(value))));
         let previous = previous.map(key);
-        let table = Feed::Xendit;
+        let table = Feed::new(2);
         RowChange { tx: 0, xid: None, table, key: key(name), previous, row, unchanged }
     }
 

@@ -67,6 +67,11 @@ pub fn not_yet_contained<'a>(
             continue;
         };
         if !contained(&change.id(), xid) {
+            // What was read under the key before is the row that this transaction left there: it must stay.
+            let before = change.before();
+            if change.previous.is_some() && contained(&before, xid) {
+                change.previous = None;
+            }
             left.push(change);
         } else if let Some(previous) = change.previous.take() {
             // The new row was read, the old one may have been read before it: it must still go.
@@ -136,7 +141,11 @@ pub fn last_versions(versions: Vec<Version>) -> (Vec<Version>, HashSet<RowId>) {
 
 /// What each source transaction did to the e-mail key of each row, in effect (SPEC §4.3).
 #[must_use]
-pub fn transitions(versions: &[Version], stored: &HashMap<RowId, StoredRow>) -> Vec<Transition> {
+pub fn transitions(
+    versions: &[Version],
+    stored: &HashMap<RowId, StoredRow>,
+    env: &Env,
+) -> Vec<Transition> {
     let mut current: HashMap<RowId, Option<EmailKey>> =
         stored.iter().map(|(id, stored)| (id.clone(), stored.email.clone())).collect();
     let mut all = Vec::new();
@@ -151,8 +160,8 @@ pub fn transitions(versions: &[Version], stored: &HashMap<RowId, StoredRow>) -> 
                 all.len() - 1
             });
             all[at].new = version.row.as_ref().and_then(RowVersion::email).cloned();
-            all[at].contact =
-                (version.id.0.kind() == FeedKind::Contact).then(|| version.id.1.clone());
+            let is_contact = env.feeds.kind(version.id.0) == FeedKind::Contact;
+            all[at].contact = is_contact.then(|| env.feeds.source_row(&version.id));
             open.insert(version.id.clone(), at);
         }
         for (id, at) in open {
@@ -183,10 +192,10 @@ pub fn renamed(changes: &[RowChange]) -> Vec<(RowId, RowId)> {
 
 /// The owner's text of a version, `person` being its e-mail key after aliases.
 #[must_use]
-pub fn owner_of(id: &RowId, version: &RowVersion, person: Option<EmailKey>) -> String {
+pub fn owner_of(id: &RowId, version: &RowVersion, person: Option<EmailKey>, env: &Env) -> String {
     match &version.fact {
         Some(fact) => fact.owner(person).as_str().to_owned(),
-        None => incomplete_owner(id),
+        None => incomplete_owner(id, env),
     }
 }
 
@@ -196,13 +205,13 @@ mod tests {
     use crate::facts::Feed;
 
     fn id(key: &str) -> RowId {
-        (Feed::Systemeio, SourceKey(key.into()))
+        (Feed::new(1), SourceKey(key.into()))
     }
 
     /// `from>to`, `+inserted` or `-deleted`.
     fn change(text: &str) -> RowChange {
         let row = Some(RawRow::default());
-        let read = |key: &str, row| RowChange::read(Feed::Systemeio, SourceKey(key.into()), row);
+        let read = |key: &str, row| RowChange::read(Feed::new(1), SourceKey(key.into()), row);
         match text.split_once('>') {
             Some((from, to)) => {
                 RowChange { previous: Some(SourceKey(from.into())), ..read(to, row) }
@@ -210,6 +219,42 @@ mod tests {
             None if text.starts_with('-') => read(&text[1..], None),
             None => read(&text[1..], row),
         }
+    }
+
+    /// Two rows exchange their keys by a third one; the chunk of one of them was read before that, that of the other after.
+    #[test]
+    fn a_row_that_was_read_after_it_got_its_key_stays_p1() {
+        let mut env = crate::engine::model_tests::env();
+        env.chunks.add(1, "5:5:").unwrap();
+        env.chunks.add(2, "9:9:").unwrap();
+        let stored = |chunk| StoredRow {
+            owner: String::new(),
+            email: None,
+            shared_id: None,
+            member: None,
+            digest: Uuid::nil(),
+            outcome: None,
+            chunk: Some(chunk),
+            generation: 1,
+            complete: true,
+        };
+        let check = |a: i64, b: i64, expected: &[&str]| {
+            let stored = HashMap::from([(id("a"), stored(a)), (id("b"), stored(b))]);
+            let changes: Vec<RowChange> = ["a>t", "b>a", "t>b"]
+                .map(|text| RowChange { xid: Some(7), ..change(text) })
+                .to_vec();
+            let left = not_yet_contained(&changes, &stored, &env);
+            let text = |change: &RowChange| match (&change.previous, &change.row) {
+                (Some(from), _) => format!("{}>{}", from.0, change.key.0),
+                (None, Some(_)) => format!("+{}", change.key.0),
+                (None, None) => format!("-{}", change.key.0),
+            };
+            assert_eq!(left.iter().map(text).collect::<Vec<_>>(), expected, "{a} {b}");
+        };
+        check(1, 1, &["a>t", "b>a", "t>b"]);
+        check(2, 1, &["+t", "-b", "t>b"]);
+        check(1, 2, &["a>t", "+a", "-t"]);
+        check(2, 2, &["+t", "-t"]);
     }
 
     #[test]

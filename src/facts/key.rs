@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::row::{ColumnKind, Layout, LogicalField, RawRow, SourceKey};
+use super::row::{ColumnKind, Columns, RawRow, SourceKey};
 use super::time::parse_instant;
 use crate::rules::NAMESPACE;
 
@@ -10,18 +10,19 @@ use crate::rules::NAMESPACE;
 /// has a `\` before it, so that no two keys are one text. A NULL is empty text, and an instant beyond any calendar,
 /// such as `infinity`, is the text itself.
 #[must_use]
-pub fn source_key<F: LogicalField>(row: &RawRow, layout: &Layout<F>) -> SourceKey {
+pub fn source_key(row: &RawRow, columns: &Columns) -> SourceKey {
     let mut key = String::new();
-    for (position, &index) in layout.key.iter().enumerate() {
+    let is_composite = columns.key.len() > 1;
+    for (position, &index) in columns.key.iter().enumerate() {
         if position > 0 {
             key.push('|');
         }
         let text = row.values.get(index).and_then(Option::as_deref).unwrap_or_default();
         let is_instant =
-            layout.columns.get(index).is_some_and(|column| column.kind == ColumnKind::Instant);
+            columns.list.get(index).is_some_and(|column| column.kind == ColumnKind::Instant);
         match is_instant.then(|| parse_instant(text)).flatten() {
             Some(instant) => key.push_str(&instant.to_string()),
-            None if layout.key.len() > 1 => push_escaped(&mut key, text),
+            None if is_composite => push_escaped(&mut key, text),
             None => key.push_str(text),
         }
     }
@@ -39,16 +40,16 @@ fn push_escaped(key: &mut String, text: &str) {
 
 /// The inverse of [`source_key`]: a row with nothing but its key columns. `None` where the key was cut.
 #[must_use]
-pub fn row_of_key<F>(key: &SourceKey, layout: &Layout<F>) -> Option<RawRow> {
+pub fn row_of_key(key: &SourceKey, columns: &Columns) -> Option<RawRow> {
     if is_cut(&key.0, LONGEST_KEY) {
         return None;
     }
-    let texts = if layout.key.len() > 1 { unescaped(&key.0) } else { vec![key.0.clone()] };
-    if texts.len() != layout.key.len() {
+    let texts = if columns.key.len() > 1 { unescaped(&key.0) } else { vec![key.0.clone()] };
+    if texts.len() != columns.key.len() {
         return None;
     }
-    let mut row = RawRow { values: vec![None; layout.columns.len()] };
-    for (&index, text) in layout.key.iter().zip(texts) {
+    let mut row = RawRow { values: vec![None; columns.list.len()] };
+    for (&index, text) in columns.key.iter().zip(texts) {
         *row.values.get_mut(index)? = Some(text);
     }
     Some(row)
@@ -105,13 +106,13 @@ fn is_cut(text: &str, longest: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Column, ContactField};
+    use crate::facts::Column;
 
-    fn layout(kinds: &[ColumnKind]) -> Layout<ContactField> {
+    fn layout(kinds: &[ColumnKind]) -> Columns {
         let column =
             |(i, kind): (usize, &ColumnKind)| Column { name: format!("k{i}"), kind: *kind };
-        let columns: Vec<Column> = kinds.iter().enumerate().map(column).collect();
-        Layout::new(columns, (0..kinds.len()).collect(), Vec::new())
+        let list = kinds.iter().enumerate().map(column).collect();
+        Columns { list, key: (0..kinds.len()).collect() }
     }
 
     #[test]

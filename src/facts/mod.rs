@@ -5,6 +5,8 @@
 mod clean;
 mod contact;
 mod email;
+mod feed;
+mod json;
 mod key;
 mod money;
 mod name;
@@ -14,6 +16,7 @@ mod product;
 mod raw;
 mod reader;
 mod row;
+mod source;
 mod status;
 mod tags;
 mod time;
@@ -22,23 +25,26 @@ mod time;
 mod row_tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 pub use clean::{clean, visible};
-pub use contact::contact;
+pub use contact::{contact, skips_contact};
 pub use email::{canonical_key, email_key};
+pub use feed::{Feed, FeedInfo, FeedKind};
 pub use key::{row_of_key, source_key};
-pub use payment::payment;
+pub use payment::{payment, skips_payment};
 pub use phone::phone;
 pub use product::match_products;
 pub use raw::{Metadata, RawTexts};
 pub use row::{
-    Column, ColumnKind, ContactField, Feed, FeedKind, Layout, LogicalField, PaymentField, RawRow,
-    SourceKey, source_row,
+    AmountUnit, Column, ColumnKind, Columns, ContactField, FieldClass, FieldRules, Layout,
+    LogicalField, PaymentField, RawRow, SourceKey,
 };
+pub use source::{ANY, Part, Skip, SkipOf, Source, When};
 pub use status::status_word;
 pub(crate) use tags::{is_same_but_for_case, merged as merged_tags};
 pub use time::parse_timestamp;
@@ -130,9 +136,11 @@ pub struct Note {
     pub raw: String,
 }
 
-/// The fact of one `systemeio` row.
+/// The fact of one row of a feed of contacts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contact {
+    /// The feed.
+    pub feed: Arc<FeedInfo>,
     /// Key of the source row.
     pub key: SourceKey,
     /// The e-mail key of the row itself, before decisions.
@@ -162,9 +170,11 @@ pub struct Contact {
     pub raw: RawTexts,
 }
 
-/// The fact of one `xendit` row.
+/// The fact of one row of a feed of payments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Payment {
+    /// The feed.
+    pub feed: Arc<FeedInfo>,
     /// Key of the source row.
     pub key: SourceKey,
     /// The e-mail key of the row itself, before decisions.

@@ -17,14 +17,34 @@ const FRACTION_DIGITS: usize = 10;
 const PESO_MARKS: [&str; 4] = ["PHP", "Php", "₱", "P"];
 
 /// SPEC §3.8: the amount of a raw text; `None` where there is none or it is invalid. Never rounded; the
-/// scale is kept as written.
-pub(super) fn amount(raw: &str, kind: ColumnKind) -> Option<Decimal> {
+/// scale is kept as written. `parts`: the number counts parts of the unit, of which it has 10^`parts`.
+pub(super) fn amount(raw: &str, kind: ColumnKind, parts: u32) -> Option<Decimal> {
     match kind {
-        ColumnKind::Numeric => numeric(raw),
-        ColumnKind::Text | ColumnKind::Instant | ColumnKind::TextArray | ColumnKind::Json => {
-            written(raw)
-        }
+        ColumnKind::Numeric => numeric(raw, parts),
+        _ => written(raw, parts),
     }
+}
+
+/// Currencies by the number of decimals that ISO 4217 gives them, two where no list but the last names them.
+const EXPONENTS: [(u32, &str); 4] = [
+    (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+    (3, "BHD IQD JOD KWD LYD OMR TND"),
+    (4, "CLF UYW"),
+    (
+        2,
+        "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE \
+         CHF CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD \
+         HNL HRK HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP \
+         MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR \
+         SDG SEK SGD SHP SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED \
+         VES WST XCD XCG YER ZAR ZMW ZWG ZWL",
+    ),
+];
+
+/// SPEC §1: how many decimals a currency has by ISO 4217; `None` where that is not known.
+pub(super) fn exponent(currency: &str) -> Option<u32> {
+    let names = |codes: &str| codes.split(' ').any(|code| code == currency);
+    EXPONENTS.iter().find(|(_, codes)| names(codes)).map(|(exponent, _)| *exponent)
 }
 
 /// SPEC §3.9: the clean uppercase currency, if any.
@@ -33,7 +53,7 @@ pub(super) fn currency(raw: &str) -> Option<String> {
 }
 
 /// An amount as people write it.
-fn written(raw: &str) -> Option<Decimal> {
+fn written(raw: &str, parts: u32) -> Option<Decimal> {
     let mut text = cleaned(raw)?;
     if text.contains(' ') {
         text.to_mut().retain(|c| c != ' ');
@@ -41,18 +61,18 @@ fn written(raw: &str) -> Option<Decimal> {
     let digits = PESO_MARKS.iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(&text);
     let (negative, digits) = sign(digits);
     let (whole, fraction) = point(digits)?;
-    exact(negative, &without_thousands(whole)?, fraction, 0)
+    exact(negative, &without_thousands(whole)?, fraction, 0, parts)
 }
 
 /// A number as PostgreSQL prints it, floats with an exponent included.
-fn numeric(raw: &str) -> Option<Decimal> {
+fn numeric(raw: &str, parts: u32) -> Option<Decimal> {
     let (negative, digits) = sign(raw.trim());
     let (digits, exponent) = match digits.split_once(['e', 'E']) {
         Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
         None => (digits, 0),
     };
     let (whole, fraction) = point(digits)?;
-    exact(negative, whole, fraction, exponent)
+    exact(negative, whole, fraction, exponent, parts)
 }
 
 fn sign(text: &str) -> (bool, &str) {
@@ -88,8 +108,14 @@ fn without_thousands(whole: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(digits))
 }
 
-/// The value of `whole.fraction` × 10^exponent, if it is within the limits of SPEC §3.8.
-fn exact(negative: bool, whole: &str, fraction: &str, exponent: i32) -> Option<Decimal> {
+/// The value of `whole.fraction` × 10^(exponent - parts), if it is within the limits of SPEC §3.8.
+fn exact(
+    negative: bool,
+    whole: &str,
+    fraction: &str,
+    exponent: i32,
+    parts: u32,
+) -> Option<Decimal> {
     let is_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
         return None;
@@ -97,11 +123,11 @@ fn exact(negative: bool, whole: &str, fraction: &str, exponent: i32) -> Option<D
     let digits = || whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0');
     let significant = digits().count();
     if significant == 0 {
-        let scale = fraction.len();
+        let scale = fraction.len() + usize::try_from(parts).ok()?;
         return (scale <= FRACTION_DIGITS)
             .then(|| Decimal::new(0, u32::try_from(scale).unwrap_or(0)));
     }
-    let scale = i64::try_from(fraction.len()).ok()? - i64::from(exponent);
+    let scale = i64::try_from(fraction.len()).ok()? - i64::from(exponent) + i64::from(parts);
     let places = usize::try_from(scale.max(0)).ok()?;
     let zeros = usize::try_from((-scale).max(0)).ok()?;
     if places > FRACTION_DIGITS
@@ -122,7 +148,7 @@ mod tests {
     use super::*;
 
     fn check(kind: ColumnKind, raw: &str, expected: Option<&str>) {
-        let found = amount(raw, kind).map(|value| value.to_string());
+        let found = amount(raw, kind, 0).map(|value| value.to_string());
         assert_eq!(found.as_deref(), expected, "{raw}");
     }
 
@@ -237,14 +263,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(raw in any::<String>()) {
-            let _ = (amount(&raw, ColumnKind::Text), amount(&raw, ColumnKind::Numeric));
+            let _ = (amount(&raw, ColumnKind::Text, 0), amount(&raw, ColumnKind::Numeric, 0));
         }
 
         #[test]
         fn an_amount_is_its_own_text(raw in "[₱P]?-?[0-9]{0,17}([.,][0-9]{0,12}){0,2}(e[+-]?[0-9]{1,3})?") {
             for kind in [ColumnKind::Text, ColumnKind::Numeric] {
-                if let Some(value) = amount(&raw, kind) {
-                    prop_assert_eq!(amount(&value.to_string(), kind), Some(value));
+                if let Some(value) = amount(&raw, kind, 0) {
+                    prop_assert_eq!(amount(&value.to_string(), kind, 0), Some(value));
                     prop_assert!(value.abs() < Decimal::from(1_000_000_000_000_000_i64));
                     prop_assert!(value.scale() <= 10);
                 }

@@ -1,34 +1,37 @@
-//! One `xendit` row (SPEC §3), and the metadata of its transaction (SPEC §5.2).
+//! One row of a feed of payments (SPEC §3), and the metadata of its transaction (SPEC §5.2).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
 use super::clean::cleaned;
 use super::email::email_key;
 use super::key::{bounded_id, source_key};
-use super::money::{amount, currency};
+use super::money::{amount, currency, exponent};
 use super::name::{FullName, full_name};
 use super::phone::phone;
 use super::product::match_products;
-use super::reader::{Reader, mojibake, time};
-use super::row::{ColumnKind, Feed, Layout, LogicalField, PaymentField, RawRow, SourceKey};
+use super::reader::{Reader, time};
+use super::row::{AmountUnit, ColumnKind, Layout, LogicalField, PaymentField, RawRow, SourceKey};
 use super::status::status;
 use super::time::is_zone;
 use super::{Metadata, NoteKind, Payment};
 use crate::rules::{Rules, Status};
 
-/// The fact of one `xendit` row, by the rules of SPEC §3. Never fails: bad input is noted.
+/// The fact of one row of payments, by the rules of SPEC §3. Never fails: bad input is noted.
 #[must_use]
 pub fn payment(row: &RawRow, layout: &Layout<PaymentField>, rules: &Rules) -> Payment {
     let mut reader = Reader::new(row, layout, rules);
     let external_id = reader.text(PaymentField::ExternalId).map(bounded_id);
     let payment_id = reader.text(PaymentField::PaymentId).map(bounded_id);
-    let name = reader.customer_name();
+    let name = reader.full_name(PaymentField::CustomerName);
     let email = reader.email(PaymentField::CustomerEmail);
     let phone = reader.phone(PaymentField::CustomerPhone);
     let description = reader.text(PaymentField::Description);
     let zone = reader.zone(PaymentField::TimeZone);
+    let zone = zone.as_deref();
     let created_at = reader.time(PaymentField::Created, zone);
     let updated_at = reader.time(PaymentField::Updated, zone);
     let paid_at = reader.time(PaymentField::PaidAt, zone);
@@ -38,16 +41,18 @@ pub fn payment(row: &RawRow, layout: &Layout<PaymentField>, rules: &Rules) -> Pa
         None => reader.time_without_notes(PaymentField::SyncTimestamp, zone),
     };
     let reason = reader.text(PaymentField::FailureReason);
-    let key = source_key(row, layout);
+    let key = source_key(row, &layout.columns);
+    let unit = Unit::of(&reader, rules);
     Payment {
-        metadata: metadata(&reader, &key, layout, rules),
+        metadata: metadata(&reader, &key, unit, rules),
+        feed: Arc::clone(&layout.feed),
         key,
         email,
         external_id,
         payment_id,
-        amount: reader.amount(PaymentField::Amount),
-        fee: reader.amount(PaymentField::Fees),
-        paid_amount: reader.amount(PaymentField::PaidAmount),
+        amount: reader.amount(PaymentField::Amount, unit),
+        fee: reader.amount(PaymentField::Fees, unit),
+        paid_amount: reader.amount(PaymentField::PaidAmount, unit),
         currency: reader.currency(rules),
         status: reader.status(rules),
         products: description.as_deref().map(|d| match_products(d, rules)).unwrap_or_default(),
@@ -69,32 +74,60 @@ pub fn payment(row: &RawRow, layout: &Layout<PaymentField>, rules: &Rules) -> Pa
     }
 }
 
-impl Reader<'_, PaymentField> {
-    fn customer_name(&mut self) -> FullName {
-        let name = self.value(PaymentField::CustomerName, |text, _| {
-            let (name, mended) = full_name(text);
-            ((name != FullName::default()).then_some(name), mojibake(mended))
-        });
-        name.unwrap_or_default()
-    }
+/// Whether the configuration of the feed leaves the row out (SPEC §1).
+#[must_use]
+pub fn skips_payment(row: &RawRow, layout: &Layout<PaymentField>, rules: &Rules) -> bool {
+    let reader = Reader::new(row, layout, rules);
+    reader.is_skipped(|field| winning_text(&reader, field, rules))
+}
 
-    fn amount(&mut self, field: PaymentField) -> Option<Decimal> {
-        self.value(field, |text, kind| (amount(text, kind), Vec::new()))
+impl Reader<'_, PaymentField> {
+    fn amount(&mut self, field: PaymentField, unit: Unit) -> Option<Decimal> {
+        self.value(field, |text, kind| (unit.amount(text, kind), Vec::new()))
     }
 
     fn currency(&mut self, rules: &Rules) -> String {
         let field = PaymentField::Currency;
         let found = self.value(field, |text, _| (currency(text), Vec::new()));
         found.unwrap_or_else(|| {
-            let raw = self.texts(field).next().map_or("", |(text, _)| text);
-            self.note(field, raw, vec![NoteKind::CurrencyAssumed]);
+            let raw = self.texts(field).next().map_or(Cow::Borrowed(""), |(text, _)| text);
+            self.note(field, &raw, vec![NoteKind::CurrencyAssumed]);
             rules.currency.clone()
         })
     }
 
     fn status(&mut self, rules: &Rules) -> Status {
-        let found = self.value(PaymentField::Status, |text, _| (status(text, rules), Vec::new()));
+        let words = &self.layout().rules.status_words;
+        let found =
+            self.value(PaymentField::Status, |text, _| (status(text, words, rules), Vec::new()));
         found.unwrap_or(Status::Unknown)
+    }
+}
+
+/// What a number of an amount counts (SPEC §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// Parts of the currency's unit, as a power of ten.
+    Parts(u32),
+    /// The smallest part of a currency of which nobody knows how small that is.
+    Unknown,
+}
+
+impl Unit {
+    fn of(reader: &Reader<'_, PaymentField>, rules: &Rules) -> Self {
+        if reader.layout().rules.amount_unit == AmountUnit::Major {
+            return Self::Parts(0);
+        }
+        let currency = reader.texts(PaymentField::Currency).find_map(|(text, _)| currency(&text));
+        let exponent = exponent(currency.as_deref().unwrap_or(&rules.currency));
+        exponent.map_or(Self::Unknown, Self::Parts)
+    }
+
+    fn amount(self, text: &str, kind: ColumnKind) -> Option<Decimal> {
+        match self {
+            Self::Parts(exponent) => amount(text, kind, exponent),
+            Self::Unknown => None,
+        }
     }
 }
 
@@ -103,22 +136,22 @@ impl Reader<'_, PaymentField> {
 fn metadata(
     reader: &Reader<'_, PaymentField>,
     key: &SourceKey,
-    layout: &Layout<PaymentField>,
+    unit: Unit,
     rules: &Rules,
 ) -> Metadata {
+    let layout = reader.layout();
     let fields = layout.by_name();
-    let source = Feed::Xendit.as_str();
-    let texts = fields.iter().filter_map(|field| reader.texts(*field).next());
-    let bytes = texts.map(|(text, _)| text.len()).sum::<usize>() + key.as_str().len();
+    let source = layout.feed.name.as_str();
+    let bytes = reader.bytes() + key.as_str().len();
     let mut metadata = Metadata::with_capacity(fields.len() + 2, bytes + source.len());
     // The fields come in the order of their names, and these two names have a place in it.
     let (before, after) = fields.split_at(fields.partition_point(|field| field.name() < "source"));
     for field in before {
-        push_field(&mut metadata, reader, *field, rules);
+        push_field(&mut metadata, reader, *field, unit, rules);
     }
     metadata.push_source(source, key.as_str());
     for field in after {
-        push_field(&mut metadata, reader, *field, rules);
+        push_field(&mut metadata, reader, *field, unit, rules);
     }
     metadata
 }
@@ -127,6 +160,7 @@ fn push_field(
     metadata: &mut Metadata,
     reader: &Reader<'_, PaymentField>,
     field: PaymentField,
+    unit: Unit,
     rules: &Rules,
 ) {
     let text: Option<Cow<'_, str>> = match field {
@@ -135,11 +169,11 @@ fn push_field(
         PaymentField::PaymentChannel => reader.clean_text(field).map(|text| channel(&text).into()),
         PaymentField::PaidAmount => {
             let mut texts = reader.texts(field);
-            let read = texts.find_map(|(text, kind)| amount(text, kind));
+            let read = texts.find_map(|(text, kind)| unit.amount(&text, kind));
             let read = read.map(|amount| amount.to_string().into());
-            read.or_else(|| winning_text(reader, field, rules).map(Cow::Borrowed))
+            read.or_else(|| winning_text(reader, field, rules))
         }
-        _ => winning_text(reader, field, rules).map(Cow::Borrowed),
+        _ => winning_text(reader, field, rules),
     };
     if let Some(text) = text {
         metadata.push(field, &text);
@@ -161,32 +195,32 @@ fn channel(text: &str) -> String {
     }
 }
 
-/// The raw text of the column that wins, else of the first that is not NULL.
+/// The text of the source that wins, else of the first that is not NULL.
 fn winning_text<'a>(
     reader: &Reader<'a, PaymentField>,
     field: PaymentField,
     rules: &Rules,
-) -> Option<&'a str> {
-    let mut texts = reader.texts(field);
-    let (first, kind) = texts.next()?;
-    let mut others = texts.peekable();
-    if others.peek().is_none() || is_usable(field, first, kind, rules) {
-        return Some(first);
-    }
-    let winner = others.find(|(text, kind)| is_usable(field, text, *kind, rules));
-    Some(winner.map_or(first, |(text, _)| text))
+) -> Option<Cow<'a, str>> {
+    let words = &reader.layout().rules.status_words;
+    reader.winning(field, |text, kind| is_usable(field, text, kind, words, rules))
 }
 
 /// Whether the rule of the field gives a value for the text.
-fn is_usable(field: PaymentField, text: &str, kind: ColumnKind, rules: &Rules) -> bool {
+fn is_usable(
+    field: PaymentField,
+    text: &str,
+    kind: ColumnKind,
+    words: &BTreeMap<String, Status>,
+    rules: &Rules,
+) -> bool {
     match field {
         PaymentField::CustomerEmail => email_key(text).0.is_ok(),
         PaymentField::CustomerName => full_name(text).0 != FullName::default(),
         PaymentField::CustomerPhone => phone(text).0.is_some(),
         PaymentField::Amount | PaymentField::Fees | PaymentField::PaidAmount => {
-            amount(text, kind).is_some()
+            amount(text, kind, 0).is_some()
         }
-        PaymentField::Status => status(text, rules).is_some(),
+        PaymentField::Status => status(text, words, rules).is_some(),
         PaymentField::TimeZone => is_zone(text),
         PaymentField::Created
         | PaymentField::Updated

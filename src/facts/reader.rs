@@ -6,8 +6,10 @@ use jiff::Timestamp;
 
 use super::clean::cleaned;
 use super::email::email_key;
+use super::name::{FullName, full_name};
 use super::phone::phone;
 use super::row::{ColumnKind, Layout, LogicalField, RawRow};
+use super::source::{SkipOf, Text};
 use super::time::{is_zone, parse_instant, parse_timestamp};
 use super::{EmailKey, EmailReason, Note, NoteKind};
 use crate::rules::Rules;
@@ -28,21 +30,62 @@ impl<'a, F: LogicalField> Reader<'a, F> {
         Self { row, layout, rules, notes: Vec::new() }
     }
 
+    /// What the row is read by.
+    pub(super) fn layout(&self) -> &'a Layout<F> {
+        self.layout
+    }
+
+    /// Bytes of all values of the row.
+    pub(super) fn bytes(&self) -> usize {
+        self.row.values.iter().flatten().map(String::len).sum()
+    }
+
     /// The notes of every field that was read.
     pub(super) fn into_notes(self) -> Vec<Note> {
         self.notes
     }
 
-    /// The columns of a field that are not NULL, first choice first.
-    pub(super) fn texts(
+    /// The texts of a field that are not NULL, first choice first.
+    pub(super) fn texts(&self, field: F) -> impl Iterator<Item = Text<'a>> + use<'a, F> {
+        let (row, layout) = (self.row, self.layout);
+        layout.of(field).iter().filter_map(move |source| source.text(row, &layout.columns))
+    }
+
+    /// Whether the feed's configuration leaves the row out. `winning` is the text of a field that wins.
+    pub(super) fn is_skipped(&self, winning: impl Fn(F) -> Option<Cow<'a, str>>) -> bool {
+        self.layout.rules.skip.iter().any(|skip| {
+            let text = match &skip.of {
+                SkipOf::Field(field) => winning(*field),
+                SkipOf::Source(source) => {
+                    source.text(self.row, &self.layout.columns).map(|(text, _)| text)
+                }
+            };
+            text.is_some_and(|text| skip.holds(&text))
+        })
+    }
+
+    /// The text of the first source of which the rule gives a value, else of the first that is not NULL.
+    pub(super) fn winning(
         &self,
         field: F,
-    ) -> impl Iterator<Item = (&'a str, ColumnKind)> + use<'a, F> {
-        let (row, layout) = (self.row, self.layout);
-        layout.of(field).iter().filter_map(move |&index| {
-            let text = row.values.get(index)?.as_deref()?;
-            Some((text, layout.columns.get(index)?.kind))
-        })
+        is_usable: impl Fn(&str, ColumnKind) -> bool,
+    ) -> Option<Cow<'a, str>> {
+        let mut texts = self.texts(field);
+        let (first, kind) = texts.next()?;
+        if self.layout.of(field).len() == 1 || is_usable(&first, kind) {
+            return Some(first);
+        }
+        let winner = texts.find(|(text, kind)| is_usable(text, *kind));
+        Some(winner.map_or(first, |(text, _)| text))
+    }
+
+    /// A name in one text, split (SPEC §3.4).
+    pub(super) fn full_name(&mut self, field: F) -> FullName {
+        let name = self.value(field, |text, _| {
+            let (name, mended) = full_name(text);
+            ((name != FullName::default()).then_some(name), mojibake(mended))
+        });
+        name.unwrap_or_default()
     }
 
     /// The first usable value. Where no column gives one, the first that is not NULL after cleaning is
@@ -54,17 +97,17 @@ impl<'a, F: LogicalField> Reader<'a, F> {
     ) -> Option<T> {
         let mut evidence = None;
         for (text, kind) in self.texts(field) {
-            let (value, notes) = read(text, kind);
+            let (value, notes) = read(&text, kind);
             if value.is_some() {
-                self.note(field, text, notes);
+                self.note(field, &text, notes);
                 return value;
             }
-            if evidence.is_none() && cleaned(text).is_some() {
+            if evidence.is_none() && cleaned(&text).is_some() {
                 evidence = Some((text, notes));
             }
         }
         let (text, notes) = evidence?;
-        self.note(field, text, notes);
+        self.note(field, &text, notes);
         None
     }
 
@@ -82,18 +125,21 @@ impl<'a, F: LogicalField> Reader<'a, F> {
 
     /// SPEC §3.1, copied only where cleaning changes something.
     pub(super) fn clean_text(&self, field: F) -> Option<Cow<'a, str>> {
-        self.texts(field).find_map(|(text, _)| cleaned(text))
+        self.texts(field).find_map(|(text, _)| match text {
+            Cow::Borrowed(text) => cleaned(text),
+            Cow::Owned(text) => cleaned(&text).map(|text| Cow::Owned(text.into_owned())),
+        })
     }
 
     /// SPEC §3.2. Where no column gives a key, the reason is that of the first that is not missing.
     pub(super) fn email(&mut self, field: F) -> Result<EmailKey, EmailReason> {
         let mut evidence = None;
         for (text, _) in self.texts(field) {
-            let (key, invisible) = email_key(text);
+            let (key, invisible) = email_key(&text);
             let notes = if invisible { vec![NoteKind::InvisibleCharacter] } else { Vec::new() };
             match key {
                 Ok(key) => {
-                    self.note(field, text, notes);
+                    self.note(field, &text, notes);
                     return Ok(key);
                 }
                 Err(EmailReason::Missing) => {}
@@ -102,7 +148,7 @@ impl<'a, F: LogicalField> Reader<'a, F> {
             }
         }
         let (reason, text, notes) = evidence.ok_or(EmailReason::Missing)?;
-        self.note(field, text, notes);
+        self.note(field, &text, notes);
         Err(reason)
     }
 
@@ -122,11 +168,11 @@ impl<'a, F: LogicalField> Reader<'a, F> {
 
     /// A time whose damage nobody needs to hear of.
     pub(super) fn time_without_notes(&self, field: F, zone: Option<&str>) -> Option<Timestamp> {
-        self.texts(field).find_map(|(text, kind)| time(text, kind, zone, self.rules).0)
+        self.texts(field).find_map(|(text, kind)| time(&text, kind, zone, self.rules).0)
     }
 
     /// The text of the first timezone column that is understood.
-    pub(super) fn zone(&self, field: F) -> Option<&'a str> {
+    pub(super) fn zone(&self, field: F) -> Option<Cow<'a, str>> {
         self.texts(field).map(|(text, _)| text).find(|text| is_zone(text))
     }
 }

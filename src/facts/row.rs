@@ -1,97 +1,29 @@
 //! A source row as text, and the layout that says which column means what.
 
-use std::fmt::{self, Write as _};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::feed::FeedInfo;
 use super::raw::RawTexts;
-use crate::rules::NAMESPACE;
+use super::source::{Skip, Source};
+use crate::rules::{NAMESPACE, Status};
 
-/// The key of a source row: its key columns' text joined by `|` (SPEC §1). Instants are UTC, ISO 8601
-/// with `Z`.
+/// The key of a source row: its key columns' text joined by `|` (SPEC §1), with `\` before a `|` or `\` inside a value
+/// of several. Instants are UTC, ISO 8601 with `Z`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SourceKey(pub String);
 
 impl SourceKey {
-    /// The key as text, without the table's prefix.
+    /// The key as text, without the feed's name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// What the rows of a feed are (SPEC §1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum FeedKind {
-    /// Each row is a contact.
-    Contact,
-    /// Each row is a payment.
-    Payment,
-}
-
-/// A source table of contacts or payments (SPEC §1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Feed {
-    /// Payments.
-    Xendit,
-    /// Contacts.
-    Systemeio,
-}
-
-impl Feed {
-    /// Both, contacts first: people are known before their payments come.
-    pub const ALL: [Self; 2] = [Self::Systemeio, Self::Xendit];
-
-    /// The prefix of a source row's name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Xendit => "xendit",
-            Self::Systemeio => "systemeio",
-        }
-    }
-}
-
-impl Feed {
-    /// The number under which the row store keeps its rows. It never changes.
-    #[must_use]
-    pub fn number(self) -> i16 {
-        match self {
-            Self::Systemeio => 1,
-            Self::Xendit => 2,
-        }
-    }
-
-    /// The inverse of [`Feed::number`].
-    #[must_use]
-    pub fn from_number(number: i16) -> Option<Self> {
-        Self::ALL.into_iter().find(|feed| feed.number() == number)
-    }
-
-    /// What its rows are.
-    #[must_use]
-    pub fn kind(self) -> FeedKind {
-        match self {
-            Self::Systemeio => FeedKind::Contact,
-            Self::Xendit => FeedKind::Payment,
-        }
-    }
-}
-
-impl fmt::Display for Feed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A source row's name, such as `xendit:4f…`, as conflicts and decisions write it (SPEC §1).
-#[must_use]
-pub fn source_row(table: Feed, key: &SourceKey) -> String {
-    format!("{table}:{}", key.0)
 }
 
 /// What PostgreSQL type family a source column has; decides how its text is read.
@@ -107,15 +39,18 @@ pub enum ColumnKind {
     TextArray,
     /// `json` and `jsonb` (SPEC §3.6).
     Json,
+    /// `boolean`: read as `true` and `false` (SPEC §1).
+    Boolean,
 }
 
 impl ColumnKind {
-    const NAMES: [(Self, &'static str); 5] = [
+    const NAMES: [(Self, &'static str); 6] = [
         (Self::Text, "text"),
         (Self::Numeric, "numeric"),
         (Self::Instant, "instant"),
         (Self::TextArray, "text_array"),
         (Self::Json, "json"),
+        (Self::Boolean, "boolean"),
     ];
 
     /// The stored word.
@@ -138,6 +73,30 @@ pub struct Column {
     pub name: String,
     /// Its type family.
     pub kind: ColumnKind,
+}
+
+/// The columns that are read of a source table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// In the order of [`RawRow::values`].
+    pub list: Vec<Column>,
+    /// Indexes of the key columns, in key order.
+    pub key: Vec<usize>,
+}
+
+/// How the text of a field is read, which decides from which types of columns it can be (SPEC §1, §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldClass {
+    /// One text, by a rule of SPEC §3.
+    Text,
+    /// SPEC §3.6.
+    Tags,
+    /// SPEC §3.7.
+    Time,
+    /// SPEC §3.8.
+    Amount,
+    /// By no rule: kept as it is.
+    Raw,
 }
 
 /// Logical fields of a payment row (SPEC §1); configuration maps each to columns.
@@ -184,6 +143,7 @@ pub enum ContactField {
     Email,
     FirstName,
     LastName,
+    Name,
     Phone,
     PhotoUrl,
     Tags,
@@ -213,6 +173,9 @@ pub trait LogicalField: Copy + Eq + 'static {
 
     /// Its place in [`LogicalField::NAMES`].
     fn index(self) -> usize;
+
+    /// How it is read.
+    fn class(self) -> FieldClass;
 
     /// The configuration name, such as `customer_email`.
     fn name(self) -> &'static str {
@@ -264,6 +227,31 @@ impl LogicalField for PaymentField {
     fn index(self) -> usize {
         self as usize
     }
+
+    fn class(self) -> FieldClass {
+        match self {
+            Self::Amount | Self::Fees | Self::PaidAmount => FieldClass::Amount,
+            Self::Created
+            | Self::Updated
+            | Self::PaidAt
+            | Self::SettledAt
+            | Self::SyncTimestamp => FieldClass::Time,
+            Self::ExternalId
+            | Self::PaymentId
+            | Self::Status
+            | Self::PaymentMethod
+            | Self::PaymentChannel
+            | Self::CustomerName
+            | Self::CustomerEmail
+            | Self::CustomerPhone
+            | Self::Description
+            | Self::FailureCode
+            | Self::FailureReason
+            | Self::Currency
+            | Self::TimeZone => FieldClass::Text,
+            _ => FieldClass::Raw,
+        }
+    }
 }
 
 impl LogicalField for ContactField {
@@ -272,6 +260,7 @@ impl LogicalField for ContactField {
         (Self::Email, "email"),
         (Self::FirstName, "first_name"),
         (Self::LastName, "last_name"),
+        (Self::Name, "name"),
         (Self::Phone, "phone"),
         (Self::PhotoUrl, "photo_url"),
         (Self::Tags, "tags"),
@@ -296,24 +285,69 @@ impl LogicalField for ContactField {
     fn index(self) -> usize {
         self as usize
     }
+
+    fn class(self) -> FieldClass {
+        match self {
+            Self::Tags => FieldClass::Tags,
+            Self::CreatedAt | Self::UpdatedAt | Self::SyncTimestamp => FieldClass::Time,
+            Self::ContactId
+            | Self::Email
+            | Self::FirstName
+            | Self::LastName
+            | Self::Name
+            | Self::Phone
+            | Self::TimeZone => FieldClass::Text,
+            _ => FieldClass::Raw,
+        }
+    }
 }
 
-/// Which columns of one source table are read, and what they mean. `F` is [`PaymentField`] or
+/// Whether amounts of a feed are in the currency's unit or in its smallest part (SPEC §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AmountUnit {
+    /// Pesos.
+    #[default]
+    Major,
+    /// Centavos.
+    Minor,
+}
+
+/// What the configuration says of a feed's values beside where they are (SPEC §1). `F` is [`PaymentField`] or
 /// [`ContactField`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldRules<F> {
+    /// Of amount, fees and paid_amount.
+    pub amount_unit: AmountUnit,
+    /// Words beside those of the rules, as [`super::status_word`] writes them.
+    pub status_words: BTreeMap<String, Status>,
+    /// Rows that give no fact.
+    pub skip: Vec<Skip<F>>,
+}
+
+impl<F> Default for FieldRules<F> {
+    fn default() -> Self {
+        let (amount_unit, status_words) = (AmountUnit::Major, BTreeMap::new());
+        Self { amount_unit, status_words, skip: Vec::new() }
+    }
+}
+
+/// Which columns of one feed are read, and what they mean. `F` is [`PaymentField`] or [`ContactField`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout<F> {
-    /// The physical columns that are read, in the order of [`RawRow::values`].
-    pub columns: Vec<Column>,
-    /// Indexes into [`Layout::columns`] of the key columns, in key order.
-    pub key: Vec<usize>,
-    /// For each mapped logical field the indexes of its columns, first choice first.
-    pub fields: Vec<(F, Vec<usize>)>,
+    /// The feed.
+    pub feed: Arc<FeedInfo>,
+    /// The columns that are read.
+    pub columns: Columns,
     /// Names the columns whose values are stored, with their kinds, in their order.
     pub digest: u32,
-    /// The columns of every field, by its index.
-    by_field: Vec<Vec<usize>>,
+    /// What is configured of the values.
+    pub rules: FieldRules<F>,
+    /// The sources of every field, by its index, first choice first.
+    by_field: Vec<Vec<Source>>,
     /// The mapped fields in the order of their names.
     by_name: Vec<F>,
+    /// For each column whether it holds nothing but the time of the last synchronisation.
+    is_sync: Vec<bool>,
     /// The columns that are evidence, in the order of their names.
     evidence: Vec<usize>,
     /// The names of those columns.
@@ -335,11 +369,12 @@ fn digest_of(columns: &[Column], is_left_out: impl Fn(usize) -> bool) -> u32 {
 impl<F: LogicalField> Layout<F> {
     /// A layout, with what every row of it needs found once.
     #[must_use]
-    pub fn new(columns: Vec<Column>, key: Vec<usize>, fields: Vec<(F, Vec<usize>)>) -> Self {
-        let mut by_field = vec![Vec::new(); F::NAMES.len()];
-        for (field, columns) in fields.iter().rev() {
-            by_field[field.index()].clone_from(columns);
-        }
+    pub fn new(
+        feed: Arc<FeedInfo>,
+        columns: Columns,
+        fields: Vec<(F, Vec<Source>)>,
+        rules: FieldRules<F>,
+    ) -> Self {
         let mut by_name: Vec<F> = fields.iter().map(|(field, _)| *field).collect();
         by_name.sort_by_key(|field| field.name());
         by_name.dedup();
@@ -347,21 +382,40 @@ impl<F: LogicalField> Layout<F> {
         // change of it changes nothing (P4).
         let means = |index: usize, sync: bool| {
             let mut of_kind = fields.iter().filter(|(field, _)| (*field == F::SYNC) == sync);
-            of_kind.any(|(_, columns)| columns.contains(&index))
+            of_kind.any(|(_, sources)| sources.iter().any(|s| s.column() == Some(index)))
         };
-        let is_sync =
-            |index: &usize| means(*index, true) && !means(*index, false) && !key.contains(index);
-        let digest = digest_of(&columns, |index| is_sync(&index));
-        let mut evidence: Vec<usize> = (0..columns.len()).filter(|index| !is_sync(index)).collect();
-        evidence.sort_by(|a, b| columns[*a].name.cmp(&columns[*b].name));
-        let evidence_names = evidence.iter().map(|index| columns[*index].name.clone()).collect();
-        Self { columns, key, fields, digest, by_field, by_name, evidence, evidence_names }
+        let skips = |index| rules.skip.iter().any(|skip| skip.column() == Some(index));
+        let is_sync: Vec<bool> = (0..columns.list.len())
+            .map(|index| {
+                let means_more = means(index, false) || columns.key.contains(&index);
+                means(index, true) && !means_more && !skips(index)
+            })
+            .collect();
+        let digest = digest_of(&columns.list, |index| is_sync[index]);
+        let mut evidence: Vec<usize> =
+            (0..columns.list.len()).filter(|index| !is_sync[*index]).collect();
+        evidence.sort_by(|a, b| columns.list[*a].name.cmp(&columns.list[*b].name));
+        let evidence_names =
+            evidence.iter().map(|index| columns.list[*index].name.clone()).collect();
+        let mut by_field = vec![Vec::new(); F::NAMES.len()];
+        for (field, sources) in fields.into_iter().rev() {
+            let read = |source: Source| source.read_as(field.class(), &columns);
+            by_field[field.index()] = sources.into_iter().map(read).collect();
+        }
+        Self { feed, columns, digest, rules, by_field, by_name, is_sync, evidence, evidence_names }
     }
 
-    /// The columns of a logical field, first choice first; empty where none is mapped.
+    /// The sources of a logical field, first choice first; empty where none is mapped.
     #[must_use]
-    pub fn of(&self, field: F) -> &[usize] {
+    pub fn of(&self, field: F) -> &[Source] {
         self.by_field.get(field.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a column holds nothing but the time of the last synchronisation, which is not stored: a change of it
+    /// changes nothing (P4).
+    #[must_use]
+    pub fn is_sync(&self, column: usize) -> bool {
+        self.is_sync.get(column).copied().unwrap_or(false)
     }
 
     /// The mapped fields in the order of their names.
@@ -376,7 +430,7 @@ impl<F: LogicalField> Layout<F> {
     }
 }
 
-/// The values of one source row, text or NULL, in the order of [`Layout::columns`]. The text of an
+/// The values of one source row, text or NULL, in the order of [`Columns::list`]. The text of an
 /// instant is in ISO style (`2025-06-30 12:02:24.5+08`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RawRow {

@@ -4,23 +4,40 @@ use super::ColumnKind::{Instant, Json, Numeric, TextArray};
 use super::*;
 use crate::rules::Rules;
 
+/// A feed named like the first ones.
+pub(super) fn feed(name: &str, kind: FeedKind) -> Arc<FeedInfo> {
+    Arc::new(FeedInfo {
+        feed: Feed::new(if kind == FeedKind::Contact { 1 } else { 2 }),
+        name: name.to_owned(),
+        kind,
+        primary: true,
+        provider: name.into(),
+        rank: 100,
+    })
+}
+
 /// A layout with one column for each field, named like it; the first is the key.
-fn layout<F: LogicalField + PartialEq>(kinds: &[(F, ColumnKind)]) -> Layout<F> {
+fn layout<F: LogicalField + PartialEq>(
+    feed: Arc<FeedInfo>,
+    kinds: &[(F, ColumnKind)],
+) -> Layout<F> {
     let kind = |field: &F| {
         kinds.iter().find(|(known, _)| known == field).map_or(ColumnKind::Text, |(_, kind)| *kind)
     };
     let columns = std::iter::once(Column { name: "id".into(), kind: ColumnKind::Text });
     let named =
         F::NAMES.iter().map(|(field, name)| Column { name: (*name).to_owned(), kind: kind(field) });
-    let fields = F::NAMES.iter().enumerate().map(|(i, (field, _))| (*field, vec![i + 1]));
-    Layout::new(columns.chain(named).collect(), vec![0], fields.collect())
+    let fields =
+        F::NAMES.iter().enumerate().map(|(i, (field, _))| (*field, vec![Source::Column(i + 1)]));
+    let columns = Columns { list: columns.chain(named).collect(), key: vec![0] };
+    Layout::new(feed, columns, fields.collect(), FieldRules::default())
 }
 
 fn row<F: LogicalField + PartialEq>(layout: &Layout<F>, values: &[(F, &str)]) -> RawRow {
-    let mut row = RawRow { values: vec![None; layout.columns.len()] };
+    let mut row = RawRow { values: vec![None; layout.columns.list.len()] };
     row.values[0] = Some("k1".to_owned());
     for (field, value) in values {
-        row.values[layout.of(*field)[0]] = Some((*value).to_owned());
+        row.values[field.index() + 1] = Some((*value).to_owned());
     }
     row
 }
@@ -34,14 +51,16 @@ fn paid(values: &[(PaymentField, &str)]) -> Payment {
         (P::PaidAmount, Numeric),
         (P::SyncTimestamp, Instant),
     ];
-    let layout = layout(&kinds);
+    let layout = layout(feed("xendit", FeedKind::Payment), &kinds);
     payment(&row(&layout, values), &layout, &Rules::default())
 }
 
 fn known(values: &[(ContactField, &str)]) -> Contact {
     use ContactField as C;
-    let layout =
-        layout(&[(C::CreatedAt, Instant), (C::UpdatedAt, Instant), (C::SyncTimestamp, Instant)]);
+    let layout = layout(
+        feed("systemeio", FeedKind::Contact),
+        &[(C::CreatedAt, Instant), (C::UpdatedAt, Instant), (C::SyncTimestamp, Instant)],
+    );
     contact(&row(&layout, values), &layout, &Rules::default())
 }
 
@@ -148,14 +167,16 @@ fn evidence_is_the_raw_row_by_column_name_spec_3() {
     let columns = ["id", "at"].map(|name| Column { name: name.into(), kind: ColumnKind::Text });
     let row = RawRow { values: vec![Some("k1".into()), Some("2025-06-30".into())] };
     let raw = |key: Vec<usize>, fields| {
-        let layout = Layout::new(columns.to_vec(), key, fields);
+        let columns = Columns { list: columns.to_vec(), key };
+        let feed = feed("xendit", FeedKind::Payment);
+        let layout = Layout::new(feed, columns, fields, FieldRules::default());
         serde_json::to_string(&payment(&row, &layout, &Rules::default()).raw).unwrap()
     };
-    let sync = (P::SyncTimestamp, vec![1]);
+    let sync = (P::SyncTimestamp, vec![Source::Column(1)]);
     assert_eq!(raw(vec![0], vec![sync.clone()]), r#"{"id":"k1"}"#);
     let all = r#"{"at":"2025-06-30","id":"k1"}"#;
     assert_eq!(raw(vec![0, 1], vec![sync.clone()]), all);
-    assert_eq!(raw(vec![0], vec![sync, (P::Created, vec![1])]), all);
+    assert_eq!(raw(vec![0], vec![sync, (P::Created, vec![Source::Column(1)])]), all);
     assert_eq!(raw(vec![0], vec![]), all);
 }
 
@@ -267,7 +288,7 @@ fn tags_that_are_a_list_of_no_known_form_are_noted_spec_3_6() {
         assert_eq!(kinds(&known(&[(C::Tags, readable)]).notes), [], "{readable}");
     }
     let of_kind = |kind, text| {
-        let layout = layout(&[(C::Tags, kind)]);
+        let layout = layout(feed("systemeio", FeedKind::Contact), &[(C::Tags, kind)]);
         contact(&row(&layout, &[(C::Tags, text)]), &layout, &Rules::default())
     };
     assert_eq!(of_kind(TextArray, "{\"a, b\",c}").tags, ["a, b", "c"]);
@@ -282,8 +303,13 @@ fn the_first_usable_column_wins_spec_1() {
         name: name.to_owned(),
         kind: if name == "Date Registered" { Instant } else { ColumnKind::Text },
     });
-    let fields = vec![(ContactField::Email, vec![2, 0]), (ContactField::CreatedAt, vec![1])];
-    let layout = Layout::new(columns.to_vec(), vec![0, 1], fields);
+    let fields = vec![
+        (ContactField::Email, vec![Source::Column(2), Source::Column(0)]),
+        (ContactField::CreatedAt, vec![Source::Column(1)]),
+    ];
+    let columns = Columns { list: columns.to_vec(), key: vec![0, 1] };
+    let feed = feed("systemeio", FeedKind::Contact);
+    let layout = Layout::new(feed, columns, fields, FieldRules::default());
     let check = |values: [Option<&str>; 3], expected: Result<&str, EmailReason>| {
         let row = RawRow { values: values.map(|v| v.map(str::to_owned)).to_vec() };
         let fact = contact(&row, &layout, &Rules::default());
@@ -308,7 +334,12 @@ fn a_layout_is_named_by_its_stored_columns() {
     let digest = |columns: &[(&str, ColumnKind)], fields: Vec<(ContactField, Vec<usize>)>| {
         let column =
             |(name, kind): &(&str, ColumnKind)| Column { name: (*name).into(), kind: *kind };
-        Layout::new(columns.iter().map(column).collect(), vec![0], fields).digest
+        let columns = Columns { list: columns.iter().map(column).collect(), key: vec![0] };
+        let fields = fields
+            .into_iter()
+            .map(|(field, at)| (field, at.into_iter().map(Source::Column).collect()));
+        let feed = feed("systemeio", FeedKind::Contact);
+        Layout::new(feed, columns, fields.collect(), FieldRules::default()).digest
     };
     let text = ColumnKind::Text;
     let columns = [("id", text), ("a", text), ("b", text)];

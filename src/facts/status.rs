@@ -1,5 +1,7 @@
 //! Payment statuses (SPEC §3.10).
 
+use std::collections::BTreeMap;
+
 use super::clean::{cleaned, push_folded};
 use crate::rules::{Rules, Status};
 
@@ -18,9 +20,10 @@ pub fn status_word(raw: &str) -> Option<String> {
     Some(word)
 }
 
-/// SPEC §3.10: what the word means; `None` is UNKNOWN.
-pub(super) fn status(raw: &str, rules: &Rules) -> Option<Status> {
-    rules.status_words.get(&status_word(raw)?).copied()
+/// SPEC §3.10: what the word means; `None` is UNKNOWN. `words` are those of the row's feed, which come first.
+pub(super) fn status(raw: &str, words: &BTreeMap<String, Status>, rules: &Rules) -> Option<Status> {
+    let word = status_word(raw)?;
+    words.get(&word).or_else(|| rules.status_words.get(&word)).copied()
 }
 
 #[cfg(test)]
@@ -31,7 +34,7 @@ mod tests {
     fn statuses_are_read_as_spec_3_10_says() {
         let rules = Rules::default();
         let check = |raw: &str, expected: Option<Status>| {
-            assert_eq!(status(raw, &rules), expected, "{raw}");
+            assert_eq!(status(raw, &BTreeMap::new(), &rules), expected, "{raw}");
         };
         for raw in ["PAID", "Completed", "complete", "SUCCESS", "successful", " ſucceeded\u{200b} "]
         {

@@ -24,7 +24,9 @@ pub(super) fn tags(raw: &str, kind: ColumnKind, known: &[String]) -> Tags {
     let texts = match kind {
         ColumnKind::TextArray => literal::postgres_array(raw),
         ColumnKind::Json => json_value(raw),
-        ColumnKind::Text | ColumnKind::Numeric | ColumnKind::Instant => written(raw),
+        ColumnKind::Text | ColumnKind::Numeric | ColumnKind::Instant | ColumnKind::Boolean => {
+            written(raw)
+        }
     };
     match texts {
         Some(texts) => {
@@ -88,6 +90,11 @@ fn json_array(json: &str) -> Option<Vec<String>> {
         }
     }
     Some(texts)
+}
+
+/// The elements of an array of texts as PostgreSQL prints it.
+pub(super) fn array_texts(raw: &str) -> Option<Vec<String>> {
+    literal::postgres_array(raw)
 }
 
 /// Clean tags without repeats, in the order of their lowercase text: each in its known spelling, else in

@@ -165,14 +165,14 @@ mod tests {
     fn upsert(name: &str, old: Option<&str>) -> Change {
         let row = RawRow { values: vec![Some("x".repeat(10))] };
         Change {
-            table: Feed::Xendit,
+            table: Feed::new(2),
             old_key: old.map(key),
             row: Some(ChangedRow { key: key(name), row, unchanged: vec![] }),
         }
     }
 
     fn delete(name: &str) -> Change {
-        Change { table: Feed::Xendit, old_key: Some(key(name)), row: None }
+        Change { table: Feed::new(2), old_key: Some(key(name)), row: None }
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         {
             open.push(change, 1);
         }
-        assert_eq!(open.deletes(), HashMap::from([(Feed::Xendit, 2)]));
+        assert_eq!(open.deletes(), HashMap::from([(Feed::new(2), 2)]));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
+use crate::engine::Feeds;
 use crate::error::Result;
 use crate::facts::Feed;
 use crate::failpoint;
@@ -103,14 +104,7 @@ pub(super) async fn follow(
     health.set_phase(Phase::Streaming);
     health.set_halted(None);
     crate::systemd::ready();
-    let assembler = Assembler::new(vec![
-        watched(Feed::Xendit, &config.source.xendit.table, &session.applier.env.layouts.xendit),
-        watched(
-            Feed::Systemeio,
-            &config.source.systemeio.table,
-            &session.applier.env.layouts.systemeio,
-        ),
-    ]);
+    let assembler = Assembler::new(watched(config, &session.applier.env.feeds));
     let receiver = Receiver::start(stream, assembler);
     let durability = Durability::start(Arc::clone(control), receiver.confirm());
     let failed_at = health.status().unresolved.map(|_| session.checkpoint);
@@ -134,12 +128,14 @@ pub(super) async fn follow(
     follow.run(shutdown).await
 }
 
-fn watched<F: crate::facts::LogicalField>(
-    table: Feed,
-    name: &crate::config::TableName,
-    layout: &crate::facts::Layout<F>,
-) -> Watched {
-    Watched::new(table, name.schema.clone(), name.name.clone(), layout)
+/// The tables whose changes are wanted.
+fn watched(config: &Config, feeds: &Feeds) -> Vec<Watched> {
+    let watched = config.source.feeds.iter().filter_map(|feed| {
+        let entry = feeds.named(&feed.name)?;
+        let (schema, name) = (feed.table.schema.clone(), feed.table.name.clone());
+        Some(Watched::new(entry.info.feed, schema, name, entry.columns()))
+    });
+    watched.collect()
 }
 
 /// What happened to a row, as metrics name it.
@@ -228,7 +224,8 @@ impl Follow<'_> {
                 Ok(Step::Taken)
             }
             Event::Change(change) => {
-                crate::metrics::count_changes(change.table, operation(&change), 1);
+                let name = self.session.applier.env.feeds.name(change.table);
+                crate::metrics::count_changes(name, operation(&change), 1);
                 let Some(open) = self.open.as_mut() else { return Ok(Step::Taken) };
                 open.push(change, bytes);
                 if !open.is_large() {

@@ -42,7 +42,7 @@ impl Follow<'_> {
                 None => write::count_rows(&self.session.applier, table).await?,
             };
             if of > 0 {
-                deletes.push(Deletes { table, rows: of, of });
+                deletes.push(Deletes { table: self.name(table), rows: of, of });
             }
         }
         if !deletes.is_empty() {
@@ -67,7 +67,8 @@ impl Follow<'_> {
         self.apply_part().await?;
         let truncated = self.open.as_ref().map(|open| open.truncated.clone()).unwrap_or_default();
         let mut deleted = Vec::new();
-        for table in Feed::ALL.into_iter().filter(|table| !truncated.contains(table)) {
+        let feeds = std::sync::Arc::clone(&self.session.applier.env.feeds);
+        for table in feeds.configured().filter(|table| !truncated.contains(table)) {
             deleted.push((table, write::deleted_so_far(&self.session.applier, table).await?));
         }
         self.guard_deleted(deleted).await?;
@@ -96,15 +97,19 @@ impl Follow<'_> {
             // It cannot delete more than there was: what is above it added itself.
             let rows = rows.min(of);
             if self.config.guard.stops(rows, of) {
-                deletes.push(Deletes { table, rows, of });
+                deletes.push(Deletes { table: self.name(table), rows, of });
             }
         }
         if deletes.is_empty() {
             return Ok(());
         }
-        deletes.sort_by_key(|deletes| deletes.table.as_str());
+        deletes.sort_by(|a, b| a.table.cmp(&b.table));
         let cause = HaltCause::MassDelete { commit_lsn: open.commit_lsn.to_string() };
         self.guard(Halt::new(cause, deletes)).await
+    }
+
+    fn name(&self, feed: Feed) -> String {
+        self.session.applier.env.feeds.name(feed).to_owned()
     }
 
     async fn guard(&self, halt: Halt) -> Result<()> {

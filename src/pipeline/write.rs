@@ -87,7 +87,7 @@ pub(super) async fn count_rows(applier: &Applier, feed: Feed) -> Result<u64> {
 /// Those of the target.
 pub(super) async fn begin_large(applier: &Applier) -> Result<HashMap<Feed, u64>> {
     let mut rows = HashMap::new();
-    for feed in Feed::ALL {
+    for feed in applier.env.feeds.configured() {
         rows.insert(feed, count_rows(applier, feed).await?);
     }
     applier.begin().await?;

@@ -4,7 +4,7 @@
 
 use tokio_postgres::Client;
 
-use crate::config::{TableMapping, TableName, quote_identifier};
+use crate::config::{FeedConfig, TableName, quote_identifier};
 use crate::error::{Context, Result};
 
 /// Something that stands against following a table, and what to run.
@@ -28,13 +28,9 @@ struct Part {
 }
 
 /// What is wrong with a table's replica identity, if anything; the table exists.
-pub(super) async fn problem<F>(
-    client: &Client,
-    mapping: &TableMapping<F>,
-) -> Result<Option<Problem>> {
+pub(super) async fn problem(client: &Client, feed: &FeedConfig) -> Result<Option<Problem>> {
     let sql = include_str!("sql/replica_identity.sql");
-    let params: [crate::pg::Param<'_>; 3] =
-        [&mapping.table.schema, &mapping.table.name, &mapping.key];
+    let params: [crate::pg::Param<'_>; 3] = [&feed.table.schema, &feed.table.name, &feed.key];
     let rows = client.query(sql, &params).await;
     let rows = rows.context("source: reading the replica identity")?;
     let part = |row: &tokio_postgres::Row| Part {
@@ -44,7 +40,7 @@ pub(super) async fn problem<F>(
         logged: row.get(4),
         unique: row.get(5),
     };
-    Ok(rows.iter().map(part).find_map(|part| judge(&part, &mapping.key)))
+    Ok(rows.iter().map(part).find_map(|part| judge(&part, &feed.key)))
 }
 
 fn judge(part: &Part, key: &[String]) -> Option<Problem> {
@@ -56,23 +52,7 @@ fn judge(part: &Part, key: &[String]) -> Option<Problem> {
     }
     let primary = key.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
     if part.setting == "f" {
-        if part.unique {
-            return None;
-        }
-        // Two rows of one source key would be taken for one.
-        let problem = format!(
-            "no unique index over NOT NULL columns that is checked at once covers the configured key of {}",
-            part.table
-        );
-        let not_null: Vec<String> = key
-            .iter()
-            .map(|name| format!("ALTER COLUMN {} SET NOT NULL", quote_identifier(name)))
-            .collect();
-        let remedy = format!(
-            "run on the source: ALTER TABLE {table} {}; CREATE UNIQUE INDEX ON {table} ({primary});",
-            not_null.join(", ")
-        );
-        return Some(Problem { problem, remedy });
+        return not_unique(part, key);
     }
     let full = format!("run on the source: ALTER TABLE {table} REPLICA IDENTITY FULL;");
     if part.columns.is_empty() {
@@ -87,10 +67,35 @@ fn judge(part: &Part, key: &[String]) -> Option<Problem> {
         };
         return Some(Problem { problem, remedy });
     }
-    let column = key.iter().find(|name| !part.columns.contains(name))?;
+    let Some(column) = key.iter().find(|name| !part.columns.contains(name)) else {
+        return not_unique(part, key);
+    };
     let problem =
         format!("the replica identity of {} lacks the configured key column {column}", part.table);
     Some(Problem { problem, remedy: full })
+}
+
+/// A key that does not tell every row apart at every moment (SPEC §1): two rows of one source key would be taken for
+/// one.
+fn not_unique(part: &Part, key: &[String]) -> Option<Problem> {
+    if part.unique {
+        return None;
+    }
+    let table = part.table.quoted();
+    let problem = format!(
+        "no unique index over NOT NULL columns that is checked at once covers the configured key of {}",
+        part.table
+    );
+    let columns: Vec<String> = key.iter().map(|name| quote_identifier(name)).collect();
+    let not_null: Vec<String> =
+        columns.iter().map(|column| format!("ALTER COLUMN {column} SET NOT NULL")).collect();
+    let remedy = format!(
+        "run on the source: ALTER TABLE {table} {}; CREATE UNIQUE INDEX ON {table} ({}); or name all columns of \
+         such an index as the key",
+        not_null.join(", "),
+        columns.join(", ")
+    );
+    Some(Problem { problem, remedy })
 }
 
 #[cfg(test)]
@@ -102,7 +107,7 @@ mod tests {
         let check = |setting: &str, columns: &[&str], key: &[&str], expected: Option<&str>| {
             let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let table = TableName { schema: "public".into(), name: "t".into() };
-            let unique = columns == ["unique"];
+            let unique = !columns.is_empty() && !columns.contains(&"other");
             let (setting, columns) = (setting.to_owned(), names(columns));
             let part = Part { table, setting, columns, logged: true, unique };
             let key: Vec<String> = names(key);
@@ -112,6 +117,7 @@ mod tests {
         };
         check("d", &["id"], &["id"], None);
         check("d", &["id", "part"], &["id"], None);
+        check("d", &["id", "other"], &["id"], Some("no unique index"));
         check("f", &["unique"], &["id"], None);
         check("f", &[], &["id"], Some("no unique index"));
         check("i", &["a", "b"], &["b", "a"], None);

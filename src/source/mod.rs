@@ -12,8 +12,10 @@ pub mod session;
 pub mod slot;
 pub mod snapshot;
 pub mod stream;
+pub mod watch;
 
 pub use layout::layout;
 pub use preflight::{Finding, preflight};
 pub use reader::RowReader;
 pub use stream::{Stream, StreamItem};
+pub use watch::Watch;

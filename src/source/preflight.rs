@@ -1,11 +1,14 @@
 //! What must hold before the source can be followed, each failure with its remedy (`check`, SPEC §9).
 
+use std::sync::Arc;
+
 use tokio_postgres::{Client, Row};
 
 use super::{identity, layout, publication, slot};
-use crate::config::{Source, TableMapping};
+use crate::config::{FeedConfig, Source};
+use crate::engine::FeedEntry;
 use crate::error::{Context, Error, Result};
-use crate::facts::LogicalField;
+use crate::facts::{Feed, FeedInfo};
 
 /// The oldest major version that is followed: 14 brought reads by ranges of `ctid`.
 const OLDEST_VERSION: i32 = 14;
@@ -55,11 +58,12 @@ pub async fn preflight(client: &Client, source: &Source) -> Result<Vec<Finding>>
     let row = client.query_one(sql, &[&source.slot]).await.context("source: reading settings")?;
     let mut findings = server(&row);
     findings.push(role(&row));
-    let contacts = table(client, "source.systemeio", &source.systemeio).await?;
-    let payments = table(client, "source.xendit", &source.xendit).await?;
-    let tables_found =
-        contacts.first().is_some_and(|f| f.ok) && payments.first().is_some_and(|f| f.ok);
-    findings.extend(contacts.into_iter().chain(payments));
+    let mut tables_found = true;
+    for feed in &source.feeds {
+        let found = table(client, feed).await?;
+        tables_found &= found.first().is_some_and(|finding| finding.ok);
+        findings.extend(found);
+    }
     if tables_found {
         findings.extend(published(client, source, &row).await?);
     }
@@ -117,14 +121,20 @@ fn role(row: &Row) -> Finding {
 }
 
 /// The table and its columns, the privileges on them, and the replica identity.
-async fn table<F: LogicalField>(
-    client: &Client,
-    name: &str,
-    mapping: &TableMapping<F>,
-) -> Result<Vec<Finding>> {
-    let table = &mapping.table;
-    let columns = match layout(client, mapping).await {
-        Ok(layout) => layout.columns,
+async fn table(client: &Client, feed: &FeedConfig) -> Result<Vec<Finding>> {
+    let name = &format!("source.{}", feed.name);
+    let table = &feed.table;
+    // What is stored under is not asked here: any number does.
+    let info = Arc::new(FeedInfo {
+        feed: Feed::new(0),
+        name: feed.name.clone(),
+        kind: feed.fields.kind(),
+        primary: feed.primary,
+        provider: feed.provider.as_str().into(),
+        rank: feed.rank,
+    });
+    let columns = match layout(client, feed, &info).await {
+        Ok(layout) => FeedEntry { info, layout }.columns().list.clone(),
         Err(Error::Config(problem)) => {
             let remedy = "correct the table and column names in the configuration";
             return Ok(vec![Finding::failed(name, problem, remedy)]);
@@ -157,7 +167,7 @@ async fn table<F: LogicalField>(
         Finding::passed(check, format!("the role may read {table}"))
     });
     let check = format!("{name}.replica_identity");
-    findings.push(match identity::problem(client, mapping).await? {
+    findings.push(match identity::problem(client, feed).await? {
         Some(found) => Finding::failed(check, found.problem, found.remedy),
         None => Finding::passed(check, format!("the replica identity of {table} holds the key")),
     });
@@ -169,15 +179,14 @@ async fn published(client: &Client, source: &Source, row: &Row) -> Result<Vec<Fi
     let publication = &source.publication;
     if let Some(problems) = publication::problems(client, source).await? {
         if problems.is_empty() {
-            let detail = format!("the publication {publication} holds both tables");
+            let detail = format!("the publication {publication} holds every table");
             return Ok(vec![Finding::passed(NAME, detail)]);
         }
         let finding = |found: identity::Problem| Finding::failed(NAME, found.problem, found.remedy);
         return Ok(problems.into_iter().map(finding).collect());
     }
-    let tables = [&source.systemeio.table, &source.xendit.table];
-    let schemas = tables.map(|table| table.schema.as_str()).to_vec();
-    let names = tables.map(|table| table.name.as_str()).to_vec();
+    let schemas: Vec<&str> = source.feeds.iter().map(|feed| feed.table.schema.as_str()).collect();
+    let names: Vec<&str> = source.feeds.iter().map(|feed| feed.table.name.as_str()).collect();
     let sql = include_str!("sql/may_publish.sql");
     let may = client.query_one(sql, &[&schemas, &names]).await;
     let may: bool = may.context("source: reading privileges")?.get(0);
@@ -223,7 +232,7 @@ async fn slot_finding(client: &Client, source: &Source) -> Result<Finding> {
     }
     if state.invalidated {
         let detail = format!("the slot {slot} is lost: the log it needs is gone");
-        let remedy = "run tributary, which makes a new slot and reads both tables again; then raise max_slot_wal_keep_size on the source, or keep the daemon running";
+        let remedy = "run tributary, which makes a new slot and reads the tables again; then raise max_slot_wal_keep_size on the source, or keep the daemon running";
         return Ok(Finding::failed(NAME, detail, remedy));
     }
     if state.wal_status.as_deref() == Some("unreserved") {

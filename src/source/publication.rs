@@ -5,25 +5,29 @@
 //!
 //! <https://www.postgresql.org/docs/current/sql-createpublication.html>
 
-use std::sync::Arc;
-
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Statement};
 
 use super::identity::{self, Problem};
-use crate::config::{Source, TableMapping, TableName, quote_identifier};
+use crate::config::{FeedConfig, Source, TableName, quote_identifier};
 use crate::error::{Context, Error, Result};
 
-/// Makes the publication where it is missing, and checks one that exists.
+/// Makes the publication where it is missing, adds the tables of new feeds, and checks one that exists.
 ///
 /// # Errors
 ///
 /// [`Error::Refused`] with the SQL to run where a table has no usable replica identity (publishing it
 /// would make its updates fail, P12), where the role may not make one, or where the existing one lacks
-/// something: it may serve others, so it is never altered.
-pub async fn ensure(client: &Client, source: &Source) -> Result<()> {
+/// something: it may serve others, so nothing of it is altered but that the table of a feed that `is_new` is added.
+pub async fn ensure(
+    client: &Client,
+    source: &Source,
+    is_new: &(dyn Fn(&FeedConfig) -> bool + Sync),
+) -> Result<()> {
+    add_new(client, source, is_new).await?;
     if let Some(found) = problems(client, source).await? {
-        return match found.into_iter().next() {
+        let unsuited = identities(client, source).await?;
+        return match found.into_iter().chain(unsuited).next() {
             Some(Problem { problem, remedy }) => Err(Error::refused(problem, remedy)),
             None => Ok(()),
         };
@@ -44,61 +48,59 @@ pub async fn ensure(client: &Client, source: &Source) -> Result<()> {
     }
 }
 
-/// The publication as it is, to tell whether it stays so. A table that was taken out of it and put back is
-/// published as before, but what changed in between is in no stream (P1).
-pub struct Watch {
-    client: Arc<Client>,
-    statement: Statement,
-    name: String,
-    tables: [String; 2],
-    /// Differs once the publication was altered; `None`: there is none.
-    pub print: Option<String>,
+/// Adds the tables of new feeds to a publication that is there without them.
+async fn add_new(
+    client: &Client,
+    source: &Source,
+    is_new: &(dyn Fn(&FeedConfig) -> bool + Sync),
+) -> Result<()> {
+    const WHAT: &str = "source: reading the publication";
+    let name = &source.publication;
+    let sql = "select from pg_publication where pubname = $1";
+    if client.query_opt(sql, &[name]).await.context(WHAT)?.is_none() {
+        return Ok(());
+    }
+    for feed in source.feeds.iter().filter(|feed| is_new(feed)) {
+        let sql = "select from pg_publication_tables \
+                   where pubname = $1 and schemaname = $2 and tablename = $3";
+        let table = &feed.table;
+        let there = client.query_opt(sql, &[name, &table.schema, &table.name]).await;
+        if there.context(WHAT)?.is_some() {
+            continue;
+        }
+        if let Some(Problem { problem, remedy }) = identity::problem(client, feed).await? {
+            return Err(Error::refused(problem, remedy));
+        }
+        let sql =
+            format!("ALTER PUBLICATION {} ADD TABLE {};", quote_identifier(name), table.quoted());
+        match client.batch_execute(&sql).await {
+            Ok(()) => tracing::info!(feed = feed.name, "added the table to the publication"),
+            Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {}
+            Err(error) if is_forbidden(&error) => {
+                return Err(Error::refused(
+                    format!("source: the role may not add {table} to the publication {name}"),
+                    format!("run on the source as the owner of publication and table: {sql}"),
+                ));
+            }
+            Err(error) => return Err(error).context("source: adding to the publication"),
+        }
+    }
+    Ok(())
 }
 
-impl Watch {
-    /// Looks at the publication for the first time.
-    ///
-    /// # Errors
-    ///
-    /// The source is away.
-    pub async fn begin(client: Arc<Client>, source: &Source) -> Result<Self> {
-        let what = "source: reading the publication";
-        let version = "select current_setting('server_version_num')::int >= 150000";
-        let has_schemas = client.query_one(version, &[]).await.context(what)?.get(0);
-        let schemas = if has_schemas { include_str!("sql/published_schemas.sql") } else { "null" };
-        let sql = include_str!("sql/publication_print.sql").replace("{schemas}", schemas);
-        let statement = client.prepare(&sql).await.context(what)?;
-        let tables = [source.systemeio.table.quoted(), source.xendit.table.quoted()];
-        let name = source.publication.clone();
-        let mut watch = Self { client, statement, name, tables, print: None };
-        watch.print = watch.now().await?;
-        Ok(watch)
-    }
-
-    /// Makes sure that it is the same as in the beginning. Asked after a commit was received, it answers for
-    /// everything up to that commit. A source that no longer answers is no reason not to apply what it sent: it
-    /// may be shutting down and wait for the confirmation, and the next session compares with what is noted.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] where it was altered: the next session finds out what that means, and what
-    /// else the source says.
-    pub async fn is_unaltered(&self) -> Result<()> {
-        match self.now().await {
-            Ok(print) if print == self.print => return Ok(()),
-            Err(Error::Unavailable { .. }) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(error),
+/// Takes tables out of the publication that no feed names any more. One that is not in it, or may not be altered by this
+/// role, stays as it is: what it sends is not looked at.
+pub async fn withdraw(client: &Client, source: &Source, tables: &[String]) {
+    for table in tables {
+        let publication = quote_identifier(&source.publication);
+        let sql = format!("ALTER PUBLICATION {publication} DROP TABLE {table}");
+        match client.batch_execute(&sql).await {
+            Ok(()) => tracing::info!(table, "took the table out of the publication"),
+            Err(error) => {
+                let error = Error::postgres("source: altering the publication", &error);
+                tracing::info!(table, %error, "the table stays in the publication");
+            }
         }
-        let cause = "it was altered, which may have hidden changes";
-        Err(Error::unavailable("source: following the publication", cause))
-    }
-
-    async fn now(&self) -> Result<Option<String>> {
-        let tables = self.tables.as_slice();
-        let row = self.client.query_opt(&self.statement, &[&self.name, &tables]).await;
-        let row = row.context("source: reading the publication")?;
-        Ok(row.map(|row| row.get(0)))
     }
 }
 
@@ -123,23 +125,26 @@ fn is_forbidden(error: &tokio_postgres::Error) -> bool {
         || code == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
 }
 
-/// What stands against publishing either table.
+/// What stands against publishing the tables.
 pub(super) async fn identities(client: &Client, source: &Source) -> Result<Vec<Problem>> {
-    let contacts = identity::problem(client, &source.systemeio).await?;
-    let payments = identity::problem(client, &source.xendit).await?;
-    Ok(contacts.into_iter().chain(payments).collect())
+    let mut found = Vec::new();
+    for feed in &source.feeds {
+        found.extend(identity::problem(client, feed).await?);
+    }
+    Ok(found)
 }
 
 /// The statement that makes the publication.
 pub(super) async fn creation(client: &Client, source: &Source) -> Result<String> {
-    let (contacts, payments) = (&source.systemeio.table, &source.xendit.table);
-    let via_root =
-        is_partitioned(client, contacts).await? || is_partitioned(client, payments).await?;
+    let mut via_root = false;
+    for feed in &source.feeds {
+        via_root |= is_partitioned(client, &feed.table).await?;
+    }
+    let tables: Vec<String> = source.feeds.iter().map(|feed| feed.table.quoted()).collect();
     Ok(format!(
-        "CREATE PUBLICATION {} FOR TABLE {}, {} WITH (publish = 'insert, update, delete, truncate'{});",
+        "CREATE PUBLICATION {} FOR TABLE {} WITH (publish = 'insert, update, delete, truncate'{});",
         quote_identifier(&source.publication),
-        contacts.quoted(),
-        payments.quoted(),
+        tables.join(", "),
         if via_root { ", publish_via_partition_root = true" } else { "" }
     ))
 }
@@ -167,8 +172,9 @@ pub(super) async fn problems(client: &Client, source: &Source) -> Result<Option<
             "SET (publish = 'insert, update, delete, truncate')",
         ));
     }
-    found.extend(table_problem(client, source, &source.systemeio, via_root).await?);
-    found.extend(table_problem(client, source, &source.xendit, via_root).await?);
+    for feed in &source.feeds {
+        found.extend(table_problem(client, source, feed, via_root).await?);
+    }
     Ok(Some(found))
 }
 
@@ -180,13 +186,13 @@ fn lacking(source: &Source, lacks: &str, alter: &str) -> Problem {
     }
 }
 
-async fn table_problem<F>(
+async fn table_problem(
     client: &Client,
     source: &Source,
-    mapping: &TableMapping<F>,
+    feed: &FeedConfig,
     via_root: bool,
 ) -> Result<Option<Problem>> {
-    let table = &mapping.table;
+    let table = &feed.table;
     let quoted = table.quoted();
     if !via_root && is_partitioned(client, table).await? {
         let lacks = format!("sends the changes of {table} under the names of its partitions");
@@ -207,7 +213,7 @@ async fn table_problem<F>(
         let lacks = format!("hides rows of {table} by a row filter");
         return Ok(Some(lacking(source, &lacks, &again)));
     }
-    let hidden = columns.as_ref().and_then(|published| hidden_column(mapping, published));
+    let hidden = columns.as_ref().and_then(|published| hidden_column(&feed.columns(), published));
     Ok(hidden.map(|column| {
         let lacks = format!("hides the column {column} of {table} by a column list");
         lacking(source, &lacks, &again)
@@ -215,14 +221,10 @@ async fn table_problem<F>(
 }
 
 /// The first configured column that a list of published columns (a JSON array) lacks.
-fn hidden_column<'m, F>(
-    mapping: &'m TableMapping<F>,
-    published: &serde_json::Value,
-) -> Option<&'m String> {
+fn hidden_column<'c>(configured: &[&'c str], published: &serde_json::Value) -> Option<&'c str> {
     let published = published.as_array()?;
-    let columns = mapping.key.iter().chain(mapping.fields.iter().flat_map(|(_, names)| names));
     let is_published = |name: &str| published.iter().any(|known| known.as_str() == Some(name));
-    columns.into_iter().find(|name| !is_published(name))
+    configured.iter().copied().find(|name| !is_published(name))
 }
 
 #[cfg(test)]
@@ -230,18 +232,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::facts::PaymentField;
 
     #[test]
     fn a_column_list_must_hold_every_configured_column() {
         let check = |published: serde_json::Value, expected: Option<&str>| {
-            let mapping = TableMapping {
-                table: TableName { schema: "public".into(), name: "t".into() },
-                key: vec!["id".into()],
-                fields: vec![(PaymentField::Amount, vec!["a".into(), "b".into()])],
-            };
-            let hidden = hidden_column(&mapping, &published);
-            assert_eq!(hidden.map(String::as_str), expected);
+            assert_eq!(hidden_column(&["id", "a", "b"], &published), expected);
         };
         check(json!(["b", "a", "id", "other"]), None);
         check(json!(["a", "b"]), Some("id"));

@@ -1,61 +1,56 @@
 //! Reads single rows of the source by key, for values that the stream left out and rows that a backfill
 //! must look at again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio_postgres::Client;
 
 use super::snapshot;
 use crate::config::TableName;
-use crate::engine::Layouts;
+use crate::engine::{FeedEntry, Feeds};
 use crate::error::Result;
 use crate::facts::{Feed, RawRow, SourceKey, source_key};
 
 /// Rows asked for in one query.
 const ROWS_PER_QUERY: usize = 1_000;
 
-/// A session on the source with what it must know to read rows of both tables.
+/// A session on the source with what it must know to read rows of every feed.
 #[derive(Clone)]
 pub struct RowReader {
     client: Arc<Client>,
-    xendit: TableName,
-    systemeio: TableName,
-    layouts: Layouts,
+    tables: HashMap<Feed, TableName>,
+    feeds: Arc<Feeds>,
 }
 
 impl RowReader {
     /// A reader on this session.
     #[must_use]
-    pub fn new(client: Arc<Client>, source: &crate::config::Source, layouts: Layouts) -> Self {
-        let (xendit, systemeio) = (source.xendit.table.clone(), source.systemeio.table.clone());
-        Self { client, xendit, systemeio, layouts }
+    pub fn new(client: Arc<Client>, source: &crate::config::Source, feeds: Arc<Feeds>) -> Self {
+        let table = |feed: &FeedEntry| {
+            let configured = source.feeds.iter().find(|known| known.name == feed.info.name)?;
+            Some((feed.info.feed, configured.table.clone()))
+        };
+        let tables = feeds.all().filter_map(table).collect();
+        Self { client, tables, feeds }
     }
 
-    /// The rows that now have the keys of `rows`; keys that no row has any more are left out.
+    /// The rows that now have the keys of `rows`; keys that no row has any more are left out. A feed that is not
+    /// configured has none.
     ///
     /// # Errors
     /// The source is away.
     pub async fn rows_by_key(
         &self,
-        table: Feed,
+        feed: Feed,
         rows: &[RawRow],
     ) -> Result<Vec<(SourceKey, RawRow)>> {
         let mut found = Vec::with_capacity(rows.len());
+        let Some(table) = self.tables.get(&feed) else { return Ok(found) };
+        let columns = self.feeds.get(feed).columns();
         for some in rows.chunks(ROWS_PER_QUERY) {
-            match table {
-                Feed::Xendit => {
-                    let layout = &self.layouts.xendit;
-                    let read =
-                        snapshot::read_rows(&self.client, &self.xendit, layout, some).await?;
-                    found.extend(read.into_iter().map(|row| (source_key(&row, layout), row)));
-                }
-                Feed::Systemeio => {
-                    let layout = &self.layouts.systemeio;
-                    let read =
-                        snapshot::read_rows(&self.client, &self.systemeio, layout, some).await?;
-                    found.extend(read.into_iter().map(|row| (source_key(&row, layout), row)));
-                }
-            }
+            let read = snapshot::read_rows(&self.client, table, columns, some).await?;
+            found.extend(read.into_iter().map(|row| (source_key(&row, columns), row)));
         }
         Ok(found)
     }

@@ -19,7 +19,7 @@ use super::session;
 use crate::config::{TableName, quote_identifier};
 use crate::decode::CopyDecoder;
 use crate::error::{Context, Error, Result};
-use crate::facts::{Layout, RawRow};
+use crate::facts::{Columns, RawRow};
 
 /// Bytes of COPY text after which a chunk of several blocks is cut short (P13): wide values lie out of
 /// line, so that the number of blocks alone says little about the size of their rows. Large enough that
@@ -90,10 +90,10 @@ async fn extent(client: &Client, table: &TableName) -> Result<(i64, u64)> {
 /// # Errors
 ///
 /// The source is away; the role may not read the table, or not all of its rows (row-level security).
-pub async fn read_chunk<F>(
+pub async fn read_chunk(
     client: &Client,
     table: &TableName,
-    layout: &Layout<F>,
+    columns: &Columns,
     from_block: u64,
     to_block: u64,
 ) -> Result<Chunk> {
@@ -103,12 +103,12 @@ pub async fn read_chunk<F>(
         let limit = if to > from_block.saturating_add(1) { CHUNK_BYTES } else { usize::MAX };
         let sql = format!(
             "copy (select {} from {} t where t.ctid >= '({},0)' and t.ctid < '({},0)') to stdout",
-            column_list(layout),
+            column_list(columns),
             table.quoted(),
             block_number(from_block),
             block_number(to),
         );
-        if let Some(rows) = copy(client, &sql, layout.columns.len(), limit).await? {
+        if let Some(rows) = copy(client, &sql, columns.list.len(), limit).await? {
             return Ok(Chunk { rows, next_block: to });
         }
         to = from_block + (to - from_block) / 2;
@@ -121,10 +121,10 @@ pub async fn read_chunk<F>(
 /// # Errors
 ///
 /// As [`read_chunk`].
-pub async fn read_rows<F>(
+pub async fn read_rows(
     client: &Client,
     table: &TableName,
-    layout: &Layout<F>,
+    columns: &Columns,
     rows: &[RawRow],
 ) -> Result<Vec<RawRow>> {
     if rows.is_empty() {
@@ -132,26 +132,26 @@ pub async fn read_rows<F>(
     }
     session::pin(client).await?;
     let types = column_types(client, table).await?;
-    let sql = by_key(table, layout, &types, rows)?;
-    Ok(copy(client, &sql, layout.columns.len(), usize::MAX).await?.unwrap_or_default())
+    let sql = by_key(table, columns, &types, rows)?;
+    Ok(copy(client, &sql, columns.list.len(), usize::MAX).await?.unwrap_or_default())
 }
 
 /// The query of [`read_rows`]. The keys' text is cast to the columns' own types, not the other way
 /// round, so that the key's index serves. They are literals as COPY takes no parameters, and COPY is
 /// used so that a value has the same text as in a chunk.
-fn by_key<F>(
+fn by_key(
     table: &TableName,
-    layout: &Layout<F>,
+    columns: &Columns,
     types: &[(String, String)],
     rows: &[RawRow],
 ) -> Result<String> {
     let values = rows.iter().map(|row| {
-        let key = layout.key.iter().map(|&index| row.values.get(index).and_then(Option::as_deref));
+        let key = columns.key.iter().map(|&index| row.values.get(index).and_then(Option::as_deref));
         format!("({})", key.map(literal).collect::<Vec<_>>().join(", "))
     });
     let values = values.collect::<Vec<_>>().join(", ");
     let (mut names, mut conditions) = (Vec::new(), Vec::new());
-    for (position, column) in layout.key.iter().filter_map(|&i| layout.columns.get(i)).enumerate() {
+    for (position, column) in columns.key.iter().filter_map(|&i| columns.list.get(i)).enumerate() {
         let Some((_, kind)) = types.iter().find(|(name, _)| *name == column.name) else {
             let what = format!("the source table {table} has no column {}", column.name);
             return Err(Error::Config(what));
@@ -162,7 +162,7 @@ fn by_key<F>(
     }
     Ok(format!(
         "copy (select {} from (values {values}) k ({}) join {} t on {}) to stdout",
-        column_list(layout),
+        column_list(columns),
         names.join(", "),
         table.quoted(),
         conditions.join(" and "),
@@ -215,8 +215,8 @@ fn reading(error: &tokio_postgres::Error) -> Error {
     )
 }
 
-fn column_list<F>(layout: &Layout<F>) -> String {
-    let names = layout.columns.iter().map(|column| format!("t.{}", quote_identifier(&column.name)));
+fn column_list(columns: &Columns) -> String {
+    let names = columns.list.iter().map(|column| format!("t.{}", quote_identifier(&column.name)));
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -233,19 +233,18 @@ fn literal(value: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Column, ColumnKind, PaymentField};
+    use crate::facts::{Column, ColumnKind};
 
     #[test]
     fn keys_are_cast_to_the_columns_own_types_and_cannot_break_out() {
         let table = TableName { schema: "public".into(), name: "t\"x".into() };
         let column = |name: &str| Column { name: name.into(), kind: ColumnKind::Text };
-        let layout: Layout<PaymentField> =
-            Layout::new(vec![column("a"), column("B c")], vec![1, 0], vec![]);
+        let columns = Columns { list: vec![column("a"), column("B c")], key: vec![1, 0] };
         let types = [("a", "uuid"), ("B c", "timestamp with time zone")];
         let types = types.map(|(name, kind)| (name.to_owned(), kind.to_owned()));
         let rows = [RawRow { values: vec![Some("o'\\".into()), None] }];
         assert_eq!(
-            by_key(&table, &layout, &types, &rows).unwrap(),
+            by_key(&table, &columns, &types, &rows).unwrap(),
             r#"copy (select t."a", t."B c" from (values (null, 'o''\')) k (k0, k1) join "public"."t""x" t on t."B c" = k.k0::timestamp with time zone and t."a" = k.k1::uuid) to stdout"#
         );
     }

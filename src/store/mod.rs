@@ -6,6 +6,7 @@ pub mod alias;
 pub mod checkpoint;
 pub mod conflict;
 pub mod email_before;
+pub mod feed;
 pub mod person;
 pub mod quarantine;
 pub mod row;

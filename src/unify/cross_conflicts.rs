@@ -14,6 +14,7 @@ use super::scope::{
     scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id, scope_of_link,
     scope_of_pair, scope_of_rejected, scope_of_split,
 };
+use crate::facts::FeedInfo;
 
 /// One payment row that carries an external_id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,7 @@ fn differences(sides: &[ExternalIdSide]) -> Vec<&'static str> {
 /// where any do); `more` says that there are others.
 #[must_use]
 pub fn duplicate_external_id(
+    feed: &FeedInfo,
     value: &str,
     sides: &[ExternalIdSide],
     more: bool,
@@ -86,8 +88,8 @@ pub fn duplicate_external_id(
     Some(Conflict {
         kind: ConflictKind::DuplicateExternalId,
         severity: Severity::Review,
-        subject: scope_of_external_id(value),
-        scope: scope_of_external_id(value),
+        subject: scope_of_external_id(feed, value),
+        scope: scope_of_external_id(feed, value),
         evidence: json!({
             "external_id": cut(value),
             "differs_in": differs_in,
@@ -212,5 +214,17 @@ pub fn incomplete_row(owner: &str, source_row: &str) -> Conflict {
         subject: source_row.to_owned(),
         scope: format!("owner:{owner}"),
         evidence: json!({ "source_row": source_row }),
+    }
+}
+
+/// A row whose address the configuration excludes (SPEC §1). `pattern` is the one that it matches.
+#[must_use]
+pub fn excluded_row(owner: &str, source_row: &str, pattern: &str) -> Conflict {
+    Conflict {
+        kind: ConflictKind::ExcludedRow,
+        severity: Severity::Info,
+        subject: source_row.to_owned(),
+        scope: format!("owner:{owner}"),
+        evidence: json!({ "source_row": source_row, "pattern": pattern }),
     }
 }

@@ -6,8 +6,8 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::model::Owner;
-use super::order::compare_duplicates;
-use crate::facts::{Contact, EmailKey, Feed, Payment, source_row};
+use super::order::{compare_duplicates, compare_rows};
+use crate::facts::{Contact, EmailKey, Feed, FeedInfo, Payment, SourceKey};
 use crate::rules::NAMESPACE;
 
 /// Longest source key, in bytes, that an orphan's owner text quotes; a longer one is digested, so that
@@ -35,14 +35,15 @@ pub fn single_product(payment: &Payment) -> Option<&str> {
 }
 
 /// What rows must agree in to be candidates for one payment.
-type Likeness<'a> = (&'a str, Decimal, &'a str, Option<&'a str>);
+type Likeness<'a> = (Feed, &'a str, Decimal, &'a str, Option<&'a str>);
 
 fn likeness(payment: &Payment) -> Option<Likeness<'_>> {
     let external_id = payment.external_id.as_deref()?;
-    Some((external_id, payment.amount?, &payment.currency, single_product(payment)))
+    let (feed, currency) = (payment.feed.feed, payment.currency.as_str());
+    Some((feed, external_id, payment.amount?, currency, single_product(payment)))
 }
 
-/// The outcome of every payment of one group, in source key order.
+/// The outcome of every payment of one group, in the order of the source rows.
 pub(crate) fn outcomes(payments: &[Payment]) -> Vec<(&Payment, Outcome<'_>)> {
     // Most people have one.
     if let [only] = payments {
@@ -61,11 +62,11 @@ pub(crate) fn outcomes(payments: &[Payment]) -> Vec<(&Payment, Outcome<'_>)> {
     for rows in sets.into_values().flat_map(split_by_payment_id) {
         let survivor = rows.iter().copied().min_by(|a, b| compare_duplicates(a, b));
         judged.extend(rows.into_iter().map(|row| match survivor {
-            Some(survivor) if survivor.key != row.key => (row, Outcome::DuplicateOf(survivor)),
+            Some(survivor) if !std::ptr::eq(survivor, row) => (row, Outcome::DuplicateOf(survivor)),
             _ => (row, Outcome::Survives),
         }));
     }
-    judged.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+    judged.sort_by(|(a, _), (b, _)| compare_rows((&a.feed, &a.key), (&b.feed, &b.key)));
     judged
 }
 
@@ -84,25 +85,38 @@ fn split_by_payment_id(rows: Vec<&Payment>) -> Vec<Vec<&Payment>> {
 /// duplicates of each other share one, since they are judged together (SPEC §5.1).
 #[must_use]
 pub fn orphan_group_of_payment(payment: &Payment) -> String {
-    let Some((external_id, amount, currency, product)) = likeness(payment) else {
-        return orphan_row(Feed::Xendit, payment.key.as_str());
+    let Some((_, external_id, amount, currency, product)) = likeness(payment) else {
+        return owner_of_row("orphan", &payment.feed, &payment.key);
     };
     let amount = amount.normalize().to_string();
-    let digest = digest("orphans", &[Some(external_id), Some(&amount), Some(currency), product]);
+    let mut parts = vec![Some(external_id), Some(&amount), Some(currency), product];
+    // Ids of different feeds have nothing to do with each other.
+    if !payment.feed.primary {
+        parts.push(Some(&payment.feed.name));
+    }
+    let digest = digest("orphans", &parts);
     format!("orphans {digest}")
 }
 
 /// The [`Owner::Orphans`] text of a contact without e-mail key: nothing is judged with it.
 #[must_use]
 pub fn orphan_of_contact(contact: &Contact) -> String {
-    orphan_row(Feed::Systemeio, contact.key.as_str())
+    owner_of_row("orphan", &contact.feed, &contact.key)
 }
 
-fn orphan_row(table: Feed, key: &str) -> String {
+/// The [`Owner::Orphans`] text of a row that the configuration leaves out (SPEC §1); `why` is `skipped` or `excluded`.
+/// It flags the row: its text begins with that word.
+#[must_use]
+pub fn owner_of_left_out(why: &str, feed: &FeedInfo, key: &SourceKey) -> String {
+    owner_of_row(why, feed, key)
+}
+
+fn owner_of_row(word: &str, feed: &FeedInfo, key: &SourceKey) -> String {
+    let (name, key) = (&feed.name, key.as_str());
     if key.len() <= QUOTED_KEY_BYTES {
-        return format!("orphan {table}:{key}");
+        return format!("{word} {name}:{key}");
     }
-    format!("orphan {table}#{}", digest("orphan", &[Some(key)]))
+    format!("{word} {name}#{}", digest("orphan", &[Some(key)]))
 }
 
 /// Digest of what payments with one external_id must agree in: person (none is a value), amount by
@@ -131,10 +145,10 @@ fn digest(purpose: &str, parts: &[Option<&str>]) -> Uuid {
 
 /// The name of a payment's source row (SPEC §1).
 pub(crate) fn payment_row(payment: &Payment) -> String {
-    source_row(Feed::Xendit, &payment.key)
+    payment.feed.source_row(&payment.key)
 }
 
 /// The name of a contact's source row (SPEC §1).
 pub(crate) fn contact_row(contact: &Contact) -> String {
-    source_row(Feed::Systemeio, &contact.key)
+    contact.feed.source_row(&contact.key)
 }

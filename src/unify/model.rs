@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::facts::{Contact, EmailKey, Feed, Metadata, Payment, SourceKey, source_row};
+use crate::facts::{Contact, EmailKey, FeedInfo, Metadata, Payment, SourceKey};
 use crate::rules::Status;
 
 /// Whose facts are unified together: the smallest set whose answer depends on nothing outside but
@@ -63,8 +64,8 @@ impl Group {
     /// The source rows of its facts, contacts first.
     #[must_use]
     pub fn source_rows(&self) -> Vec<String> {
-        let contacts = self.contacts.iter().map(|c| source_row(Feed::Systemeio, &c.key));
-        let payments = self.payments.iter().map(|p| source_row(Feed::Xendit, &p.key));
+        let contacts = self.contacts.iter().map(|c| c.feed.source_row(&c.key));
+        let payments = self.payments.iter().map(|p| p.feed.source_row(&p.key));
         contacts.chain(payments).collect()
     }
 }
@@ -88,15 +89,15 @@ pub struct Profile {
     pub last_name: Option<String>,
     pub phone: Option<String>,
     pub tags: Vec<String>,
-    pub acquisition_source: &'static str,
-    pub payment_source: Option<&'static str>,
+    pub acquisition_source: Arc<str>,
+    pub payment_source: Option<Arc<str>>,
     pub cohort_date: Option<civil::Date>,
     pub systemeio_id: Option<String>,
     pub systemeio_tags: Option<String>,
     /// `None`: the time of the first write.
     pub created_at: Option<Timestamp>,
     pub last_active_at: Option<Timestamp>,
-    pub api_source: &'static str,
+    pub api_source: Arc<str>,
 }
 
 /// The owned columns of a transaction, without user_id (SPEC §5.2).
@@ -104,6 +105,7 @@ pub struct Profile {
 #[allow(missing_docs)]
 pub struct Transaction {
     pub id: Uuid,
+    pub feed: Arc<FeedInfo>,
     pub source_key: SourceKey,
     pub amount: Decimal,
     pub currency: String,
@@ -215,6 +217,7 @@ pub enum ConflictKind {
     RejectedRow,
     IncompleteRow,
     // Notes.
+    ExcludedRow,
     DuplicatePayment,
     PaidAtInferred,
     InvisibleCharacter,
@@ -229,7 +232,7 @@ pub enum ConflictKind {
 
 impl ConflictKind {
     /// Every kind, in the order of SPEC §6.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::UnlinkedPayment,
         Self::UnusableEmail,
         Self::InvalidAmount,
@@ -256,6 +259,7 @@ impl ConflictKind {
         Self::DuplicateProfile,
         Self::RejectedRow,
         Self::IncompleteRow,
+        Self::ExcludedRow,
         Self::DuplicatePayment,
         Self::PaidAtInferred,
         Self::InvisibleCharacter,
@@ -298,6 +302,7 @@ impl ConflictKind {
             Self::DuplicateProfile => "duplicate_profile",
             Self::RejectedRow => "rejected_row",
             Self::IncompleteRow => "incomplete_row",
+            Self::ExcludedRow => "excluded_row",
             Self::DuplicatePayment => "duplicate_payment",
             Self::PaidAtInferred => "paid_at_inferred",
             Self::InvisibleCharacter => "invisible_character",

@@ -6,7 +6,7 @@ use super::duplicates::{Outcome, payment_row, single_product};
 use super::enrollment::{Period, Standing};
 use super::evidence::{self, object, option, texts};
 use super::model::{Conflict, ConflictKind, Group, Profile, Severity};
-use super::order::compare_payments;
+use super::order::{compare_payments, compare_rows};
 use super::profile::has_tag;
 use super::scope::scope_of_owner;
 use super::survivorship::name_of_payment;
@@ -85,7 +85,7 @@ impl Person<'_> {
     /// In key order: that of survivorship changes with every touch of a contact, which is no news.
     fn contact_sides(&self) -> Value {
         let mut contacts: Vec<&Contact> = self.group.contacts.iter().collect();
-        contacts.sort_by(|a, b| a.key.cmp(&b.key));
+        contacts.sort_by(|a, b| compare_rows((&a.feed, &a.key), (&b.feed, &b.key)));
         evidence::sides(contacts.into_iter().map(evidence::contact_side))
     }
 }

@@ -1,7 +1,9 @@
 //! The owned columns of a profile (SPEC §4.2).
 
+use std::sync::Arc;
+
 use super::model::{Context, Group, Profile};
-use super::survivorship::{Ranked, cohort, first};
+use super::survivorship::{Ranked, acquisition, cohort, first};
 use super::transaction::Booked;
 use crate::facts::{Contact, EmailKey, is_same_but_for_case, merged_tags};
 use crate::rules::Rules;
@@ -33,7 +35,8 @@ pub(crate) fn profile(
 ) -> Profile {
     let (first_name, last_name) = first(ranked.names()).unwrap_or_default();
     let contact_id = first(ranked.contact_ids());
-    let source = if ranked.contacts.is_empty() { "xendit" } else { "systemeio" };
+    let source = acquisition(ranked).map(|row| Arc::clone(&row.feed().provider));
+    let source = source.unwrap_or_else(|| "".into());
     let cohort = cohort(booked);
     Profile {
         email: email.clone(),
@@ -41,8 +44,8 @@ pub(crate) fn profile(
         last_name: last_name.cloned(),
         phone: first(ranked.phones()).cloned(),
         tags: tags(&ranked.contacts, rules),
-        acquisition_source: source,
-        payment_source: cohort.map(|_| "xendit"),
+        acquisition_source: Arc::clone(&source),
+        payment_source: cohort.map(|booked| Arc::clone(&booked.payment.feed.provider)),
         cohort_date: cohort.and_then(|booked| booked.paid_on),
         systemeio_id: contact_id.filter(|id| keeps_contact_id(email, id, context)).cloned(),
         systemeio_tags: ranked.contacts.first().and_then(|contact| contact.tags_text.clone()),

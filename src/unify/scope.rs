@@ -1,6 +1,7 @@
 //! What a conflict was judged from: the unit that, judged again, closes or confirms it.
 
 use super::model::{Group, Owner};
+use crate::facts::FeedInfo;
 
 /// Scope of everything that [`super::unify`] finds: the facts of one owner are judged together, whether a
 /// kind is about the person or about one of the rows.
@@ -9,10 +10,13 @@ pub fn scope_of_owner(owner: &Owner) -> String {
     format!("owner:{}", owner.as_str())
 }
 
-/// Scope of `duplicate_external_id`; also its subject.
+/// Scope of `duplicate_external_id`; also its subject. An id of another than the primary feed names its feed.
 #[must_use]
-pub fn scope_of_external_id(value: &str) -> String {
-    format!("external_id:{value}")
+pub fn scope_of_external_id(feed: &FeedInfo, value: &str) -> String {
+    if feed.primary {
+        return format!("external_id:{value}");
+    }
+    format!("external_id:{}/{value}", feed.name)
 }
 
 /// Scope of `contact_id_collision`; also its subject.

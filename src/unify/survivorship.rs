@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::duplicates::{contact_row, payment_row};
 use super::model::Group;
-use super::order::{compare_contacts, compare_payments, payment_time};
+use super::order::{compare_contacts, compare_earliest, compare_payments, payment_time};
 use super::transaction::Booked;
-use crate::facts::{Contact, Payment};
+use crate::facts::{Contact, FeedInfo, Payment};
 
 /// The rows of one group in the orders of SPEC §4.2.
 #[derive(Debug)]
@@ -36,7 +36,15 @@ pub(crate) enum Origin<'a> {
     Payment(&'a Payment),
 }
 
-impl Origin<'_> {
+impl<'a> Origin<'a> {
+    /// The feed that it is of.
+    pub(crate) fn feed(self) -> &'a FeedInfo {
+        match self {
+            Self::Contact(contact) => &contact.feed,
+            Self::Payment(payment) => &payment.feed,
+        }
+    }
+
     /// Its name (SPEC §1).
     pub(crate) fn source_row(self) -> String {
         match self {
@@ -99,9 +107,9 @@ impl<'a> Ranked<'a> {
         self.offers(|contact| contact.phone.as_ref(), |payment| payment.phone.as_ref())
     }
 
-    /// Before SPEC §4.4 takes one away.
+    /// Of the primary feed, before SPEC §4.4 takes one away.
     pub(crate) fn contact_ids(&self) -> impl Iterator<Item = Offer<'a, &'a String>> {
-        let contacts = self.contacts.iter();
+        let contacts = self.contacts.iter().filter(|contact| contact.feed.primary);
         contacts.map(|contact| Offer {
             from: Origin::Contact(contact),
             value: contact.contact_id.as_ref(),
@@ -138,4 +146,14 @@ fn by_time(mut offers: Vec<Offer<'_, Timestamp>>, latest_first: bool) -> Vec<Off
 /// since. `booked` is in the order of SPEC §5.4.
 pub(crate) fn cohort<'a>(booked: &'a [Booked<'a>]) -> Option<&'a Booked<'a>> {
     booked.iter().find(|booked| booked.was_paid())
+}
+
+/// The row that says where a person came from: the first contact, else the earliest payment (created as parsed, NULLs
+/// last, source row).
+pub(crate) fn acquisition<'a>(ranked: &Ranked<'a>) -> Option<Origin<'a>> {
+    let contact = ranked.contacts.first().map(|contact| Origin::Contact(contact));
+    contact.or_else(|| {
+        let payments = ranked.payments.iter().copied();
+        payments.min_by(|a, b| compare_earliest(a, b)).map(Origin::Payment)
+    })
 }

@@ -1,5 +1,7 @@
 //! A payment row as a transaction (SPEC §5.2).
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 use uuid::Uuid;
@@ -7,7 +9,7 @@ use uuid::Uuid;
 use super::duplicates::{Outcome, single_product};
 use super::model::Transaction;
 use super::order::compare_transactions;
-use crate::facts::{Payment, SourceKey};
+use crate::facts::{FeedInfo, Payment, SourceKey};
 use crate::rules::{NAMESPACE, Product, Rules, Status};
 
 /// A transaction with the payment row that gives it.
@@ -58,16 +60,16 @@ pub(crate) fn is_listed(payment: &Payment, rules: &Rules) -> bool {
     status && product
 }
 
-/// The id of the transaction of a payment row: the source key where that is a UUID as PostgreSQL writes
-/// it, else a UUIDv5 of the source row's name.
+/// The id of the transaction of a payment row: the source key of the primary feed where that is a UUID as PostgreSQL
+/// writes it, else a UUIDv5 of the source row's name.
 #[must_use]
-pub fn transaction_id(key: &SourceKey) -> Uuid {
+pub fn transaction_id(feed: &FeedInfo, key: &SourceKey) -> Uuid {
     let text = key.as_str();
     // Other spellings of a UUID are text keys like any other: two that differ in case are two rows, and
     // each has its own transaction.
     let as_printed = |id: &Uuid| *id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text;
-    let parsed = Uuid::try_parse(text).ok().filter(as_printed);
-    parsed.unwrap_or_else(|| Uuid::new_v5(&NAMESPACE, format!("xendit:{text}").as_bytes()))
+    let parsed = Uuid::try_parse(text).ok().filter(as_printed).filter(|_| feed.primary);
+    parsed.unwrap_or_else(|| Uuid::new_v5(&NAMESPACE, feed.source_row(key).as_bytes()))
 }
 
 /// `paid_on` is the local date of `paid_at`.
@@ -84,7 +86,8 @@ fn transaction(
     let date = paid_on.or_else(|| created_at.map(|at| local_date(at, &rules.zone)));
     let fiscal = date.map(|date| fiscal(date, rules.fiscal_year_start_month));
     Some(Transaction {
-        id: transaction_id(&payment.key),
+        id: transaction_id(&payment.feed, &payment.key),
+        feed: Arc::clone(&payment.feed),
         source_key: payment.key.clone(),
         amount: payment.amount?,
         currency: payment.currency.clone(),

@@ -14,6 +14,8 @@ mod crashes;
 mod docs;
 mod email_changes;
 mod failpoints;
+mod feeds_changes;
+mod feeds_live;
 mod guards;
 mod losses;
 mod operation;

@@ -8,7 +8,8 @@ select dense_rank() over (
 from (
     select c.*, min(c.key) over (partition by c.from_root, c.to_root) as first_key
     from (
-        select o.old_email as old_key, coalesce(r.email_key, r.owner) as new_key, min(o.key) as key,
+        select o.old_email as old_key, coalesce(r.email_key, r.owner) as new_key,
+            min((f.name || ':' || o.key) collate "C") as key,
             coalesce(a.root_key, o.old_email) as from_root,
             coalesce(b.root_key, coalesce(r.email_key, r.owner)) as to_root
         from tributary_open_row o

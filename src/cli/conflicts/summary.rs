@@ -74,6 +74,7 @@ fn line(kind: Option<ConflictKind>, evidence: &Value) -> String {
         K::DuplicateProfile => format!("{} more profiles with this address", at("/other_profiles")),
         K::RejectedRow => at("/reason"),
         K::IncompleteRow => format!("{} is not known yet", list(&evidence["columns"])),
+        K::ExcludedRow => format!("the address matches {}", at("/pattern")),
         K::DuplicatePayment => format!("the same payment as {}", at("/survivor/source_row")),
         K::PaidAtInferred => format!("paid_at taken from {}", at("/inferred_from")),
         K::UnparsableTimestamp

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::apply::read_owner;
 use crate::config::Config;
 use crate::error::Result;
-use crate::facts::{EmailKey, canonical_key};
+use crate::facts::{EmailKey, Payment, canonical_key};
 use crate::pg::Db;
 use crate::unify::{self, Context, Explanation, Group, Owner, explain};
 
@@ -140,10 +140,13 @@ async fn conflicts(db: &Db, addresses: &[String], group: &Group) -> Result<Vec<O
     scopes.extend(group.source_rows().iter().map(|row| unify::scope_of_rejected(row)));
     scopes.extend(addresses.iter().map(|address| unify::scope_of_link(address)));
     scopes.extend(addresses.iter().map(|address| unify::scope_of_pair(address)));
-    let contact_ids = group.contacts.iter().filter_map(|contact| contact.contact_id.as_deref());
+    let primary = group.contacts.iter().filter(|contact| contact.feed.primary);
+    let contact_ids = primary.filter_map(|contact| contact.contact_id.as_deref());
     scopes.extend(contact_ids.map(unify::scope_of_contact_id));
-    let external_ids = group.payments.iter().filter_map(|payment| payment.external_id.as_deref());
-    scopes.extend(external_ids.map(unify::scope_of_external_id));
+    let external_id = |payment: &Payment| {
+        Some(unify::scope_of_external_id(&payment.feed, payment.external_id.as_deref()?))
+    };
+    scopes.extend(group.payments.iter().filter_map(external_id));
     let sql = include_str!("../sql/conflicts_of_person.sql");
     let rows = db.query("target: reading conflicts", sql, &[&scopes, &addresses]).await?;
     let open = rows.iter().map(|row| Open {

@@ -50,9 +50,9 @@ impl State {
             .filter_map(|id| Some((id.clone(), self.rows.get(&id)?.0.clone())))
             .collect();
         let mut touched = Touched::default();
-        let transitions = versions::transitions(&versions, &stored);
+        let transitions = versions::transitions(&versions, &stored, env);
         if transitions.iter().any(email_change::may_move) {
-            for step in email_change::walk(&transitions, &mut self.knowledge()) {
+            for step in email_change::walk(&transitions, &mut self.knowledge(env)) {
                 if let Step::Move { from, to, reopened } = step {
                     self.move_person(&from, &to, reopened, &mut stored, &mut touched);
                 }
@@ -64,13 +64,13 @@ impl State {
         self.settle(&mut plan, touched, env)
     }
 
-    fn knowledge(&self) -> Knowledge {
+    fn knowledge(&self, env: &Env) -> Knowledge {
         let mut counts: HashMap<EmailKey, Counts> = HashMap::new();
         for (id, (row, _)) in &self.rows {
             let Some(email) = &row.email else { continue };
             let counts = counts.entry(email.clone()).or_default();
             counts.facts += 1;
-            counts.contacts += i64::from(id.0.kind() == FeedKind::Contact);
+            counts.contacts += i64::from(env.feeds.kind(id.0) == FeedKind::Contact);
         }
         Knowledge::new(self.roots.clone(), self.automatic.clone(), counts)
     }
@@ -123,10 +123,10 @@ impl State {
 
     fn settle(&mut self, plan: &mut RowPlan, touched: Touched, env: &Env) -> usize {
         let before: HashSet<RowId> = plan.stored_before().into_iter().collect();
-        let judged = shared::judge(&self.groups(plan, &touched, &before, env));
+        let judged = shared::judge(&self.groups(plan, &touched, &before, env), &env.feeds);
         let mut owners = touched.owners;
         owners.extend(judged.owners.iter().cloned());
-        let mut holders = self.holders(&owners);
+        let mut holders = self.holders(&owners, env);
         holders.extend(judged.holders.clone());
         let decided = people::decide(self.owner_rows(plan, &owners, env), &holders, env);
         let mut written = plan.writes.len() + plan.gone.len();
@@ -134,12 +134,13 @@ impl State {
         for decided in &decided {
             let is_fresh = self.place(decided);
             let person = self.persons.get(&decided.owner).copied();
-            let (write, person) = diff::owner(decided, person, &TABLES, Trust::Digests, is_fresh);
+            let (write, person) =
+                diff::owner(decided, person, &env.feeds, &TABLES, Trust::Digests, is_fresh);
             self.persons.extend(person.map(|person| (decided.owner.clone(), person)));
             writes.push(write);
         }
         self.store(plan, &writes, &judged);
-        written += self.write(plan, writes);
+        written += self.write(plan, writes, env);
         written + self.judge(&owners, &decided, judged)
     }
 
@@ -193,10 +194,12 @@ impl State {
     }
 
     /// With whom the shared contact_ids of these owners stay, as far as their rows are marked.
-    fn holders(&self, owners: &BTreeSet<String>) -> HashMap<SharedId, String> {
+    fn holders(&self, owners: &BTreeSet<String>, env: &Env) -> HashMap<SharedId, String> {
         let mut first: BTreeMap<SharedId, (&[u8], &RowId, &str)> = BTreeMap::new();
         let mut carried = BTreeSet::new();
-        for (id, (row, _)) in self.rows.iter().filter(|(id, _)| id.0.kind() == FeedKind::Contact) {
+        for (id, (row, _)) in
+            self.rows.iter().filter(|(id, _)| env.feeds.kind(id.0) == FeedKind::Contact)
+        {
             let (Some(value), Some(member)) = (&row.shared_id, &row.member) else { continue };
             let shared = (id.0, value.clone());
             if owners.contains(&row.owner) {
@@ -241,10 +244,11 @@ impl State {
         }
     }
 
-    fn write(&mut self, plan: &RowPlan, writes: Vec<OwnerWrite>) -> usize {
+    fn write(&mut self, plan: &RowPlan, writes: Vec<OwnerWrite>, env: &Env) -> usize {
         let mut count = 0;
-        let mut unwanted: BTreeSet<Uuid> =
-            payments(plan).map(|id| unify::transaction_id(&id.1)).collect();
+        let mut unwanted: BTreeSet<Uuid> = payments(plan, env)
+            .map(|id| unify::transaction_id(env.feeds.info(id.0), &id.1))
+            .collect();
         unwanted.extend(writes.iter().flat_map(|write| &write.without).map(|(_, id)| *id));
         let profiles: Vec<_> = writes.iter().filter_map(|write| write.profile.clone()).collect();
         let ids: HashSet<Uuid> = profiles.iter().map(|profile| profile.id).collect();
@@ -351,11 +355,11 @@ impl State {
 }
 
 /// The payments that are gone.
-fn payments(plan: &RowPlan) -> impl Iterator<Item = &RowId> {
-    plan.gone.iter().map(|(id, _)| id).filter(|id| id.0.kind() == FeedKind::Payment)
+fn payments<'p>(plan: &'p RowPlan, env: &'p Env) -> impl Iterator<Item = &'p RowId> {
+    plan.gone.iter().map(|(id, _)| id).filter(|id| env.feeds.kind(id.0) == FeedKind::Payment)
 }
 
 fn fact(id: &RowId, bytes: &[u8], env: &Env) -> Fact {
-    let values = raw::decode(bytes, env.layouts.shape(id.0)).unwrap();
+    let values = raw::decode(bytes, env.feeds.shape(id.0)).unwrap();
     Fact::derive(id, &values.row, env)
 }

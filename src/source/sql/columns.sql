@@ -1,5 +1,5 @@
--- Columns with the name of their type, a domain (also over a domain) resolved to its base type, and
--- whether they are generated.
+-- Columns with the name of their type, a domain (also over a domain) resolved to its base type, whether they are
+-- generated, and the kind and category of the type.
 with recursive col as (
     select a.attname, a.attnum, a.attgenerated <> '' as generated, a.atttypid as type
       from pg_attribute a
@@ -15,7 +15,7 @@ with recursive col as (
       join pg_type t on t.oid = col.type
      where t.typtype = 'd'
 )
-select col.attname::text, t.typname::text, col.generated
+select col.attname::text, t.typname::text, col.generated, t.typtype::text, t.typcategory::text
   from col
   join pg_type t on t.oid = col.type
  where t.typtype <> 'd'

@@ -22,6 +22,8 @@ select n.nspname::text,
                                   and a.attnum = any (i.indkey[0 : i.indnkeyatts - 1])
               where i.indrelid = c.oid
                 and i.indisvalid
+                -- One that is checked at the commit is no replica identity.
+                and i.indimmediate
                 and case c.relreplident
                         when 'd' then i.indisprimary
                         when 'i' then i.indisreplident
@@ -40,7 +42,9 @@ select n.nspname::text,
                   and i.indpred is null
                   and i.indexprs is null
                   and columns.not_null
-                  and (columns.names @> $3 or columns.names <@ $3))
+                  -- Of a partitioned table it holds the partition key too.
+                  and (columns.names <@ $3
+                       or columns.names @> $3 and (c.relkind = 'p' or c.relispartition)))
   from part
   join pg_class c on c.oid = part.oid
   join pg_namespace n on n.oid = c.relnamespace

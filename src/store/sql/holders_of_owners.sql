@@ -1,9 +1,14 @@
 -- For each shared contact_id that rows of these owners carry: the person whose contact is first over all (SPEC 4.4).
 select v.feed, v.shared_id, f.owner
 from (
-    select distinct r.feed, r.shared_id
-    from tributary.source_row r
-    where r.owner = any($1) and r.feed = 1 and r.member is not null
+    select distinct m.feed, m.shared_id
+    -- By owner and no other way, whatever the planner knows.
+    from (
+        select r.feed, r.shared_id from tributary.source_row r
+        where r.owner = any($1) and r.member is not null
+        offset 0
+    ) m
+    join tributary.feed f on f.number = m.feed and f.kind = 'contact'
 ) v
 cross join lateral (
     select r.owner

@@ -13,22 +13,23 @@ select k.scope, k.fingerprint,
                 join tributary.person o on o.canonical = p.canonical and o.state = 'present'
                     and o.email_key < p.email_key
                 where p.email_key = substr(k.scope, 6))
-        when k.scope like 'external_id:%' then (
-            select count(*) < 2
-            from (
-                select from tributary.source_row r
-                where r.feed = 2 and r.shared_id = substr(k.scope, 13)
-                order by r.feed, r.shared_id
-                limit 2
-            ) two)
-        when k.scope like 'contact_id:%' then (
-            select count(*) < 2
-            from (
-                select from tributary.source_row r
-                where r.feed = 1 and r.shared_id = substr(k.scope, 12)
-                order by r.feed, r.shared_id
-                limit 2
-            ) two)
+        -- `external_id:<v>` of the primary feed, `external_id:<feed>/<v>` of another.
+        when k.scope ~ '^(external|contact)_id:' then not exists (
+            select
+            from (select split_part(k.scope, ':', 1), substr(k.scope, strpos(k.scope, ':') + 1)) s (kind, value)
+            join tributary.feed f on f.kind = case s.kind when 'contact_id' then 'contact' else 'payment' end
+                and (f.is_primary or starts_with(s.value, f.name || '/'))
+            cross join lateral (
+                select count(*) as rows
+                from (
+                    select from tributary.source_row r
+                    where r.feed = f.number and r.shared_id
+                        = case when f.is_primary then s.value else substr(s.value, length(f.name) + 2) end
+                    order by r.feed, r.shared_id
+                    limit 2
+                ) two
+            ) n
+            where n.rows = 2)
         -- Of an older version: what is refused now was recorded with its owner by now.
         when k.scope like 'rejected:%' then k.also is null
         -- Scopes of an older version: a row, or a person's link, by itself.

@@ -4,7 +4,7 @@ use crate::facts::{Contact, Payment};
 use crate::unify::duplicates::{contact_row, payment_row};
 use crate::unify::model::{Context, Profile};
 use crate::unify::order::payment_time;
-use crate::unify::survivorship::{Offer, Origin, Ranked, cohort};
+use crate::unify::survivorship::{Offer, Origin, Ranked, acquisition, cohort};
 use crate::unify::transaction::Booked;
 
 use super::{Candidate, FieldExplanation, MAX_CANDIDATES};
@@ -34,12 +34,12 @@ pub(super) fn fields(
             .ranked(ranked.phones(), |phone| Some((*phone).clone())),
     );
     fields.push(tags(profile, ranked));
-    fields.push(source("acquisition_source", profile.acquisition_source, ranked));
+    fields.push(source("acquisition_source", &profile.acquisition_source, ranked));
     fields.extend(cohorts(profile, booked));
     fields.push(systemeio_id(profile, ranked, context));
     fields.push(systemeio_tags(profile, ranked));
     fields.extend(times(profile, ranked));
-    fields.push(source("api_source", profile.api_source, ranked));
+    fields.push(source("api_source", &profile.api_source, ranked));
     fields
 }
 
@@ -101,19 +101,30 @@ impl Column<'_> {
 /// The first criterion of the order of SPEC §4.2 in which the two rows differ.
 fn why_later(winner: Origin<'_>, loser: Origin<'_>) -> String {
     match (winner, loser) {
-        (Origin::Contact(winner), Origin::Contact(loser)) => why_contact(winner, loser).to_owned(),
+        (Origin::Contact(winner), Origin::Contact(loser)) => why_contact(winner, loser),
         (Origin::Payment(winner), Origin::Payment(loser)) => why_payment(winner, loser).to_owned(),
         _ => "contacts come before payments".to_owned(),
     }
 }
 
-fn why_contact(winner: &Contact, loser: &Contact) -> &'static str {
-    if winner.updated_at != loser.updated_at {
-        "its updated_at is older or missing"
+fn why_contact(winner: &Contact, loser: &Contact) -> String {
+    let (first, later) = (&winner.feed, &loser.feed);
+    if first.rank != later.rank {
+        format!(
+            "the feed {} has rank {}, after {} with {}",
+            later.name, later.rank, first.name, first.rank
+        )
+    } else if first.feed != later.feed {
+        format!(
+            "the feeds have rank {}, and {} comes after {} by name",
+            first.rank, later.name, first.name
+        )
+    } else if winner.updated_at != loser.updated_at {
+        "its updated_at is older or missing".to_owned()
     } else if winner.created_at != loser.created_at {
-        "same updated_at, its created_at is older or missing"
+        "same updated_at, its created_at is older or missing".to_owned()
     } else {
-        "same times, its source key sorts later"
+        "same times, its source key sorts later".to_owned()
     }
 }
 
@@ -123,7 +134,7 @@ fn why_payment(winner: &Payment, loser: &Payment) -> &'static str {
     } else if payment_time(winner) != payment_time(loser) {
         "its paid_at, else created, is older or missing"
     } else {
-        "same time, its source key sorts later"
+        "same time, its source row sorts later"
     }
 }
 
@@ -141,21 +152,22 @@ fn tags(profile: &Profile, ranked: &Ranked<'_>) -> FieldExplanation {
     field
 }
 
-fn source(field: &'static str, value: &'static str, ranked: &Ranked<'_>) -> FieldExplanation {
-    let rule =
-        if ranked.contacts.is_empty() { "there is no contact" } else { "there is a contact" };
+fn source(field: &'static str, value: &str, ranked: &Ranked<'_>) -> FieldExplanation {
+    let rule = if ranked.contacts.is_empty() {
+        "the provider of the earliest payment, as there is no contact"
+    } else {
+        "the provider of the first contact"
+    };
     let mut field = alone(field, Some(value.to_owned()), rule);
-    let first_payment = || ranked.payments.first().map(|payment| payment_row(payment));
-    field.source_row =
-        ranked.contacts.first().map(|contact| contact_row(contact)).or_else(first_payment);
+    field.source_row = acquisition(ranked).map(Origin::source_row);
     field
 }
 
 fn cohorts(profile: &Profile, booked: &[Booked<'_>]) -> [FieldExplanation; 2] {
     let winner = cohort(booked);
     let source_row = winner.map(|winner| payment_row(winner.payment));
-    let rule = "there is a successful or reversed transaction";
-    let source = profile.payment_source.map(str::to_owned);
+    let rule = "the provider of the earliest successful or reversed transaction";
+    let source = profile.payment_source.as_deref().map(str::to_owned);
     let mut payment_source = alone("payment_source", source, rule);
     payment_source.source_row.clone_from(&source_row);
     let rule = "local date of paid_at of the earliest successful or reversed transaction";
@@ -180,7 +192,7 @@ fn cohorts(profile: &Profile, booked: &[Booked<'_>]) -> [FieldExplanation; 2] {
 }
 
 fn systemeio_id(profile: &Profile, ranked: &Ranked<'_>, context: &Context) -> FieldExplanation {
-    let rule = "contact_id of the first contact that has one";
+    let rule = "contact_id of the first contact of the primary feed that has one";
     let column = Column { field: "systemeio_id", value: profile.systemeio_id.clone(), rule };
     let mut field = column.ranked(ranked.contact_ids(), |id| Some((*id).clone()));
     let chosen = crate::unify::survivorship::first(ranked.contact_ids());
@@ -204,7 +216,7 @@ fn systemeio_tags(profile: &Profile, ranked: &Ranked<'_>) -> FieldExplanation {
     let candidates = contacts.take(MAX_CANDIDATES).map(|contact| Candidate {
         source_row: contact_row(contact),
         value: contact.tags_text.clone(),
-        why_lost: Some(why_contact(first, contact).to_owned()),
+        why_lost: Some(why_contact(first, contact)),
     });
     field.candidates = candidates.collect();
     field

@@ -5,6 +5,7 @@ use crate::rules::Rules;
 use crate::unify::duplicates::{Outcome, payment_row, single_product};
 use crate::unify::enrollment::{Period, Standing};
 use crate::unify::model::{Context, EnrollmentStatus};
+use crate::unify::order::compare_rows;
 use crate::unify::transaction::{is_listed, paid_at, transaction_id};
 
 use super::{EnrollmentExplanation, PaymentExplanation, PeriodExplanation};
@@ -16,14 +17,15 @@ pub(super) fn payments(
 ) -> Vec<PaymentExplanation> {
     let mut timed: Vec<_> = outcomes.iter().map(|(p, outcome)| (time(p), *p, *outcome)).collect();
     timed.sort_by(|((a, _), p, _), ((b, _), q, _)| {
-        (a.is_none(), a, &p.key).cmp(&(b.is_none(), b, &q.key))
+        let rows = || compare_rows((&p.feed, &p.key), (&q.feed, &q.key));
+        (a.is_none(), a).cmp(&(b.is_none(), b)).then_with(rows)
     });
     let line = |((at, time_from), payment, outcome): (Time, &Payment, Outcome<'_>)| {
         let (gives, outcome) = outcome_of(payment, outcome, rules);
         let local = at.map(|at| at.to_zoned(rules.zone.clone()));
         PaymentExplanation {
             source_row: payment_row(payment),
-            transaction_id: gives.then(|| transaction_id(&payment.key)),
+            transaction_id: gives.then(|| transaction_id(&payment.feed, &payment.key)),
             outcome,
             amount: payment.amount.map(|amount| amount.to_string()),
             currency: payment.currency.clone(),

@@ -19,13 +19,18 @@ fn cross_person_kinds_have_stable_bounded_evidence() {
         status: "PAID".to_owned(),
     };
     let (a, b) = (side("xendit:a", Some(ANA), "1.0"), side("xendit:b", None, "1"));
-    let found = duplicate_external_id("v", &[b.clone(), a.clone()], false).unwrap();
-    assert_eq!(Some(&found), duplicate_external_id("v", &[a, b], false).as_ref());
+    let found =
+        duplicate_external_id(&feed(FeedKind::Payment), "v", &[b.clone(), a.clone()], false)
+            .unwrap();
+    assert_eq!(
+        Some(&found),
+        duplicate_external_id(&feed(FeedKind::Payment), "v", &[a, b], false).as_ref()
+    );
     assert_eq!((found.subject.as_str(), found.severity), ("external_id:v", Severity::Review));
     assert_eq!(found.evidence["differs_in"], serde_json::json!(["person"]));
     let many: Vec<_> =
         (0..50).map(|i| side(&format!("xendit:{i}"), None, &i.to_string())).collect();
-    let found = duplicate_external_id("v", &many, false).unwrap();
+    let found = duplicate_external_id(&feed(FeedKind::Payment), "v", &many, false).unwrap();
     assert_eq!(found.evidence["sides"].as_array().unwrap().len(), 10);
     assert_eq!(found.evidence["more"], true);
 
@@ -48,7 +53,8 @@ fn payments_with_one_external_id_differ_in_what_spec_6_names() {
     };
     let check = |other: ExternalIdSide, expected: &[&str]| {
         let other = ExternalIdSide { source_row: "xendit:b".to_owned(), ..other };
-        let found = duplicate_external_id("v", &[base.clone(), other], false);
+        let found =
+            duplicate_external_id(&feed(FeedKind::Payment), "v", &[base.clone(), other], false);
         let fields = found.map(|conflict| conflict.evidence["differs_in"].clone());
         let expected = (!expected.is_empty()).then(|| serde_json::json!(expected));
         assert_eq!(fields, expected);
@@ -63,7 +69,7 @@ fn payments_with_one_external_id_differ_in_what_spec_6_names() {
     check(ExternalIdSide { product: None, ..base.clone() }, &["product"]);
     let usd = ExternalIdSide { currency: "USD".to_owned(), amount: money("2"), ..base.clone() };
     check(usd, &["amount", "currency"]);
-    assert_eq!(duplicate_external_id("v", &[], false), None);
+    assert_eq!(duplicate_external_id(&feed(FeedKind::Payment), "v", &[], false), None);
 }
 
 #[test]

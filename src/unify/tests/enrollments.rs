@@ -17,7 +17,7 @@ fn check(payments: Vec<Payment>, expected: Option<Expected<'_>>, bought_again: b
     let expected: Vec<_> = expected
         .into_iter()
         .map(|(key, status, start, expiry)| {
-            let id = transaction_id(&SourceKey(key.to_owned()));
+            let id = transaction_id(&feed(FeedKind::Payment), &SourceKey(key.to_owned()));
             (id, status, start.map(date), expiry.map(date))
         })
         .collect();

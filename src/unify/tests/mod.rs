@@ -5,17 +5,22 @@ mod conflicts;
 mod cross_conflicts;
 mod enrollments;
 mod explain;
+mod feeds;
 mod payments;
 mod people;
 mod properties;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 
 use super::{Context, Group, Owner, Transaction, Unified, unify};
-use crate::facts::{Contact, EmailKey, Metadata, Note, NoteKind, Payment, RawTexts, SourceKey};
+use crate::facts::{
+    Contact, EmailKey, Feed, FeedInfo, FeedKind, Metadata, Note, NoteKind, Payment, RawTexts,
+    SourceKey,
+};
 use crate::rules::{Rules, Status};
 
 const ANA: &str = "ana@example.com";
@@ -46,9 +51,28 @@ fn note(kind: NoteKind, field: &str, raw: &str) -> Note {
     Note { kind, field: field.to_owned(), raw: raw.to_owned() }
 }
 
+/// The primary feed of contacts, or of payments.
+fn feed(kind: FeedKind) -> Arc<FeedInfo> {
+    let (number, name) = match kind {
+        FeedKind::Contact => (1, "systemeio"),
+        FeedKind::Payment => (2, "xendit"),
+    };
+    let (feed, name) = (Feed::new(number), name.to_owned());
+    let provider = name.as_str().into();
+    Arc::new(FeedInfo { feed, name, kind, primary: true, provider, rank: 100 })
+}
+
+/// A further feed.
+fn further(number: i16, name: &str, kind: FeedKind, rank: u32) -> Arc<FeedInfo> {
+    let feed = Feed::new(number);
+    let provider = format!("{name} inc").as_str().into();
+    Arc::new(FeedInfo { feed, name: name.to_owned(), kind, primary: false, provider, rank })
+}
+
 /// A contact of Ana with nothing else.
 fn contact(key: &str) -> Contact {
     Contact {
+        feed: feed(FeedKind::Contact),
         key: SourceKey(key.to_owned()),
         email: Ok(email(ANA)),
         contact_id: None,
@@ -72,6 +96,7 @@ fn tagged(key: &str, tags: &[&str]) -> Contact {
 /// A paid payment of Ana for `p2p` without any time.
 fn payment(key: &str) -> Payment {
     Payment {
+        feed: feed(FeedKind::Payment),
         key: SourceKey(key.to_owned()),
         email: Ok(email(ANA)),
         external_id: None,

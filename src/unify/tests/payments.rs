@@ -101,7 +101,7 @@ fn an_invalid_amount_gives_no_transaction_and_is_no_duplicate_5_1() {
 #[test]
 fn transaction_ids_5_2() {
     let check = |key: &str, taken: bool| {
-        let id = transaction_id(&SourceKey(key.to_owned()));
+        let id = transaction_id(&feed(FeedKind::Payment), &SourceKey(key.to_owned()));
         assert_eq!(id.to_string() == key, taken, "{key}");
     };
     check("0b6c2d1e-8f5a-4c3b-9d7e-1f2a3b4c5d6e", true);
@@ -110,7 +110,7 @@ fn transaction_ids_5_2() {
         check(key, false);
         let name = format!("xendit:{key}");
         let expected = uuid::Uuid::new_v5(&crate::rules::NAMESPACE, name.as_bytes());
-        assert_eq!(transaction_id(&SourceKey(key.to_owned())), expected);
+        assert_eq!(transaction_id(&feed(FeedKind::Payment), &SourceKey(key.to_owned())), expected);
     }
 }
 

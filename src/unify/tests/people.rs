@@ -104,7 +104,7 @@ fn phone_contact_id_and_tags_follow_4_2() {
     assert_eq!(both.systemeio_id, some("77"));
     assert_eq!(both.systemeio_tags, some("VIP, b"));
     assert_eq!(both.tags, ["b", "PaidP2P", "VIP", "Éa"]);
-    assert_eq!(both.acquisition_source, "systemeio");
+    assert_eq!(&*both.acquisition_source, "systemeio");
     let alone = profile(vec![first.clone()], vec![payment]);
     assert_eq!(alone.phone, some("+639170000002"));
     // The first contact decides about systemeio_tags even if it has none.
@@ -136,8 +136,8 @@ fn cohort_and_payment_source_are_of_the_earliest_money() {
     let check = |payments: Vec<Payment>, cohort: Option<&str>, source: Option<&str>| {
         let profile = profile(vec![], payments);
         assert_eq!(profile.cohort_date, cohort.map(date));
-        assert_eq!(profile.payment_source, source);
-        assert_eq!(profile.api_source, "xendit");
+        assert_eq!(profile.payment_source.as_deref(), source);
+        assert_eq!(&*profile.api_source, "xendit");
     };
     let with = |status, base: Payment| Payment { status, ..base };
     check(vec![with(Status::Pending, paid("a", "2025-01-01"))], None, None);

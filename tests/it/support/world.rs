@@ -94,6 +94,8 @@ pub(crate) struct World {
     pub(crate) target: Place,
     pub(crate) slot: String,
     pub(crate) http: u16,
+    /// The shipped configuration that it begins with.
+    shipped: &'static str,
     folder: tempfile::TempDir,
 }
 
@@ -112,7 +114,20 @@ impl World {
             _ => Place::new(target, "target").await,
         };
         load::create_tables(&source.connect().await, layout).await.unwrap();
-        Self::between(layout, source, target)
+        let shipped = match layout {
+            SourceLayout::Canonical => "tributary.toml",
+            SourceLayout::Legacy => "legacy-csv.toml",
+        };
+        Self::between(layout, shipped, source, target)
+    }
+
+    /// The canonical layout with the further feeds of SPEC §1 beside it.
+    pub(crate) async fn with_more_feeds(places: Places) -> Self {
+        let mut world = Self::new(SourceLayout::Canonical, places).await;
+        world.source.execute(super::feeds::TABLES).await;
+        world.shipped = "more-feeds.toml";
+        world.configure(|_| {});
+        world
     }
 
     /// A canonical layout on the shared server, with these statements run at the source.
@@ -122,13 +137,14 @@ impl World {
         world
     }
 
-    fn between(layout: SourceLayout, source: Place, target: Place) -> Self {
+    fn between(layout: SourceLayout, shipped: &'static str, source: Place, target: Place) -> Self {
         let world = Self {
             layout,
             source,
             target,
             slot: unique("slot"),
             http: free_port().unwrap(),
+            shipped,
             folder: tempfile::tempdir().unwrap(),
         };
         world.configure(|_| {});
@@ -139,7 +155,16 @@ impl World {
     pub(crate) async fn with_fresh_target(&self) -> Self {
         let source = Place { cluster: self.source.cluster, database: self.source.database.clone() };
         let target = Place::new(self.target.cluster, "fresh").await;
-        Self::between(self.layout, source, target)
+        let fresh = Self::between(self.layout, self.shipped, source, target);
+        if self.shipped == "more-feeds.toml" {
+            let text = std::fs::read_to_string(self.config()).unwrap();
+            fresh.configure(|table| {
+                *table = text.parse().unwrap();
+                set(table, "source", "slot", fresh.slot.clone());
+                set(table, "source", "publication", fresh.slot.clone());
+            });
+        }
+        fresh
     }
 
     /// The same source and slot with a copy of the target, which nobody may be connected to.
@@ -148,7 +173,7 @@ impl World {
         let target = Place { cluster: self.target.cluster, database: unique("copy") };
         let copy = format!("create database {} template {}", target.database, self.target.database);
         self.target.cluster.execute("postgres", &copy).await.unwrap();
-        let mut world = Self::between(self.layout, source, target);
+        let mut world = Self::between(self.layout, self.shipped, source, target);
         world.slot.clone_from(&self.slot);
         world.configure(|_| {});
         world
@@ -156,11 +181,8 @@ impl World {
 
     /// Writes the shipped configuration with this world's slot, and what `change` adds.
     pub(crate) fn configure(&self, change: impl FnOnce(&mut toml::Table)) {
-        let shipped = match self.layout {
-            SourceLayout::Canonical => "tributary.toml",
-            SourceLayout::Legacy => "legacy-csv.toml",
-        };
-        let shipped = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(shipped);
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config");
+        let shipped = folder.join(self.shipped);
         let text = std::fs::read_to_string(&shipped).unwrap();
         let mut table: toml::Table = text.parse().unwrap();
         set(&mut table, "source", "slot", self.slot.clone());

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::config::{TableName, Target};
+use super::column_types::{column_types, require_uuid, type_of};
+use crate::config::Target;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Context, Error, Result};
 use crate::pg::text_params;
@@ -142,39 +143,6 @@ impl Tables {
     }
 }
 
-async fn column_types(client: &Client, table: &TableName) -> Result<HashMap<String, String>> {
-    let rows = client
-        .query(include_str!("sql/column_types.sql"), &[&table.quoted()])
-        .await
-        .context("target: reading column types")?;
-    if rows.is_empty() {
-        return Err(Error::refused(
-            format!("the target table {table} does not exist"),
-            "run `tributary migrate`, or correct its name in the [target] section",
-        ));
-    }
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
-fn type_of(types: &HashMap<String, String>, column: &str) -> String {
-    types.get(column).cloned().unwrap_or_else(|| "text".to_owned())
-}
-
-/// Ids are derived: a table whose ids are of another type cannot be written.
-fn require_uuid(table: &TableName, types: &HashMap<String, String>) -> Result<()> {
-    match types.get("id").map(String::as_str) {
-        Some("uuid") => Ok(()),
-        other => Err(Error::refused(
-            format!(
-                "the column id of the target table {table} is of type {}, and must be uuid",
-                other.unwrap_or("none: there is no such column")
-            ),
-            "name another table in the [target] section and have it made by `tributary migrate`, or give this one \
-             a uuid primary key",
-        )),
-    }
-}
-
 /// `select n.a::type as a, … from unnest(…) as n (a, …)`: the new rows in the table's own types.
 fn new_rows(columns: &[&str], types: &HashMap<String, String>) -> Result<String> {
     let casts = columns
@@ -210,13 +178,12 @@ fn scale(types: &HashMap<String, String>, column: &str) -> Option<u32> {
 
 /// `json` has no equality, and that of `citext` overlooks another case.
 fn comparable(side: &str, column: &str, types: &HashMap<String, String>) -> String {
-    match types.get(column).map(String::as_str) {
-        Some("json") => format!("{side}.{column}::jsonb"),
-        Some(kind) if kind == "citext" || kind.ends_with(".citext") => {
-            format!("{side}.{column}::text")
-        }
-        _ => format!("{side}.{column}"),
-    }
+    let cast = match types.get(column).map_or("", String::as_str) {
+        "json" => "::jsonb",
+        kind if kind.ends_with("citext") => "::text",
+        _ => "",
+    };
+    format!("{side}.{column}{cast}")
 }
 
 fn tuple(side: &str, columns: &[&str], types: &HashMap<String, String>) -> String {

@@ -2,6 +2,7 @@
 //! written, deleted, joined and quarantined. SQL beside it; nothing here decides what a row should say.
 
 pub mod catalog;
+mod column_types;
 pub mod copy;
 pub mod delete;
 mod join;

@@ -292,9 +292,8 @@ impl Applier {
         let ids = rows.iter().map(|(_, row)| row.clone()).collect();
         let stored = store::row::by_key(tx, &ids).await?;
         let mut unsupported = rows;
-        unsupported.retain(|(id, row)| {
-            !stored.contains_key(row) || self.transaction_id(row) != *id
-        });
+        unsupported
+            .retain(|(id, row)| !stored.contains_key(row) || self.transaction_id(row) != *id);
         let scope = |row: &RowId| unify::scope_of_blocked(&self.env.feeds.source_row(row));
         let scopes: Vec<String> = unsupported.iter().map(|(_, row)| scope(row)).collect();
         let blocked = store::conflict::by_scope(tx, &scopes).await?;

@@ -82,12 +82,7 @@ impl Applier {
     }
 
     /// Rows as the source has them now, whatever is stored of them.
-    async fn reread(
-        &mut self,
-        tx: &Tx,
-        ids: &[RowId],
-        touched: &mut Touched,
-    ) -> Result<RowPlan> {
+    async fn reread(&mut self, tx: &Tx, ids: &[RowId], touched: &mut Touched) -> Result<RowPlan> {
         if ids.is_empty() {
             return Ok(RowPlan::default());
         }
@@ -102,9 +97,8 @@ impl Applier {
                 self.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
             // One that nobody can be asked for stays until a reconcile.
             let asked = of_feed().filter(|id| asks.contains_key(id));
-            changes.extend(
-                asked.map(|id| RowChange::read(feed, id.1.clone(), found.remove(&id.1))),
-            );
+            changes
+                .extend(asked.map(|id| RowChange::read(feed, id.1.clone(), found.remove(&id.1))));
         }
         self.plan(tx, &changes, Arrival::Reread).await
     }

@@ -72,7 +72,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let mut repaired = None;
     if args.repair && report.differences > 0 {
         repaired = Some(report.differences);
-        report = repair(config, &report, options, &show).await?;
+        report = match repair(config, &report, options, &show).await? {
+            Ok(report) => report,
+            Err(reason) => {
+                print(&format!("refused: {}\n", output::cell_lines(&reason)))?;
+                return Ok(ExitCode::FAILURE);
+            }
+        };
     }
     if args.json {
         print(&output::json(&Printed { report: &report, repaired })?)?;
@@ -148,9 +154,10 @@ fn table(report: &Report) -> String {
     let mut table = output::table(&["TABLE", "ROWS", "FIELDS"]);
     for name in Table::ALL.iter().filter(|table| report.tables.of(**table) > 0) {
         let prefix = format!("{}.", name.as_str());
-        let fields = report.columns.iter().filter_map(|(field, count)| {
-            Some(format!("{} {count}", field.strip_prefix(&prefix)?))
-        });
+        let fields = report
+            .columns
+            .iter()
+            .filter_map(|(field, count)| Some(format!("{} {count}", field.strip_prefix(&prefix)?)));
         let fields = fields.collect::<Vec<_>>().join(", ");
         table.add_row([name.as_str().to_owned(), report.tables.of(*name).to_string(), fields]);
     }

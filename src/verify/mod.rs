@@ -15,6 +15,7 @@
 //! Bounds: pages, the queue of rows to look at again, the examples, and what is kept for a repair.
 
 mod affected;
+mod conflicts;
 mod name;
 mod people;
 mod queue;

@@ -10,7 +10,7 @@ use super::{Verifier, name};
 use crate::apply::Expected;
 use crate::engine::diff::OwnerWrite;
 use crate::engine::rows::{RowPlan, Touched};
-use crate::engine::{Finding, RowId, SharedId, StoredConflict};
+use crate::engine::{RowId, SharedId};
 use crate::error::Result;
 use crate::facts::{Feed, FeedKind};
 use crate::pg::Tx;
@@ -42,12 +42,17 @@ impl Verifier<'_> {
 
     /// Who else carries an id of a row that differs: with whom it stays depends on that row (SPEC §4.4).
     async fn affect_sharers(&mut self) -> Result<()> {
-        let (feeds, values): (Vec<i16>, Vec<&str>) =
-            self.affected.shared.iter().map(|(feed, value)| (feed.number(), value.as_str())).unzip();
+        let (feeds, values): (Vec<i16>, Vec<&str>) = self
+            .affected
+            .shared
+            .iter()
+            .map(|(feed, value)| (feed.number(), value.as_str()))
+            .unzip();
         let sql = "select distinct r.owner from unnest($1::int2[], $2::text[]) as n (feed, value) \
                    join tributary.source_row r on r.feed = n.feed and r.shared_id = n.value \
                    join tributary.feed f on f.number = r.feed and f.kind = 'contact'";
-        let rows = self.db().query("target: looking up shared ids", sql, &[&feeds, &values]).await?;
+        let rows =
+            self.db().query("target: looking up shared ids", sql, &[&feeds, &values]).await?;
         for row in &rows {
             self.affected.owner(row.get(0));
         }
@@ -130,12 +135,9 @@ impl Verifier<'_> {
             for id in ids {
                 versions.push(match found.get(&id.1) {
                     Some(source) => self.version(feed, &id.1, &source.row),
-                    None => crate::engine::versions::Version {
-                        tx: 0,
-                        id,
-                        previous: None,
-                        row: None,
-                    },
+                    None => {
+                        crate::engine::versions::Version { tx: 0, id, previous: None, row: None }
+                    }
                 });
             }
         }
@@ -266,8 +268,9 @@ impl Verifier<'_> {
         let scopes: Vec<String> = payments.iter().map(scope).collect();
         let blocked = store::conflict::by_scope(tx, &scopes).await?;
         let blocked: HashSet<&str> = blocked.values().map(|c| c.scope.as_str()).collect();
-        let unwanted =
-            payments.iter().filter(|row| there.contains(&id(row)) && !blocked.contains(&*scope(row)));
+        let unwanted = payments
+            .iter()
+            .filter(|row| there.contains(&id(row)) && !blocked.contains(&*scope(row)));
         let differences = unwanted.map(|row| Difference {
             table: Table::Transactions,
             id: Some(id(row).to_string()),
@@ -332,82 +335,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// Conflicts that are not stored as they should be, or that nothing supports.
-    fn conflicts(&self, expected: &Expected) -> Vec<Difference> {
-        let mut found = Vec::new();
-        for (finding, status) in &expected.conflicts {
-            let stored = expected.stored.get(&finding.fingerprint);
-            let problem = match stored {
-                None => Problem::Missing,
-                Some(stored) if stored.status == *status && finding.equals(stored) => continue,
-                Some(_) => Problem::Differs,
-            };
-            let touch = self.touch_of(&finding.scope, finding.fingerprint);
-            let field = conflict_field(finding, status, stored);
-            found.push(conflict(finding.fingerprint, problem, field, touch));
-        }
-        for fingerprint in &expected.over {
-            let Some(stored) = expected.stored.get(fingerprint) else { continue };
-            let touch = self.touch_of(&stored.scope, *fingerprint);
-            let field = Field { found: Some(stored.status.clone()), ..Field::named(&stored.kind) };
-            found.push(conflict(*fingerprint, Problem::Unexpected, field, touch));
-        }
-        found
-    }
-
-    /// What judges the conflicts of a scope.
-    pub(super) fn touch_of(&self, scope: &str, fingerprint: Uuid) -> Touch {
-        let feeds = &self.applier.env.feeds;
-        let of_kind = |kind: FeedKind, text: &str| {
-            let of_kind = || feeds.all().filter(move |entry| entry.info.kind == kind);
-            let named = text.split_once('/').and_then(|(name, value)| {
-                let entry = of_kind().find(|e| !e.info.primary && e.info.name == name)?;
-                Some((entry.info.feed, value.to_owned()))
-            });
-            let primary = || of_kind().find(|entry| entry.info.primary);
-            named.or_else(|| Some((primary()?.info.feed, text.to_owned()))).map(Touch::Shared)
-        };
-        let touch = match scope.split_once(':') {
-            Some(("owner", owner)) => Some(Touch::Owner(owner.to_owned())),
-            Some(("pair", person)) => Some(Touch::Person(person.to_owned())),
-            Some(("contact_id", value)) => of_kind(FeedKind::Contact, value),
-            Some(("external_id", value)) => of_kind(FeedKind::Payment, value),
-            _ => None,
-        };
-        touch.unwrap_or(Touch::Conflict(fingerprint))
-    }
-
-    /// The scope of the conflicts about a shared id.
-    pub(super) fn scope_of(&self, feed: Feed, value: &str) -> String {
-        let info = self.applier.env.feeds.info(feed);
-        match info.kind {
-            FeedKind::Contact => unify::scope_of_contact_id(value),
-            FeedKind::Payment => unify::scope_of_external_id(info, value),
-        }
-    }
-
     fn is_payment(&self, id: &RowId) -> bool {
         self.applier.env.feeds.kind(id.0) == FeedKind::Payment
-    }
-}
-
-fn conflict(fingerprint: Uuid, problem: Problem, field: Field, touch: Touch) -> Difference {
-    Difference {
-        table: Table::Conflicts,
-        id: Some(fingerprint.to_string()),
-        source_row: None,
-        problem,
-        fields: vec![field],
-        touch,
-    }
-}
-
-/// Named by the kind; status, severity and evidence are what is compared.
-fn conflict_field(finding: &Finding, status: &str, stored: Option<&StoredConflict>) -> Field {
-    let said = |status: &str, severity: &str| Some(format!("{status}, {severity}"));
-    Field {
-        name: finding.kind.as_str().to_owned(),
-        found: stored.and_then(|stored| said(&stored.status, &stored.severity)),
-        expected: said(status, finding.severity.as_str()),
     }
 }

@@ -12,7 +12,8 @@ use crate::pg::Db;
 /// Units of one command: it is one transaction between two batches.
 const UNITS: usize = 500;
 
-/// Repairs what a report names, and verifies again.
+/// Repairs what a report names, and verifies again. `Err` within: the writer refused it, for this reason, which may name
+/// customers and is for standard output alone (P14).
 ///
 /// # Errors
 /// Those of both servers; a refusal where so much would be deleted that the guard stops it.
@@ -21,7 +22,7 @@ pub async fn repair(
     report: &Report,
     options: Options,
     show: Show<'_>,
-) -> Result<Report> {
+) -> Result<std::result::Result<Report, String>> {
     let db = &open_target(config).await?;
     guard(config, db, report).await?;
     let actor = actor(db, None).await?;
@@ -36,13 +37,10 @@ pub async fn repair(
         let command = Command::of(Request::Repair(what));
         let answer = ask(config, db, &command, &actor, Patience::Minute).await?;
         if !answer.done {
-            return Err(Error::refused(
-                format!("the repair was refused: {}", answer.text),
-                "follow the remedy it names, then verify again",
-            ));
+            return Ok(Err(answer.text));
         }
     }
-    verify(config, options, show).await
+    verify(config, options, show).await.map(Ok)
 }
 
 fn add(what: &mut Repair, touch: &Touch, feeds: &crate::engine::Feeds) {

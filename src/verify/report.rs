@@ -29,13 +29,8 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of the report.
-    pub const ALL: [Self; 5] = [
-        Self::SourceRows,
-        Self::Profiles,
-        Self::Transactions,
-        Self::Enrollments,
-        Self::Conflicts,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::SourceRows, Self::Profiles, Self::Transactions, Self::Enrollments, Self::Conflicts];
 
     /// The word in the report.
     #[must_use]

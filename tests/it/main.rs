@@ -26,3 +26,4 @@ mod readme;
 mod review;
 mod rules;
 mod targets;
+mod verify;

@@ -99,7 +99,7 @@ pub struct Run {
 
 impl Default for Run {
     fn default() -> Self {
-        Self { migrate: true, batch_rows: 4000, chunk_rows: 5000 }
+        Self { migrate: true, batch_rows: 4000, chunk_rows: 1500 }
     }
 }
 

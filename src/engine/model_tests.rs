@@ -128,7 +128,7 @@ fn layout<F: LogicalField>(
     Layout::new(feed, Columns { list: columns, key: vec![0] }, fields.collect(), rules)
 }
 
-fn env() -> Env {
+pub(super) fn env() -> Env {
     Env {
         rules: Arc::new(Rules { exclude: vec![EmailPattern::new("e@*")], ..Rules::default() }),
         feeds: Arc::new(feeds()),

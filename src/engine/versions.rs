@@ -67,6 +67,11 @@ pub fn not_yet_contained<'a>(
             continue;
         };
         if !contained(&change.id(), xid) {
+            // What was read under the key before is the row that this transaction left there: it must stay.
+            let before = change.before();
+            if change.previous.is_some() && contained(&before, xid) {
+                change.previous = None;
+            }
             left.push(change);
         } else if let Some(previous) = change.previous.take() {
             // The new row was read, the old one may have been read before it: it must still go.
@@ -214,6 +219,42 @@ mod tests {
             None if text.starts_with('-') => read(&text[1..], None),
             None => read(&text[1..], row),
         }
+    }
+
+    /// Two rows exchange their keys by a third one; the chunk of one of them was read before that, that of the other after.
+    #[test]
+    fn a_row_that_was_read_after_it_got_its_key_stays_p1() {
+        let mut env = crate::engine::model_tests::env();
+        env.chunks.add(1, "5:5:").unwrap();
+        env.chunks.add(2, "9:9:").unwrap();
+        let stored = |chunk| StoredRow {
+            owner: String::new(),
+            email: None,
+            shared_id: None,
+            member: None,
+            digest: Uuid::nil(),
+            outcome: None,
+            chunk: Some(chunk),
+            generation: 1,
+            complete: true,
+        };
+        let check = |a: i64, b: i64, expected: &[&str]| {
+            let stored = HashMap::from([(id("a"), stored(a)), (id("b"), stored(b))]);
+            let changes: Vec<RowChange> = ["a>t", "b>a", "t>b"]
+                .map(|text| RowChange { xid: Some(7), ..change(text) })
+                .to_vec();
+            let left = not_yet_contained(&changes, &stored, &env);
+            let text = |change: &RowChange| match (&change.previous, &change.row) {
+                (Some(from), _) => format!("{}>{}", from.0, change.key.0),
+                (None, Some(_)) => format!("+{}", change.key.0),
+                (None, None) => format!("-{}", change.key.0),
+            };
+            assert_eq!(left.iter().map(text).collect::<Vec<_>>(), expected, "{a} {b}");
+        };
+        check(1, 1, &["a>t", "b>a", "t>b"]);
+        check(2, 1, &["+t", "-b", "t>b"]);
+        check(1, 2, &["a>t", "+a", "-t"]);
+        check(2, 2, &["+t", "-t"]);
     }
 
     #[test]

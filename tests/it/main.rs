@@ -27,3 +27,4 @@ mod readme;
 mod review;
 mod rules;
 mod targets;
+mod verify;

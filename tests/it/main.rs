@@ -15,6 +15,7 @@ mod docs;
 mod email_changes;
 mod failpoints;
 mod feeds_changes;
+mod feeds_forms;
 mod feeds_live;
 mod guards;
 mod losses;

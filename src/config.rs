@@ -29,7 +29,7 @@ use std::path::PathBuf;
 
 pub use environment::Environment;
 pub use previous::upgraded;
-pub use show::Origins;
+pub use show::{Origins, written_sources};
 
 pub use mapping::{FieldSource, Fields};
 

@@ -112,7 +112,7 @@ async fn attempt(
     }
 }
 
-/// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source.
+/// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source, nor the rules.
 #[must_use]
 pub fn needs_target_alone(request: &Request) -> bool {
     matches!(request, Request::Dismiss { .. } | Request::Accept)

@@ -30,7 +30,7 @@ pub use batch::Applied;
 pub use fetch::State;
 pub use incomplete::Absent;
 pub use passes::parse_source_row;
-pub use read::read_owner;
+pub use read::{LeftOutRow, find_row, left_out_rows, read_owner};
 pub use settle::Mode;
 
 use crate::engine::Env;

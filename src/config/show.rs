@@ -115,17 +115,23 @@ fn show_feed(feed: &FeedConfig, page: &mut Page) {
     }
     page.table(&format!("{path}.columns"));
     for (field, sources) in feed.fields.named() {
-        match sources {
-            [only] => page.raw(field, source(only)),
-            several => {
-                let several: Vec<String> = several.iter().map(source).collect();
-                page.raw(field, format!("[{}]", several.join(", ")));
-            }
-        }
+        page.raw(field, written_sources(sources));
     }
     if !feed.status_words.is_empty() {
         page.table(&format!("{path}.status_words"));
         show_status_words(&feed.status_words, false, page);
+    }
+}
+
+/// The sources of a field as the configuration writes them.
+#[must_use]
+pub fn written_sources(sources: &[FieldSource]) -> String {
+    match sources {
+        [only] => source(only),
+        several => {
+            let several: Vec<String> = several.iter().map(source).collect();
+            format!("[{}]", several.join(", "))
+        }
     }
 }
 

@@ -195,7 +195,9 @@ async fn rows_of_real_life_are_read_by_a_backfill_and_live() {
         update stripe_charges set billing_details = null where id = '1kwd';
         update crm set tags = '[{\"name\": \"Canva\"}]', bot = true where id = 11;
         update crm set bot = false where id = 14;
-        update newsletter set labels = array['x', 'VIP'] where id = 11";
+        update newsletter set labels = array['x', 'VIP'] where id = 11;
+        update newsletter set joined = 1748740000 where id in (13, 23);
+        update crm set created = 1748740000000 where id in (15, 25)";
     world.source.execute(others).await;
     daemon.wait_until_caught_up(&world).await;
     let ids =

@@ -38,14 +38,14 @@ pub enum Request {
     },
     /// Use this address for that source row.
     Email {
-        /// `xendit:<key>` or `systemeio:<key>`.
+        /// `<feed>:<key>`.
         row: String,
         /// The address.
         address: String,
     },
     /// This payment is for that product.
     Product {
-        /// `xendit:<key>`.
+        /// `<feed>:<key>`.
         row: String,
         /// The product's code.
         code: String,

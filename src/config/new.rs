@@ -100,9 +100,13 @@ fn forms() -> Result<Vec<FeedConfig>> {
     let env = |name: &str| {
         ["SOURCE_URL", "TARGET_URL"].contains(&name).then(|| "host=/x user=x".to_owned())
     };
-    let mut forms = Vec::new();
+    let mut forms: Vec<FeedConfig> = Vec::new();
     for text in SHIPPED {
-        forms.extend(Config::parse(text, &env)?.source.feeds);
+        for form in Config::parse(text, &env)?.source.feeds {
+            // What stands beside further feeds has a rank among them.
+            forms.retain(|known| known.name != form.name || known.fields != form.fields);
+            forms.push(form);
+        }
     }
     Ok(forms)
 }

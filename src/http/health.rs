@@ -120,7 +120,7 @@ impl Health {
         metrics::set_lag_seconds(seconds);
     }
 
-    /// Progress of the backfill, in source rows of both tables.
+    /// Progress of the backfill, in source rows of all feeds.
     pub fn set_backfill(&self, rows_done: u64, rows_estimated: u64) {
         let backfill = Backfill { rows_done, rows_estimated };
         self.status.send_modify(|status| status.backfill = backfill);

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use self::control::Control;
-use crate::backfill::{Backfill, Progress};
+use crate::backfill::{Backfill, Progress, Until};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Next, Result, Server};
@@ -249,7 +249,9 @@ async fn work(
 ) -> Result<()> {
     session.applier.set_today(jiff::Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
-    let backfilled = backfill(config, session, health, shutdown, show);
+    let was_finished = crate::backfill::was_finished(&session.applier.db).await?;
+    let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
+    let backfilled = backfill(config, session, health, shutdown, show, until);
     if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
         return Ok(());
     }
@@ -264,7 +266,7 @@ fn span(config: &Config, phase: Phase) -> Span {
     tracing::info_span!("daemon", slot = config.source.slot, phase = phase.as_str())
 }
 
-/// Runs the scheduled backfill, if any; `false` when shutdown came first.
+/// Runs the scheduled backfill, if any, as far as asked; `false` when shutdown came first.
 ///
 /// # Errors
 /// As [`Backfill::run`].
@@ -274,6 +276,7 @@ pub async fn backfill(
     health: &Arc<Health>,
     shutdown: &CancellationToken,
     show: Show<'_>,
+    until: Until,
 ) -> Result<bool> {
     let pending = crate::backfill::progress(&session.applier.db).await?;
     if let Some(at) = &pending {
@@ -290,7 +293,7 @@ pub async fn backfill(
         show(at);
     };
     let work = Backfill { config, source, shutdown, progress: &progress };
-    work.run(&mut session.applier).await
+    work.run(&mut session.applier, until).await
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::durability::Durability;
 use super::maintenance::Maintenance;
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
+use crate::backfill;
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::engine::Feeds;
@@ -101,7 +102,8 @@ pub(super) async fn follow(
     failpoint::hit("stream-opened");
     session::settle(&session.applier.db, leadership).await?;
     tracing::info!(from = %session.checkpoint, "streaming");
-    health.set_phase(Phase::Streaming);
+    let recomputes = backfill::progress(&session.applier.db).await?.is_some_and(|at| !at.is_done());
+    health.set_phase(if recomputes { Phase::Backfilling } else { Phase::Streaming });
     health.set_halted(None);
     crate::systemd::ready();
     let assembler = Assembler::new(watched(config, &session.applier.env.feeds));
@@ -125,7 +127,7 @@ pub(super) async fn follow(
         failed_at,
         backoff,
     };
-    follow.run(shutdown).await
+    follow.run(shutdown, recomputes).await
 }
 
 /// The tables whose changes are wanted.
@@ -148,10 +150,10 @@ fn operation(change: &crate::decode::Change) -> &'static str {
 }
 
 impl Follow<'_> {
-    async fn run(&mut self, shutdown: &CancellationToken) -> Result<()> {
+    async fn run(&mut self, shutdown: &CancellationToken, recomputes: bool) -> Result<()> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut maintenance = Maintenance::new();
+        let mut maintenance = Maintenance::beside_the_stream(recomputes);
         loop {
             if self.take_what_is_there().await? == Step::Taken {
                 self.flush().await?;

@@ -102,7 +102,7 @@ async fn what_is_not_sure_is_marked_and_the_rest_runs() {
         assert!(text.lines().any(|known| known == line), "{line}\n{text}");
     }
     // The tables of the target are no feeds.
-    assert!(!text.contains("unified_profiles") && !text.contains("tributary."), "{text}");
+    assert!(!text.contains("unified_profiles") && !text.contains("tributary.feed"), "{text}");
     use_it(&world, &text);
     let _daemon = world.started().await;
     let sql = "select string_agg(t.payment_provider || ' ' || t.amount || ' ' || p.email, ',') from transactions t

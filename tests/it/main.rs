@@ -8,6 +8,7 @@ mod support;
 mod alone;
 mod batching;
 mod beside;
+mod budgets;
 mod check;
 mod convergence;
 mod crashes;

@@ -1,6 +1,6 @@
 -- Rows of the further feeds, about the people of the first two and a few of their own. $seed and the keys decide.
 create function pg_temp.roll(what text) returns int language sql immutable as
-    $$ select ('x' || left(md5($$ || '''$seed''' || $$ || what), 6))::bit(24)::int % 100 $$;
+    $$ select ('x' || left(md5('$seed ' || what), 6))::bit(24)::int % 100 $$;
 create function pg_temp.product(what text) returns text language sql immutable as
     $$ select (array['Papers to Profits', 'Canva Ebook', 'P2P', 'A mug'])[1 + pg_temp.roll(what || 'product') % 4] $$;
 

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+pub use left_out::{RULES_WAIT, rules_wait};
 pub use stage::Stage;
 
 use self::left_out::LeftOut;
@@ -197,22 +198,6 @@ pub async fn start_over(db: &Db, config: &Config, at: &Progress) -> Result<()> {
 #[must_use]
 pub fn rules(config: &Config) -> String {
     format!("{} {}", config.facts_hash(), config.people_hash())
-}
-
-/// As [`rules_wait`], in SQL.
-pub const RULES_WAIT: &str = "exists (select from tributary.backfill b, tributary.state s \
-    where (b.phase in ('rows', 'recheck', 'emails', 'place') or b.phase = 'shared' and b.next_owner is null) \
-    and b.rules <> s.facts_hash || ' ' || s.people_hash)";
-
-/// Whether other rules than those in force are being brought in and the guard has not let them through yet (P9): until
-/// then nothing may be decided by them that shows in a target.
-///
-/// # Errors
-/// Those of the target.
-pub async fn rules_wait(db: &Db) -> Result<bool> {
-    let sql = format!("select {RULES_WAIT}");
-    let rows = db.query("target: reading the backfill", &sql, &[]).await?;
-    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 impl Backfill<'_> {

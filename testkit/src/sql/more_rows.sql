@@ -40,9 +40,9 @@ select distinct on (email) email, name, timestamptz '2024-11-01' + pg_temp.roll(
 from buyer where pg_temp.roll(id || 'reads') < 15 order by email, n;
 -- Readers who bought nothing, and the team's own tries.
 insert into public.ebook_contacts
-select 'reader' || n || case when n % 2 = 0 then '@example.com' else '@example.ph' end, 'Reader ' || chr(64 + n), '2025-02-01Z'
+select 'reader' || n || case when n % 2 = 0 then '@example.com' else '@example.ph' end, 'Reader ' || chr(64 + n), timestamptz '2025-02-01Z'
 from generate_series(1, 20) n
-union all select 'qa+' || n || '@example.com', 'Quality Assurance', '2025-02-01Z' from generate_series(1, 3) n
+union all select 'qa+' || n || '@example.com', 'Quality Assurance', timestamptz '2025-02-01Z' from generate_series(1, 3) n
 on conflict do nothing;
 
 drop table buyer;

@@ -146,7 +146,7 @@ fn has_essentials(found: &FoundTable, form: &FeedConfig) -> bool {
         let sources = named.iter().find(|(name, _)| *name == *field);
         sources.is_some_and(|(_, sources)| sources.iter().any(|source| found.gives(source)))
     };
-    wanted.iter().all(|field| is_there(&field))
+    wanted.iter().all(is_there)
 }
 
 /// The form as far as the table has its columns.

@@ -32,3 +32,4 @@ mod readme;
 mod review;
 mod rules;
 mod targets;
+mod verify;

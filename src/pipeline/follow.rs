@@ -17,6 +17,7 @@ use super::batch::{Batch, OpenTransaction};
 use super::control::Control;
 use super::durability::Durability;
 use super::maintenance::Maintenance;
+use super::notice::Notice;
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
 use crate::config::Config;
@@ -71,6 +72,10 @@ pub(super) struct Follow<'a> {
     look_at: Instant,
     /// Where it began, while what it failed at before is not known to be over.
     failed_at: Option<Lsn>,
+    /// Looks at what no message of the stream tells.
+    notice: Notice,
+    /// Whether a reconcile was scheduled, which the next session begins with.
+    starts_over: bool,
     /// Starts over once something was committed: a session that opens and fails at once is no success.
     backoff: &'a mut Backoff,
 }
@@ -90,6 +95,7 @@ pub(super) async fn follow(
     shutdown: &CancellationToken,
     backoff: &mut Backoff,
     control: &Arc<Control>,
+    notice: Notice,
 ) -> Result<()> {
     let (server, slot) = (&config.source.server, &config.source.slot);
     let leadership = session.leadership;
@@ -101,7 +107,9 @@ pub(super) async fn follow(
     failpoint::hit("stream-opened");
     session::settle(&session.applier.db, leadership).await?;
     tracing::info!(from = %session.checkpoint, "streaming");
-    health.set_phase(Phase::Streaming);
+    // What is due is read once the stream has come far enough.
+    let is_due = session.due.is_some();
+    health.set_phase(if is_due { Phase::Backfilling } else { Phase::Streaming });
     health.set_halted(None);
     crate::systemd::ready();
     let assembler = Assembler::new(watched(config, &session.applier.env.feeds));
@@ -123,6 +131,8 @@ pub(super) async fn follow(
         moved_at: Instant::now(),
         look_at: Instant::now(),
         failed_at,
+        notice,
+        starts_over: false,
         backoff,
     };
     follow.run(shutdown).await
@@ -153,6 +163,9 @@ impl Follow<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut maintenance = Maintenance::new();
         loop {
+            if self.starts_over {
+                return self.leave().await;
+            }
             if self.take_what_is_there().await? == Step::Taken {
                 self.flush().await?;
                 if self.idle_is_awaited {
@@ -168,6 +181,7 @@ impl Follow<'_> {
                     self.tick(&mut maintenance).await?;
                 }
                 error = self.durability.failed() => return Err(error),
+                altered = self.notice.altered() => return Err(altered),
                 received = self.receiver.next(), if self.batch.is_empty() => {
                     self.take(received).await?;
                 }
@@ -348,6 +362,7 @@ impl Follow<'_> {
         if self.open.is_none() && !self.session.applier.env.chunks.is_empty() {
             self.forget_snapshots().await?;
         }
+        self.look_at_what_is_due().await?;
         if self.failed_at.is_some_and(|lsn| self.session.checkpoint > lsn) {
             halt::clear_failure(&self.session.applier.db).await?;
             self.health.set_unresolved(None);
@@ -357,6 +372,24 @@ impl Follow<'_> {
         let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;
         self.health.set_frozen(frozen);
         maintenance.run(self.config, self.session, self.health).await
+    }
+
+    /// Schedules the reconcile that is due once the stream has passed the moment when the source was seen to be altered, and
+    /// notes alterations that hid nothing.
+    async fn look_at_what_is_due(&mut self) -> Result<()> {
+        let is_between = self.open.is_none() && self.batch.is_empty();
+        let Session { due, checkpoint, applier, .. } = &mut *self.session;
+        if let Some(found) = due.as_ref() {
+            if is_between && *checkpoint >= found.until {
+                found.schedule(applier, self.config).await?;
+                *due = None;
+                self.starts_over = true;
+                failpoint::hit("reconcile-scheduled");
+            }
+        } else if let Some(print) = self.notice.take_print() {
+            session::note_print(&applier.db, Some(&print)).await?;
+        }
+        Ok(())
     }
 
     /// The stream has passed everything that backfilled rows may contain already.

@@ -26,9 +26,16 @@ pub(super) struct Resume<'a> {
     pub(super) shutdown: &'a CancellationToken,
 }
 
+/// Where to go on from.
+pub(super) struct Found {
+    pub(super) lsn: Lsn,
+    /// Whether the slot was made just now.
+    pub(super) is_new: bool,
+}
+
 impl Resume<'_> {
     /// Where to go on from, with a new slot where there is none to go on with. `None`: shutdown came first.
-    pub(super) async fn checkpoint(&self) -> Result<Option<Lsn>> {
+    pub(super) async fn checkpoint(&self) -> Result<Option<Found>> {
         let name = &self.config.source.slot;
         let checkpoint = checkpoint(self.target, name).await?;
         let state = slot::state(self.source, name).await?;
@@ -44,7 +51,7 @@ impl Resume<'_> {
                 match slot_problem(&state, checkpoint) {
                     None => {
                         self.record_source().await?;
-                        return Ok(Some(checkpoint));
+                        return Ok(Some(Found { lsn: checkpoint, is_new: false }));
                     }
                     problem => problem,
                 }
@@ -60,7 +67,7 @@ impl Resume<'_> {
             self.watcher.during(dropped).await?;
             failpoint::hit("lost-slot-dropped");
         }
-        self.make_slot().await
+        Ok(self.make_slot().await?.map(|lsn| Found { lsn, is_new: true }))
     }
 
     /// Refuses a slot that is there but, as far as it shows, belongs to somebody else: it is never dropped.

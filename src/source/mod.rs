@@ -3,6 +3,7 @@
 //! Nothing here writes to the source but a publication and a slot of its own. What rows mean is
 //! not known here ([`crate::facts`]), nor where they go.
 
+pub mod catalog;
 mod identity;
 pub mod layout;
 pub mod preflight;

@@ -32,6 +32,8 @@ struct Seen {
 /// The loop's end. The task ends once this is dropped.
 pub(super) struct Notice {
     seen: watch::Receiver<Seen>,
+    /// The same for those who look now and then: waiting marks what it sees as seen.
+    beside: watch::Receiver<Seen>,
     task: JoinHandle<()>,
 }
 
@@ -41,7 +43,7 @@ impl Notice {
         let (tell, seen) =
             watch::channel(Seen { altered: None, print: None, answered: Instant::now() });
         let eye = Eye { config: config.clone(), print, watch: None, tell };
-        Self { seen, task: tokio::spawn(eye.run()) }
+        Self { beside: seen.clone(), seen, task: tokio::spawn(eye.run()) }
     }
 
     /// Waits until something was altered: the session ends, and the next one finds out what that means. Cancellation-safe.
@@ -59,15 +61,15 @@ impl Notice {
 
     /// What is to be noted although nothing was hidden, once.
     pub(super) fn take_print(&mut self) -> Option<Print> {
-        if !self.seen.has_changed().unwrap_or(false) {
+        if !self.beside.has_changed().unwrap_or(false) {
             return None;
         }
-        self.seen.borrow_and_update().print.clone()
+        self.beside.borrow_and_update().print.clone()
     }
 
     /// How long the source has not answered.
     pub(super) fn silence(&self) -> Duration {
-        self.seen.borrow().answered.elapsed()
+        self.beside.borrow().answered.elapsed()
     }
 }
 

@@ -18,6 +18,7 @@ mod feeds_changes;
 mod feeds_live;
 mod guards;
 mod losses;
+mod noticed;
 mod operation;
 mod output;
 mod people;

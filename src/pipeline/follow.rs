@@ -32,6 +32,7 @@ use crate::lsn::Lsn;
 use crate::pg::Tx;
 use crate::retry::Backoff;
 use crate::session::{self, Session};
+use crate::source::position::Position;
 use crate::source::{Stream, slot};
 use crate::status::Phase;
 use crate::store::checkpoint;
@@ -43,6 +44,8 @@ const TICK: Duration = Duration::from_millis(200);
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Looking for new profiles of the application reads all of them: one part in this many of the time.
 const LOOKING_SHARE: u32 = 50;
+/// How often it is noted how far the source is.
+const POSITION_INTERVAL: Duration = Duration::from_secs(10);
 /// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -74,6 +77,9 @@ pub(super) struct Follow<'a> {
     failed_at: Option<Lsn>,
     /// Looks at what no message of the stream tells.
     notice: Notice,
+    /// How far the source was when that was noted last, and when it was.
+    position: Option<Position>,
+    position_at: Instant,
     /// Whether a reconcile was scheduled, which the next session begins with.
     starts_over: bool,
     /// Starts over once something was committed: a session that opens and fails at once is no success.
@@ -132,6 +138,8 @@ pub(super) async fn follow(
         look_at: Instant::now(),
         failed_at,
         notice,
+        position: None,
+        position_at: Instant::now(),
         starts_over: false,
         backoff,
     };
@@ -388,6 +396,20 @@ impl Follow<'_> {
             }
         } else if let Some(print) = self.notice.take_print() {
             session::note_print(&applier.db, Some(&print)).await?;
+        }
+        self.note_position().await
+    }
+
+    /// Notes how far the source is: one that is behind that at a later start was restored to an older state.
+    async fn note_position(&mut self) -> Result<()> {
+        if self.position_at.elapsed() < POSITION_INTERVAL {
+            return Ok(());
+        }
+        self.position_at = Instant::now();
+        let position = self.notice.position().filter(|now| self.position != Some(*now));
+        if let Some(position) = position {
+            session::note_position(&self.session.applier.db, &position).await?;
+            self.position = Some(position);
         }
         Ok(())
     }

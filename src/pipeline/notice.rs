@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_postgres::Client;
 
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Result};
 use crate::source::Watch;
+use crate::source::position::{self, Look, Position};
 use crate::source::watch::{Altered, Print};
 
 /// How often it is looked at: what is found is reconciled within the 15 s of P18.
@@ -25,6 +27,8 @@ struct Seen {
     altered: Option<String>,
     /// Alterations that hide nothing, to be noted.
     print: Option<Print>,
+    /// How far the source is, as far as that survives a crash.
+    position: Option<Position>,
     /// When the source last answered.
     answered: Instant,
 }
@@ -40,9 +44,13 @@ pub(super) struct Notice {
 impl Notice {
     /// Begins to look. `print` is what the session began with.
     pub(super) fn start(config: &Config, print: Option<Print>) -> Self {
-        let (tell, seen) =
-            watch::channel(Seen { altered: None, print: None, answered: Instant::now() });
-        let eye = Eye { config: config.clone(), print, watch: None, tell };
+        let (tell, seen) = watch::channel(Seen {
+            altered: None,
+            print: None,
+            position: None,
+            answered: Instant::now(),
+        });
+        let eye = Eye { config: config.clone(), print, source: None, earlier: None, tell };
         Self { beside: seen.clone(), seen, task: tokio::spawn(eye.run()) }
     }
 
@@ -67,6 +75,11 @@ impl Notice {
         self.beside.borrow_and_update().print.clone()
     }
 
+    /// How far the source is, as far as that survives a crash.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.beside.borrow().position
+    }
+
     /// How long the source has not answered.
     pub(super) fn silence(&self) -> Duration {
         self.beside.borrow().answered.elapsed()
@@ -83,7 +96,9 @@ impl Drop for Notice {
 struct Eye {
     config: Config,
     print: Option<Print>,
-    watch: Option<Watch>,
+    source: Option<(Arc<Client>, Watch)>,
+    /// The look before.
+    earlier: Option<Look>,
     tell: watch::Sender<Seen>,
 }
 
@@ -98,20 +113,24 @@ impl Eye {
             if let Err(error) = looked {
                 // The stream and the backfill meet it too, and they know what to do.
                 tracing::debug!(%error, "the source's catalog cannot be read");
-                self.watch = None;
+                self.source = None;
             }
         }
     }
 
     async fn look(&mut self) -> Result<()> {
-        let watch = match &self.watch {
-            Some(watch) => watch,
+        let (client, watch) = match &self.source {
+            Some(source) => source,
             None => {
                 let source = &self.config.source;
-                let client = connect(&source.server, "tributary", "source").await?;
-                self.watch.insert(Watch::begin(Arc::new(client), source).await?)
+                let client = Arc::new(connect(&source.server, "tributary", "source").await?);
+                let watch = Watch::begin(Arc::clone(&client), source).await?;
+                self.source.insert((client, watch))
             }
         };
+        let look = position::look(client, &self.config.source.slot).await?;
+        let position = look.durable(self.earlier.as_ref());
+        self.earlier = Some(look);
         let now = watch.now().await?;
         let altered = match &self.print {
             Some(print) => watch.altered(&print.stored()?, now.as_ref()).await?,
@@ -124,6 +143,7 @@ impl Eye {
         }
         self.tell.send_if_modified(|seen| {
             seen.answered = Instant::now();
+            seen.position = Some(position);
             if altered != Altered::Nothing {
                 seen.altered = Some(altered.why());
             } else if is_other {

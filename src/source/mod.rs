@@ -6,6 +6,7 @@
 pub mod catalog;
 mod identity;
 pub mod layout;
+pub mod position;
 pub mod preflight;
 pub mod publication;
 mod reader;

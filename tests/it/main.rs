@@ -24,6 +24,7 @@ mod output;
 mod people;
 mod purity;
 mod readme;
+mod restored;
 mod review;
 mod rules;
 mod targets;

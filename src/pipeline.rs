@@ -38,7 +38,7 @@ use tracing::{Instrument as _, Span};
 
 use self::control::Control;
 use self::notice::Notice;
-use crate::backfill::{Backfill, Progress};
+use crate::backfill::{Backfill, Progress, Until};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Next, Result, Server};
@@ -257,7 +257,9 @@ async fn work(
     session.applier.set_today(jiff::Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
     let mut notice = Notice::start(config, session.publication.print.clone());
-    let backfilled = backfill(config, session, health, shutdown, show);
+    let was_finished = crate::backfill::was_finished(&session.applier.db).await?;
+    let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
+    let backfilled = backfill(config, session, health, shutdown, show, until);
     let backfilled = watched(backfilled, &mut notice, health);
     if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
         return Ok(());
@@ -294,7 +296,7 @@ fn span(config: &Config, phase: Phase) -> Span {
     tracing::info_span!("daemon", slot = config.source.slot, phase = phase.as_str())
 }
 
-/// Runs the scheduled backfill, if any; `false` when shutdown came first.
+/// Runs the scheduled backfill, if any, as far as asked; `false` when shutdown came first.
 ///
 /// # Errors
 /// As [`Backfill::run`].
@@ -304,6 +306,7 @@ pub async fn backfill(
     health: &Arc<Health>,
     shutdown: &CancellationToken,
     show: Show<'_>,
+    until: Until,
 ) -> Result<bool> {
     let pending = crate::backfill::progress(&session.applier.db).await?;
     if let Some(at) = &pending {
@@ -320,7 +323,7 @@ pub async fn backfill(
         show(at);
     };
     let work = Backfill { config, source, shutdown, progress: &progress };
-    work.run(&mut session.applier).await
+    work.run(&mut session.applier, until).await
 }
 
 #[cfg(test)]

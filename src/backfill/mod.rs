@@ -78,6 +78,26 @@ impl Progress {
     pub fn is_done(&self) -> bool {
         self.stage == Stage::Done
     }
+
+    /// Whether nothing is left but to recompute from the stored rows, every guard passed: that goes on beside the stream.
+    #[must_use]
+    pub fn only_recomputes(&self) -> bool {
+        match self.stage {
+            // The guard of left-out rows is in front of its first round.
+            Stage::Shared => self.cursor.is_some(),
+            Stage::Place => false,
+            stage => stage.has_read(),
+        }
+    }
+}
+
+/// How far [`Backfill::run`] goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// To the end.
+    Done,
+    /// Until [`Progress::only_recomputes`].
+    OnlyRecomputes,
 }
 
 /// What a backfill needs beside the applier.
@@ -117,6 +137,16 @@ pub async fn progress(db: &Db) -> Result<Option<Progress>> {
         left_out: LeftOut::read(row.get(11)),
         truncated: row.get::<_, Vec<i16>>(12).into_iter().filter_map(Feed::from_number).collect(),
     }))
+}
+
+/// Whether a backfill was ever finished: until then the target has nothing that the stream could keep up to date.
+///
+/// # Errors
+/// Those of the target.
+pub async fn was_finished(db: &Db) -> Result<bool> {
+    let sql = "select facts_hash is not null from tributary.state";
+    let rows = db.query("target: reading the state", sql, &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 /// Schedules a full reconcile (`rows`) or a rebuild from the stored rows (`place`): stage and rules. One that is under
@@ -180,14 +210,14 @@ pub fn rules(config: &Config) -> String {
 }
 
 impl Backfill<'_> {
-    /// Runs the scheduled backfill to its end, or until shutdown (`false`).
+    /// Runs the scheduled backfill as far as asked, or until shutdown (`false`).
     ///
     /// # Errors
     /// Those of both servers; [`Error::Halted`] in front of a sweep that the guard stops.
-    pub async fn run(&self, applier: &mut Applier) -> Result<bool> {
+    pub async fn run(&self, applier: &mut Applier, until: Until) -> Result<bool> {
         let Some(mut at) = progress(&applier.db).await? else { return Ok(true) };
         applier.env.generation = at.generation;
-        while !at.is_done() {
+        while !(at.is_done() || until == Until::OnlyRecomputes && at.only_recomputes()) {
             if self.shutdown.is_cancelled() {
                 return Ok(false);
             }

@@ -63,7 +63,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let show = |at: &Progress| bar.show(at);
     session.applier.set_today(Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
-    let finished = pipeline::backfill(config, &mut session, &health, &shutdown, &show).await;
+    let until = backfill::Until::Done;
+    let finished = pipeline::backfill(config, &mut session, &health, &shutdown, &show, until).await;
     if let Err(Error::Halted(halt)) = &finished {
         crate::pg::Tx::on(&session.applier.db).rollback().await?;
         crate::halt::record(&session.applier.db, Some(halt)).await?;

@@ -47,10 +47,7 @@ impl Rebuild {
         session: &mut Session,
         show: Show<'_>,
     ) -> Result<bool> {
-        let shutdown = CancellationToken::new();
-        let source = Arc::clone(&session.source);
-        let work = Backfill { config, source, shutdown: &shutdown, progress: show };
-        let answer = match round(&work, session).await {
+        let answer = match recompute(config, session, show).await {
             Ok(false) => return Ok(false),
             Ok(true) => Ok("everybody is recomputed from the stored rows".to_owned()),
             Err(error) => {
@@ -64,11 +61,23 @@ impl Rebuild {
     }
 }
 
-async fn round(work: &Backfill<'_>, session: &mut Session) -> Result<bool> {
+/// Recomputes the next people of the backfill or rebuild under way, in a transaction of their own; `true`: nothing is
+/// left.
+///
+/// # Errors
+/// Those of the target.
+pub(super) async fn recompute(
+    config: &Config,
+    session: &mut Session,
+    show: Show<'_>,
+) -> Result<bool> {
     let Some(mut at) = backfill::progress(&session.applier.db).await? else { return Ok(true) };
     if !at.is_done() {
+        let shutdown = CancellationToken::new();
+        let source = Arc::clone(&session.source);
+        let work = Backfill { config, source, shutdown: &shutdown, progress: show };
         work.round(&mut session.applier, &mut at).await?;
-        (work.progress)(&at);
+        show(&at);
     }
     Ok(at.is_done())
 }

@@ -20,6 +20,7 @@ use super::maintenance::Maintenance;
 use super::notice::Notice;
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
+use crate::backfill;
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::engine::Feeds;
@@ -113,9 +114,10 @@ pub(super) async fn follow(
     failpoint::hit("stream-opened");
     session::settle(&session.applier.db, leadership).await?;
     tracing::info!(from = %session.checkpoint, "streaming");
+    let recomputes = backfill::progress(&session.applier.db).await?.is_some_and(|at| !at.is_done());
     // What is due is read once the stream has come far enough.
-    let is_due = session.due.is_some();
-    health.set_phase(if is_due { Phase::Backfilling } else { Phase::Streaming });
+    let is_reconciling = recomputes || session.due.is_some();
+    health.set_phase(if is_reconciling { Phase::Backfilling } else { Phase::Streaming });
     health.set_halted(None);
     crate::systemd::ready();
     let assembler = Assembler::new(watched(config, &session.applier.env.feeds));
@@ -143,7 +145,7 @@ pub(super) async fn follow(
         starts_over: false,
         backoff,
     };
-    follow.run(shutdown).await
+    follow.run(shutdown, recomputes).await
 }
 
 /// The tables whose changes are wanted.
@@ -166,10 +168,10 @@ fn operation(change: &crate::decode::Change) -> &'static str {
 }
 
 impl Follow<'_> {
-    async fn run(&mut self, shutdown: &CancellationToken) -> Result<()> {
+    async fn run(&mut self, shutdown: &CancellationToken, recomputes: bool) -> Result<()> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut maintenance = Maintenance::new();
+        let mut maintenance = Maintenance::beside_the_stream(recomputes);
         loop {
             if self.starts_over {
                 return self.leave().await;

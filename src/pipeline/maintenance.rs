@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::commands::Rebuild;
+use super::commands::{self, Rebuild};
 use super::control::{COMMAND_POLL, Control};
 use super::retries::Retries;
 use crate::apply::{Absent, Applier, Mode, OWNERS_PER_ROUND};
@@ -52,6 +52,8 @@ pub(super) struct Maintenance {
     /// Incomplete rows that the source did not have (P6).
     absent: Absent,
     rebuild: Option<Rebuild>,
+    /// Whether a reconcile has read everything and still recomputes.
+    recomputes: bool,
     /// Whether the source did not answer when last asked.
     source_is_silent: bool,
 }
@@ -71,13 +73,19 @@ impl Maintenance {
             waiting: Retries::new(),
             absent: Absent::new(),
             rebuild: None,
+            recomputes: false,
             source_is_silent: false,
         }
     }
 
+    /// As [`Maintenance::new`], with the rest of a reconcile where there is one.
+    pub(super) fn beside_the_stream(recomputes: bool) -> Self {
+        Self { recomputes, ..Self::new() }
+    }
+
     /// Whether long work is under way, so that another round is due as soon as nothing else is.
     pub(super) fn has_rounds(&self) -> bool {
-        self.rebuild.is_some() || !self.expiring.is_empty()
+        self.rebuild.is_some() || self.recomputes || !self.expiring.is_empty()
     }
 
     /// Does what is due. Between source transactions only.
@@ -128,14 +136,20 @@ impl Maintenance {
             // The row is compared itself: the application may have set the status.
             session.applier.recompute_alone(Touched::owners(owners), Mode::COMPARED).await?;
         }
+        let show = |at: &backfill::Progress| {
+            health.tick();
+            health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
+        };
         if let Some(rebuild) = &self.rebuild {
-            let show = |at: &backfill::Progress| {
-                health.tick();
-                health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
-            };
             if rebuild.round(config, session, &show).await? {
                 self.rebuild = None;
                 self.commands_wait = true;
+            }
+        } else if self.recomputes && commands::recompute(config, session, &show).await? {
+            self.recomputes = false;
+            tracing::info!("everything is reconciled");
+            if session.due.is_none() {
+                health.set_phase(Phase::Streaming);
             }
         }
         Ok(())

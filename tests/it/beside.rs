@@ -63,6 +63,29 @@ async fn changes_are_applied_while_everybody_is_recomputed() {
     assert_eq!(world.target.value(changed).await, "1");
 }
 
+/// SPEC §9: a reconcile that has read its feeds recomputes between batches, and the checkpoint goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_applied_while_a_reconcile_recomputes() {
+    let world = World::canonical(&payments(8_000)).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.source.execute(&format!("select pg_drop_replication_slot('{}')", world.slot)).await;
+    world.source.execute("delete from xendit where customer_email = 'p9@example.com'").await;
+    let mut daemon = world.start();
+    let begun = "select phase = 'people' and next_owner is not null from tributary.backfill";
+    is_true(&world, &daemon, "a round of the people", begun).await;
+    let change = "update xendit set amount = 500 where customer_email = 'p7@example.com'";
+    world.source.execute(change).await;
+    daemon.wait_until_caught_up(&world).await;
+    let phase = daemon.status().await["phase"].clone();
+    let changed = "select count(*) from transactions where amount = 500";
+    assert_eq!(world.target.value(changed).await, "1");
+    assert_eq!(phase, "backfilling", "the reconcile ended before the change");
+    daemon.wait_for_phase("streaming").await;
+    assert_eq!(world.target.value("select phase from tributary.backfill").await, "done");
+    assert_equals_fresh_backfill(&world).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_that_was_interrupted_is_not_done_twice() {
     let world = World::canonical(&payments(100)).await;

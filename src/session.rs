@@ -29,6 +29,7 @@
 mod installation;
 mod lock;
 mod noticed;
+pub mod preflight;
 mod resume;
 
 use std::future::Future;
@@ -125,9 +126,12 @@ pub async fn open(
     if !lock::lock(&target, config, on_lock, shutdown, watcher).await? {
         return Ok(None);
     }
+    preflight::require(preflight::connections(&target, &config.target.server, "target").await?)?;
+    preflight::require(preflight::target(&target, config, false).await?)?;
     let leadership = watcher.during(lead(&mut target, config)).await?;
     failpoint::hit("schema-migrated");
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
+    preflight::require(preflight::connections(&source, &config.source.server, "source").await?)?;
     notice_dead_clients(&source, "source").await;
     let recorded = store::feed::recorded(&target).await?;
     let noticed = noticed::Noticed::read(&target).await?;

@@ -45,7 +45,7 @@ use pgwire_replication::config::ReplicationConfig;
 use pgwire_replication::error::PgWireError;
 use tokio::time::{Instant, timeout_at};
 
-use self::settings::{certified_name, endpoints, settings};
+use self::settings::{Endpoint, certified_name, endpoints, passwords, settings};
 use super::slot;
 use crate::config::Server;
 use crate::decode::{self, Message};
@@ -117,17 +117,26 @@ impl Stream {
         slot::check_name(slot)?;
         let mut last = Error::Config("the source's URL names no host".into());
         for mut endpoint in endpoints(server)? {
-            let config = settings(server, &endpoint, reader, slot, publication, start)?;
-            let mut outcome = Self::start(server, config, slot, publication, start).await;
-            let name = outcome.as_ref().err().and_then(|error| certified_name(server.tls, error));
-            if let Some(name) = name {
-                endpoint.name = name;
-                let config = settings(server, &endpoint, reader, slot, publication, start)?;
-                outcome = Self::start(server, config, slot, publication, start).await;
-            }
-            match outcome {
-                Err(error @ Error::Unavailable { .. }) => last = error,
-                other => return other,
+            let mut passwords = passwords(server).into_iter().peekable();
+            while let Some(password) = passwords.next() {
+                let config = |endpoint: &Endpoint| {
+                    settings(server, endpoint, reader, slot, publication, start, &password)
+                };
+                let begun = Self::start(server, config(&endpoint)?, slot, publication, start).await;
+                let name = begun.as_ref().err().and_then(|e| certified_name(server.tls, e));
+                let outcome = match name {
+                    Some(name) => {
+                        endpoint.name = name;
+                        Self::start(server, config(&endpoint)?, slot, publication, start).await
+                    }
+                    None => begun,
+                };
+                match outcome {
+                    Err(error @ Error::Unavailable { .. }) => last = error,
+                    Err(_) if passwords.peek().is_some() => continue,
+                    other => return other,
+                }
+                break;
             }
         }
         Err(last)

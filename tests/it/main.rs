@@ -22,6 +22,7 @@ mod noticed;
 mod operation;
 mod output;
 mod people;
+mod preflight;
 mod purity;
 mod readme;
 mod restored;

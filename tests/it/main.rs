@@ -24,6 +24,7 @@ mod output;
 mod people;
 mod preflight;
 mod purity;
+mod readiness;
 mod readme;
 mod restored;
 mod review;

@@ -20,6 +20,7 @@
 mod batch;
 mod commands;
 mod control;
+mod due;
 mod durability;
 mod follow;
 mod large;

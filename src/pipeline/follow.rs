@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
 use super::control::Control;
+use super::due::Noted;
 use super::durability::Durability;
 use super::maintenance::Maintenance;
 use super::notice::Notice;
@@ -33,7 +34,6 @@ use crate::lsn::Lsn;
 use crate::pg::Tx;
 use crate::retry::Backoff;
 use crate::session::{self, Session};
-use crate::source::position::Position;
 use crate::source::{Stream, slot};
 use crate::status::Phase;
 use crate::store::checkpoint;
@@ -45,8 +45,6 @@ const TICK: Duration = Duration::from_millis(200);
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Looking for new profiles of the application reads all of them: one part in this many of the time.
 const LOOKING_SHARE: u32 = 50;
-/// How often it is noted how far the source is.
-const POSITION_INTERVAL: Duration = Duration::from_secs(10);
 /// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -62,7 +60,7 @@ pub(super) struct Follow<'a> {
     /// Confirms to the source what the target has on disk.
     durability: Durability,
     /// Whole transactions that are applied next.
-    batch: Batch,
+    pub(super) batch: Batch,
     /// The transaction that is arriving.
     pub(super) open: Option<OpenTransaction>,
     /// The last position that the source reported while no transaction was open.
@@ -77,12 +75,11 @@ pub(super) struct Follow<'a> {
     /// Where it began, while what it failed at before is not known to be over.
     failed_at: Option<Lsn>,
     /// Looks at what no message of the stream tells.
-    notice: Notice,
-    /// How far the source was when that was noted last, and when it was.
-    position: Option<Position>,
-    position_at: Instant,
+    pub(super) notice: Notice,
+    /// How far the source was when that was noted last.
+    pub(super) noted: Noted,
     /// Whether a reconcile was scheduled, which the next session begins with.
-    starts_over: bool,
+    pub(super) starts_over: bool,
     /// Starts over once something was committed: a session that opens and fails at once is no success.
     backoff: &'a mut Backoff,
 }
@@ -140,8 +137,7 @@ pub(super) async fn follow(
         look_at: Instant::now(),
         failed_at,
         notice,
-        position: None,
-        position_at: Instant::now(),
+        noted: Noted::new(),
         starts_over: false,
         backoff,
     };
@@ -382,38 +378,6 @@ impl Follow<'_> {
         let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;
         self.health.set_frozen(frozen);
         maintenance.run(self.config, self.session, self.health).await
-    }
-
-    /// Schedules the reconcile that is due once the stream has passed the moment when the source was seen to be altered, and
-    /// notes alterations that hid nothing.
-    async fn look_at_what_is_due(&mut self) -> Result<()> {
-        let is_between = self.open.is_none() && self.batch.is_empty();
-        let Session { due, checkpoint, applier, .. } = &mut *self.session;
-        if let Some(found) = due.as_ref() {
-            if is_between && *checkpoint >= found.until {
-                found.schedule(applier, self.config).await?;
-                *due = None;
-                self.starts_over = true;
-                failpoint::hit("reconcile-scheduled");
-            }
-        } else if let Some(print) = self.notice.take_print() {
-            session::note_print(&applier.db, Some(&print)).await?;
-        }
-        self.note_position().await
-    }
-
-    /// Notes how far the source is: one that is behind that at a later start was restored to an older state.
-    async fn note_position(&mut self) -> Result<()> {
-        if self.position_at.elapsed() < POSITION_INTERVAL {
-            return Ok(());
-        }
-        self.position_at = Instant::now();
-        let position = self.notice.position().filter(|now| self.position != Some(*now));
-        if let Some(position) = position {
-            session::note_position(&self.session.applier.db, &position).await?;
-            self.position = Some(position);
-        }
-        Ok(())
     }
 
     /// The stream has passed everything that backfilled rows may contain already.

@@ -79,7 +79,7 @@ pub(super) fn passwords(server: &Server) -> Vec<String> {
         return vec![String::from_utf8_lossy(password).into_owned()];
     };
     let mut forms: Vec<String> =
-        stringprep::saslprep(password).map(|prepared| prepared.into_owned()).into_iter().collect();
+        stringprep::saslprep(password).map(std::borrow::Cow::into_owned).into_iter().collect();
     forms.push(password.to_owned());
     forms.dedup();
     forms

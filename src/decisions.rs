@@ -11,7 +11,7 @@ mod rows;
 pub(crate) use alias::undo;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{Applier, Mode};
+use crate::apply::{Applier, Mode, Repair};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
@@ -64,6 +64,8 @@ pub enum Request {
     Accept,
     /// Recompute everybody from the stored facts.
     Rebuild,
+    /// Compute anew what `verify` found to differ.
+    Repair(Repair),
 }
 
 /// A request with who made it and why.
@@ -83,7 +85,10 @@ pub struct Command {
 /// # Errors
 /// A refusal with the reason; those of the target. Nothing was done then, and nothing answered.
 pub async fn execute(applier: &mut Applier, id: i64, command: &Command, actor: &str) -> Result<()> {
-    match attempt(applier, id, command, actor, Mode::STREAM).await {
+    // What somebody else changed is not seen by the digests.
+    let is_repair = matches!(command.request, Request::Repair(_));
+    let mode = if is_repair { Mode::COMPARED } else { Mode::STREAM };
+    match attempt(applier, id, command, actor, mode).await {
         Err(Error::Data { .. }) => attempt(applier, id, command, actor, Mode::CAREFUL).await,
         other => other,
     }
@@ -165,6 +170,10 @@ async fn within(
         }
         Request::Revert { decision } => revert(applier, tx, *decision, &by).await?,
         Request::Accept => (accept(tx.db()).await?, Effect::default()),
+        Request::Repair(what) => {
+            applier.repair(tx, what, mode).await?.count();
+            (format!("computed {} units anew", what.len()), Effect::default())
+        }
         Request::Rebuild => {
             return Err(Error::refused(
                 "a rebuild is not carried out within a transaction",

@@ -71,15 +71,17 @@ impl Applier {
         store::conflict::close(group, over, "source");
     }
 
+    /// Whether it was dismissed with this evidence.
+    pub(super) fn status_of(&self, finding: &Finding) -> &'static str {
+        let dismissed = self.env.dismissals.get(&finding.fingerprint);
+        if dismissed == Some(&finding.digest) { "dismissed" } else { "open" }
+    }
+
     /// Adds the wanted conflicts that are not stored so already.
     fn write(&self, group: &mut Group, wanted: Wanted, stored: &HashMap<Uuid, StoredConflict>) {
-        let status_of = |finding: &Finding| {
-            let dismissed = self.env.dismissals.get(&finding.fingerprint);
-            if dismissed == Some(&finding.digest) { "dismissed" } else { "open" }
-        };
         let writes: Vec<(Finding, &'static str)> = wanted
             .into_values()
-            .map(|finding| (status_of(&finding), finding))
+            .map(|finding| (self.status_of(&finding), finding))
             .filter(|(status, finding)| {
                 !stored
                     .get(&finding.fingerprint)
@@ -205,7 +207,12 @@ fn is_of_history(conflict: &StoredConflict) -> bool {
 }
 
 /// Whether a stored conflict that is not wanted is over.
-fn closes(conflict: &StoredConflict, state: &State, shared: &BTreeSet<String>, mode: Mode) -> bool {
+pub(super) fn closes(
+    conflict: &StoredConflict,
+    state: &State,
+    shared: &BTreeSet<String>,
+    mode: Mode,
+) -> bool {
     if is_of_history(conflict) {
         return false;
     }

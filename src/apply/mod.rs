@@ -13,6 +13,7 @@
 //! source change brings).
 
 mod batch;
+mod compare;
 mod conflicts;
 mod email_changes;
 mod fetch;
@@ -22,15 +23,19 @@ mod open;
 mod passes;
 mod quarantine;
 mod read;
+mod repair;
 mod settle;
 
 use std::sync::Arc;
 
 pub use batch::Applied;
+pub use compare::{Expected, Misrecorded, is_left_to_history};
 pub use fetch::State;
 pub use incomplete::Absent;
 pub use passes::parse_source_row;
 pub use read::read_owner;
+pub(crate) use read::stored_feeds;
+pub use repair::Repair;
 pub use settle::Mode;
 
 use crate::engine::Env;

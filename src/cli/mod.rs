@@ -19,6 +19,7 @@ mod rebuild;
 mod run;
 mod slot;
 mod status;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -90,6 +91,7 @@ enum Command {
     /// Bring the target schema up to date: create what is missing, never drop or retype anything
     Migrate,
     Status(status::Args),
+    Verify(verify::Args),
     Conflicts(conflicts::Args),
     Decisions(decisions::Args),
     Explain(explain::Args),
@@ -117,6 +119,7 @@ impl Command {
             Self::Check => check::run(&context.config()?).await,
             Self::Migrate => migrate::run(&context.config()?).await,
             Self::Status(args) => status::run(args, context).await,
+            Self::Verify(args) => verify::run(args, context).await,
             Self::Conflicts(args) => conflicts::run(args, context).await,
             Self::Decisions(args) => decisions::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,

@@ -414,7 +414,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     [run]
     migrate = true
     batch_rows = 4000
-    chunk_rows = 5000
+    chunk_rows = 1500
 
     [guard]
     delete_rows = 1000

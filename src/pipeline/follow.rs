@@ -44,7 +44,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// checkpoint moves the log itself.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Looking for new profiles of the application reads all of them: one part in this many of the time.
-const LOOKING_SHARE: u32 = 50;
+const LOOKING_SHARE: u32 = 500;
 /// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 

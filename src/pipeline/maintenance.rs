@@ -32,8 +32,10 @@ const SOURCE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often those who wait for their auth user and deletes that were blocked are looked for. Which of them
 /// are tried is another matter ([`Retries`]).
 const WAITING_INTERVAL: Duration = Duration::from_secs(60);
-/// How often new profiles of the application are looked for.
+/// How often new profiles of the application are looked for: this often,
 const PROFILES_INTERVAL: Duration = Duration::from_secs(10);
+/// and, as that reads all of them, for one part in this many of the time at most.
+const PROFILES_SHARE: u32 = 100;
 
 /// What is to be done, and when each thing was last done.
 pub(super) struct Maintenance {
@@ -42,6 +44,7 @@ pub(super) struct Maintenance {
     served_at: Option<Instant>,
     source_asked_at: Option<Instant>,
     waiting_at: Option<Instant>,
+    /// When new profiles are looked for next.
     profiles_at: Option<Instant>,
     /// The date for which expiries were last looked for.
     judged_on: Option<Date>,
@@ -113,8 +116,10 @@ impl Maintenance {
         while session.applier.retry_quarantined().await? {
             health.tick();
         }
-        if due(&mut self.profiles_at, PROFILES_INTERVAL) {
+        let now = Instant::now();
+        if self.profiles_at.is_none_or(|at| now >= at) {
             session.applier.scan_profiles(&|| health.tick()).await?;
+            self.profiles_at = Some(now + PROFILES_INTERVAL.max(now.elapsed() * PROFILES_SHARE));
         }
         if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
             self.ask_the_source(session, health).await?;

@@ -155,7 +155,7 @@ impl Tables {
 }
 
 /// `select n.a::type as a, … from unnest(…) as n (a, …)`: the new rows in the table's own types.
-fn new_rows(columns: &[&str], types: &HashMap<String, String>) -> Result<String> {
+pub(super) fn new_rows(columns: &[&str], types: &HashMap<String, String>) -> Result<String> {
     let casts = columns
         .iter()
         .map(|column| {
@@ -188,7 +188,7 @@ fn scale(types: &HashMap<String, String>, column: &str) -> Option<u32> {
 }
 
 /// `json` has no equality, and that of `citext` overlooks another case.
-fn comparable(side: &str, column: &str, types: &HashMap<String, String>) -> String {
+pub(super) fn comparable(side: &str, column: &str, types: &HashMap<String, String>) -> String {
     let cast = match types.get(column).map_or("", String::as_str) {
         "json" => "::jsonb",
         kind if kind.ends_with("citext") => "::text",

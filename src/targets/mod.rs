@@ -3,6 +3,7 @@
 
 pub mod catalog;
 mod column_types;
+pub mod compare;
 pub mod copy;
 pub mod delete;
 mod join;

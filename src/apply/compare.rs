@@ -1,0 +1,323 @@
+//! What owners should be, decided by the functions of the write path and written nowhere: for `verify`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::conflicts::closes;
+use super::quarantine::Refused;
+use super::{Applier, Mode};
+use crate::config::Config;
+use crate::engine::diff::{self, OwnerWrite, Trust};
+use crate::engine::people::{self, Decided};
+use crate::engine::rows::{self, RowPlan, RowWrite, Touched};
+use crate::engine::versions::Version;
+use crate::engine::{
+    Arrival, ChunkSnapshots, Env, Feeds, Finding, Person, PersonState, RowDecisions, RowId,
+    SharedId, StoredConflict, shared,
+};
+use crate::error::Result;
+use crate::facts::{Feed, FeedKind, SourceKey};
+use crate::pg::{Db, Tx};
+use crate::source::RowReader;
+use crate::store;
+use crate::targets::compare::Claim;
+use crate::targets::{Tables, profile_ids};
+use crate::unify::{self, ConflictKind};
+
+/// What the rows of some owners imply.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// Their rows in the target tables, all of them, whatever digests say.
+    pub writes: Vec<OwnerWrite>,
+    /// Persons who are not recorded as they should be.
+    pub misrecorded: Vec<Misrecorded>,
+    /// The conflicts that must be stored, with the status of each.
+    pub conflicts: Vec<(Finding, &'static str)>,
+    /// Those that are stored and not resolved, by fingerprint.
+    pub stored: HashMap<Uuid, StoredConflict>,
+    /// Those of them that nothing supports.
+    pub over: Vec<Uuid>,
+    /// Owners that are left out as the target refuses them (P10).
+    pub quarantined: u64,
+}
+
+/// A person who is not recorded as the rows say.
+#[derive(Debug, Clone)]
+pub struct Misrecorded {
+    /// The e-mail key.
+    pub owner: String,
+    /// The profile.
+    pub profile: Option<Uuid>,
+    /// Names of the rows.
+    pub rows: Vec<String>,
+    /// The recorded state; `None`: not at all.
+    pub found: Option<PersonState>,
+    /// What it should be.
+    pub expected: PersonState,
+}
+
+impl Applier {
+    /// An applier on a session that holds no lock and writes nothing.
+    ///
+    /// # Errors
+    /// Those of the target; a refusal where a target table is missing.
+    pub async fn reading(
+        db: Arc<Db>,
+        config: &Config,
+        feeds: Arc<Feeds>,
+        reader: RowReader,
+    ) -> Result<Self> {
+        let mut tables = Tables::read(db.client(), &config.target).await?;
+        "begin isolation level repeatable read read only".clone_into(&mut tables.begin);
+        // Look-ups are as narrow as those of the daemon, and must not depend on statistics either.
+        let narrow = "set enable_seqscan = off; set enable_sort = off; set enable_incremental_sort = off; set jit = off";
+        db.batch("target: preparing the session", narrow).await?;
+        let rules = Arc::new(config.rules.clone());
+        let env = Env {
+            today: Timestamp::UNIX_EPOCH.to_zoned(rules.zone.clone()).date(),
+            rules,
+            feeds,
+            decisions: RowDecisions::default(),
+            dismissals: HashMap::new(),
+            chunks: ChunkSnapshots::default(),
+            generation: 0,
+        };
+        Ok(Self {
+            db,
+            env,
+            tables,
+            reader,
+            has_foreign_profiles: true,
+            has_quarantine: true,
+            has_blocked_deletes: true,
+        })
+    }
+
+    /// Opens a transaction in which everything is of one moment: rows and people commit together (P2). Decisions and the
+    /// date are those of that moment.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn begin_reading(&mut self) -> Result<Tx> {
+        let tx = self.begin().await?;
+        self.load_decisions().await?;
+        let rows = tx.query("target: asking for the time", "select now()", &[]).await?;
+        if let Some(row) = rows.first() {
+            self.set_today(row.get(0));
+        }
+        Ok(tx)
+    }
+
+    /// What stored rows come to once these rows of the source take the place of theirs; `None`: the source has no such
+    /// row. The stored versions are not believed in anything.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn substituted(&self, tx: &Tx, versions: Vec<Version>) -> Result<RowPlan> {
+        let ids = versions.iter().map(|version| version.id.clone()).collect();
+        let mut stored = store::row::by_key(tx, &ids).await?;
+        for row in stored.values_mut() {
+            row.digest = Uuid::nil();
+        }
+        let emails = super::batch::emails_of(&versions);
+        let roots = store::alias::roots(tx.db(), &emails).await?;
+        Ok(rows::decide(versions, &stored, &roots, Arrival::Reread, &self.env))
+    }
+
+    /// What the touched owners and shared ids should be.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn expected(&self, tx: &Tx, plan: &RowPlan, touched: &Touched) -> Result<Expected> {
+        let mut state = self.fetch(tx, plan, touched).await?;
+        let judged = shared::judge(&state.shared, &self.env.feeds);
+        state.holders.extend(judged.holders.clone());
+        let mut owners = std::mem::take(&mut state.rows);
+        // Of others the plan holds a part of the rows only.
+        owners.retain(|owner, _| touched.owners.contains(owner));
+        let mut decided = people::decide(owners, &state.holders, &self.env);
+        let mut persons = std::mem::take(&mut state.persons);
+        let mut expected = Expected::default();
+        let is_left_out =
+            |decided: &Decided| decided.is_incomplete || state.quarantined.contains(&decided.owner);
+        let (mut unrecorded, mut misrecorded) = (Vec::new(), Vec::new());
+        for decided in decided.iter().filter(|decided| decided.is_person()) {
+            if is_left_out(decided) {
+                continue;
+            }
+            let should = decided.unified.profile.is_some();
+            let person = persons.get_mut(&decided.owner);
+            let found = person.as_ref().map(|person| person.state);
+            let state = match (should, found) {
+                (true, None) => {
+                    unrecorded.push(decided.owner.clone());
+                    PersonState::Present
+                }
+                (true, Some(PersonState::Absent | PersonState::Merged)) => PersonState::Present,
+                (false, Some(PersonState::Present)) => PersonState::Absent,
+                _ => continue,
+            };
+            let profile = person.as_ref().map(|person| person.profile_id);
+            if let Some(person) = person {
+                person.state = state;
+            }
+            misrecorded.push(Misrecorded {
+                owner: decided.owner.clone(),
+                profile,
+                rows: decided.rows.clone(),
+                found,
+                expected: state,
+            });
+        }
+        for (key, found) in profile_ids::find(tx, &self.tables, &unrecorded).await? {
+            persons.insert(key, found.person);
+        }
+        expected.misrecorded = misrecorded;
+        state.duplicates = self.duplicates(tx, &decided, &persons).await?;
+        for decided in &decided {
+            if state.quarantined.contains(&decided.owner) {
+                expected.quarantined += 1;
+            } else if !decided.is_incomplete {
+                let person = persons.get(&decided.owner).copied();
+                let (feeds, identity) = (&self.env.feeds, &self.tables.identity);
+                let trust = Trust::Nothing;
+                expected.writes.push(diff::owner(decided, person, feeds, identity, trust, false).0);
+            }
+        }
+        let refused = Refused::default();
+        let wanted =
+            self.wanted_conflicts(&mut decided, &state, &persons, judged.conflicts, &refused);
+        let over = state.conflicts.iter().filter(|(fingerprint, conflict)| {
+            !wanted.contains_key(*fingerprint)
+                && !is_left_to_history(&conflict.kind)
+                && closes(conflict, &state, &judged.scopes, Mode::COMPARED)
+        });
+        expected.over = over.map(|(fingerprint, _)| *fingerprint).collect();
+        let wanted = wanted.into_values().filter(|f| !is_left_to_history(f.kind.as_str()));
+        expected.conflicts =
+            wanted.map(|finding| (self.status_of(&finding), finding)).map(swap).collect();
+        expected.stored = state.conflicts;
+        Ok(expected)
+    }
+
+    async fn duplicates(
+        &self,
+        tx: &Tx,
+        decided: &[Decided],
+        persons: &HashMap<String, Person>,
+    ) -> Result<std::collections::BTreeMap<String, i64>> {
+        let with_profile = decided.iter().filter(|decided| decided.unified.profile.is_some());
+        let keys: Vec<String> = with_profile.map(|decided| decided.owner.clone()).collect();
+        let own: Vec<Uuid> = persons.values().map(|person| person.profile_id).collect();
+        profile_ids::duplicates(tx, &self.tables, &keys, &own).await
+    }
+
+    /// What the persons of a page who share a canonical key should be suspected of. The last of them; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn expected_pairs(
+        &self,
+        tx: &Tx,
+        after: &str,
+        limit: i64,
+    ) -> Result<(Option<String>, Expected)> {
+        let sql = include_str!("sql/canonical_members.sql");
+        let rows = tx.query("target: looking for canonical keys", sql, &[&after, &limit]).await?;
+        let members: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let pairs = store::alias::pairs(tx, &members).await?;
+        let scopes: Vec<String> = members.iter().map(|key| unify::scope_of_pair(key)).collect();
+        let stored = store::conflict::by_scope(tx, &scopes).await?;
+        let conflicts: Vec<(Finding, &'static str)> = pairs
+            .iter()
+            .map(|(a, b, canonical)| Finding::of(unify::possible_duplicate(a, b, canonical), None))
+            .map(|finding| (self.status_of(&finding), finding))
+            .map(swap)
+            .collect();
+        let wanted: BTreeSet<Uuid> =
+            conflicts.iter().map(|(finding, _)| finding.fingerprint).collect();
+        let over =
+            stored.keys().filter(|fingerprint| !wanted.contains(fingerprint)).copied().collect();
+        Ok((members.last().cloned(), Expected { conflicts, stored, over, ..Expected::default() }))
+    }
+
+    /// The next values that several rows of a feed share, after a value.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn next_shared(
+        &self,
+        tx: &Tx,
+        after: Option<&SharedId>,
+        limit: i64,
+    ) -> Result<Vec<SharedId>> {
+        let (feed, value) = after.map_or((0, ""), |(feed, value)| (feed.number(), value.as_str()));
+        let sql = include_str!("sql/shared_ids.sql");
+        let rows =
+            tx.query("target: looking for shared ids", sql, &[&feed, &value, &limit]).await?;
+        let id = |row: &tokio_postgres::Row| Some((Feed::from_number(row.get(0))?, row.get(1)));
+        Ok(rows.iter().filter_map(id).collect())
+    }
+
+    /// What should be stored of these rows beside the values, where each is the source's row now.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn placed(
+        &self,
+        tx: &Tx,
+        versions: Vec<Version>,
+    ) -> Result<HashMap<RowId, RowWrite>> {
+        let emails = super::batch::emails_of(&versions);
+        let roots = store::alias::roots(tx.db(), &emails).await?;
+        let plan = rows::decide(versions, &HashMap::new(), &roots, Arrival::Reread, &self.env);
+        Ok(plan.writes.into_iter().map(|write| (write.id.clone(), write)).collect())
+    }
+
+    /// Which of these transactions no stored row supports, with the rows that they claim to be of. Those that the
+    /// application holds are left to history (SPEC §5.3).
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn unsupported(&self, tx: &Tx, claims: &[Claim]) -> Result<Vec<(Uuid, RowId)>> {
+        let row = |claim: &Claim| {
+            let entry = self.env.feeds.named(claim.source.as_deref()?)?;
+            let key = SourceKey(claim.source_id.clone()?);
+            (entry.info.kind == FeedKind::Payment).then(|| (claim.id, (entry.info.feed, key)))
+        };
+        let rows: Vec<(Uuid, RowId)> = claims.iter().filter_map(row).collect();
+        let ids = rows.iter().map(|(_, row)| row.clone()).collect();
+        let stored = store::row::by_key(tx, &ids).await?;
+        let mut unsupported = rows;
+        unsupported
+            .retain(|(id, row)| !stored.contains_key(row) || self.transaction_id(row) != *id);
+        let scope = |row: &RowId| unify::scope_of_blocked(&self.env.feeds.source_row(row));
+        let scopes: Vec<String> = unsupported.iter().map(|(_, row)| scope(row)).collect();
+        let blocked = store::conflict::by_scope(tx, &scopes).await?;
+        let blocked: BTreeSet<String> = blocked.into_values().map(|stored| stored.scope).collect();
+        // One with another id was never that row's.
+        unsupported
+            .retain(|(id, row)| self.transaction_id(row) != *id || !blocked.contains(&scope(row)));
+        Ok(unsupported)
+    }
+}
+
+/// What P3 leaves to history: it depends on the order in which things happened.
+#[must_use]
+pub fn is_left_to_history(kind: &str) -> bool {
+    [
+        ConflictKind::SourceAbsent,
+        ConflictKind::EmailChangeCollision,
+        ConflictKind::EmailChangeSplit,
+        ConflictKind::DeleteBlocked,
+    ]
+    .iter()
+    .any(|known| known.as_str() == kind)
+}
+
+fn swap<A, B>((a, b): (A, B)) -> (B, A) {
+    (b, a)
+}

@@ -1,0 +1,208 @@
+//! Removes differences that `verify` found: rows are read from the source again, owners recomputed and compared with the
+//! target rows themselves.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::fetch::versions_of;
+use super::passes::parse_source_row;
+use super::{Applier, Mode};
+use crate::engine::rows::{RowPlan, Touched};
+use crate::engine::versions::Version;
+use crate::engine::{Arrival, RowChange, RowId, incomplete_owner, raw};
+use crate::error::Result;
+use crate::facts::{Feed, RawRow, SourceKey};
+use crate::pg::{Group, Owned, Tx};
+use crate::store;
+use crate::targets::{self, Report};
+
+/// What is to be computed anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Repair {
+    /// Source rows, such as `xendit:4f…`.
+    pub rows: Vec<String>,
+    /// Owners.
+    pub owners: Vec<String>,
+    /// Shared ids: the feed and the value, as a source row is written.
+    pub shared: Vec<String>,
+    /// Persons whose suspected duplicates are judged.
+    pub people: Vec<String>,
+    /// Transactions that no stored row supports.
+    pub transactions: Vec<Uuid>,
+    /// Managed enrollments of profiles that are no person's.
+    pub enrollments: Vec<Uuid>,
+    /// Conflicts of no unit that is judged.
+    pub conflicts: Vec<Uuid>,
+}
+
+impl Repair {
+    /// How much it is.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        [&self.rows, &self.owners, &self.shared, &self.people].map(Vec::len).iter().sum::<usize>()
+            + [&self.transactions, &self.enrollments, &self.conflicts]
+                .map(Vec::len)
+                .iter()
+                .sum::<usize>()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Applier {
+    /// Carries a repair out, inside the open transaction.
+    ///
+    /// # Errors
+    /// Those of both servers; a refusal for a row that is none.
+    pub async fn repair(&mut self, tx: &Tx, what: &Repair, mode: Mode) -> Result<Report> {
+        let mut touched = Touched::owners(what.owners.iter().cloned());
+        touched.people.extend(what.people.iter().cloned());
+        for text in &what.shared {
+            let (feed, SourceKey(value)) = parse_source_row(&self.env.feeds, text)?;
+            touched.shared.insert((feed, value));
+        }
+        let rows: Result<Vec<RowId>> =
+            what.rows.iter().map(|text| parse_source_row(&self.env.feeds, text)).collect();
+        let plan = self.reread(tx, &rows?, &mut touched).await?;
+        touched.merge(plan.touched.clone());
+        let mut report = self.settle(tx, plan, touched, mode, None).await?;
+        report.deleted += self.delete_unsupported(tx, &what.transactions, mode).await?;
+        self.revoke_of_nobody(tx, &what.enrollments).await?;
+        let mut group = Group::default();
+        store::conflict::close(&mut group, what.conflicts.clone(), "source");
+        group.send(tx).await?;
+        Ok(report)
+    }
+
+    /// Rows as the source has them now, whatever is stored of them.
+    async fn reread(&mut self, tx: &Tx, ids: &[RowId], touched: &mut Touched) -> Result<RowPlan> {
+        if ids.is_empty() {
+            return Ok(RowPlan::default());
+        }
+        let asks = self.asks(tx, ids).await?;
+        self.forget_doubted(tx, ids, touched).await?;
+        let mut changes = Vec::with_capacity(ids.len());
+        let feeds: HashSet<Feed> = ids.iter().map(|id| id.0).collect();
+        for feed in feeds {
+            let of_feed = || ids.iter().filter(|id| id.0 == feed);
+            let rows: Vec<RawRow> = of_feed().filter_map(|id| asks.get(id).cloned()).collect();
+            let mut found: HashMap<SourceKey, RawRow> =
+                self.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
+            // One that nobody can be asked for stays until a reconcile.
+            let asked = of_feed().filter(|id| asks.contains_key(id));
+            changes
+                .extend(asked.map(|id| RowChange::read(feed, id.1.clone(), found.remove(&id.1))));
+        }
+        self.plan(tx, &changes, Arrival::Reread).await
+    }
+
+    /// The rows with their keys, to ask the source for them.
+    async fn asks(&self, tx: &Tx, ids: &[RowId]) -> Result<HashMap<RowId, RawRow>> {
+        let stored = store::row::values(tx, ids).await?;
+        let ask = |id: &RowId| {
+            let stored = || raw::decode(stored.get(id)?, self.env.feeds.shape(id.0));
+            let row = self.env.feeds.row_of_key(id.0, &id.1);
+            Some((id.clone(), row.or_else(|| Some(stored()?.row))?))
+        };
+        Ok(ids.iter().filter_map(ask).collect())
+    }
+
+    /// What is stored beside values that contradict it says nothing of the past: such a row is new, and no change of its
+    /// e-mail address is judged by it (SPEC §4.3). Whom it named is computed anew.
+    async fn forget_doubted(&self, tx: &Tx, ids: &[RowId], touched: &mut Touched) -> Result<()> {
+        let stored = store::row::full_by_key(tx, ids).await?;
+        let before: HashMap<RowId, _> =
+            stored.iter().map(|row| (row.id.clone(), row.row.clone())).collect();
+        let (versions, _) = versions_of(stored, &self.env);
+        let versions = versions.into_iter().map(|(id, _, version)| Version {
+            tx: 0,
+            id,
+            previous: None,
+            row: Some(version),
+        });
+        let supported = self.placed(tx, versions.collect()).await?;
+        let doubted = before.into_iter().filter(|(id, row)| {
+            !supported.get(id).is_some_and(|write| {
+                let own = &write.row;
+                (own.digest, &own.owner, &own.email, &own.shared_id)
+                    == (row.digest, &row.owner, &row.email, &row.shared_id)
+            })
+        });
+        let (mut feeds, mut keys, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, row) in doubted {
+            touched.owners.insert(row.owner);
+            touched.shared.extend(row.shared_id.map(|value| (id.0, value)));
+            owners.push(incomplete_owner(&id, &self.env));
+            feeds.push(id.0.number());
+            keys.push(id.1.0);
+        }
+        let sql = "update tributary.source_row r \
+                   set owner = n.owner, email_key = null, shared_id = null, member = null, outcome = null, \
+                       digest = '00000000-0000-0000-0000-000000000000', complete = false \
+                   from unnest($1::int2[], $2::text[], $3::text[]) as n (feed, key, owner) \
+                   where r.feed = n.feed and r.key = n.key";
+        tx.execute("target: doubting stored rows", sql, &[&feeds, &keys, &owners]).await?;
+        // The others are written again too: their members may be wrong.
+        let (feeds, keys): (Vec<i16>, Vec<String>) =
+            ids.iter().map(|id| (id.0.number(), id.1.0.clone())).unzip();
+        let sql = "update tributary.source_row r set digest = '00000000-0000-0000-0000-000000000000', member = null \
+                   from unnest($1::int2[], $2::text[]) as n (feed, key) \
+                   where r.feed = n.feed and r.key = n.key";
+        tx.execute("target: doubting stored rows", sql, &[&feeds, &keys]).await?;
+        Ok(())
+    }
+
+    /// Deletes those of these transactions that still claim a row and that no stored row supports.
+    async fn delete_unsupported(&mut self, tx: &Tx, ids: &[Uuid], mode: Mode) -> Result<u64> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let sql = format!(
+            "select id, metadata::jsonb ->> 'source', metadata::jsonb ->> 'source_id' from {} \
+             where id = any($1)",
+            self.tables.names.transactions
+        );
+        let rows = tx.query("target: reading transactions", &sql, &[&ids]).await?;
+        let claims: Vec<targets::compare::Claim> =
+            rows.iter().map(targets::compare::Claim::read).collect();
+        let unsupported = self.unsupported(tx, &claims).await?;
+        let all: Vec<Uuid> = unsupported.iter().map(|(id, _)| *id).collect();
+        let (deleted, blocked) =
+            targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
+        let rows: HashMap<Uuid, RowId> = unsupported.into_iter().collect();
+        let wanted = blocked.iter().filter_map(|(id, table)| {
+            let row = self.env.feeds.source_row(rows.get(id)?);
+            Some(crate::unify::delete_blocked(&row, *id, table))
+        });
+        let wanted: Vec<_> = wanted.collect();
+        self.has_blocked_deletes |= !wanted.is_empty();
+        self.judge_blocked(tx, rows.values(), wanted).await?;
+        Ok(deleted)
+    }
+
+    /// Managed enrollments of profiles that are no person's show no transaction (SPEC §5.4).
+    async fn revoke_of_nobody(&self, tx: &Tx, ids: &[Uuid]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "update {} e set transaction_id = null, updated_at = now(), \
+               status = case when e.completion_date is null then 'revoked' else e.status end \
+             where e.id = any($1) and e.metadata::jsonb ->> 'managed_by' = 'tributary' \
+               and not exists (select from tributary.person p where p.profile_id = e.user_id)",
+            self.tables.names.enrollments
+        );
+        let mut group = Group::default();
+        let params: Vec<Owned> = vec![Box::new(ids.to_vec())];
+        group.any("target: revoking enrollments", sql, params);
+        group.send(tx).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! Budgets that are not times (P13, P16).
+
+use crate::support::daemon::Daemon;
+use crate::support::eventually;
+use crate::support::world::World;
+
+/// Changes that are measured, each in a source transaction of its own.
+const CHANGES: i64 = 20;
+
+/// Rows that the daemon's sessions read of these tables. Others are read beside the changes too, bounded in time: the
+/// profiles and persons in search of those that the application made, the open conflicts to count them.
+const READ: &str = "select coalesce(sum(coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0)), 0)::bigint \
+    from pg_stat_user_tables where relname in ('source_row', 'alias', 'decision', 'transactions', 'enrollments')";
+
+/// A contact and a payment of each person; all of them share one contact_id and one external_id.
+fn people(count: u32) -> String {
+    format!(
+        "insert into systemeio (id, email, contact_id, first_name, created_at)
+         select gen_random_uuid(), 'p' || n || '@example.com', 'shared', 'Ana', now()
+         from generate_series(1, {count}) as n;
+         insert into xendit (id, external_id, status, amount, currency, description, customer_email, created)
+         select gen_random_uuid(), 'shared', 'PAID', 499, 'PHP', 'Papers to Profits', 'p' || n || '@example.com',
+             '2025-06-30T04:00:00Z'
+         from generate_series(1, {count}) as n"
+    )
+}
+
+/// Rows read for a change of one payment, with this many people in the tables and no statistics of them.
+async fn rows_read_per_change(count: u32) -> f64 {
+    let world = World::canonical(&people(count)).await;
+    world.succeed(&["migrate"]).await;
+    for table in ["source_row", "person", "conflict"] {
+        let off = format!("alter table tributary.{table} set (autovacuum_enabled = off)");
+        world.target.execute(&off).await;
+    }
+    let daemon = world.started().await;
+    settled(&world, &daemon, 0).await;
+    let before: i64 = world.target.value(READ).await.parse().unwrap();
+    for n in 1..=CHANGES {
+        let sql = format!(
+            "update xendit set amount = 500 + {n} where customer_email = 'p{}@example.com'",
+            n * i64::from(count) / (CHANGES + 1)
+        );
+        world.source.execute(&sql).await;
+        daemon.wait_until_caught_up(&world).await;
+    }
+    settled(&world, &daemon, CHANGES).await;
+    let after: i64 = world.target.value(READ).await.parse().unwrap();
+    (after - before) as f64 / CHANGES as f64
+}
+
+/// Waits until the server's counters have the updates of the transactions, and move no more.
+async fn settled(world: &World, daemon: &Daemon, updates: i64) {
+    let updated = format!(
+        "select n_tup_upd >= {updates} from pg_stat_user_tables where relname = 'transactions'"
+    );
+    let what = "the counters of the target";
+    eventually(what, || daemon.log(), || async { world.target.value(&updated).await == "true" })
+        .await;
+    let last = std::sync::Mutex::new((String::new(), 0));
+    let still = || async {
+        let read = world.target.value(READ).await;
+        let mut last = last.lock().unwrap();
+        // Sessions report once a second at most.
+        *last = if last.0 == read { (read, last.1 + 1) } else { (read, 0) };
+        last.1 >= 40
+    };
+    eventually(what, || daemon.log(), still).await;
+}
+
+/// P16: neither the tables nor the number of people who share a value make a change dearer.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_read_for_a_change_do_not_grow_with_the_tables() {
+    let few = rows_read_per_change(300).await;
+    let many = rows_read_per_change(6_000).await;
+    assert!(many <= few * 1.3 + 5.0, "{few} rows a change with few people, {many} with many");
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use rustls::ClientConfig;
 use tokio::sync::Notify;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -84,7 +85,8 @@ where
         Error::unavailable(context(), format!("no answer in {} s", limit.as_secs()))
     })?;
     let (client, mut connection) = opened.map_err(|error| {
-        certificates::refusal(what, &error).unwrap_or_else(|| Error::postgres(context(), &error))
+        let refused = certificates::refusal(what, &error).or_else(|| pooler_refusal(what, &error));
+        refused.unwrap_or_else(|| Error::postgres(context(), &error))
     })?;
     tokio::spawn(async move {
         loop {
@@ -101,6 +103,18 @@ where
         }
     });
     Ok(client)
+}
+
+/// PostgreSQL takes every start-up parameter that is sent here; a pooler need not.
+fn pooler_refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error> {
+    (error.code() == Some(&SqlState::PROTOCOL_VIOLATION)).then(|| {
+        Error::refused(
+            format!("{what}: the start-up parameters are refused: a connection pooler, such as pgbouncer, stands before it"),
+            format!(
+                "name the server itself in the [{what}] section (host and port of PostgreSQL, not of the pooler)"
+            ),
+        )
+    })
 }
 
 /// A pool of connections for short read-only queries of commands and endpoints. It connects when first

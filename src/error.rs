@@ -10,7 +10,7 @@ use std::fmt;
 
 use tokio_postgres::error::SqlState;
 
-use self::classify::{describe, is_io, kind_of};
+use self::classify::{describe, is_io, is_missing, kind_of};
 
 /// Result of everything that does I/O.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -256,7 +256,12 @@ impl Error {
             None => ErrorKind::Failed,
         };
         let origin = Origin { server: Server::of(&context), code: error.code().cloned() };
+        let is_missing = error.code().is_some_and(is_missing);
         match kind {
+            // A table of the source was dropped or altered: the next session finds out, and halts where it must.
+            ErrorKind::Failed if is_missing && origin.server == Some(Server::Source) => {
+                Self::Altered { context, cause, origin }
+            }
             ErrorKind::Unavailable => Self::Unavailable { context, cause, origin },
             ErrorKind::Altered => Self::Altered { context, cause, origin },
             ErrorKind::Data => Self::Data { context, cause, origin },

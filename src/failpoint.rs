@@ -6,7 +6,7 @@
 //! Release builds hold none of this.
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 30] = [
+pub const NAMES: [&str; 31] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -37,6 +37,7 @@ pub const NAMES: [&str; 30] = [
     "part-applied",
     "parts-recomputed",
     "idle-committed",
+    "reconcile-scheduled",
     // What operators ask.
     "command-executed",
     "command-answered",

@@ -20,21 +20,25 @@
 mod batch;
 mod commands;
 mod control;
+mod due;
 mod durability;
 mod follow;
 mod large;
 mod maintenance;
+mod notice;
 mod receive;
 mod retries;
 pub mod watchdog;
 mod write;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use self::control::Control;
+use self::notice::Notice;
 use crate::backfill::{Backfill, Progress, Until};
 use crate::config::Config;
 use crate::connect::connect;
@@ -53,6 +57,9 @@ pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
 
 /// A session that lasted this long was a success, also where nothing was to be committed.
 const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// How long a source may leave the look at its catalog unanswered before nobody counts on a backfill that reads it.
+const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// How often it is looked whether what is missing is back.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -104,7 +111,8 @@ pub async fn run(
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
         crate::metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
-        if health.phase() == Phase::Streaming {
+        // Nothing works until another session is open.
+        if matches!(health.phase(), Phase::Streaming | Phase::Backfilling) {
             health.set_phase(Phase::Starting);
         }
         wait(delay, health, shutdown).await;
@@ -249,16 +257,39 @@ async fn work(
 ) -> Result<()> {
     session.applier.set_today(jiff::Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
+    let mut notice = Notice::start(config, session.publication.print.clone());
     let was_finished = crate::backfill::was_finished(&session.applier.db).await?;
     let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
     let backfilled = backfill(config, session, health, shutdown, show, until);
+    let backfilled = watched(backfilled, &mut notice, health);
     if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
         return Ok(());
     }
     halt::record(&session.applier.db, None).await?;
-    follow::follow(config, session, health, shutdown, backoff, control)
+    follow::follow(config, session, health, shutdown, backoff, control, notice)
         .instrument(span(config, Phase::Streaming))
         .await
+}
+
+/// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.
+/// While the source does not answer, it is not ready.
+async fn watched(
+    backfill: impl Future<Output = Result<bool>>,
+    notice: &mut Notice,
+    health: &Health,
+) -> Result<bool> {
+    tokio::pin!(backfill);
+    let done = loop {
+        tokio::select! {
+            done = &mut backfill => break done,
+            altered = notice.altered() => break Err(altered),
+            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {
+                health.set_frozen(notice.silence() >= SILENT_AFTER);
+            }
+        }
+    };
+    health.set_frozen(false);
+    done
 }
 
 /// What every log line of a phase tells beside its own fields.

@@ -17,7 +17,8 @@
 //! | there   | missing    | refuse: it is another target's, or this target was emptied |
 //! | invalid | any        | drop it, make a new one, reconcile |
 //!
-//! A publication that was altered since the stream was last followed may have left changes out: reconcile too.
+//! A publication or table that was altered since the stream was last followed may have left changes out: reconcile too,
+//! once the stream has passed the moment when that was seen ([`Due`]).
 //!
 //! The backfill that a new slot makes necessary is scheduled in the commit of its first checkpoint (P1): there is
 //! no moment at which a process may die and leave a checkpoint whose tables nobody reads. A checkpoint without
@@ -27,6 +28,8 @@
 
 mod installation;
 mod lock;
+mod noticed;
+pub mod preflight;
 mod resume;
 
 use std::future::Future;
@@ -37,9 +40,11 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use self::installation::{
-    Leadership, SUPERSEDED, begin_fenced, fence, refuse_another_slot, retire, settle, take_over,
+    Leadership, SUPERSEDED, begin_fenced, fence, note_position, refuse_another_slot, retire,
+    settle, take_over,
 };
 pub use self::lock::{is_locked, lock_target};
+pub use self::noticed::{Due, note_print};
 pub use self::resume::{checkpoint, knows_slot, unknown_slot};
 use crate::apply::Applier;
 use crate::backfill::Stage;
@@ -49,7 +54,6 @@ use crate::engine::{FeedEntry, FeedLayout, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::Db;
-use crate::source::watch::{Altered, Print};
 use crate::source::{self, RowReader, Watch, publication};
 use crate::store::feed::Recorded;
 use crate::{backfill, failpoint, migrate, store};
@@ -65,8 +69,10 @@ pub struct Session {
     pub source: Arc<Client>,
     /// Everything the source committed up to here is applied.
     pub checkpoint: Lsn,
-    /// The publication as it was at the start.
+    /// Publication and tables as they were at the start.
     pub publication: Watch,
+    /// What must be read again because they are not as they were.
+    pub due: Option<Due>,
     /// As what this daemon writes.
     pub leadership: Leadership,
 }
@@ -120,29 +126,48 @@ pub async fn open(
     if !lock::lock(&target, config, on_lock, shutdown, watcher).await? {
         return Ok(None);
     }
+    preflight::require(preflight::connections(&target, &config.target.server, "target").await?)?;
+    preflight::require(preflight::target(&target, config, false).await?)?;
     let leadership = watcher.during(lead(&mut target, config)).await?;
     failpoint::hit("schema-migrated");
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
+    preflight::require(preflight::connections(&source, &config.source.server, "source").await?)?;
     notice_dead_clients(&source, "source").await;
     let recorded = store::feed::recorded(&target).await?;
+    let noticed = noticed::Noticed::read(&target).await?;
+    let mut publication = Watch::begin(Arc::clone(&source), &config.source).await?;
+    let tables = publication.catalog().await?;
     let feeds = Arc::new(feeds(&source, config, &recorded).await?);
-    let is_new = |feed: &FeedConfig| {
+    let known = |feed: &FeedConfig| {
         let known = recorded.iter().find(|known| known.name == feed.name);
-        known.is_none_or(|known| known.columns.is_none())
+        known.is_some_and(|known| known.columns.is_some())
     };
+    let is_new = |feed: &FeedConfig| !known(feed) || noticed.replaces(&feed.name, &tables);
     // It waits for locks of the tables.
-    watcher.during(publication::ensure(&source, &config.source, &is_new)).await?;
-    let publication = Watch::begin(Arc::clone(&source), &config.source).await?;
+    let ensured = watcher.during(publication::ensure(&source, &config.source, &is_new)).await;
+    ensured.map_err(|error| noticed::halting(error, config.source.feeds.iter().all(known)))?;
+    publication.print = publication.now().await?;
+    noticed::is_same(&tables, publication.print.as_ref())?;
     let resume =
         resume::Resume { source: &source, target: &target, config, leadership, watcher, shutdown };
-    let Some(checkpoint) = resume.checkpoint().await? else { return Ok(None) };
+    let Some(found) = resume.checkpoint().await? else { return Ok(None) };
+    // What a new slot sends begins after the tables were looked at, and everything is read.
+    let due = if found.is_new { None } else { noticed.due(&publication, &source).await? };
     let reader = RowReader::new(Arc::clone(&source), &config.source, Arc::clone(&feeds));
-    let opened = Applier::open(target, config, feeds, reader, leadership.epoch);
+    let later = due.as_ref().map(Due::feeds).unwrap_or_default();
+    let opened = Applier::open(target, config, feeds, reader, leadership.epoch, &later);
     let applier = watcher.during(opened).await?;
-    schedule_what_is_due(&applier, config, publication.print.as_ref()).await?;
+    if backfill::progress(&applier.db).await?.is_none() {
+        tracing::warn!("the checkpoint has no backfill; reading the source");
+        backfill::schedule(&applier.db, config, Stage::Rows).await?;
+    }
+    if due.is_none() {
+        note_print(&applier.db, publication.print.as_ref()).await?;
+    }
     recompute_after_new_rules(&applier.db, config).await?;
     failpoint::hit("session-opened");
-    Ok(Some(Session { applier, source, checkpoint, publication, leadership }))
+    let checkpoint = found.lsn;
+    Ok(Some(Session { applier, source, checkpoint, publication, due, leadership }))
 }
 
 /// The feeds with their numbers, and how their rows are read by what the source's catalog says now.
@@ -195,57 +220,6 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
         require_schema(target).await?;
     }
     take_over(target, config).await
-}
-
-/// Schedules a reconcile where changes may have been missed, and records the publication afterwards.
-async fn schedule_what_is_due(
-    applier: &Applier,
-    config: &Config,
-    publication: Option<&Print>,
-) -> Result<()> {
-    let db = &applier.db;
-    let never_filled = backfill::progress(db).await?.is_none();
-    if never_filled {
-        tracing::warn!("the checkpoint has no backfill; reading the source");
-    }
-    match what_was_altered(db, publication).await? {
-        Altered::Nothing if !never_filled => {}
-        Altered::Feeds(names) if !never_filled => {
-            let feeds = names.iter().filter_map(|name| applier.env.feeds.named(name));
-            let feeds: Vec<_> = feeds.map(|entry| entry.info.feed).collect();
-            backfill::schedule_feeds(db, config, &feeds).await?;
-        }
-        _ => backfill::schedule(db, config, Stage::Rows).await?,
-    }
-    let publication = publication.map(Print::stored).transpose()?;
-    let sql = "update tributary.state set publication = $1 where publication is distinct from $1";
-    db.execute("target: noting the publication", sql, &[&publication]).await?;
-    Ok(())
-}
-
-async fn what_was_altered(db: &Db, now: Option<&Print>) -> Result<Altered> {
-    let sql = "select publication from tributary.state where publication is not null";
-    let rows = db.query("target: reading the state", sql, &[]).await?;
-    let Some(before) = rows.first().map(|row| row.get::<_, String>(0)) else {
-        return Ok(Altered::Nothing);
-    };
-    let altered = now.map_or(Altered::Everything, |now| now.altered_since(&before));
-    match &altered {
-        Altered::Nothing => {}
-        Altered::Feeds(feeds) => {
-            let feeds = feeds.join(", ");
-            tracing::warn!(
-                feeds,
-                "the publication was altered, which may have hidden changes; reconciling these feeds"
-            );
-        }
-        Altered::Everything => {
-            tracing::warn!(
-                "the publication was altered, which may have hidden changes; reconciling"
-            );
-        }
-    }
-    Ok(altered)
 }
 
 /// Has the server notice the end of this process, and nothing time out meanwhile.

@@ -18,7 +18,8 @@ use crate::store;
 use crate::targets::Tables;
 
 impl Applier {
-    /// Opens an applier on a session that holds the lock, as the leader of this epoch. The target must be migrated.
+    /// Opens an applier on a session that holds the lock, as the leader of this epoch. The target must be migrated. The
+    /// feeds named in `due_later` are read again in any case, later.
     ///
     /// # Errors
     /// Those of the target; a refusal where a target table is missing.
@@ -28,6 +29,7 @@ impl Applier {
         feeds: Arc<Feeds>,
         reader: RowReader,
         epoch: i64,
+        due_later: &[String],
     ) -> Result<Self> {
         let mut tables = Tables::read(&client, &config.target).await?;
         tables.begin = format!("{}; {}", tables.begin, fence(epoch));
@@ -54,7 +56,7 @@ impl Applier {
             has_quarantine: false,
             has_blocked_deletes: false,
         };
-        applier.record_feeds(config).await?;
+        applier.record_feeds(config, due_later).await?;
         applier.load_decisions().await?;
         let tx = applier.begin().await?;
         store::alias::derive(tx.db()).await?;
@@ -77,7 +79,7 @@ impl Applier {
     /// Records the feeds and the columns that are stored of them. The rows of a feed that is new, or that were stored with
     /// other columns, must be read, and those of a feed that is configured no more must go: that is due in the same commit
     /// (P1). The other feeds stay as they are.
-    async fn record_feeds(&self, config: &Config) -> Result<()> {
+    async fn record_feeds(&self, config: &Config, due_later: &[String]) -> Result<()> {
         let feeds = &self.env.feeds;
         let tx = self.begin().await?;
         let recorded = store::feed::recorded(tx.db().client()).await?;
@@ -88,6 +90,8 @@ impl Applier {
             let known = recorded.iter().find(|known| known.feed == feed);
             match known.and_then(|known| known.columns.as_ref()) {
                 Some(stored) if *stored == feeds.stored_columns(feed) => {}
+                // Nothing is forgotten: what is due is found anew at each start until it is scheduled.
+                Some(_) if due_later.contains(name) => {}
                 Some(_) => {
                     tracing::info!(
                         feed = name,
@@ -109,7 +113,7 @@ impl Applier {
             }
         }
         if !due.is_empty() {
-            backfill::schedule_feeds(tx.db(), config, &due).await?;
+            backfill::schedule_feeds(tx.db(), config, &due, &[]).await?;
         }
         tx.commit().await
     }

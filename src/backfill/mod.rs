@@ -61,6 +61,8 @@ pub struct Progress {
     pub rules: Option<String>,
     /// The feeds that it reads or takes out; `None`: all that are configured.
     pub feeds: Option<Vec<Feed>>,
+    /// Feeds of which a partition was truncated: every delete of them waits for an operator (P9).
+    truncated: Vec<Feed>,
     /// Rows that gave facts and give none any more, which the guard has not let through yet (P9).
     left_out: LeftOut,
     feed: Option<Feed>,
@@ -117,7 +119,7 @@ pub struct Backfill<'a> {
 /// Those of the target.
 pub async fn progress(db: &Db) -> Result<Option<Progress>> {
     let sql = "select generation, phase, rows_done, rows_estimated, feed, filenode, next_block, end_block, \
-               next_owner, rules, feeds, left_out from tributary.backfill";
+               next_owner, rules, feeds, left_out, truncated from tributary.backfill";
     let rows = db.query("target: reading the backfill", sql, &[]).await?;
     Ok(rows.first().map(|row| Progress {
         generation: row.get(0),
@@ -134,6 +136,7 @@ pub async fn progress(db: &Db) -> Result<Option<Progress>> {
             .get::<_, Option<Vec<i16>>>(10)
             .map(|numbers| numbers.into_iter().filter_map(Feed::from_number).collect()),
         left_out: LeftOut::read(row.get(11)),
+        truncated: row.get::<_, Vec<i16>>(12).into_iter().filter_map(Feed::from_number).collect(),
     }))
 }
 
@@ -154,7 +157,7 @@ pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, r
     on conflict (only_row) do update set phase = $1, rules = excluded.rules, \
     generation = backfill.generation + case when $1 = 'place' then 0 else 1 end, feed = null, \
     filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
-    rows_estimated = 0, started_at = now(), finished_at = null, feeds = null, \
+    rows_estimated = 0, started_at = now(), finished_at = null, feeds = null, truncated = '{}', \
     left_out = case when backfill.left_out = '{}' then '{}' \
         else backfill.left_out || '{\"again\": 1}' end";
 
@@ -169,14 +172,21 @@ pub async fn schedule(db: &Db, config: &Config, stage: Stage) -> Result<()> {
 }
 
 /// Schedules a reconcile of some feeds, which ends with a rebuild of everybody from the stored rows. It joins one that is
-/// under way. A feed that is configured no more loses its rows.
+/// under way. A feed that is configured no more loses its rows. Of those that were `truncated` in part, every delete waits for
+/// an operator.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn schedule_feeds(db: &Db, config: &Config, feeds: &[Feed]) -> Result<()> {
-    let numbers: Vec<i16> = feeds.iter().map(|feed| feed.number()).collect();
+pub async fn schedule_feeds(
+    db: &Db,
+    config: &Config,
+    feeds: &[Feed],
+    truncated: &[Feed],
+) -> Result<()> {
+    let numbers = |feeds: &[Feed]| -> Vec<i16> { feeds.iter().map(|feed| feed.number()).collect() };
+    let (feeds, truncated) = (numbers(feeds), numbers(truncated));
     let sql = include_str!("sql/schedule_feeds.sql");
-    let params: [crate::pg::Param<'_>; 2] = [&rules(config), &numbers];
+    let params: [crate::pg::Param<'_>; 3] = [&rules(config), &feeds, &truncated];
     db.execute("target: scheduling a backfill", sql, &params).await?;
     Ok(())
 }
@@ -189,7 +199,7 @@ pub async fn schedule_feeds(db: &Db, config: &Config, feeds: &[Feed]) -> Result<
 pub async fn start_over(db: &Db, config: &Config, at: &Progress) -> Result<()> {
     match &at.feeds {
         _ if at.stage.has_read() => schedule(db, config, Stage::Place).await,
-        Some(feeds) => schedule_feeds(db, config, feeds).await,
+        Some(feeds) => schedule_feeds(db, config, feeds, &[]).await,
         None => schedule(db, config, Stage::Rows).await,
     }
 }

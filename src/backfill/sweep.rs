@@ -118,7 +118,8 @@ impl Backfill<'_> {
         // Those of feeds that are configured no more were judged before.
         for feed in Self::to_read(feeds, at) {
             let (of, rows) = store::row::count(&applier.db, feed, at.generation).await?;
-            if self.config.guard.stops(rows, of) {
+            let is_truncated = rows > 0 && at.truncated.contains(&feed);
+            if is_truncated || self.config.guard.stops(rows, of) {
                 deletes.push(Deletes { table: feeds.name(feed).to_owned(), rows, of });
             }
         }

@@ -55,7 +55,7 @@ pub struct Change {
 #[derive(Debug)]
 pub struct Assembler {
     watched: Vec<Watched>,
-    /// By object id; `None` is a relation that is not configured, as a publication may hold more.
+    /// By object id; `None` is a relation that is not configured, as a publication may hold more, or has no key now.
     relations: HashMap<u32, Option<Described>>,
     in_transaction: bool,
 }
@@ -71,9 +71,8 @@ impl Assembler {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Halt`] where a person must act: a configured column is gone, a table was renamed,
-    /// or its replica identity does not hold the key. Any other error means that the stream cannot be
-    /// trusted.
+    /// [`DecodeError::Halt`] where a person must act: the replica identity of a table does not hold the key. Any other
+    /// error means that the stream cannot be trusted.
     pub fn push(&mut self, message: Message) -> Result<Option<Event>, DecodeError> {
         match message {
             Message::Begin { final_lsn, xid, .. } => {
@@ -86,7 +85,10 @@ impl Assembler {
                 self.in_transaction = false;
                 Ok(Some(Event::Commit { commit_lsn, end_lsn, commit_time }))
             }
-            Message::Relation(relation) => self.describe(&relation).map(|()| None),
+            Message::Relation(relation) => {
+                self.describe(&relation);
+                Ok(None)
+            }
             Message::Insert { relation, new } => self.insert(relation, &new),
             Message::Update { relation, old, new } => self.update(relation, old.as_ref(), &new),
             Message::Delete { relation, old } => self.delete(relation, &old),
@@ -99,16 +101,12 @@ impl Assembler {
         if self.in_transaction == within { Ok(()) } else { Err(DecodeError::OutOfOrder { what }) }
     }
 
-    fn describe(&mut self, relation: &Relation) -> Result<(), DecodeError> {
-        let described = match self.watched.iter().find(|watched| watched.is(relation)) {
-            Some(watched) => Some(Described::new(watched, relation)?),
-            None => None,
-        };
-        if let (Some(Some(before)), None) = (self.relations.get(&relation.oid), &described) {
-            return Err(before.renamed(relation));
-        }
+    fn describe(&mut self, relation: &Relation) {
+        // A table that has another name, or no key, at this point of its history is passed over: the catalog shows that it
+        // was altered, and the feed is read again (P18).
+        let watched = self.watched.iter().find(|watched| watched.is(relation));
+        let described = watched.and_then(|watched| Described::new(watched, relation));
         self.relations.insert(relation.oid, described);
-        Ok(())
     }
 
     fn relation(&self, oid: u32) -> Result<Option<&Described>, DecodeError> {

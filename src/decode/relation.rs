@@ -1,7 +1,8 @@
 //! A configured table as the stream describes it at one point of its history.
 //!
 //! A relation may be described again in mid-stream with columns added, dropped, moved or renamed;
-//! columns are found by name each time, so only the loss of one that is configured matters.
+//! columns are found by name each time. One that is configured and was not there at that point of its history has the value
+//! that was stored before, as far as the stream knows: the catalog shows that it was altered, and the feed is read again (P18).
 
 use super::message::{OldTuple, Relation, Tuple, Value};
 use super::{DecodeError, text};
@@ -45,8 +46,8 @@ impl Watched {
 #[derive(Debug)]
 pub(super) struct Described {
     watched: Watched,
-    /// For each layout column its place in a tuple.
-    places: Vec<usize>,
+    /// For each layout column its place in a tuple; `None`: it was not there.
+    places: Vec<Option<usize>>,
     /// For each layout column whether the replica identity holds it.
     identity: Vec<bool>,
     /// How many columns a tuple has.
@@ -65,31 +66,26 @@ pub struct ChangedRow {
 }
 
 impl Described {
-    /// Finds the configured columns in a relation.
-    pub(super) fn new(watched: &Watched, relation: &Relation) -> Result<Self, DecodeError> {
+    /// Finds the configured columns in a relation; `None`: it lacks a column of the key.
+    pub(super) fn new(watched: &Watched, relation: &Relation) -> Option<Self> {
         let find = |name: &str| relation.columns.iter().position(|column| column.name == name);
-        let places = watched
-            .columns
-            .list
-            .iter()
-            .map(|column| find(&column.name).ok_or_else(|| missing(watched, &column.name)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let identity = places.iter().map(|&place| relation.columns[place].identity).collect();
-        Ok(Self { watched: watched.clone(), places, identity, width: relation.columns.len() })
+        let columns = &watched.columns;
+        let places: Vec<Option<usize>> =
+            columns.list.iter().map(|column| find(&column.name)).collect();
+        if columns.key.iter().any(|&index| places.get(index).is_none_or(Option::is_none)) {
+            return None;
+        }
+        let is_identity = |place: &Option<usize>| {
+            place
+                .and_then(|place| relation.columns.get(place))
+                .is_some_and(|column| column.identity)
+        };
+        let identity = places.iter().map(is_identity).collect();
+        Some(Self { watched: watched.clone(), places, identity, width: relation.columns.len() })
     }
 
     pub(super) fn table(&self) -> Feed {
         self.watched.table
-    }
-
-    /// The error of a table that was renamed while it was followed.
-    pub(super) fn renamed(&self, relation: &Relation) -> DecodeError {
-        let (before, schema, name) = (self.watched.qualified(), &relation.schema, &relation.name);
-        DecodeError::halt(
-            self.watched.table,
-            format!("the source table {before} was renamed to {schema}.{name}"),
-            "name the new table in the configuration and restart, or rename it back",
-        )
     }
 
     /// Refuses updates and deletes that do not say which row they are about.
@@ -174,24 +170,13 @@ impl Described {
                 "a row whose columns are not those of its relation",
             ));
         }
-        let place = self.places.get(index).copied();
-        place
-            .and_then(|place| tuple.0.get(place))
-            .ok_or(DecodeError::malformed("a row that is too short"))
+        match self.places.get(index) {
+            Some(None) => Some(&Value::Unchanged),
+            Some(Some(place)) => tuple.0.get(*place),
+            None => None,
+        }
+        .ok_or(DecodeError::malformed("a row that is too short"))
     }
-}
-
-fn missing(watched: &Watched, column: &str) -> DecodeError {
-    let table = watched.qualified();
-    DecodeError::halt(
-        watched.table,
-        format!(
-            "the source table {table} no longer has, or no longer publishes, the column {column}"
-        ),
-        format!(
-            "give {table} the column back (or add it to the publication's column list), or take it out of the configuration, and restart; where it is there now and only what was logged earlier lacks it: `tributary slot drop` and a restart, which reads the tables again"
-        ),
-    )
 }
 
 fn quote(name: &str) -> String {

@@ -28,6 +28,12 @@ fn kind_of_code(code: &SqlState) -> ErrorKind {
     }
 }
 
+/// Whether what a statement names is not there.
+pub(super) fn is_missing(code: &SqlState) -> bool {
+    [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME]
+        .contains(code)
+}
+
 /// Whether an error of this SQLSTATE class is the row's own fault: bad data (21, 22), a constraint or a limit
 /// (23, 44, 54), and whatever a trigger of the application refuses with (27, 2F, 38, 39, P0). An application may
 /// also choose a class that PostgreSQL itself does not use.

@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
 use super::control::Control;
+use super::due::Noted;
 use super::durability::Durability;
 use super::maintenance::Maintenance;
+use super::notice::Notice;
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
 use crate::backfill;
@@ -58,7 +60,7 @@ pub(super) struct Follow<'a> {
     /// Confirms to the source what the target has on disk.
     durability: Durability,
     /// Whole transactions that are applied next.
-    batch: Batch,
+    pub(super) batch: Batch,
     /// The transaction that is arriving.
     pub(super) open: Option<OpenTransaction>,
     /// The last position that the source reported while no transaction was open.
@@ -72,6 +74,12 @@ pub(super) struct Follow<'a> {
     look_at: Instant,
     /// Where it began, while what it failed at before is not known to be over.
     failed_at: Option<Lsn>,
+    /// Looks at what no message of the stream tells.
+    pub(super) notice: Notice,
+    /// How far the source was when that was noted last.
+    pub(super) noted: Noted,
+    /// Whether a reconcile was scheduled, which the next session begins with.
+    pub(super) starts_over: bool,
     /// Starts over once something was committed: a session that opens and fails at once is no success.
     backoff: &'a mut Backoff,
 }
@@ -91,6 +99,7 @@ pub(super) async fn follow(
     shutdown: &CancellationToken,
     backoff: &mut Backoff,
     control: &Arc<Control>,
+    notice: Notice,
 ) -> Result<()> {
     let (server, slot) = (&config.source.server, &config.source.slot);
     let leadership = session.leadership;
@@ -103,7 +112,9 @@ pub(super) async fn follow(
     session::settle(&session.applier.db, leadership).await?;
     tracing::info!(from = %session.checkpoint, "streaming");
     let recomputes = backfill::progress(&session.applier.db).await?.is_some_and(|at| !at.is_done());
-    health.set_phase(if recomputes { Phase::Backfilling } else { Phase::Streaming });
+    // What is due is read once the stream has come far enough.
+    let is_reconciling = recomputes || session.due.is_some();
+    health.set_phase(if is_reconciling { Phase::Backfilling } else { Phase::Streaming });
     health.set_halted(None);
     crate::systemd::ready();
     let assembler = Assembler::new(watched(config, &session.applier.env.feeds));
@@ -125,6 +136,9 @@ pub(super) async fn follow(
         moved_at: Instant::now(),
         look_at: Instant::now(),
         failed_at,
+        notice,
+        noted: Noted::new(),
+        starts_over: false,
         backoff,
     };
     follow.run(shutdown, recomputes).await
@@ -155,6 +169,9 @@ impl Follow<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut maintenance = Maintenance::beside_the_stream(recomputes);
         loop {
+            if self.starts_over {
+                return self.leave().await;
+            }
             if self.take_what_is_there().await? == Step::Taken {
                 self.flush().await?;
                 if self.idle_is_awaited {
@@ -170,6 +187,7 @@ impl Follow<'_> {
                     self.tick(&mut maintenance).await?;
                 }
                 error = self.durability.failed() => return Err(error),
+                altered = self.notice.altered() => return Err(altered),
                 received = self.receiver.next(), if self.batch.is_empty() => {
                     self.take(received).await?;
                 }
@@ -350,6 +368,7 @@ impl Follow<'_> {
         if self.open.is_none() && !self.session.applier.env.chunks.is_empty() {
             self.forget_snapshots().await?;
         }
+        self.look_at_what_is_due().await?;
         if self.failed_at.is_some_and(|lsn| self.session.checkpoint > lsn) {
             halt::clear_failure(&self.session.applier.db).await?;
             self.health.set_unresolved(None);

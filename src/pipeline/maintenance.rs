@@ -165,7 +165,9 @@ impl Maintenance {
         } else if self.recomputes && commands::recompute(config, session, &show).await? {
             self.recomputes = false;
             tracing::info!("everything is reconciled");
-            health.set_phase(Phase::Streaming);
+            if session.due.is_none() {
+                health.set_phase(Phase::Streaming);
+            }
         }
         Ok(())
     }

@@ -19,7 +19,9 @@ use uuid::Uuid;
 use crate::backfill;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
+use crate::lsn::Lsn;
 use crate::pg::Db;
+use crate::source::position::Position;
 
 /// The advisory lock that writing transactions share and a take-over holds alone; as in `tributary.fence`.
 const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
@@ -50,6 +52,41 @@ pub(super) struct Recorded {
     pub source_database: Option<String>,
     /// The rules of the leader.
     pub rules: Option<String>,
+}
+
+/// How far the source was known to be, durably, when it was last followed.
+///
+/// # Errors
+/// Those of the target, which must be migrated.
+pub(super) async fn source_position(target: &Client) -> Result<Position> {
+    let sql = "select source_timeline, source_flushed::text, source_next_xid, slot_restart::text \
+               from tributary.installation";
+    let row = target.query_opt(sql, &[]).await.context("target: reading the installation")?;
+    let Some(row) = row else { return Ok(Position::default()) };
+    let lsn = |index: usize| row.get::<_, Option<String>>(index).as_deref().and_then(Lsn::parse);
+    Ok(Position {
+        timeline: row.get(0),
+        flushed: lsn(1),
+        next_xid: row.get(2),
+        slot_restart: lsn(3),
+    })
+}
+
+/// Records how far the source is. What it does not tell stays as it was.
+///
+/// # Errors
+/// Those of the target.
+pub async fn note_position(db: &Db, position: &Position) -> Result<()> {
+    let sql = "update tributary.installation set source_timeline = coalesce($1, source_timeline), \
+               source_flushed = coalesce($2::text::pg_lsn, source_flushed), \
+               source_next_xid = coalesce($3, source_next_xid), \
+               slot_restart = coalesce($4::text::pg_lsn, slot_restart)";
+    let text = |lsn: Option<Lsn>| lsn.map(|lsn| lsn.to_string());
+    let (flushed, restart) = (text(position.flushed), text(position.slot_restart));
+    let params: [crate::pg::Param<'_>; 4] =
+        [&position.timeline, &flushed, &position.next_xid, &restart];
+    db.execute("target: recording the source", sql, &params).await?;
+    Ok(())
 }
 
 impl Leadership {
@@ -210,7 +247,8 @@ pub async fn settle(db: &Db, leadership: Leadership) -> Result<()> {
 pub async fn retire(target: &Client, slot: &str) -> Result<()> {
     if recorded(target).await?.is_some() {
         let sql = "update tributary.installation set slot = null, source_system = null, \
-                   source_database = null, relocated = false where slot = $1";
+                   source_database = null, source_timeline = null, source_flushed = null, source_next_xid = null, \
+                   slot_restart = null, relocated = false where slot = $1";
         target.execute(sql, &[&slot]).await.context("target: retiring the installation")?;
     }
     Ok(())

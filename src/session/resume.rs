@@ -10,7 +10,7 @@ use super::installation::{self, Leadership};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
-use crate::source::slot;
+use crate::source::{position, slot};
 use crate::{backfill, failpoint};
 
 /// How long a slot that is still held by a dead reader is waited for.
@@ -26,9 +26,16 @@ pub(super) struct Resume<'a> {
     pub(super) shutdown: &'a CancellationToken,
 }
 
+/// Where to go on from.
+pub(super) struct Found {
+    pub(super) lsn: Lsn,
+    /// Whether the slot was made just now.
+    pub(super) is_new: bool,
+}
+
 impl Resume<'_> {
     /// Where to go on from, with a new slot where there is none to go on with. `None`: shutdown came first.
-    pub(super) async fn checkpoint(&self) -> Result<Option<Lsn>> {
+    pub(super) async fn checkpoint(&self) -> Result<Option<Found>> {
         let name = &self.config.source.slot;
         let checkpoint = checkpoint(self.target, name).await?;
         let state = slot::state(self.source, name).await?;
@@ -41,10 +48,14 @@ impl Resume<'_> {
             (Some(_), None) => return Err(unknown_slot(name)),
             (Some(state), Some(checkpoint)) => {
                 self.refuse_foreign(&state, checkpoint).await?;
-                match slot_problem(&state, checkpoint) {
+                let problem = match slot_problem(&state, checkpoint) {
+                    None => self.set_back(checkpoint).await?,
+                    problem => problem,
+                };
+                match problem {
                     None => {
                         self.record_source().await?;
-                        return Ok(Some(checkpoint));
+                        return Ok(Some(Found { lsn: checkpoint, is_new: false }));
                     }
                     problem => problem,
                 }
@@ -60,7 +71,15 @@ impl Resume<'_> {
             self.watcher.during(dropped).await?;
             failpoint::hit("lost-slot-dropped");
         }
-        self.make_slot().await
+        Ok(self.make_slot().await?.map(|lsn| Found { lsn, is_new: true }))
+    }
+
+    /// How the source shows to be in an older state than it was (P18): what is in the stream from here on is not all that
+    /// changed.
+    async fn set_back(&self, checkpoint: Lsn) -> Result<Option<&'static str>> {
+        let before = installation::source_position(self.target).await?;
+        let now = position::look(self.source, &self.config.source.slot).await?.position;
+        Ok(now.is_behind(&before, checkpoint))
     }
 
     /// Refuses a slot that is there but, as far as it shows, belongs to somebody else: it is never dropped.
@@ -198,6 +217,8 @@ async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<
     let keep = "insert into tributary.checkpoint (slot, lsn) values ($1, $2::text::pg_lsn) \
                 on conflict (slot) do update set lsn = excluded.lsn, updated_at = now()";
     let clear = "update tributary.state set slot_intent = null; \
+                 update tributary.installation set source_timeline = null, source_flushed = null, \
+                     source_next_xid = null, slot_restart = null; \
                  delete from tributary.backfill_chunk";
     target.batch_execute("begin; set local synchronous_commit = on").await.context(WHAT)?;
     target.execute(keep, &[&config.source.slot, &lsn.to_string()]).await.context(WHAT)?;

@@ -25,6 +25,8 @@ struct Part {
     logged: bool,
     /// Whether a unique index that is checked at once and takes no NULL covers the configured key.
     unique: bool,
+    /// Whether there is a primary key, usable or not.
+    has_primary: bool,
 }
 
 /// What is wrong with a table's replica identity, if anything; the table exists.
@@ -56,6 +58,7 @@ async fn parts(client: &Client, feed: &FeedConfig) -> Result<Vec<Part>> {
         columns: row.get(3),
         logged: row.get(4),
         unique: row.get(5),
+        has_primary: row.get(6),
     };
     Ok(rows.iter().map(part).collect())
 }
@@ -79,6 +82,13 @@ fn judge(part: &Part, key: &[String]) -> Option<Problem> {
         );
         let remedy = if part.unique {
             full
+        } else if part.has_primary {
+            // One that is deferrable or invalid stands in the way of another.
+            let index = quote_identifier(&format!("{}_tributary_key", part.table.name));
+            format!(
+                "run on the source: CREATE UNIQUE INDEX {index} ON {table} ({primary}); ALTER TABLE {table} REPLICA \
+                 IDENTITY USING INDEX {index}; (the primary key is deferrable or invalid)"
+            )
         } else {
             format!("run on the source: ALTER TABLE {table} ADD PRIMARY KEY ({primary});")
         };
@@ -126,7 +136,8 @@ mod tests {
             let table = TableName { schema: "public".into(), name: "t".into() };
             let unique = !columns.is_empty() && !columns.contains(&"other");
             let (setting, columns) = (setting.to_owned(), names(columns));
-            let part = Part { table, setting, columns, logged: true, unique };
+            let has_primary = false;
+            let part = Part { table, setting, columns, logged: true, unique, has_primary };
             let key: Vec<String> = names(key);
             let problem = judge(&part, &key).map(|problem| problem.problem);
             assert_eq!(problem.is_some(), expected.is_some(), "{} {key:?}", part.setting);

@@ -3,9 +3,11 @@
 //! Nothing here writes to the source but a publication and a slot of its own. What rows mean is
 //! not known here ([`crate::facts`]), nor where they go.
 
+pub mod catalog;
 pub mod found;
 mod identity;
 pub mod layout;
+pub mod position;
 pub mod preflight;
 pub mod publication;
 mod reader;

@@ -23,10 +23,16 @@ pub(crate) fn startup_options() -> String {
     PINNED.map(|(name, value)| format!("-c {name}={value}")).join(" ")
 }
 
+/// Takes texts as they are from a database without an encoding: the server would refuse to send bytes that are no UTF-8, and
+/// everything would wait for one row (P10). They are read as U+FFFD.
+pub(crate) const AS_THEY_ARE: &str = "select set_config('client_encoding', 'SQL_ASCII', false) \
+     where getdatabaseencoding() = 'SQL_ASCII'";
+
 /// Pins the settings of a session that reads rows with SQL. Row-level security is set to fail rather
 /// than to hide rows, which would look like deletes. The settings stay for the rest of the session.
 pub(super) async fn pin(client: &Client) -> Result<()> {
     let set = |(name, value)| format!("set {name} = '{value}'; ");
-    let sql = PINNED.map(set).concat() + "set row_security = off; set statement_timeout = 0";
+    let more = "set row_security = off; set statement_timeout = 0; ";
+    let sql = PINNED.map(set).concat() + more + AS_THEY_ARE;
     client.batch_execute(&sql).await.context("source: session settings")
 }

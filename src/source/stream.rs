@@ -45,8 +45,8 @@ use pgwire_replication::config::ReplicationConfig;
 use pgwire_replication::error::PgWireError;
 use tokio::time::{Instant, timeout_at};
 
-use self::settings::{certified_name, endpoints, settings};
-use super::slot;
+use self::settings::{Endpoint, certified_name, endpoints, passwords, settings};
+use super::{session, slot};
 use crate::config::Server;
 use crate::decode::{self, Message};
 use crate::error::{Error, Result};
@@ -117,17 +117,26 @@ impl Stream {
         slot::check_name(slot)?;
         let mut last = Error::Config("the source's URL names no host".into());
         for mut endpoint in endpoints(server)? {
-            let config = settings(server, &endpoint, reader, slot, publication, start)?;
-            let mut outcome = Self::start(server, config, slot, publication, start).await;
-            let name = outcome.as_ref().err().and_then(|error| certified_name(server.tls, error));
-            if let Some(name) = name {
-                endpoint.name = name;
-                let config = settings(server, &endpoint, reader, slot, publication, start)?;
-                outcome = Self::start(server, config, slot, publication, start).await;
-            }
-            match outcome {
-                Err(error @ Error::Unavailable { .. }) => last = error,
-                other => return other,
+            let mut passwords = passwords(server).into_iter().peekable();
+            while let Some(password) = passwords.next() {
+                let config = |endpoint: &Endpoint| {
+                    settings(server, endpoint, reader, slot, publication, start, &password)
+                };
+                let begun = Self::start(server, config(&endpoint)?, slot, publication, start).await;
+                let name = begun.as_ref().err().and_then(|e| certified_name(server.tls, e));
+                let outcome = match name {
+                    Some(name) => {
+                        endpoint.name = name;
+                        Self::start(server, config(&endpoint)?, slot, publication, start).await
+                    }
+                    None => begun,
+                };
+                match outcome {
+                    Err(error @ Error::Unavailable { .. }) => last = error,
+                    Err(_) if passwords.peek().is_some() => continue,
+                    other => return other,
+                }
+                break;
             }
         }
         Err(last)
@@ -145,6 +154,7 @@ impl Stream {
         let started = async move {
             let failed = |error| classify(&error, Stage::Starting, &slot_name, &publication_name);
             let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
+            client.simple_query(session::AS_THEY_ARE).await.map_err(failed)?;
             let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
             let silence = check_slot(&rows, &slot_name, start)?;
             client.start().await.map_err(failed)?;

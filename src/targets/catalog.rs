@@ -59,6 +59,8 @@ pub struct Tables {
     pub email_type: String,
     /// Whether the values of a profile are what the input functions of its columns read.
     pub profiles_by_copy: bool,
+    /// Whether new transactions may be written by COPY.
+    pub transactions_by_copy: bool,
     /// Finds the ids of new persons.
     pub profile_ids: String,
     /// Names the target tables and the types of their columns: outcome digests hold for these alone.
@@ -115,6 +117,13 @@ impl Tables {
         ] {
             require_uuid(table, types)?;
         }
+        // PostgreSQL takes no COPY where row-level security holds for the role.
+        let secured = "select coalesce(row_security_active(to_regclass($1)), false), \
+                       coalesce(row_security_active(to_regclass($2)), false)";
+        let secured = client
+            .query_one(secured, &[&names.profiles, &names.transactions])
+            .await
+            .context("target: asking for row-level security")?;
         let identity = identity(&names, [&profile, &transaction, &enrollment]);
         let begin = match deferrable {
             Some(names) => format!("begin; set constraints {names} immediate"),
@@ -128,7 +137,9 @@ impl Tables {
             update_transactions: update_transactions(&names.transactions, &transaction)?,
             systemeio_type: type_of(&profile, "systemeio_id"),
             email_type: type_of(&profile, "email"),
-            profiles_by_copy: !profile.get("tags").is_some_and(|kind| kind.starts_with("json")),
+            profiles_by_copy: !secured.get::<_, bool>(0)
+                && !profile.get("tags").is_some_and(|kind| kind.starts_with("json")),
+            transactions_by_copy: !secured.get::<_, bool>(1),
             insert_profiles: insert_profiles(&names.profiles, &profile)?,
             insert_transactions: insert_transactions(&names.transactions, &transaction)?,
             identity,

@@ -20,7 +20,7 @@ pub async fn new_rows(
 ) -> Result<Report> {
     let mut report = Report::default();
     let copies_profiles = tables.profiles_by_copy && fresh.profiles.len() >= COPY_FROM;
-    let copies_transactions = fresh.transactions.len() >= COPY_FROM;
+    let copies_transactions = tables.transactions_by_copy && fresh.transactions.len() >= COPY_FROM;
     if !copies_profiles && !copies_transactions {
         return Ok(report);
     }

@@ -163,6 +163,30 @@ impl Cluster {
         self.start_again()
     }
 
+    /// Keeps a copy of the data of the stopped server, for [`Cluster::restore`].
+    ///
+    /// # Errors
+    /// `Failed` where the disk is full.
+    pub fn save(&self) -> Result<()> {
+        self.copy("data", "saved")
+    }
+
+    /// Puts the stopped server back to where it was at [`Cluster::save`].
+    ///
+    /// # Errors
+    /// `Failed` where nothing was saved.
+    pub fn restore(&self) -> Result<()> {
+        self.copy("saved", "data")
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.directory.join(from), self.directory.join(to));
+        if to.exists() {
+            run(Command::new("rm").arg("-rf").arg(&to), "removing a copy of the data")?;
+        }
+        run(Command::new("cp").arg("-a").arg(&from).arg(&to), "copying the data")
+    }
+
     /// Kills a backend with SIGKILL: the server then recovers as after a crash.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::support::world::{World, set};
 
 /// Runs `check` and tells its exit code and the points that failed.
-async fn points(world: &World, target: Option<&str>) -> (Option<i32>, Vec<String>) {
+pub(crate) async fn points(world: &World, target: Option<&str>) -> (Option<i32>, Vec<String>) {
     let mut command = world.command(&["check"]);
     if let Some(url) = target {
         command.env("TRIBUTARY_TARGET_URL", url);

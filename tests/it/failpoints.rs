@@ -27,6 +27,8 @@ enum Work {
     Command,
     /// A guarded delete.
     Halt,
+    /// A change that no message of the stream tells.
+    Altered,
 }
 
 /// Where the daemon dies in each: a failpoint and the number of the hit.
@@ -75,6 +77,7 @@ const LARGE_TRANSACTION: &[&str] =
     &["part-applied:1", "part-applied:2", "parts-recomputed", "batch-committed"];
 const COMMAND: &[&str] = &["command-executed", "command-answered"];
 const HALT: &[&str] = &["halt-recorded"];
+const ALTERED: &[&str] = &["reconcile-scheduled"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_start_survives_every_failpoint_p1() {
@@ -96,11 +99,13 @@ async fn streaming_survives_every_failpoint_p8() {
 async fn commands_and_halts_survive_every_failpoint_p7() {
     each(Work::Command, COMMAND).await;
     each(Work::Halt, HALT).await;
+    each(Work::Altered, ALTERED).await;
 }
 
 #[test]
 fn every_failpoint_is_taken() {
-    let all = [FIRST_START, LOST_SLOT, SMALL_TRANSACTION, LARGE_TRANSACTION, COMMAND, HALT];
+    let all =
+        [FIRST_START, LOST_SLOT, SMALL_TRANSACTION, LARGE_TRANSACTION, COMMAND, HALT, ALTERED];
     let taken: BTreeSet<&str> = all.concat().iter().map(|point| name(point)).collect();
     assert_eq!(taken, BTreeSet::from(failpoint::NAMES));
 }
@@ -162,6 +167,10 @@ async fn provoke(work: Work, world: &World, daemon: &mut Daemon, point: &'static
         ),
         Work::Command => None,
         Work::Halt => Some("truncate xendit"),
+        Work::Altered => Some(
+            "alter table xendit rename to elsewhere; delete from elsewhere where id::text like 'a%';
+             alter table elsewhere rename to xendit",
+        ),
     };
     if let Some(change) = change {
         world.source.execute(change).await;

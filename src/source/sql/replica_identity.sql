@@ -44,7 +44,8 @@ select n.nspname::text,
                   and columns.not_null
                   -- Of a partitioned table it holds the partition key too.
                   and (columns.names <@ $3
-                       or columns.names @> $3 and (c.relkind = 'p' or c.relispartition)))
+                       or columns.names @> $3 and (c.relkind = 'p' or c.relispartition))),
+       exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)
   from part
   join pg_class c on c.oid = part.oid
   join pg_namespace n on n.oid = c.relnamespace

@@ -71,6 +71,20 @@ pub(super) fn endpoints(server: &Server) -> Result<Vec<Endpoint>> {
     Ok(found)
 }
 
+/// The password in the forms in which a server may know it: prepared as SCRAM asks (SASLprep, as ordinary connections do), and
+/// as it is, for other methods.
+pub(super) fn passwords(server: &Server) -> Vec<String> {
+    let password = server.postgres.get_password().unwrap_or_default();
+    let Ok(password) = std::str::from_utf8(password) else {
+        return vec![String::from_utf8_lossy(password).into_owned()];
+    };
+    let mut forms: Vec<String> =
+        stringprep::saslprep(password).map(std::borrow::Cow::into_owned).into_iter().collect();
+    forms.push(password.to_owned());
+    forms.dedup();
+    forms
+}
+
 pub(super) fn settings(
     server: &Server,
     endpoint: &Endpoint,
@@ -78,12 +92,12 @@ pub(super) fn settings(
     slot: &str,
     publication: &str,
     start: Lsn,
+    password: &str,
 ) -> Result<ReplicationConfig> {
     let postgres = &server.postgres;
     let Some(user) = postgres.get_user() else {
         return Err(Error::Config("the source's URL names no user".into()));
     };
-    let password = String::from_utf8_lossy(postgres.get_password().unwrap_or_default());
     let options = match postgres.get_options() {
         // The last setting of a name wins, so that the pinned ones hold.
         Some(own) => format!("{own} {}", session::startup_options()),
@@ -158,7 +172,7 @@ mod tests {
             let seen: Vec<_> = found
                 .iter()
                 .map(|endpoint| {
-                    settings(&server, endpoint, "tributary", "slot", "Pub", Lsn(7)).unwrap()
+                    settings(&server, endpoint, "tributary", "slot", "Pub", Lsn(7), "").unwrap()
                 })
                 .map(|c| (c.host, c.port, c.tls.mode, c.tls.sni_hostname))
                 .collect();
@@ -197,6 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_prepared_as_for_ordinary_connections() {
+        let check = |password: &str, expected: &[&str]| {
+            let mut server = server("host=/run/pg user=u", TlsMode::Disable);
+            server.postgres.password(password);
+            assert_eq!(passwords(&server), expected);
+        };
+        check("secret", &["secret"]);
+        check("se\u{a0}cret", &["se cret", "se\u{a0}cret"]);
+        check("", &[""]);
+        // What SASLprep does not allow is used as it is.
+        check("a\u{7}b", &["a\u{7}b"]);
+    }
+
+    #[test]
     fn verify_ca_takes_a_name_from_the_certificate_and_other_modes_do_not() {
         let check = |names: &str, tls: TlsMode, expected: Option<&str>| {
             let cause = format!(
@@ -218,7 +246,7 @@ mod tests {
             server("host=/run/pg user=u options='-c TimeZone=Asia/Manila'", TlsMode::Disable);
         let endpoint = endpoints(&server).unwrap().remove(0);
         let config =
-            settings(&server, &endpoint, "tributary", "slot", "My \"Pub\"", Lsn(7)).unwrap();
+            settings(&server, &endpoint, "tributary", "slot", "My \"Pub\"", Lsn(7), "").unwrap();
         assert_eq!(config.publication.names(), ["\"My \"\"Pub\"\"\""]);
         assert!(config.options.unwrap().ends_with("-c standard_conforming_strings=on"));
         assert_eq!(config.database, "u");

@@ -1,0 +1,61 @@
+//! What the loop does about changes that no message of the stream tells (P18).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::follow::Follow;
+use crate::error::Result;
+use crate::failpoint;
+use crate::session::{self, Session};
+use crate::source::position::Position;
+
+/// How often it is noted how far the source is.
+const POSITION_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How far the source was when that was noted last, and when it was.
+pub(super) struct Noted {
+    position: Option<Position>,
+    at: Instant,
+}
+
+impl Noted {
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        Self { position: None, at: Instant::now() }
+    }
+}
+
+impl Follow<'_> {
+    /// Schedules the reconcile that is due once the stream has passed the moment when the source was seen to be altered, and
+    /// notes alterations that hid nothing.
+    pub(super) async fn look_at_what_is_due(&mut self) -> Result<()> {
+        let is_between = self.open.is_none() && self.batch.is_empty();
+        let Session { due, checkpoint, applier, .. } = &mut *self.session;
+        if let Some(found) = due.as_ref() {
+            if is_between && *checkpoint >= found.until {
+                found.schedule(applier, self.config).await?;
+                *due = None;
+                self.starts_over = true;
+                failpoint::hit("reconcile-scheduled");
+            }
+        } else if let Some(print) = self.notice.take_print() {
+            session::note_print(&applier.db, Some(&print)).await?;
+        }
+        self.note_position().await
+    }
+
+    /// Notes how far the source is: one that is behind that at a later start was restored to an older state.
+    async fn note_position(&mut self) -> Result<()> {
+        if self.noted.at.elapsed() < POSITION_INTERVAL {
+            return Ok(());
+        }
+        self.noted.at = Instant::now();
+        let position = self.notice.position().filter(|now| self.noted.position != Some(*now));
+        if let Some(position) = position {
+            session::note_position(&self.session.applier.db, &position).await?;
+            self.noted.position = Some(position);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! What must hold before a session works: tried where the catalog does not tell (`check` and `run` alike, SPEC §9, P20).
+
+use tokio_postgres::Client;
+
+use crate::config::{Config, Server, TableName, quote_identifier};
+use crate::connect::connect;
+use crate::error::{Context, Error, Result};
+use crate::source::Finding;
+
+/// Sessions that the daemon has on the source: the reader of rows, that of a backfill, that of the catalog, the stream.
+const SOURCE_SESSIONS: i32 = 4;
+
+/// What stands against using a server through this URL: a pooler that gives each transaction another session, a limit of
+/// connections.
+///
+/// # Errors
+/// The server is away.
+pub async fn connections(
+    client: &Client,
+    server: &Server,
+    name: &'static str,
+) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    if name == "source" {
+        let row = client.query_one(include_str!("sql/connection_limit.sql"), &[]).await;
+        let row = row.context("source: reading the connection limit")?;
+        let (role, limit): (String, Option<i32>) = (row.get(0), row.get(1));
+        let role = quote_identifier(&role);
+        let check = "source.connections";
+        if let Some(limit) = limit.filter(|limit| *limit < SOURCE_SESSIONS) {
+            findings.push(Finding::failed(
+                check,
+                format!("the role {role} may have {limit} sessions, and {SOURCE_SESSIONS} are needed"),
+                format!(
+                    "run on the source: ALTER ROLE {role} CONNECTION LIMIT -1; (or raise the limit of the \
+                     database, where that is the lower one)"
+                ),
+            ));
+            // Another session might be one too many.
+            return Ok(findings);
+        }
+        findings
+            .push(Finding::passed(check, format!("the role may have {SOURCE_SESSIONS} sessions")));
+    }
+    findings.push(pooler(client, server, name).await?);
+    Ok(findings)
+}
+
+/// A session that is its own gives another process than one beside it. A pooler in transaction mode gives the process that is
+/// free to whoever asks next.
+async fn pooler(client: &Client, server: &Server, name: &'static str) -> Result<Finding> {
+    let check = format!("{name}.session");
+    let what = format!("{name}: asking for the session");
+    let pid = async |client: &Client| -> Result<i32> {
+        Ok(client.query_one("select pg_backend_pid()", &[]).await.context(&what)?.get(0))
+    };
+    let beside = connect(server, "tributary", name).await?;
+    let own = pid(client).await?;
+    beside.batch_execute("begin").await.context(&what)?;
+    let other = pid(&beside).await?;
+    let own_again = pid(client).await?;
+    beside.batch_execute("rollback").await.context(&what)?;
+    if own == other || own != own_again {
+        return Ok(Finding::failed(
+            check,
+            format!(
+                "a connection pooler in transaction mode, such as pgbouncer, stands before the {name}: settings, locks \
+                 and prepared statements do not last there"
+            ),
+            format!(
+                "name the server itself in the [{name}] section (host and port of PostgreSQL, not of the pooler), or a \
+                 pool in session mode"
+            ),
+        ));
+    }
+    Ok(Finding::passed(check, "each connection is a session of its own"))
+}
+
+/// What stands against writing the target. With `tries`, rows are written and taken back also where nothing in the catalog
+/// stands against it.
+///
+/// # Errors
+/// The target is away.
+pub async fn target(client: &Client, config: &Config, tries: bool) -> Result<Vec<Finding>> {
+    let row = client.query_one(include_str!("sql/target_server.sql"), &[]).await;
+    let row = row.context("target: reading settings")?;
+    let (encoding, read_only): (String, bool) = (row.get("encoding"), row.get("read_only"));
+    let role = quote_identifier(&row.get::<_, String>("role"));
+    let mut findings = vec![
+        judged(
+            "target.encoding",
+            encoding == "UTF8",
+            format!("the encoding of the database is {encoding}"),
+            "name a database of the encoding UTF8: CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'; others cannot \
+             hold every name",
+        ),
+        judged(
+            "target.read_only",
+            !read_only,
+            if read_only {
+                format!("default_transaction_read_only is on for the role {role}")
+            } else {
+                "transactions may write".to_owned()
+            },
+            &format!(
+                "run on the target: ALTER ROLE {role} RESET default_transaction_read_only; (where it is set for the \
+                 database or the server, set it for the role: ALTER ROLE {role} SET default_transaction_read_only = off;)"
+            ),
+        ),
+    ];
+    if !read_only {
+        for table in tables(config) {
+            findings.extend(table.findings(client, &role, tries).await?);
+        }
+    }
+    Ok(findings)
+}
+
+fn judged(name: &str, ok: bool, detail: impl Into<String>, remedy: &str) -> Finding {
+    if ok { Finding::passed(name, detail) } else { Finding::failed(name, detail, remedy) }
+}
+
+/// A table that is written.
+struct Written<'a> {
+    name: &'a TableName,
+    privileges: &'static [&'static str],
+    texts: &'static [&'static str],
+    numbers: &'static [&'static str],
+    /// What a row needs at least, with a value that no real row has.
+    insert: &'static str,
+    /// Whether rows are deleted, too.
+    deletes: bool,
+}
+
+fn tables(config: &Config) -> [Written<'_>; 3] {
+    let target = &config.target;
+    [
+        Written {
+            name: &target.profiles,
+            privileges: &["SELECT", "INSERT", "UPDATE"],
+            texts: &["email", "systemeio_id"],
+            numbers: &["api_sync_version"],
+            insert: "(id, email) values ($1, $1::uuid || '@tributary.invalid')",
+            deletes: false,
+        },
+        Written {
+            name: &target.transactions,
+            privileges: &["SELECT", "INSERT", "UPDATE", "DELETE"],
+            texts: &["payment_provider_id"],
+            numbers: &["amount", "payment_provider_fee", "api_sync_version"],
+            insert: "(id, amount) values ($1, 1)",
+            deletes: true,
+        },
+        Written {
+            name: &target.enrollments,
+            privileges: &["SELECT", "INSERT", "UPDATE"],
+            texts: &[],
+            numbers: &[],
+            insert: "",
+            deletes: false,
+        },
+    ]
+}
+
+impl Written<'_> {
+    async fn findings(&self, client: &Client, role: &str, tries: bool) -> Result<Vec<Finding>> {
+        let (name, quoted) = (self.name, self.name.quoted());
+        let params: [crate::pg::Param<'_>; 4] =
+            [&quoted, &self.privileges, &self.texts, &self.numbers];
+        let row = client.query_opt(include_str!("sql/target_table.sql"), &params).await;
+        // What is missing is made, or named, by others.
+        let Some(row) = row.context("target: reading a table")? else { return Ok(Vec::new()) };
+        let (lacking, hides, unfit): (Vec<String>, bool, Vec<String>) =
+            (row.get(0), row.get(1), row.get(2));
+        let mut findings = Vec::new();
+        let check = format!("target.{}", name.name);
+        if !lacking.is_empty() {
+            let lacking = lacking.join(", ");
+            findings.push(Finding::failed(
+                format!("{check}.privileges"),
+                format!("the role {role} lacks {lacking} on {name}"),
+                format!("run on the target: GRANT {lacking} ON {quoted} TO {role};"),
+            ));
+        }
+        if !unfit.is_empty() {
+            let unfit = unfit.join(", ");
+            findings.push(Finding::failed(
+                format!("{check}.types"),
+                format!("columns of {name} have types that no value of theirs fits: {unfit}"),
+                format!(
+                    "run on the target, by column: ALTER TABLE {quoted} ALTER COLUMN … TYPE text (numeric for amounts, \
+                     int for api_sync_version); or name another table in the [target] section"
+                ),
+            ));
+        }
+        if findings.is_empty() && (hides || tries) && self.is_unreached(client).await? {
+            findings.push(Finding::failed(
+                format!("{check}.rows"),
+                format!("writes to {name} do not reach their rows: row-level security, a rule or a trigger hides or drops them"),
+                format!(
+                    "run on the target: ALTER ROLE {role} BYPASSRLS; or add policies of {quoted} for the role that let \
+                     SELECT, INSERT, UPDATE and DELETE through; or have the trigger return the row"
+                ),
+            ));
+        }
+        if findings.is_empty() {
+            findings.push(Finding::passed(check, format!("{name} can be written")));
+        }
+        Ok(findings)
+    }
+
+    /// Tries it in a transaction that is rolled back. What the application's own constraints refuse says nothing.
+    async fn is_unreached(&self, client: &Client) -> Result<bool> {
+        const WHAT: &str = "target: trying to write";
+        client.batch_execute("begin; set local lock_timeout = '2s'").await.context(WHAT)?;
+        let tried = self.reaches(client).await;
+        client.batch_execute("rollback").await.context(WHAT)?;
+        match tried {
+            Ok(reached) => Ok(!reached),
+            // Row-level security says so by the code of a privilege that is missing.
+            Err(error)
+                if error.code()
+                    == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) =>
+            {
+                Ok(true)
+            }
+            Err(error) => match Error::postgres(WHAT, &error) {
+                Error::Unavailable { context, cause, origin } if origin.code.is_none() => {
+                    Err(Error::Unavailable { context, cause, origin })
+                }
+                _ => Ok(false),
+            },
+        }
+    }
+
+    async fn reaches(&self, client: &Client) -> std::result::Result<bool, tokio_postgres::Error> {
+        let table = self.name.quoted();
+        if self.insert.is_empty() {
+            // It references rows of others: one that is there must do.
+            let sql = format!("select id from {table} limit 1 for no key update skip locked");
+            let Some(row) = client.query_opt(&sql, &[]).await? else { return Ok(true) };
+            let id: uuid::Uuid = row.get(0);
+            let sql = format!("update {table} set id = id where id = $1");
+            return Ok(client.execute(&sql, &[&id]).await? == 1);
+        }
+        let id = uuid::Uuid::new_v4();
+        let one = async |sql: String| Ok(client.execute(&sql, &[&id]).await? == 1);
+        Ok(one(format!("insert into {table} {}", self.insert)).await?
+            && one(format!("update {table} set id = id where id = $1")).await?
+            && (!self.deletes || one(format!("delete from {table} where id = $1")).await?))
+    }
+}
+
+/// The first point that does not hold, as what `run` meets: it stays up until it is mended, unless another server or database
+/// must be named.
+pub(super) fn require(findings: Vec<Finding>) -> Result<()> {
+    let Some(failed) = findings.into_iter().find(|finding| !finding.ok) else { return Ok(()) };
+    let (problem, remedy) = (failed.detail, failed.remedy.unwrap_or_default());
+    let is_final = ["target.encoding", "target.session", "source.session"].contains(&&*failed.name);
+    let server = failed.name.split('.').next().unwrap_or_default();
+    let problem = format!("{server}: {problem}");
+    Err(if is_final { Error::Refused { problem, remedy } } else { Error::Gone { problem, remedy } })
+}

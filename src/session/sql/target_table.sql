@@ -1,0 +1,15 @@
+-- A target table, where there is one: what the role may not do with it, whether row-level security holds for the role, and
+-- the columns whose type no value of ours fits. $1: the table; $2: what must be allowed; $3 and $4: columns that hold texts
+-- and numbers.
+select array(select p from unnest($2::text[]) as p where not has_table_privilege(c.oid, p)),
+       row_security_active(c.oid),
+       array(select a.attname || ' (' || format_type(a.atttypid, a.atttypmod) || ')'
+               from pg_attribute a
+               join pg_type t on t.oid = a.atttypid
+              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                and (a.attname = any ($3::text[]) and t.typcategory not in ('S', 'U')
+                     or a.attname = any ($4::text[]) and t.typcategory <> 'N')
+              order by a.attnum)
+  from pg_class c
+ where c.oid = to_regclass($1)
+   and has_schema_privilege(c.relnamespace, 'usage')

@@ -1,0 +1,35 @@
+-- What the catalog says of our tables, in their order, without a lock on any of them. $1: the tables; $2: by table the
+-- columns that are read, as JSON. A row version (xmin) differs once its entry was written again: that of the row type after
+-- every renaming and moving, also back, and after no grant; that of an inheritance once it was made anew.
+with recursive wanted as (
+    select t.nth, to_regclass(t.name)::oid as oid, $2::jsonb -> (t.nth::int - 1) as columns
+    from unnest($1::text[]) with ordinality as t (name, nth)
+), tree as (
+    select w.nth, w.oid, '' as link from wanted w where w.oid is not null
+    union all
+    select t.nth, i.inhrelid, i.xmin::text from tree t join pg_inherits i on i.inhparent = t.oid
+)
+select jsonb_build_object(
+    'relation', coalesce(w.oid::text, ''),
+    'name', coalesce((
+        select concat_ws('/', c.relnamespace, ty.xmin)
+        from pg_class c left join pg_type ty on ty.oid = c.reltype
+        where c.oid = w.oid), ''),
+    'columns', coalesce((
+        select jsonb_object_agg(a.attname, concat_ws('/', a.attnum, a.atttypid, a.atttypmod, a.xmin))
+        from pg_attribute a
+        where a.attrelid = w.oid and a.attnum > 0 and not a.attisdropped
+            and w.columns ? a.attname::text), '{}'),
+    'labels', coalesce((
+        select jsonb_object_agg(e.oid, e.xmin::text)
+        from pg_attribute a
+        join pg_type ty on ty.oid = a.atttypid
+        join pg_enum e on e.enumtypid in (a.atttypid, ty.typelem)
+        where a.attrelid = w.oid and a.attnum > 0 and not a.attisdropped
+            and w.columns ? a.attname::text), '{}'),
+    'parts', coalesce((
+        select jsonb_object_agg(c.oid, concat_ws('/', c.relfilenode, c.relpersistence, t.link))
+        from tree t join pg_class c on c.oid = t.oid
+        where t.nth = w.nth), '{}'))
+from wanted w
+order by w.nth

@@ -8,7 +8,7 @@ BENCH_PROFILE ?= release
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-matrix lint format bench ci clean
+.PHONY: help demo build test test-unit test-matrix lint format bench check-deploy ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: postgres ## measure it beside native replication, triggers and a script; 
 	@[ -x $(TARGET)/$(BENCH_PROFILE)/bench ] || echo "Compiling with full optimisation, the first time. On 2 cores this takes 5 to 7 minutes."
 	$(CARGO) build --profile $(BENCH_PROFILE) --locked --package tributary --package benches --bins
 	@$(TARGET)/$(BENCH_PROFILE)/bench $(BENCH)
+
+check-deploy: ## check alerts, runbooks, dashboards, units and manifests
+	@deploy/check.sh
 
 ci: ## run what a change must pass
 	.ci/run

@@ -6,21 +6,20 @@
 # running server of its own; anybody else is told what to install. Prints the folder; exits 1 without one.
 set -eu
 
-complete() {
+is_complete() {
     [ -n "$1" ] && [ -x "$1/initdb" ] && [ -x "$1/pg_ctl" ] && [ -x "$1/postgres" ]
 }
 
 find_server() {
     if [ -n "${TRIBUTARY_PG_BIN:-}" ]; then
-        complete "$TRIBUTARY_PG_BIN" && printf '%s\n' "$TRIBUTARY_PG_BIN" && return 0
+        is_complete "$TRIBUTARY_PG_BIN" && printf '%s\n' "$TRIBUTARY_PG_BIN" && return 0
         echo "TRIBUTARY_PG_BIN=$TRIBUTARY_PG_BIN holds no initdb, pg_ctl and postgres" >&2
         exit 1
     fi
     folder=$(pg_config --bindir 2>/dev/null || true)
-    complete "$folder" && printf '%s\n' "$folder" && return 0
-    for version in $(ls /usr/lib/postgresql 2>/dev/null | sort -rn); do
-        folder=/usr/lib/postgresql/$version/bin
-        complete "$folder" && printf '%s\n' "$folder" && return 0
+    is_complete "$folder" && printf '%s\n' "$folder" && return 0
+    for folder in $(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -t/ -k5,5rn); do
+        is_complete "$folder" && printf '%s\n' "$folder" && return 0
     done
     return 1
 }
@@ -52,6 +51,6 @@ install_on_debian() {
 }
 
 find_server && exit 0
-[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || explain
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then explain; fi
 install_on_debian
 find_server || explain

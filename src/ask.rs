@@ -221,6 +221,13 @@ async fn alone(
     }
     match answer(&session.applier.db, id).await? {
         Some(answer) => Ok(Some(answer)),
+        None if crate::backfill::rules_wait(&session.applier.db).await? => {
+            withdraw(&session.applier.db, id).await?;
+            Err(Error::refused(
+                "the configuration was changed, and nobody has brought its rules in yet",
+                "start the daemon with it (`tributary run`), or set the configuration back; then decide",
+            ))
+        }
         None => Err(Error::failed("carrying out a request", "it was not answered")),
     }
 }

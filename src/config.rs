@@ -13,6 +13,7 @@ mod feeds_tests;
 mod hash;
 mod load;
 mod mapping;
+mod new;
 mod previous;
 mod products;
 mod rules;
@@ -28,8 +29,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use environment::Environment;
+pub use new::{FoundTable, new_config};
 pub use previous::upgraded;
-pub use show::Origins;
+pub use show::{Origins, written_sources};
 
 pub use mapping::{FieldSource, Fields};
 

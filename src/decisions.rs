@@ -38,14 +38,14 @@ pub enum Request {
     },
     /// Use this address for that source row.
     Email {
-        /// `xendit:<key>` or `systemeio:<key>`.
+        /// `<feed>:<key>`.
         row: String,
         /// The address.
         address: String,
     },
     /// This payment is for that product.
     Product {
-        /// `xendit:<key>`.
+        /// `<feed>:<key>`.
         row: String,
         /// The product's code.
         code: String,
@@ -117,7 +117,7 @@ async fn attempt(
     }
 }
 
-/// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source.
+/// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source, nor the rules.
 #[must_use]
 pub fn needs_target_alone(request: &Request) -> bool {
     matches!(request, Request::Dismiss { .. } | Request::Accept)

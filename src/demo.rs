@@ -21,6 +21,15 @@ const SHORT_TRAFFIC: u64 = 50;
 /// Connections that change the source at the same time.
 const CONNECTIONS: u64 = 3;
 
+/// The feeds of a demonstration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DemoFeeds {
+    /// Payments of Xendit and contacts of Systeme.io.
+    Canonical,
+    /// Four more, with the same people buying through several providers.
+    More,
+}
+
 /// How the demonstration goes.
 #[derive(Debug, Clone, Args)]
 pub struct DemoOptions {
@@ -30,6 +39,10 @@ pub struct DemoOptions {
     /// the other commands on them, until Ctrl-C.
     #[arg(long)]
     pub exit_after_sync: bool,
+
+    /// Which feeds: the two of the canonical layout, or with orders, charges, leads and readers the six of more-feeds.toml
+    #[arg(long, value_enum, default_value_t = DemoFeeds::Canonical)]
+    pub feeds: DemoFeeds,
 
     /// The made-up people follow from this number: the same seed gives the same people
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
@@ -71,11 +84,14 @@ async fn perform(options: &DemoOptions, shutdown: &CancellationToken) -> Result<
     say("starting a throwaway PostgreSQL");
     let mut stage = Stage::set(options).await?;
     say(&format!("made up {} contacts and {} payments", options.contacts, options.payments));
+    if options.feeds == DemoFeeds::More {
+        say(&format!("and {} rows of four more feeds about the same people", stage.further_rows));
+    }
     let started = Instant::now();
     stage.start_daemon()?;
     stage.show_backfill().await?;
     let backfill = started.elapsed();
-    let rows = options.contacts + options.payments;
+    let rows = options.contacts + options.payments + stage.further_rows;
     say(&format!("backfilled {rows} rows in {:.1} s", backfill.as_secs_f64()));
     let (traffic, lag) = stage.live_traffic(options).await?;
     let waited = stage.catch_up().await?;

@@ -60,7 +60,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`config`] | TOML and environment to a validated [`Config`](config::Config); hashes of the rules |
+//! | [`config`] | TOML and environment to a validated [`Config`](config::Config); hashes of the rules; a configuration for the tables of a database |
 //! | [`cli`] | one file a command; all output goes through [`cli::output`] |
 //! | [`ask`] | has a command carried out by the running daemon, or here where none runs |
 //! | [`status`], [`http`], [`metrics`], [`logging`], [`systemd`] | what others see; never a customer value |

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::error::{Error, Result};
 use crate::facts::{Note, NoteKind};
 use crate::lsn::Lsn;
-use crate::status::Phase;
+use crate::status::{LeftOutRows, Phase};
 use crate::unify::{ConflictKind, Severity};
 
 const ROWS_APPLIED: &str = "tributary_rows_applied_total";
@@ -31,6 +31,7 @@ const BACKFILL_DONE: &str = "tributary_backfill_rows_done";
 const BACKFILL_ESTIMATED: &str = "tributary_backfill_rows_estimated";
 const CONFLICTS: &str = "tributary_conflicts";
 const CONFLICTS_OPEN: &str = "tributary_conflicts_open";
+const LEFT_OUT: &str = "tributary_rows_left_out";
 const HALTED: &str = "tributary_halted";
 const FROZEN: &str = "tributary_frozen";
 const PHASE: &str = "tributary_phase";
@@ -100,6 +101,11 @@ const METRICS: &[Metric] = &[
     ),
     gauge(CONFLICTS, Unit::Count, "Open conflicts and notes, by kind and severity."),
     gauge(CONFLICTS_OPEN, Unit::Count, "Open conflicts and notes, by severity."),
+    gauge(
+        LEFT_OUT,
+        Unit::Count,
+        "Source rows that the configuration leaves out, by feed (source) and reason (skipped, excluded).",
+    ),
     gauge(
         HALTED,
         Unit::Count,
@@ -240,6 +246,16 @@ pub fn set_conflicts(counts: &[(ConflictKind, Severity, u64)]) {
 pub(crate) fn set_conflicts_open(review: u64, info: u64) {
     metrics::gauge!(CONFLICTS_OPEN, "severity" => "review").set(review as f64);
     metrics::gauge!(CONFLICTS_OPEN, "severity" => "info").set(info as f64);
+}
+
+/// Rows that the configuration leaves out, by feed.
+pub(crate) fn set_left_out(left_out: &LeftOutRows) {
+    for (feed, rows) in left_out {
+        for (reason, rows) in [("skipped", rows.skipped), ("excluded", rows.excluded)] {
+            metrics::gauge!(LEFT_OUT, "source" => feed.clone(), "reason" => reason)
+                .set(rows as f64);
+        }
+    }
 }
 
 /// Whether an operator must act (P9).

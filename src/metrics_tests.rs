@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::status::LeftOut;
 
 /// What `/metrics` shows after `record`.
 fn rendered(record: impl FnOnce()) -> String {
@@ -40,6 +41,8 @@ fn every_metric_that_is_set_is_described() {
         count_backfill_rows(8);
         set_conflicts(&[(ConflictKind::Underpaid, Severity::Review, 7)]);
         set_conflicts_open(7, 0);
+        let rows = LeftOut { skipped: 9, excluded: 0 };
+        set_left_out(&LeftOutRows::from([("orders".into(), rows)]));
         set_halted(true);
         set_phase(Phase::Streaming);
     });
@@ -57,6 +60,8 @@ fn every_metric_that_is_set_is_described() {
         "tributary_lag_seconds 0.25",
         "tributary_backfill_rows_done 5",
         "tributary_backfill_rows_read_total 8",
+        "tributary_rows_left_out{source=\"orders\",reason=\"skipped\"} 9",
+        "tributary_rows_left_out{source=\"orders\",reason=\"excluded\"} 0",
         "tributary_conflicts{kind=\"underpaid\",severity=\"review\"} 7",
         "tributary_conflicts{kind=\"mojibake\",severity=\"info\"} 0",
         "tributary_conflicts_open{severity=\"review\"} 7",

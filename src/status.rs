@@ -3,6 +3,7 @@
 //! Plain data: the running daemon fills it through [`crate::http::Health`], the `status` command reads it
 //! over HTTP or builds it from the target database.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -92,6 +93,9 @@ pub struct Status {
     pub backfill: Backfill,
     /// Open conflicts.
     pub conflicts: OpenConflicts,
+    /// By feed the rows that the configuration leaves out.
+    #[serde(default)]
+    pub left_out: LeftOutRows,
 }
 
 impl Status {
@@ -120,6 +124,35 @@ pub struct OpenConflicts {
     pub review: u64,
     /// Handled automatically.
     pub info: u64,
+}
+
+/// By feed the rows that give nothing (SPEC §1).
+pub type LeftOutRows = BTreeMap<String, LeftOut>;
+
+/// Rows of one feed that the configuration leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// By `skip` of the feed.
+    pub skipped: u64,
+    /// By `[rules.exclude] emails`.
+    pub excluded: u64,
+}
+
+/// The configured feeds with what was counted: the name of a feed, the reason, how many rows.
+#[must_use]
+pub fn left_out<'f>(
+    feeds: impl Iterator<Item = &'f str>,
+    counted: Vec<(String, String, u64)>,
+) -> LeftOutRows {
+    let mut all: LeftOutRows = feeds.map(|feed| (feed.to_owned(), LeftOut::default())).collect();
+    for (feed, reason, rows) in counted {
+        let of = all.entry(feed).or_default();
+        match reason.as_str() {
+            "excluded" => of.excluded = rows,
+            _ => of.skipped = rows,
+        }
+    }
+    all
 }
 
 /// LSNs as PostgreSQL writes them.
@@ -154,6 +187,7 @@ mod tests {
             lag_seconds: Some(0.5),
             backfill: Backfill { rows_done: 3, rows_estimated: 4 },
             conflicts: OpenConflicts { review: 1, info: 2 },
+            left_out: BTreeMap::from([("orders".into(), LeftOut { skipped: 3, excluded: 0 })]),
             ..Status::default()
         };
         status.measure_lag();
@@ -163,7 +197,8 @@ mod tests {
             "frozen": false, "started_at": null, "checkpoint_lsn": "16/10", "source_lsn": "16/110",
             "lag_bytes": 256, "lag_seconds": 0.5,
             "backfill": {"rows_done": 3, "rows_estimated": 4},
-            "conflicts": {"review": 1, "info": 2}
+            "conflicts": {"review": 1, "info": 2},
+            "left_out": {"orders": {"skipped": 3, "excluded": 0}}
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);

@@ -159,19 +159,7 @@ fn start_server() -> Result<Arc<Cluster>> {
         // The launcher starts at most one apply worker in this time.
         ("wal_retrieve_retry_interval", "1ms"),
     ];
-    let mut settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    if std::env::var_os("PROFILE_PG").is_some() {
-        settings
-            .push(("shared_preload_libraries".into(), "pg_stat_statements,auto_explain".into()));
-        settings.push(("pg_stat_statements.track".into(), "all".into()));
-        settings.push((
-            "auto_explain.log_min_duration".into(),
-            std::env::var("EXPLAIN_MS").unwrap_or("400".into()),
-        ));
-        settings.push(("auto_explain.log_analyze".into(), "on".into()));
-        settings.push(("auto_explain.log_buffers".into(), "on".into()));
-        settings.push(("auto_explain.log_timing".into(), "off".into()));
-    }
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     Ok(Arc::new(Cluster::start(&ClusterOptions { durable: true, settings })?))
 }
 

@@ -33,8 +33,8 @@ pub use compare::{Expected, Misrecorded, is_left_to_history};
 pub use fetch::State;
 pub use incomplete::Absent;
 pub use passes::parse_source_row;
-pub use read::read_owner;
 pub(crate) use read::stored_feeds;
+pub use read::{LeftOutRow, find_row, left_out_rows, read_owner};
 pub use repair::Repair;
 pub use settle::Mode;
 

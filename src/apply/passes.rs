@@ -286,7 +286,10 @@ impl Applier {
             self.has_foreign_profiles = true;
             // Most profiles of a first start belong to people who are not known yet.
             let known = self.known_persons(owners).await?;
-            self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
+            // New rules that wait for the guard end by judging everybody anew.
+            if !crate::backfill::rules_wait(&self.db).await? {
+                self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
+            }
             alive();
         }
     }
@@ -325,7 +328,8 @@ pub fn parse_source_row(feeds: &Feeds, text: &str) -> Result<RowId> {
     feeds.row_id(text).ok_or_else(|| {
         let names: Vec<&str> = feeds.all().map(|feed| feed.info.name.as_str()).collect();
         Error::refused(
-            format!("'{text}' is not a source row"),
+            // What was typed may be an address (P14).
+            "that is not a source row".to_owned(),
             format!(
                 "write <feed>:<key>, as `tributary conflicts show` prints it; the feeds are {}",
                 names.join(", ")

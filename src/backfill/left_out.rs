@@ -9,7 +9,7 @@ use crate::apply::Applier;
 use crate::engine::rows::Balance;
 use crate::error::{Error, Result};
 use crate::halt::{Deletes, Halt, HaltCause};
-use crate::pg::Tx;
+use crate::pg::{Db, Tx};
 use crate::store;
 
 /// Set where an earlier pass was not let through: what it left out comes back by this one.
@@ -51,6 +51,22 @@ impl LeftOut {
         tx.execute("target: advancing the backfill", sql, &[&Value::Object(stored)]).await?;
         Ok(())
     }
+}
+
+/// As [`rules_wait`], in SQL.
+pub const RULES_WAIT: &str = "exists (select from tributary.backfill b, tributary.state s \
+    where (b.phase in ('rows', 'recheck', 'emails', 'place') or b.phase = 'shared' and b.next_owner is null) \
+    and b.rules <> s.facts_hash || ' ' || s.people_hash)";
+
+/// Whether other rules than those in force are being brought in and the guard has not let them through yet (P9): until
+/// then nothing may be decided by them that shows in a target.
+///
+/// # Errors
+/// Those of the target.
+pub async fn rules_wait(db: &Db) -> Result<bool> {
+    let sql = format!("select {RULES_WAIT}");
+    let rows = db.query("target: reading the backfill", &sql, &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 impl Backfill<'_> {

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+pub use left_out::{RULES_WAIT, rules_wait};
 pub use stage::Stage;
 
 use self::left_out::LeftOut;

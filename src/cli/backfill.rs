@@ -73,9 +73,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     crate::store::checkpoint::flush(&session.applier.db).await?;
     let rows = backfill::progress(&session.applier.db).await?.map_or(0, |at| at.rows_done);
     let seconds = started.elapsed().as_secs_f64();
+    let left_out = crate::store::row::left_out(session.applier.db.client()).await?;
+    let left_out =
+        left_out.iter().map(|(feed, why, rows)| format!("left out of {feed}: {rows} rows {why}\n"));
+    let left_out: String = left_out.collect();
     print(&if finished {
         let rate = rows as f64 / seconds;
-        format!("backfilled {rows} rows in {seconds:.1} s ({rate:.0} rows/s)\n")
+        format!("backfilled {rows} rows in {seconds:.1} s ({rate:.0} rows/s)\n{left_out}")
     } else {
         format!("stopped after {rows} rows; run the same command to go on\n")
     })?;

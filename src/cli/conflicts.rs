@@ -40,8 +40,8 @@ enum Action {
     List(List),
     /// Show everything about a conflict: both sides, raw values, money, and what can be done
     Show {
-        /// As `conflicts list` prints it.
-        id: i64,
+        /// As `conflicts list` prints it; or a source row, as <feed>:<key> or as log lines have it.
+        id: String,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -125,7 +125,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let db = &open_target(config).await?;
     match args.action {
         Action::List(args) => list(&args, config, db).await,
-        Action::Show { id, json } => show(id, json, config, db).await,
+        Action::Show { id, json } => {
+            show(conflict_of(&id, config, db).await?, json, config, db).await
+        }
         Action::Resolve(args) => resolve::run(args, config, db).await,
         Action::Dismiss(args) => dismiss::run(args, config, db).await,
     }
@@ -166,6 +168,29 @@ fn midnight(date: civil::Date, zone: &TimeZone) -> Result<Timestamp> {
     midnight
         .map(|at| at.timestamp())
         .map_err(|error| Error::refused(error.to_string(), "give a date"))
+}
+
+/// The conflict with this id, or the one that is open about this source row.
+async fn conflict_of(text: &str, config: &Config, db: &Db) -> Result<i64> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let refused =
+        |problem: &str| Error::refused(problem.to_owned(), "`tributary conflicts list` shows them");
+    let Some((row, _)) = crate::apply::find_row(db, config, text).await? else {
+        return Err(refused("that is neither the number of a conflict nor a source row"));
+    };
+    match query::of_row(db, &row).await?.as_slice() {
+        [] => Err(refused("no open conflict is about this row")),
+        [id] => Ok(*id),
+        several => {
+            let ids: Vec<String> = several.iter().map(i64::to_string).collect();
+            Err(Error::refused(
+                "several open conflicts are about this row",
+                format!("name one of {}", ids.join(", ")),
+            ))
+        }
+    }
 }
 
 async fn show(id: i64, json: bool, config: &Config, db: &Db) -> Result<ExitCode> {

@@ -76,7 +76,7 @@ enum What {
     },
     /// Use this address for a source row
     Email {
-        /// `xendit:<key>` or `systemeio:<key>`.
+        /// `<feed>:<key>`, such as `systemeio:8a1f…`.
         row: String,
         /// The address.
         addr: String,
@@ -85,7 +85,7 @@ enum What {
     },
     /// A payment is for this product
     Product {
-        /// `xendit:<key>`.
+        /// `<feed>:<key>` of a payment, such as `xendit:8a1f…`.
         row: String,
         /// The product's code.
         code: String,

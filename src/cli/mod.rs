@@ -61,9 +61,9 @@ Examples:
   # Another configuration file, with debug lines
   RUST_LOG=debug tributary --config /etc/tributary.toml config show";
 
-/// Keeps one clean customer database in step with two raw PostgreSQL tables.
+/// Keeps one clean customer database in step with raw PostgreSQL tables.
 ///
-/// It reads the payments (Xendit) and contacts (Systeme.io) of a source database once, then follows their
+/// It reads the tables of payments and contacts of a source database once, then follows their
 /// changes by logical replication, and maintains profiles, transactions and enrollments in a target
 /// database. The source is only read.
 #[derive(Debug, Parser)]

@@ -14,7 +14,8 @@ use crate::http;
 use crate::lsn::Lsn;
 use crate::session;
 use crate::source::slot;
-use crate::status::{Phase, Status};
+use crate::status::{LeftOut, Phase, Status, left_out};
+use crate::store;
 
 /// Show phase, checkpoint, lag, backfill progress and open conflicts
 ///
@@ -97,6 +98,8 @@ async fn fill(target: &Client, config: &Config, status: &mut Status) -> Result<(
     let row = target.query_one(sql, &[]).await.context(what)?;
     status.conflicts.review = row.get::<_, i64>(0).unsigned_abs();
     status.conflicts.info = row.get::<_, i64>(1).unsigned_abs();
+    let feeds = config.source.feeds.iter().map(|feed| feed.name.as_str());
+    status.left_out = left_out(feeds, store::row::left_out(target).await?);
     Ok(())
 }
 
@@ -116,6 +119,12 @@ fn render(status: &Status, running: bool) -> String {
         status.conflicts.review,
         status.conflicts.info,
     );
+    for (feed, rows) in status.left_out.iter().filter(|(_, rows)| **rows != LeftOut::default()) {
+        let LeftOut { skipped, excluded } = rows;
+        text.push_str(&format!(
+            "left out    {feed}: {skipped} rows skipped, {excluded} excluded by their address\n"
+        ));
+    }
     if let Some(reason) = &status.halted {
         text.push_str(&format!("halted      {reason}\n"));
     }

@@ -115,17 +115,23 @@ fn show_feed(feed: &FeedConfig, page: &mut Page) {
     }
     page.table(&format!("{path}.columns"));
     for (field, sources) in feed.fields.named() {
-        match sources {
-            [only] => page.raw(field, source(only)),
-            several => {
-                let several: Vec<String> = several.iter().map(source).collect();
-                page.raw(field, format!("[{}]", several.join(", ")));
-            }
-        }
+        page.raw(field, written_sources(sources));
     }
     if !feed.status_words.is_empty() {
         page.table(&format!("{path}.status_words"));
         show_status_words(&feed.status_words, false, page);
+    }
+}
+
+/// The sources of a field as the configuration writes them.
+#[must_use]
+pub fn written_sources(sources: &[FieldSource]) -> String {
+    match sources {
+        [only] => source(only),
+        several => {
+            let several: Vec<String> = several.iter().map(source).collect();
+            format!("[{}]", several.join(", "))
+        }
     }
 }
 
@@ -157,7 +163,7 @@ fn meanings(when: &When) -> String {
     format!("{{ {} }}", pairs.join(", "))
 }
 
-fn skip_rule(rule: &SkipRule) -> String {
+pub(super) fn skip_rule(rule: &SkipRule) -> String {
     let mut parts = match &rule.of {
         SkippedBy::Field(field) => vec![format!("field = {}", quoted(field))],
         SkippedBy::Column { column, .. } => vec![format!("column = {}", quoted(column))],
@@ -169,7 +175,7 @@ fn skip_rule(rule: &SkipRule) -> String {
     format!("{{ {} }}", parts.join(", "))
 }
 
-fn show_status_words(words: &BTreeMap<String, Status>, all: bool, page: &mut Page) {
+pub(super) fn show_status_words(words: &BTreeMap<String, Status>, all: bool, page: &mut Page) {
     let mut by_status: BTreeMap<Status, Vec<&str>> = BTreeMap::new();
     for (word, status) in words {
         by_status.entry(*status).or_default().push(word);
@@ -231,10 +237,10 @@ fn show_product(product: &Product, page: &mut Page) {
 }
 
 /// A file in the making.
-struct Page(String);
+pub(super) struct Page(pub(super) String);
 
 impl Page {
-    fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         self.0.push_str(line);
         self.0.push('\n');
     }
@@ -243,16 +249,16 @@ impl Page {
         self.line(&format!("\n[{path}]"));
     }
 
-    fn raw(&mut self, key: &str, value: impl std::fmt::Display) {
+    pub(super) fn raw(&mut self, key: &str, value: impl std::fmt::Display) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "{key} = {value}");
     }
 
-    fn value(&mut self, key: &str, text: &str) {
+    pub(super) fn value(&mut self, key: &str, text: &str) {
         self.raw(key, quoted(text));
     }
 
-    fn list<T: AsRef<str>>(&mut self, key: &str, texts: &[T]) {
+    pub(super) fn list<T: AsRef<str>>(&mut self, key: &str, texts: &[T]) {
         self.raw(key, list(texts));
     }
 }

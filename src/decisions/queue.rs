@@ -2,6 +2,7 @@
 
 use super::{Command, Request, execute};
 use crate::apply::Applier;
+use crate::backfill;
 use crate::error::{Error, Result};
 use crate::pg::Db;
 
@@ -13,7 +14,7 @@ struct Waiting {
 }
 
 /// Carries out what operators asked for, but for rebuilds, and returns whether there was anything. A refusal is
-/// answered, not fatal.
+/// answered, not fatal. While new rules wait for the guard, what would apply them to people waits too (P9).
 ///
 /// # Errors
 /// Those of the target: a command then stays without an answer, and is served again.
@@ -47,6 +48,9 @@ pub struct WaitingRebuild {
 /// # Errors
 /// Those of the target.
 pub async fn waiting_rebuild(db: &Db) -> Result<Option<WaitingRebuild>> {
+    if backfill::rules_wait(db).await? {
+        return Ok(None);
+    }
     let sql = "select c.id, exists (select from tributary.backfill b \
                    where b.started_at >= c.created_at and b.phase in ('place', 'shared', 'people', 'left_out', 'pairs', 'conflicts', 'done')) \
                from tributary.command c \
@@ -62,10 +66,14 @@ fn rebuild() -> Result<serde_json::Value> {
 
 /// A rebuild is long work of its own, which goes on between batches.
 async fn next(db: &Db) -> Result<Option<Waiting>> {
-    let sql = "select id, request, actor from tributary.command \
-               where finished_at is null and request -> 'request' is distinct from $1 \
-               order by id limit 1";
-    let rows = db.query("target: looking for commands", sql, &[&rebuild()?]).await?;
+    let sql = format!(
+        "select id, request, actor from tributary.command \
+         where finished_at is null and request -> 'request' is distinct from $1 \
+         and (request -> 'request' ->> 'do' in ('accept', 'dismiss') or not {}) \
+         order by id limit 1",
+        backfill::RULES_WAIT
+    );
+    let rows = db.query("target: looking for commands", &sql, &[&rebuild()?]).await?;
     let waiting = |row: &tokio_postgres::Row| Waiting {
         id: row.get(0),
         actor: row.get(2),

@@ -45,7 +45,7 @@ pub(super) async fn product(
     let id = parse_source_row(&applier.env.feeds, row)?;
     if applier.env.feeds.kind(id.0) != FeedKind::Payment {
         return Err(Error::refused(
-            format!("{row} is not a payment"),
+            format!("{} is not a payment", applier.env.feeds.discreet_row(&id)),
             "write <feed>:<key> of a payment, as `tributary conflicts show` prints it",
         ));
     }
@@ -58,11 +58,11 @@ pub(super) async fn product(
 
 async fn require_row(feeds: &Feeds, tx: &Tx, row: &str) -> Result<()> {
     let id = parse_source_row(feeds, row)?;
-    if !store::row::by_key(tx, &[id].into_iter().collect()).await?.is_empty() {
+    if !store::row::by_key(tx, &[id.clone()].into_iter().collect()).await?.is_empty() {
         return Ok(());
     }
     Err(Error::refused(
-        format!("the source has no row {row}"),
+        format!("the source has no row {}", feeds.discreet_row(&id)),
         "write <feed>:<key>, as `tributary conflicts show` prints it",
     ))
 }

@@ -1,4 +1,4 @@
-//! Messages into the changes of the two tables, transaction by transaction.
+//! Messages into the changes of the feeds, transaction by transaction.
 
 use std::collections::HashMap;
 

@@ -8,6 +8,7 @@ use comfy_table::{ContentArrangement, Table};
 use testkit::traffic::TrafficCount;
 use tokio_postgres::Client;
 
+use super::DemoFeeds;
 use super::samples;
 use super::stage::Stage;
 use crate::error::{Context as _, Result};
@@ -49,6 +50,10 @@ pub(super) struct Measured {
 /// The whole report.
 pub(super) async fn text(stage: &Stage, measured: &Measured) -> Result<String> {
     let mut text = people(stage).await?;
+    if stage.feeds == DemoFeeds::More {
+        text += &providers(&stage.target).await?;
+        text += &left_out(&stage.target).await?;
+    }
     text += &conflicts(&stage.target).await?;
     text += &numbers(&stage.target, measured).await?;
     text += "\nNext, with a configuration of your own:\n\n  \
@@ -61,7 +66,7 @@ pub(super) async fn text(stage: &Stage, measured: &Measured) -> Result<String> {
 
 async fn people(stage: &Stage) -> Result<String> {
     let mut text = heading("Before and after");
-    for person in samples::people(&stage.source, &stage.target).await? {
+    for person in samples::people(&stage.source, &stage.target, stage.feeds).await? {
         let mut table = table();
         for row in person.before {
             table.add_row(["raw".to_owned(), row.table, row.values]);
@@ -72,6 +77,38 @@ async fn people(stage: &Stage) -> Result<String> {
         let _ = writeln!(text, "{table}\n");
     }
     Ok(text)
+}
+
+/// One person through several providers: one profile.
+async fn providers(target: &Client) -> Result<String> {
+    let mut table = table();
+    table.set_header(["person", "provider", "transactions", "products", "status"]);
+    let sql = include_str!("sql/several_providers.sql");
+    for row in target.query(sql, &[]).await.context(WHAT)? {
+        let (email, provider, count): (&str, &str, i64) = (row.get(0), row.get(1), row.get(2));
+        let products: Option<&str> = row.get(3);
+        let cells = [email, provider, &count.to_string(), products.unwrap_or_default(), row.get(4)];
+        table.add_row(cells.map(visible));
+    }
+    let sql = "select count(*) from (select from transactions where user_id is not null group by user_id \
+               having count(distinct payment_provider) > 1) p";
+    let people: i64 = target.query_one(sql, &[]).await.context(WHAT)?.get(0);
+    Ok(format!(
+        "{}{table}\n",
+        heading(&format!("One of {people} people who buy through several providers"))
+    ))
+}
+
+async fn left_out(target: &Client) -> Result<String> {
+    let mut table = table();
+    table.set_header(["feed", "rows", "reason"]);
+    for (feed, reason, rows) in crate::store::row::left_out(target).await? {
+        table.add_row([feed, rows.to_string(), reason]);
+    }
+    Ok(format!(
+        "{}{table}\n",
+        heading("Rows that the configuration leaves out (skip, [rules.exclude])")
+    ))
 }
 
 async fn conflicts(target: &Client) -> Result<String> {

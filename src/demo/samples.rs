@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
+use super::DemoFeeds;
 use crate::error::{Context as _, Result};
 use crate::facts::visible;
 
@@ -25,13 +26,21 @@ pub(super) struct Person {
 }
 
 /// The people that show most of what the rules mend.
-pub(super) async fn people(source: &Client, target: &Client) -> Result<Vec<Person>> {
+pub(super) async fn people(
+    source: &Client,
+    target: &Client,
+    feeds: DemoFeeds,
+) -> Result<Vec<Person>> {
+    let before = match feeds {
+        DemoFeeds::Canonical => include_str!("sql/before.sql"),
+        DemoFeeds::More => include_str!("sql/before_more.sql"),
+    };
     let mut people = Vec::new();
     for row in target.query(include_str!("sql/dirty_people.sql"), &[]).await.context(WHAT)? {
         let email: &str = row.get(0);
         let keys: Vec<String> = row.get(1);
         people.push(Person {
-            before: lines(source, include_str!("sql/before.sql"), &keys).await?,
+            before: lines(source, before, &keys).await?,
             after: lines(target, include_str!("sql/after.sql"), &email).await?,
         });
     }

@@ -9,21 +9,22 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use testkit::cluster::{Cluster, ClusterOptions, free_port};
 use testkit::dirt::DirtRates;
-use testkit::load;
 use testkit::people::Population;
 use testkit::source_schema::SourceLayout;
 use testkit::traffic::{LiveTraffic, TrafficCount};
+use testkit::{load, more_feeds};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::child::Daemon;
-use super::{CONNECTIONS, DemoOptions, say};
+use super::{CONNECTIONS, DemoFeeds, DemoOptions, say};
 use crate::error::{Context as _, Error, Result};
 use crate::lsn::Lsn;
 use crate::status::{Phase, Status};
 
-/// The shipped configuration, whose URLs the environment replaces.
+/// The shipped configurations, whose URLs the environment replaces.
 const CONFIG: &str = include_str!("../../config/tributary.toml");
+const MORE_FEEDS: &str = include_str!("../../config/more-feeds.toml");
 
 const SOURCE: &str = "source";
 const TARGET: &str = "target";
@@ -43,6 +44,9 @@ pub(super) struct Stage {
     daemon: Option<Daemon>,
     pub(super) source: Client,
     pub(super) target: Client,
+    /// Rows of the feeds beside the canonical ones.
+    pub(super) further_rows: u64,
+    pub(super) feeds: DemoFeeds,
     population: Population,
     listen: SocketAddr,
     cluster: Cluster,
@@ -63,9 +67,16 @@ impl Stage {
         load::create_tables(&source, SourceLayout::Canonical).await?;
         let (contacts, payments) = (0..options.contacts, 0..options.payments);
         load::load(&source, SourceLayout::Canonical, &population, contacts, payments).await?;
+        let (config, further_rows) = match options.feeds {
+            DemoFeeds::Canonical => (CONFIG, 0),
+            DemoFeeds::More => (MORE_FEEDS, more_feeds::load(&source, options.seed).await?),
+        };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let stage = Self { daemon: None, source, target, population, listen, cluster };
-        stage.write("tributary.toml", CONFIG)?;
+        let feeds = options.feeds;
+        let daemon = None;
+        let stage =
+            Self { daemon, source, target, further_rows, feeds, population, listen, cluster };
+        stage.write("tributary.toml", config)?;
         Ok(stage)
     }
 
@@ -119,7 +130,17 @@ impl Stage {
         let stop = CancellationToken::new();
         let (start, mut longest) = (Instant::now(), 0.0_f64);
         let mut told = Instant::now();
-        let running = traffic.run(&stop);
+        let most = if self.feeds == DemoFeeds::More { options.transactions() } else { 0 };
+        let url = self.cluster.url(SOURCE);
+        let further = more_feeds::change(&url, options.seed, most, PAUSE, &stop);
+        let running = async {
+            let (mut count, further) = tokio::try_join!(traffic.run(&stop), further)?;
+            if most > 0 {
+                count.committed += further;
+                count.changes.insert("further feeds changed", further);
+            }
+            Ok::<_, Error>(count)
+        };
         tokio::pin!(running);
         loop {
             tokio::select! {

@@ -66,11 +66,34 @@ impl Fact {
     /// The row rules, and the decisions about the row (SPEC §3, §7).
     #[must_use]
     pub fn derive(id: &RowId, row: &RawRow, env: &Env) -> Self {
+        let Some((fact, is_skipped)) = Self::of_row(id, row, env) else {
+            return Self::left_out(id, env, Why::Removed, false);
+        };
+        let excluding = || fact.email().and_then(|key| env.rules.excludes(key.as_str()));
+        let why = if is_skipped {
+            Some(Why::Skipped)
+        } else {
+            excluding().map(|pattern| Why::Excluded(pattern.as_str().to_owned()))
+        };
+        match why {
+            Some(why) => Self::left_out(id, env, why, fact.synced_at().is_some()),
+            None => fact,
+        }
+    }
+
+    /// The e-mail key that a row has, also where it is left out.
+    #[must_use]
+    pub fn address(id: &RowId, row: &RawRow, env: &Env) -> Option<EmailKey> {
+        Self::of_row(id, row, env)?.0.email().cloned()
+    }
+
+    /// What the row says, and whether its feed skips it. `None`: its feed is configured no more.
+    fn of_row(id: &RowId, row: &RawRow, env: &Env) -> Option<(Self, bool)> {
         let entry = env.feeds.get(id.0);
         let decided = !env.decisions.emails.is_empty() || !env.decisions.products.is_empty();
         let name = if decided { entry.info.source_row(&id.1) } else { String::new() };
         let email = env.decisions.emails.get(&name);
-        let (fact, is_skipped) = match &entry.layout {
+        Some(match &entry.layout {
             FeedLayout::Contact(layout) => {
                 let mut contact = facts::contact(row, layout, &env.rules);
                 if let Some(email) = email {
@@ -90,18 +113,8 @@ impl Fact {
                 let is_skipped = facts::skips_payment(row, layout, &env.rules);
                 (Self::Payment(Box::new(payment)), is_skipped)
             }
-            FeedLayout::Removed => return Self::left_out(id, env, Why::Removed, false),
-        };
-        let excluding = || fact.email().and_then(|key| env.rules.excludes(key.as_str()));
-        let why = if is_skipped {
-            Some(Why::Skipped)
-        } else {
-            excluding().map(|pattern| Why::Excluded(pattern.as_str().to_owned()))
-        };
-        match why {
-            Some(why) => Self::left_out(id, env, why, fact.synced_at().is_some()),
-            None => fact,
-        }
+            FeedLayout::Removed => return None,
+        })
     }
 
     /// Whether the rows of an owner give facts: those that are left out or incomplete have owners of their own.

@@ -62,6 +62,16 @@ impl FeedEntry {
         }
     }
 
+    /// Whether the keys of its rows may be customers' values (P14); of a feed that is configured no more nobody knows.
+    #[must_use]
+    pub fn key_is_a_value(&self) -> bool {
+        match &self.layout {
+            FeedLayout::Contact(layout) => layout.key_is_a_value(),
+            FeedLayout::Payment(layout) => layout.key_is_a_value(),
+            FeedLayout::Removed => true,
+        }
+    }
+
     /// Whether it is configured.
     #[must_use]
     pub fn is_configured(&self) -> bool {
@@ -167,6 +177,16 @@ impl Feeds {
         self.info(id.0).source_row(&id.1)
     }
 
+    /// The name of a source row for log lines and error messages: `<feed>:#` and the beginning of a digest where the key
+    /// may be a customer's value (P14).
+    #[must_use]
+    pub fn discreet_row(&self, id: &RowId) -> String {
+        if self.get(id.0).key_is_a_value() {
+            return format!("{}:#{}", self.name(id.0), key_digest(&id.1));
+        }
+        self.source_row(id)
+    }
+
     /// The feed of this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&FeedEntry> {
@@ -186,5 +206,47 @@ impl Feeds {
         let entry = self.get(feed);
         let columns = entry.columns().list.iter().enumerate();
         columns.map(|(index, column)| (column.clone(), !entry.is_sync(index))).collect()
+    }
+}
+
+/// Hex digits of the digest of a key that stand for it.
+const DIGEST_DIGITS: usize = 12;
+
+/// What stands for a key that may be a customer's value (P14).
+#[must_use]
+pub fn key_digest(key: &SourceKey) -> String {
+    let digest = super::fact::digest(key.as_str().as_bytes());
+    digest.simple().to_string().chars().take(DIGEST_DIGITS).collect()
+}
+
+/// The name of the feed and the digest in a text such as `ebook_contacts:#0123456789ab`.
+#[must_use]
+pub fn parse_discreet_row(text: &str) -> Option<(&str, String)> {
+    let (feed, digest) = text.trim().split_once(":#")?;
+    let is_digest = digest.len() == DIGEST_DIGITS && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    is_digest.then(|| (feed, digest.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_in_place_of_a_key_is_read_back_p14() {
+        let digest = key_digest(&SourceKey("ana@example.com".into()));
+        let name = format!("ebook:#{digest}");
+        assert_eq!(parse_discreet_row(&name), Some(("ebook", digest.clone())));
+        assert_eq!(
+            parse_discreet_row(&format!(" {} ", name.to_uppercase().replace("EBOOK", "ebook"))),
+            Some(("ebook", digest))
+        );
+        for other in ["ebook:ana@example.com", "ebook:#12", "ebook:#0123456789xy", "#0123456789ab"]
+        {
+            assert_eq!(parse_discreet_row(other), None, "{other}");
+        }
+        assert_ne!(
+            key_digest(&SourceKey("ana@example.com".into())),
+            key_digest(&SourceKey("Ana@example.com".into()))
+        );
     }
 }

@@ -25,7 +25,7 @@ pub use change::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
 pub use chunks::ChunkSnapshots;
 pub use env::{Env, RowDecisions};
 pub use fact::{Fact, LeftOut, Why, incomplete_owner};
-pub use feeds::{FeedEntry, FeedLayout, Feeds};
+pub use feeds::{FeedEntry, FeedLayout, Feeds, key_digest, parse_discreet_row};
 pub use state::{Finding, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ mod tags;
 mod time;
 
 #[cfg(test)]
+mod forms_tests;
+#[cfg(test)]
 mod row_tests;
 
 use std::fmt;

@@ -182,6 +182,11 @@ pub trait LogicalField: Copy + Eq + 'static {
         Self::NAMES.get(self.index()).map_or("", |(_, name)| name)
     }
 
+    /// Whether its text is an id, which says nothing about a customer (P14).
+    fn is_id(self) -> bool {
+        ["external_id", "payment_id", "business_id", "contact_id"].contains(&self.name())
+    }
+
     /// The inverse of [`LogicalField::name`].
     fn parse(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(_, known)| *known == name).map(|(field, _)| *field)
@@ -416,6 +421,18 @@ impl<F: LogicalField> Layout<F> {
     #[must_use]
     pub fn is_sync(&self, column: usize) -> bool {
         self.is_sync.get(column).copied().unwrap_or(false)
+    }
+
+    /// Whether a key column is mapped to a field other than an id: the key may then be a customer's value (P14).
+    #[must_use]
+    pub fn key_is_a_value(&self) -> bool {
+        let reads = |field: &F| {
+            self.of(*field)
+                .iter()
+                .filter_map(Source::column)
+                .any(|column| self.columns.key.contains(&column))
+        };
+        self.by_name.iter().any(|field| !field.is_id() && reads(field))
     }
 
     /// The mapped fields in the order of their names.

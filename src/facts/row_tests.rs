@@ -354,3 +354,30 @@ fn a_layout_is_named_by_its_stored_columns() {
     let sync = vec![(ContactField::FirstName, vec![1]), (ContactField::SyncTimestamp, vec![2])];
     assert_ne!(digest(&columns, sync), known);
 }
+
+#[test]
+fn a_key_that_may_be_a_customers_value_is_known_p14() {
+    let check = |key: &[usize], fields: Vec<(PaymentField, Vec<Source>)>, expected: bool| {
+        let columns =
+            ["id", "email", "at"].map(|name| Column { name: name.into(), kind: ColumnKind::Text });
+        let columns = Columns { list: columns.to_vec(), key: key.to_vec() };
+        let feed = feed("xendit", FeedKind::Payment);
+        let layout = Layout::new(feed, columns, fields, FieldRules::default());
+        assert_eq!(layout.key_is_a_value(), expected, "{key:?}");
+    };
+    use PaymentField as P;
+    let ids =
+        || vec![(P::PaymentId, vec![Source::Column(0)]), (P::ExternalId, vec![Source::Column(0)])];
+    let with = |field, sources| {
+        let mut all = ids();
+        all.push((field, sources));
+        all
+    };
+    check(&[0], ids(), false);
+    check(&[0], vec![], false);
+    check(&[0], with(P::CustomerEmail, vec![Source::Column(1)]), false);
+    check(&[0, 2], with(P::CustomerEmail, vec![Source::Column(1)]), false);
+    check(&[0, 1], with(P::CustomerEmail, vec![Source::Column(1)]), true);
+    check(&[0, 2], with(P::Created, vec![Source::Column(1), Source::Column(2)]), true);
+    check(&[0], with(P::Description, vec![Source::Value("x".into()), Source::Column(0)]), true);
+}

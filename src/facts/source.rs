@@ -32,7 +32,7 @@ pub enum Source {
 /// Which part of a column's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// All of it.
+    /// All of it: booleans by their words, the text of a JSON text, the elements of an array of texts joined.
     Whole,
     /// The elements of an array of texts, joined.
     List,
@@ -105,10 +105,16 @@ impl Source {
 
 impl Part {
     fn of<'a>(&self, text: &'a str, kind: ColumnKind) -> Option<Text<'a>> {
-        match self {
-            Self::Path(path) => json::text(text, path).map(|(text, kind)| (text.into(), kind)),
-            Self::List => Some((array_texts(text)?.join(json::SEPARATOR).into(), ColumnKind::Text)),
-            Self::Whole if kind == ColumnKind::Boolean => {
+        match (self, kind) {
+            (Self::Path(path), _) => json::text(text, path).map(|(text, kind)| (text.into(), kind)),
+            // A text in a jsonb column has no quotes for those who compare it.
+            (Self::Whole, ColumnKind::Json) => {
+                json::text(text, &[]).map(|(text, kind)| (text.into(), kind))
+            }
+            (Self::List, _) | (Self::Whole, ColumnKind::TextArray) => {
+                Some((array_texts(text)?.join(json::SEPARATOR).into(), ColumnKind::Text))
+            }
+            (Self::Whole, ColumnKind::Boolean) => {
                 let word = match text {
                     "t" => "true",
                     "f" => "false",
@@ -116,7 +122,7 @@ impl Part {
                 };
                 Some((word.into(), ColumnKind::Text))
             }
-            Self::Whole => Some((text.into(), kind)),
+            (Self::Whole, _) => Some((text.into(), kind)),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Open conflicts, counted when somebody asks (SPEC §9): an answer is current, and costs the target at most
-//! one query a second.
+//! Open conflicts and rows that are left out, counted when somebody asks (SPEC §9): an answer is current, and costs the
+//! target at most one query of each kind a second.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::Health;
 use crate::config::Config;
 use crate::connect::pool;
 use crate::error::{Context as _, Error, Result};
+use crate::status::left_out;
 use crate::unify::{ConflictKind, Severity};
 
 /// How old a count may be.
@@ -18,10 +19,17 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long an answer waits for the target; then it tells the count before.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How much longer than it took to count rows is waited before they are counted again: there may be many.
+const SHARE: u32 = 20;
+
 /// Counts on a session of its own.
 pub struct Counts {
     pool: Pool,
+    /// Those of the configuration.
+    feeds: Vec<String>,
     counted_at: Mutex<Option<Instant>>,
+    /// When rows are to be counted again.
+    rows_due: Mutex<Option<Instant>>,
 }
 
 impl Counts {
@@ -31,7 +39,8 @@ impl Counts {
     /// [`Error::Config`] where the certificates file cannot be used.
     pub fn new(config: &Config) -> Result<Self> {
         let pool = pool(&config.target.server, "tributary status", 1)?;
-        Ok(Self { pool, counted_at: Mutex::default() })
+        let feeds = config.source.feeds.iter().map(|feed| feed.name.clone()).collect();
+        Ok(Self { pool, feeds, counted_at: Mutex::default(), rows_due: Mutex::default() })
     }
 
     /// Brings the counts of the daemon's state up to date, unless they are.
@@ -50,6 +59,28 @@ impl Counts {
             health.set_conflicts(of(Severity::Review), of(Severity::Info));
             crate::metrics::set_conflicts(&counts);
         }
+        self.refresh_rows(health).await;
+    }
+
+    async fn refresh_rows(&self, health: &Health) {
+        let mut due = self.rows_due.lock().await;
+        let begun = Instant::now();
+        if due.is_some_and(|due| begun < due) {
+            return;
+        }
+        let counted = tokio::time::timeout(PATIENCE, self.count_rows()).await;
+        let pause = FRESH.max(begun.elapsed().saturating_mul(SHARE));
+        *due = begun.checked_add(pause);
+        if let Ok(Ok(counted)) = counted {
+            health.set_left_out(left_out(self.feeds.iter().map(String::as_str), counted));
+        }
+    }
+
+    async fn count_rows(&self) -> Result<Vec<(String, String, u64)>> {
+        let session = self.pool.get().await;
+        let session =
+            session.map_err(|error| Error::unavailable("target: counting rows", error))?;
+        crate::store::row::left_out(&session).await
     }
 
     async fn count(&self) -> Result<Vec<(ConflictKind, Severity, u64)>> {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::lsn::Lsn;
 use crate::metrics;
-use crate::status::{Backfill, OpenConflicts, Phase, Status};
+use crate::status::{Backfill, LeftOutRows, OpenConflicts, Phase, Status};
 
 /// The daemon's state, shared between the main loop, which sets it, and the endpoint, which reads it.
 ///
@@ -120,11 +120,17 @@ impl Health {
         metrics::set_lag_seconds(seconds);
     }
 
-    /// Progress of the backfill, in source rows of both tables.
+    /// Progress of the backfill, in source rows of all feeds.
     pub fn set_backfill(&self, rows_done: u64, rows_estimated: u64) {
         let backfill = Backfill { rows_done, rows_estimated };
         self.status.send_modify(|status| status.backfill = backfill);
         metrics::set_backfill(rows_done, rows_estimated);
+    }
+
+    /// By feed the rows that the configuration leaves out.
+    pub fn set_left_out(&self, left_out: LeftOutRows) {
+        metrics::set_left_out(&left_out);
+        self.status.send_modify(|status| status.left_out = left_out);
     }
 
     /// Open conflicts. [`metrics::set_conflicts`] takes them by kind.

@@ -21,7 +21,7 @@ use crate::engine::RowId;
 use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::halt::{self, Halt};
+use crate::halt::{self, Halt, HaltCause};
 use crate::http::Health;
 use crate::session::Session;
 use crate::source::slot;
@@ -79,6 +79,18 @@ impl Maintenance {
             recomputes: false,
             source_is_silent: false,
         }
+    }
+
+    /// What may go on in front of a configuration that is not accepted yet: nothing that would apply its rules (P9).
+    async fn serve_alone(&mut self, session: &mut Session, health: &Arc<Health>) -> Result<()> {
+        if due(&mut self.served_at, COMMAND_POLL) || self.commands_wait {
+            self.commands_wait = false;
+            queue::serve(&mut session.applier).await?;
+        }
+        if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
+            self.ask_the_source(session, health).await?;
+        }
+        Ok(())
     }
 
     /// As [`Maintenance::new`], with the rest of a reconcile where there is one.
@@ -223,7 +235,11 @@ pub(super) async fn wait_until_accepted(
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();
-        maintenance.run(config, session, health).await?;
+        if matches!(halt.cause, HaltCause::Configuration { .. }) {
+            maintenance.serve_alone(session, health).await?;
+        } else {
+            maintenance.run(config, session, health).await?;
+        }
         if halt::is_accepted(&session.applier.db, halt).await? {
             health.set_halted(None);
             health.set_phase(Phase::Starting);

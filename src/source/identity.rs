@@ -31,6 +31,23 @@ struct Part {
 
 /// What is wrong with a table's replica identity, if anything; the table exists.
 pub(super) async fn problem(client: &Client, feed: &FeedConfig) -> Result<Option<Problem>> {
+    let parts = parts(client, feed).await?;
+    Ok(parts.iter().find_map(|part| judge(part, &feed.key)))
+}
+
+/// The replica identity of a table in words; of a partitioned one that of the table itself.
+pub(super) async fn described(client: &Client, feed: &FeedConfig) -> Result<String> {
+    let parts = parts(client, feed).await?;
+    let Some(part) = parts.first() else { return Ok("none".to_owned()) };
+    let columns = part.columns.join(", ");
+    Ok(match part.setting.as_str() {
+        "f" => "full".to_owned(),
+        "i" => format!("index over {columns}"),
+        _ => format!("primary key {columns}"),
+    })
+}
+
+async fn parts(client: &Client, feed: &FeedConfig) -> Result<Vec<Part>> {
     let sql = include_str!("sql/replica_identity.sql");
     let params: [crate::pg::Param<'_>; 3] = [&feed.table.schema, &feed.table.name, &feed.key];
     let rows = client.query(sql, &params).await;
@@ -43,7 +60,7 @@ pub(super) async fn problem(client: &Client, feed: &FeedConfig) -> Result<Option
         unique: row.get(5),
         has_primary: row.get(6),
     };
-    Ok(rows.iter().map(part).find_map(|part| judge(&part, &feed.key)))
+    Ok(rows.iter().map(part).collect())
 }
 
 fn judge(part: &Part, key: &[String]) -> Option<Problem> {

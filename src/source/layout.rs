@@ -281,6 +281,15 @@ async fn columns(client: &Client, table: &TableName) -> Result<Vec<Existing>> {
     Ok(rows.context("source: reading the catalog")?.iter().map(existing).collect())
 }
 
+/// The columns of a table with the names of their types, a domain counting as its base type.
+pub(super) async fn named_types(
+    client: &Client,
+    table: &TableName,
+) -> Result<Vec<(String, String)>> {
+    let existing = columns(client, table).await?;
+    Ok(existing.into_iter().map(|known| (known.column.name, known.base_type)).collect())
+}
+
 fn kind(base_type: &str) -> ColumnKind {
     match base_type {
         "timestamptz" => ColumnKind::Instant,

@@ -4,6 +4,7 @@
 //! not known here ([`crate::facts`]), nor where they go.
 
 pub mod catalog;
+pub mod found;
 mod identity;
 pub mod layout;
 pub mod position;

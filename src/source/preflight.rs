@@ -8,7 +8,7 @@ use super::{identity, layout, publication, slot};
 use crate::config::{FeedConfig, Source};
 use crate::engine::FeedEntry;
 use crate::error::{Context, Error, Result};
-use crate::facts::{Feed, FeedInfo};
+use crate::facts::{Feed, FeedInfo, FeedKind};
 
 /// The oldest major version that is followed: 14 brought reads by ranges of `ctid`.
 const OLDEST_VERSION: i32 = 14;
@@ -141,8 +141,7 @@ async fn table(client: &Client, feed: &FeedConfig) -> Result<Vec<Finding>> {
         }
         Err(error) => return Err(error),
     };
-    let found = format!("the table {table} has the {} configured columns", columns.len());
-    let mut findings = vec![Finding::passed(name, found)];
+    let mut findings = vec![Finding::passed(name, described(feed))];
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let sql = include_str!("sql/privileges.sql");
     let row = client.query_one(sql, &[&table.schema, &table.name, &names]).await;
@@ -169,9 +168,36 @@ async fn table(client: &Client, feed: &FeedConfig) -> Result<Vec<Finding>> {
     let check = format!("{name}.replica_identity");
     findings.push(match identity::problem(client, feed).await? {
         Some(found) => Finding::failed(check, found.problem, found.remedy),
-        None => Finding::passed(check, format!("the replica identity of {table} holds the key")),
+        None => {
+            let identity = identity::described(client, feed).await?;
+            let found = format!("the replica identity of {table} holds the key: {identity}");
+            Finding::passed(check, found)
+        }
     });
     Ok(findings)
+}
+
+/// A feed in one line: what it is, where, by which key, and which columns give what.
+fn described(feed: &FeedConfig) -> String {
+    let columns: Vec<String> = feed
+        .fields
+        .named()
+        .into_iter()
+        .map(|(field, sources)| format!("{field} = {}", crate::config::written_sources(sources)))
+        .collect();
+    format!(
+        "{}{} of {}, rank {}: table {}, key {}, columns {}",
+        if feed.primary { "primary " } else { "" },
+        match feed.fields.kind() {
+            FeedKind::Contact => "contacts",
+            FeedKind::Payment => "payments",
+        },
+        feed.provider,
+        feed.rank,
+        feed.table,
+        feed.key.join(", "),
+        columns.join("; ")
+    )
 }
 
 async fn published(client: &Client, source: &Source, row: &Row) -> Result<Vec<Finding>> {

@@ -331,7 +331,7 @@ fn classify(error: &PgWireError, stage: Stage, slot: &str, publication: &str) ->
             format!(
                 "source: the publication {publication} does not exist, or did not exist when a change that is still to be sent was made"
             ),
-            "run `tributary slot drop` and restart: publication and slot are made anew and both tables read again",
+            "run `tributary slot drop` and restart: publication and slot are made anew and all feeds read again",
         ),
         ("42704", _) | ("58P01", _) => lost(),
         // The slot is not fit to be read: the next session looks in the catalog why.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::engine::rows::RowWrite;
 use crate::engine::{RowId, StoredRow};
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::facts::{EmailKey, Feed, SourceKey};
 use crate::pg::{COPY_FROM, Group, Tx, copy_binary};
 
@@ -345,4 +345,15 @@ pub async fn count(db: &crate::pg::Db, feed: Feed, generation: i64) -> Result<(u
         db.query("target: counting stored rows", sql, &[&feed.number(), &generation]).await?;
     let count = |i| rows.first().map_or(0, |row| row.get::<_, i64>(i).unsigned_abs());
     Ok((count(0), count(1)))
+}
+
+/// Rows that the configuration leaves out (SPEC §1): the name of the feed, `skipped` or `excluded`, how many.
+///
+/// # Errors
+/// Those of the target.
+pub async fn left_out(target: &tokio_postgres::Client) -> Result<Vec<(String, String, u64)>> {
+    let sql = include_str!("sql/left_out_counts.sql");
+    let rows = target.query(sql, &[]).await.context("target: counting rows")?;
+    let count = |row: &Row| (row.get(0), row.get(1), row.get::<_, i64>(2).unsigned_abs());
+    Ok(rows.iter().map(count).collect())
 }

@@ -9,6 +9,7 @@
 //! | [`dirt`] | damages values the way production data is damaged (SPEC §3) |
 //! | [`source_schema`] | the source tables in both layouts (SPEC §1) |
 //! | [`load`] | made-up rows into the source tables by COPY |
+//! | [`more_feeds`] | the further feeds beside the canonical ones: tables, rows, changes |
 //! | [`traffic`] | random transactions on several connections at once |
 //! | [`random`] | repeatable random numbers |
 //!
@@ -20,6 +21,7 @@ pub mod dirt;
 pub mod error;
 mod installation;
 pub mod load;
+pub mod more_feeds;
 pub mod people;
 pub mod process;
 pub mod random;

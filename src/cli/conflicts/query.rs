@@ -144,6 +144,14 @@ pub(super) async fn one(db: &Db, id: i64) -> Result<Stored> {
     })
 }
 
+/// Open conflicts about a source row, or about a field of it.
+pub(super) async fn of_row(db: &Db, row: &str) -> Result<Vec<i64>> {
+    let sql = "select id from tributary.conflict where status = 'open' \
+               and (subject = $1 or starts_with(subject, $1 || '#')) order by id";
+    let rows = db.query("target: reading conflicts", sql, &[&row]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// A decision about a conflict.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Decided {

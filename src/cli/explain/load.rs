@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use std::sync::Arc;
 
-use crate::apply::read_owner;
+use crate::apply::{LeftOutRow, left_out_rows, read_owner};
 use crate::config::Config;
 use crate::error::Result;
 use crate::facts::{EmailKey, Payment, canonical_key};
@@ -34,6 +34,8 @@ pub(super) struct Explained {
     /// Values, payments, enrollments.
     #[serde(flatten)]
     pub(super) explanation: Explanation,
+    /// Rows with one of the addresses that the configuration leaves out (SPEC §1).
+    pub(super) left_out: Vec<LeftOutRow>,
     /// In force.
     pub(super) decisions: Vec<InForce>,
     /// Open.
@@ -96,7 +98,11 @@ async fn within(
 
     let today = now.to_zoned(config.rules.zone.clone()).date();
     let found = read_owner(db, config, &person, today).await?;
-    if found.is_none() && recorded.is_none() && person == key.as_str() {
+    let mut addresses = aliases.clone();
+    addresses.push(person.clone());
+    let left_out = left_out_rows(db, config, &addresses, today).await?;
+    let is_known = found.is_some() || recorded.is_some() || !left_out.is_empty();
+    if !is_known && person == key.as_str() {
         return Ok(None);
     }
     let (group, context) = found.unwrap_or_else(|| {
@@ -104,11 +110,10 @@ async fn within(
         let group = Group { owner, contacts: Vec::new(), payments: Vec::new() };
         (group, Context { today, contact_id_holders: Default::default() })
     });
-    let mut addresses = aliases.clone();
-    addresses.push(person.clone());
     Ok(Some(Explained {
         key: key.to_string(),
         explanation: explain(&group, &context, &config.rules),
+        left_out,
         decisions: decisions(db, &addresses, &group).await?,
         conflicts: conflicts(db, &addresses, &group).await?,
         state: recorded.map(|row| row.get(0)),

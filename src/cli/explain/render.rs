@@ -10,6 +10,9 @@ use crate::unify::{EnrollmentExplanation, FieldExplanation};
 /// Most rows named that lost a field; the JSON has more.
 const MAX_LOST: usize = 5;
 
+/// Most rows named that are left out; the JSON has more.
+const MAX_LEFT_OUT: usize = 20;
+
 /// The rule of a profile's column.
 fn section(field: &str) -> &'static str {
     match field {
@@ -25,6 +28,10 @@ pub(super) fn text(explained: &Explained) -> String {
     let mut out = head(explained);
     if let Some(reason) = &explained.explanation.no_profile {
         let _ = writeln!(out, "  no values   {reason}");
+    }
+    if !explained.left_out.is_empty() {
+        let _ =
+            write!(out, "\nRows that the configuration leaves out (§1)\n\n{}", left_out(explained));
     }
     if !explained.explanation.fields.is_empty() {
         let _ = write!(out, "\nProfile\n\n{}", fields(&explained.explanation.fields));
@@ -57,6 +64,18 @@ fn head(explained: &Explained) -> String {
     let state = explained.state.clone().unwrap_or_else(none);
     let _ = write!(out, "  profile     {profile}\n  state       {state}\n");
     out
+}
+
+fn left_out(explained: &Explained) -> String {
+    let mut rows = output::table(&["ROW", "LEFT OUT BY"]);
+    for row in explained.left_out.iter().take(MAX_LEFT_OUT) {
+        rows.add_row([output::cell(&row.source_row), output::cell(&row.why)]);
+    }
+    let more = explained.left_out.len().saturating_sub(MAX_LEFT_OUT);
+    if more > 0 {
+        rows.add_row([format!("and {more} more"), String::new()]);
+    }
+    output::text(&rows)
 }
 
 fn fields(fields: &[FieldExplanation]) -> String {
@@ -225,6 +244,7 @@ mod tests {
                 payments: vec![payment],
                 enrollments: vec![enrollment],
             },
+            left_out: Vec::new(),
             decisions: Vec::new(),
             conflicts: Vec::new(),
         };

@@ -40,6 +40,11 @@ impl Daemon {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
+    /// All that the daemon wrote to standard error.
+    pub(crate) fn whole_log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub(crate) async fn terminate(mut self) -> ExitStatus {
         let pid = self.child.id().expect("the daemon runs").to_string();

@@ -122,11 +122,12 @@ pub async fn open(
     watcher: &Watcher<'_>,
 ) -> Result<Option<Session>> {
     let mut target = connect(&config.target.server, "tributary", "target").await?;
+    // Before the lock: behind a pooler it would stay with a session of the pooler.
+    preflight::require(preflight::connections(&target, &config.target.server, "target").await?)?;
     session_settings(&target).await?;
     if !lock::lock(&target, config, on_lock, shutdown, watcher).await? {
         return Ok(None);
     }
-    preflight::require(preflight::connections(&target, &config.target.server, "target").await?)?;
     preflight::require(preflight::target(&target, config, false).await?)?;
     let leadership = watcher.during(lead(&mut target, config)).await?;
     failpoint::hit("schema-migrated");

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::failpoint;
 use crate::session::{self, Session};
 use crate::source::position::Position;
+use crate::store::checkpoint;
 
 /// How often it is noted how far the source is.
 const POSITION_INTERVAL: Duration = Duration::from_secs(10);
@@ -55,6 +56,16 @@ impl Follow<'_> {
         if let Some(position) = position {
             session::note_position(&self.session.applier.db, &position).await?;
             self.noted.position = Some(position);
+        }
+        Ok(())
+    }
+
+    /// The stream has passed everything that backfilled rows may contain already.
+    pub(super) async fn forget_snapshots(&mut self) -> Result<()> {
+        let applier = &mut self.session.applier;
+        let until = checkpoint::backfilled_until(&applier.db).await?;
+        if until.is_none_or(|until| self.session.checkpoint >= until) {
+            applier.forget_snapshots().await?;
         }
         Ok(())
     }

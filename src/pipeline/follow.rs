@@ -380,16 +380,6 @@ impl Follow<'_> {
         maintenance.run(self.config, self.session, self.health).await
     }
 
-    /// The stream has passed everything that backfilled rows may contain already.
-    async fn forget_snapshots(&mut self) -> Result<()> {
-        let applier = &mut self.session.applier;
-        let until = checkpoint::backfilled_until(&applier.db).await?;
-        if until.is_none_or(|until| self.session.checkpoint >= until) {
-            applier.forget_snapshots().await?;
-        }
-        Ok(())
-    }
-
     /// Finishes the batch, makes it durable, confirms it and stops the stream.
     async fn leave(&mut self) -> Result<()> {
         if self.open.as_ref().is_some_and(|open| open.in_parts) {

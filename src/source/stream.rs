@@ -64,8 +64,7 @@ const LEAST_SILENCE: Duration = Duration::from_secs(30);
 /// Least time between two keepalives that say the same.
 const KEEPALIVE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a repeated keepalive that asks for an answer is held, which slows down the server. A message behind
-/// `BUFFER_MESSAGES` of them is late by some 20 ms.
+/// How long a repeated keepalive that asks for an answer is held, which slows down the server.
 const REPEAT_PAUSE: Duration = Duration::from_millis(2);
 
 const CONTEXT: &str = "source: replication stream";

@@ -123,8 +123,12 @@ async fn a_standby_with_other_rules_or_another_source_says_so_p11() {
     assert!(errors.contains("another source server or database"), "{errors}");
 }
 
-/// Reads the slot of a world under this name.
+/// Reads the slot of a world under this name, once its last reader has left it.
 async fn reader(world: &World, name: &str, from: Lsn) -> Stream {
+    let slot = &world.slot;
+    let free = format!("select not active from pg_replication_slots where slot_name = '{slot}'");
+    let is_free = || async { world.source.value(&free).await == "true" };
+    eventually("a slot without a reader", String::new, is_free).await;
     let url = world.source.url().replace("?sslmode=disable", "");
     let server = Server { postgres: url.parse().unwrap(), tls: TlsMode::Disable, ca_file: None };
     Stream::open(&server, name, &world.slot, &world.slot, from).await.unwrap()

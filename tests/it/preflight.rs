@@ -157,13 +157,16 @@ async fn halts_until(world: &World, url: &str, mended: &str) {
 /// A role of the source that may do all that is needed, with a password and a limit of connections.
 async fn reader(world: &World, password: &str, limit: i32) -> String {
     let role = format!("reader_of_{}", world.slot);
-    let grants = format!(
-        "create role {role} login replication connection limit {limit} password '{password}';
-         grant select on xendit, systemeio to {role};
-         create publication {slot} for table xendit, systemeio;",
-        slot = world.slot
-    );
-    world.source.execute(&grants).await;
+    // One by one, so that no locks add up beside what the server does on its own.
+    for sql in [
+        format!(
+            "create role {role} login replication connection limit {limit} password '{password}'"
+        ),
+        format!("grant select on xendit, systemeio to {role}"),
+        format!("create publication {} for table xendit, systemeio", world.slot),
+    ] {
+        world.source.execute(&sql).await;
+    }
     role
 }
 

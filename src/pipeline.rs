@@ -39,7 +39,7 @@ use tracing::{Instrument as _, Span};
 
 use self::control::Control;
 use self::notice::Notice;
-use crate::backfill::{Backfill, Progress, Until};
+use crate::backfill::{Backfill, MadeBy, Progress, Until};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Next, Result, Server};
@@ -258,7 +258,7 @@ async fn work(
     session.applier.set_today(jiff::Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
     let mut notice = Notice::start(config, session.publication.print.clone());
-    let was_finished = crate::backfill::was_finished(&session.applier.db).await?;
+    let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
     let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
     let backfilled = backfill(config, session, health, shutdown, show, until);
     let backfilled = watched(backfilled, &mut notice, health);

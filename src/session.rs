@@ -260,18 +260,13 @@ async fn require_schema(target: &Client) -> Result<()> {
 /// A changed rule is noticed by its hash: owners and people are decided anew from the stored rows. A backfill that began
 /// under other rules starts over.
 async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
-    let sql = "select facts_hash, people_hash from tributary.state";
-    let rows = db.query("target: reading the state", sql, &[]).await?;
-    let Some(row) = rows.first() else { return Ok(()) };
-    let (facts, people): (Option<String>, Option<String>) = (row.get(0), row.get(1));
-    let now = (config.facts_hash(), config.people_hash());
     let under_way = backfill::progress(db).await?.filter(|at| !at.is_done());
     if let Some(at) = under_way {
         if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {
             tracing::info!("the rules changed during a backfill; it starts over");
             backfill::start_over(db, config, &at).await?;
         }
-    } else if facts.is_some_and(|hash| hash != now.0) || people.is_some_and(|hash| hash != now.1) {
+    } else if backfill::MadeBy::read(db).await?.differs(config) {
         tracing::info!("the rules changed; recomputing everybody from the stored rows");
         backfill::schedule(db, config, Stage::Place).await?;
     }

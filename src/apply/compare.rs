@@ -3,23 +3,21 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::conflicts::closes;
 use super::quarantine::Refused;
-use super::{Applier, Mode};
+use super::{Applier, Mode, NARROW_LOOK_UPS};
 use crate::config::Config;
 use crate::engine::diff::{self, OwnerWrite, Trust};
 use crate::engine::people::{self, Decided};
 use crate::engine::rows::{self, RowPlan, RowWrite, Touched};
 use crate::engine::versions::Version;
 use crate::engine::{
-    Arrival, ChunkSnapshots, Env, Feeds, Finding, Person, PersonState, RowDecisions, RowId,
-    SharedId, StoredConflict, shared,
+    Arrival, Env, Feeds, Finding, Person, PersonState, RowId, StoredConflict, shared,
 };
 use crate::error::Result;
-use crate::facts::{Feed, FeedKind, SourceKey};
+use crate::facts::{FeedKind, SourceKey};
 use crate::pg::{Db, Tx};
 use crate::source::RowReader;
 use crate::store;
@@ -72,19 +70,9 @@ impl Applier {
     ) -> Result<Self> {
         let mut tables = Tables::read(db.client(), &config.target).await?;
         "begin isolation level repeatable read read only".clone_into(&mut tables.begin);
-        // Look-ups are as narrow as those of the daemon, and must not depend on statistics either.
-        let narrow = "set enable_seqscan = off; set enable_sort = off; set enable_incremental_sort = off; set jit = off";
-        db.batch("target: preparing the session", narrow).await?;
-        let rules = Arc::new(config.rules.clone());
-        let env = Env {
-            today: Timestamp::UNIX_EPOCH.to_zoned(rules.zone.clone()).date(),
-            rules,
-            feeds,
-            decisions: RowDecisions::default(),
-            dismissals: HashMap::new(),
-            chunks: ChunkSnapshots::default(),
-            generation: 0,
-        };
+        // Look-ups are as narrow as those of the daemon.
+        db.batch("target: preparing the session", NARROW_LOOK_UPS).await?;
+        let env = Env::new(config.rules.clone(), feeds);
         Ok(Self {
             db,
             env,
@@ -151,13 +139,12 @@ impl Applier {
             let should = decided.unified.profile.is_some();
             let person = persons.get_mut(&decided.owner);
             let found = person.as_ref().map(|person| person.state);
-            let state = match (should, found) {
-                (true, None) => {
+            let state = match found {
+                None if should => {
                     unrecorded.push(decided.owner.clone());
                     PersonState::Present
                 }
-                (true, Some(PersonState::Absent | PersonState::Merged)) => PersonState::Present,
-                (false, Some(PersonState::Present)) => PersonState::Absent,
+                Some(state) if state.with_profile(should) != state => state.with_profile(should),
                 _ => continue,
             };
             let profile = person.as_ref().map(|person| person.profile_id);
@@ -197,8 +184,7 @@ impl Applier {
         });
         expected.over = over.map(|(fingerprint, _)| *fingerprint).collect();
         let wanted = wanted.into_values().filter(|f| !is_left_to_history(f.kind.as_str()));
-        expected.conflicts =
-            wanted.map(|finding| (self.status_of(&finding), finding)).map(swap).collect();
+        expected.conflicts = wanted.map(|finding| self.with_status(finding)).collect();
         expected.stored = state.conflicts;
         Ok(expected)
     }
@@ -225,41 +211,20 @@ impl Applier {
         after: &str,
         limit: i64,
     ) -> Result<(Option<String>, Expected)> {
-        let sql = include_str!("sql/canonical_members.sql");
-        let rows = tx.query("target: looking for canonical keys", sql, &[&after, &limit]).await?;
-        let members: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let members = self.canonical_members(tx, after, limit).await?;
         let pairs = store::alias::pairs(tx, &members).await?;
         let scopes: Vec<String> = members.iter().map(|key| unify::scope_of_pair(key)).collect();
         let stored = store::conflict::by_scope(tx, &scopes).await?;
         let conflicts: Vec<(Finding, &'static str)> = pairs
             .iter()
             .map(|(a, b, canonical)| Finding::of(unify::possible_duplicate(a, b, canonical), None))
-            .map(|finding| (self.status_of(&finding), finding))
-            .map(swap)
+            .map(|finding| self.with_status(finding))
             .collect();
         let wanted: BTreeSet<Uuid> =
             conflicts.iter().map(|(finding, _)| finding.fingerprint).collect();
         let over =
             stored.keys().filter(|fingerprint| !wanted.contains(fingerprint)).copied().collect();
         Ok((members.last().cloned(), Expected { conflicts, stored, over, ..Expected::default() }))
-    }
-
-    /// The next values that several rows of a feed share, after a value.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn next_shared(
-        &self,
-        tx: &Tx,
-        after: Option<&SharedId>,
-        limit: i64,
-    ) -> Result<Vec<SharedId>> {
-        let (feed, value) = after.map_or((0, ""), |(feed, value)| (feed.number(), value.as_str()));
-        let sql = include_str!("sql/shared_ids.sql");
-        let rows =
-            tx.query("target: looking for shared ids", sql, &[&feed, &value, &limit]).await?;
-        let id = |row: &tokio_postgres::Row| Some((Feed::from_number(row.get(0))?, row.get(1)));
-        Ok(rows.iter().filter_map(id).collect())
     }
 
     /// What should be stored of these rows beside the values, where each is the source's row now.
@@ -316,8 +281,4 @@ pub fn is_left_to_history(kind: &str) -> bool {
     ]
     .iter()
     .any(|known| known.as_str() == kind)
-}
-
-fn swap<A, B>((a, b): (A, B)) -> (B, A) {
-    (b, a)
 }

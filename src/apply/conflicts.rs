@@ -71,24 +71,22 @@ impl Applier {
         store::conflict::close(group, over, "source");
     }
 
-    /// Whether it was dismissed with this evidence.
-    pub(super) fn status_of(&self, finding: &Finding) -> &'static str {
+    /// With its status: whether it was dismissed with this evidence.
+    pub(super) fn with_status(&self, finding: Finding) -> (Finding, &'static str) {
         let dismissed = self.env.dismissals.get(&finding.fingerprint);
-        if dismissed == Some(&finding.digest) { "dismissed" } else { "open" }
+        let status = if dismissed == Some(&finding.digest) { "dismissed" } else { "open" };
+        (finding, status)
     }
 
     /// Adds the wanted conflicts that are not stored so already.
     fn write(&self, group: &mut Group, wanted: Wanted, stored: &HashMap<Uuid, StoredConflict>) {
-        let writes: Vec<(Finding, &'static str)> = wanted
-            .into_values()
-            .map(|finding| (self.status_of(&finding), finding))
-            .filter(|(status, finding)| {
-                !stored
-                    .get(&finding.fingerprint)
-                    .is_some_and(|stored| stored.status == *status && finding.equals(stored))
-            })
-            .map(|(status, finding)| (finding, status))
-            .collect();
+        let is_stored = |(finding, status): &(Finding, &'static str)| {
+            stored
+                .get(&finding.fingerprint)
+                .is_some_and(|stored| stored.status == *status && finding.equals(stored))
+        };
+        let writes = wanted.into_values().map(|finding| self.with_status(finding));
+        let writes = writes.filter(|write| !is_stored(write)).collect();
         store::conflict::write(group, writes);
     }
 

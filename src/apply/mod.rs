@@ -43,6 +43,9 @@ use crate::pg::Db;
 use crate::source::RowReader;
 use crate::targets::Tables;
 
+/// Settings of a session whose look-ups are all narrow (P16).
+const NARROW_LOOK_UPS: &str = include_str!("sql/narrow_look_ups.sql");
+
 /// Owners decided in one round: bounds memory, and keeps statements short enough to be interrupted.
 pub const OWNERS_PER_ROUND: usize = 500;
 

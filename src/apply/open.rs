@@ -5,10 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::Applier;
+use super::{Applier, NARROW_LOOK_UPS};
 use crate::backfill;
 use crate::config::Config;
-use crate::engine::{ChunkSnapshots, Env, Feeds, RowDecisions};
+use crate::engine::{ChunkSnapshots, Env, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::facts::Feed;
 use crate::pg::Db;
@@ -33,20 +33,10 @@ impl Applier {
     ) -> Result<Self> {
         let mut tables = Tables::read(&client, &config.target).await?;
         tables.begin = format!("{}; {}", tables.begin, fence(epoch));
-        client
-            .batch_execute(include_str!("sql/session.sql"))
-            .await
-            .context("target: preparing the session")?;
-        let rules = Arc::new(config.rules.clone());
-        let env = Env {
-            today: Timestamp::UNIX_EPOCH.to_zoned(rules.zone.clone()).date(),
-            rules,
-            feeds,
-            decisions: RowDecisions::default(),
-            dismissals: Default::default(),
-            chunks: ChunkSnapshots::default(),
-            generation: 0,
-        };
+        for sql in [NARROW_LOOK_UPS, include_str!("sql/working_tables.sql")] {
+            client.batch_execute(sql).await.context("target: preparing the session")?;
+        }
+        let env = Env::new(config.rules.clone(), feeds);
         let mut applier = Self {
             db: Arc::new(Db::new(client)),
             env,

@@ -110,13 +110,7 @@ impl Applier {
         after: Option<&SharedId>,
         mode: Mode,
     ) -> Result<Option<SharedId>> {
-        let (feed, value) = after.map_or((0, ""), |(feed, value)| (feed.number(), value.as_str()));
-        let sql = include_str!("sql/shared_ids.sql");
-        let rows = tx.query("target: looking for shared ids", sql, &[&feed, &value, &PAGE]).await?;
-        let ids: Vec<SharedId> = rows
-            .iter()
-            .filter_map(|row| Some((Feed::from_number(row.get(0))?, row.get(1))))
-            .collect();
+        let ids = self.next_shared(tx, after, PAGE).await?;
         let last = ids.last().cloned();
         if !ids.is_empty() {
             self.mark_sharers(tx, &ids).await?;
@@ -124,6 +118,24 @@ impl Applier {
             self.settle(tx, RowPlan::default(), touched, mode, None).await?.count();
         }
         Ok(last)
+    }
+
+    /// The next values that several rows of a feed share, after a value.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn next_shared(
+        &self,
+        tx: &Tx,
+        after: Option<&SharedId>,
+        limit: i64,
+    ) -> Result<Vec<SharedId>> {
+        let (feed, value) = after.map_or((0, ""), |(feed, value)| (feed.number(), value.as_str()));
+        let sql = include_str!("sql/shared_ids.sql");
+        let rows =
+            tx.query("target: looking for shared ids", sql, &[&feed, &value, &limit]).await?;
+        let id = |row: &tokio_postgres::Row| Some((Feed::from_number(row.get(0))?, row.get(1)));
+        Ok(rows.iter().filter_map(id).collect())
     }
 
     /// Those of these values that several rows carry.
@@ -165,14 +177,24 @@ impl Applier {
     /// # Errors
     /// Those of the target.
     pub async fn judge_pairs_page(&self, tx: &Tx, after: &str) -> Result<Option<String>> {
-        let sql = include_str!("sql/canonical_members.sql");
-        let rows = tx.query("target: looking for canonical keys", sql, &[&after, &PAGE]).await?;
-        let members: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let members = self.canonical_members(tx, after, PAGE).await?;
         if members.is_empty() {
             return Ok(None);
         }
         self.judge_pairs_of(tx, &members).await?;
         Ok(members.last().cloned())
+    }
+
+    /// The next persons who share a canonical key, after one.
+    pub(super) async fn canonical_members(
+        &self,
+        tx: &Tx,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<String>> {
+        let sql = include_str!("sql/canonical_members.sql");
+        let rows = tx.query("target: looking for canonical keys", sql, &[&after, &limit]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// Closes the conflicts of a page of judged units that no longer exist. Returns the last; `None` at the end.

@@ -1,6 +1,5 @@
 //! Stored rows as unify takes them, found by owner, address or name, without writing: for `explain` and `conflicts show`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::civil;
@@ -10,8 +9,7 @@ use super::fetch::fact_of;
 use crate::config::Config;
 use crate::engine::people::{self, OwnedRow};
 use crate::engine::{
-    ChunkSnapshots, Env, Fact, FeedEntry, FeedLayout, Feeds, Why, key_digest, parse_discreet_row,
-    raw,
+    Env, Fact, FeedEntry, FeedLayout, Feeds, Why, key_digest, parse_discreet_row, raw,
 };
 use crate::error::{Error, Result};
 use crate::facts::{Column, Feed, SourceKey};
@@ -25,15 +23,9 @@ const PAGE: i64 = 5_000;
 
 /// What reading facts needs, as the rows are stored.
 async fn env(db: &Db, config: &Config, today: civil::Date) -> Result<Env> {
-    Ok(Env {
-        rules: Arc::new(config.rules.clone()),
-        feeds: Arc::new(stored_feeds(db, config).await?),
-        decisions: store::alias::row_decisions(db).await?,
-        dismissals: HashMap::new(),
-        chunks: ChunkSnapshots::default(),
-        generation: 0,
-        today,
-    })
+    let feeds = Arc::new(stored_feeds(db, config).await?);
+    let decisions = store::alias::row_decisions(db).await?;
+    Ok(Env { decisions, today, ..Env::new(config.rules.clone(), feeds) })
 }
 
 /// The facts of an owner and what must be known besides; `None` where it has no row. Inside the open transaction of

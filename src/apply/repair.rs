@@ -14,7 +14,7 @@ use crate::engine::versions::Version;
 use crate::engine::{Arrival, RowChange, RowId, incomplete_owner, raw};
 use crate::error::Result;
 use crate::facts::{Feed, RawRow, SourceKey};
-use crate::pg::{Group, Owned, Tx};
+use crate::pg::{Group, Tx};
 use crate::store;
 use crate::targets::{self, Report};
 
@@ -192,16 +192,8 @@ impl Applier {
         if ids.is_empty() {
             return Ok(());
         }
-        let sql = format!(
-            "update {} e set transaction_id = null, updated_at = now(), \
-               status = case when e.completion_date is null then 'revoked' else e.status end \
-             where e.id = any($1) and e.metadata::jsonb ->> 'managed_by' = 'tributary' \
-               and not exists (select from tributary.person p where p.profile_id = e.user_id)",
-            self.tables.names.enrollments
-        );
         let mut group = Group::default();
-        let params: Vec<Owned> = vec![Box::new(ids.to_vec())];
-        group.any("target: revoking enrollments", sql, params);
+        targets::write::revoke_of_nobody(&mut group, &self.tables, ids.to_vec());
         group.send(tx).await?;
         Ok(())
     }

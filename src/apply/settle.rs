@@ -249,13 +249,7 @@ impl Applier {
                 // What was written stays until its rows are known (P6).
                 continue;
             }
-            match (decided.unified.profile.is_some(), person.state) {
-                (true, PersonState::Absent | PersonState::Merged) => {
-                    person.state = PersonState::Present;
-                }
-                (false, PersonState::Present) => person.state = PersonState::Absent,
-                _ => {}
-            }
+            person.state = person.state.with_profile(decided.unified.profile.is_some());
             if before.get(&decided.owner).map(|before| before.state) != Some(person.state) {
                 changed_people.insert(decided.owner.clone());
             }

@@ -19,6 +19,7 @@
 //! | `conflicts` | conflicts of what no longer exists are closed | scope |
 
 mod left_out;
+mod made_by;
 mod read;
 mod stage;
 mod sweep;
@@ -29,6 +30,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use left_out::{RULES_WAIT, rules_wait};
+pub use made_by::{MadeBy, rules};
 pub use stage::Stage;
 
 use self::left_out::LeftOut;
@@ -140,16 +142,6 @@ pub async fn progress(db: &Db) -> Result<Option<Progress>> {
     }))
 }
 
-/// Whether a backfill was ever finished: until then the target has nothing that the stream could keep up to date.
-///
-/// # Errors
-/// Those of the target.
-pub async fn was_finished(db: &Db) -> Result<bool> {
-    let sql = "select facts_hash is not null from tributary.state";
-    let rows = db.query("target: reading the state", sql, &[]).await?;
-    Ok(rows.first().is_some_and(|row| row.get(0)))
-}
-
 /// Schedules a full reconcile (`rows`) or a rebuild from the stored rows (`place`): stage and rules. One that is under
 /// way starts over. Where nothing was ever read there are no rows to rebuild from.
 pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, rules) \
@@ -202,12 +194,6 @@ pub async fn start_over(db: &Db, config: &Config, at: &Progress) -> Result<()> {
         Some(feeds) => schedule_feeds(db, config, feeds, &[]).await,
         None => schedule(db, config, Stage::Rows).await,
     }
-}
-
-/// All rules in one text, to tell whether they changed.
-#[must_use]
-pub fn rules(config: &Config) -> String {
-    format!("{} {}", config.facts_hash(), config.people_hash())
 }
 
 impl Backfill<'_> {

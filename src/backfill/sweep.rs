@@ -27,17 +27,14 @@ impl Backfill<'_> {
         tx: &Tx,
         at: &mut Progress,
     ) -> Result<Option<String>> {
-        let feeds = Self::to_sweep(&applier.env.feeds, at);
-        let Some((feed, key)) = cursor(at, &feeds) else { return Ok(None) };
-        let unseen = unseen(tx, feed, at.generation, &key).await?;
-        let Some(last) = unseen.last() else { return Ok(next_feed(&feeds, feed)) };
-        let next = stage::shared(&(feed, last.0.clone()));
-        let found = self.ask_again(applier, tx, feed, &unseen).await?;
+        let page = unseen(tx, at, &Self::to_sweep(&applier.env.feeds, at)).await?;
+        let Unseen { feed: Some(feed), keys, next } = page else { return Ok(page.next) };
+        let found = self.ask_again(applier, tx, feed, &keys).await?;
         let balance = applier.store_rows(tx, &found, Arrival::Reread).await?;
         at.left_out.add(&balance);
         at.left_out.save(tx).await?;
         failpoint::hit("recheck-applied");
-        Ok(Some(next))
+        Ok(next)
     }
 
     /// Judges the e-mail changes of the reconcile, unless the guard stops the sweep that follows.
@@ -62,16 +59,13 @@ impl Backfill<'_> {
         at: &Progress,
         mode: Mode,
     ) -> Result<Option<String>> {
-        let feeds = Self::to_sweep(&applier.env.feeds, at);
-        let Some((feed, key)) = cursor(at, &feeds) else { return Ok(None) };
-        let unseen = unseen(tx, feed, at.generation, &key).await?;
-        let Some(last) = unseen.last() else { return Ok(next_feed(&feeds, feed)) };
-        let next = stage::shared(&(feed, last.0.clone()));
+        let page = unseen(tx, at, &Self::to_sweep(&applier.env.feeds, at)).await?;
+        let Unseen { feed: Some(feed), keys, next } = page else { return Ok(page.next) };
         let gone: Vec<RowChange> =
-            unseen.into_iter().map(|key| RowChange::read(feed, key, None)).collect();
+            keys.into_iter().map(|key| RowChange::read(feed, key, None)).collect();
         applier.apply_reread(tx, &gone, mode).await?.count();
         failpoint::hit("sweep-applied");
-        Ok(Some(next))
+        Ok(next)
     }
 
     /// The published tables of the feeds that are configured no more and of which no row is left now.
@@ -134,22 +128,30 @@ impl Backfill<'_> {
     }
 }
 
-/// The feed under way and the last key that was done; `None`: there is no feed.
-fn cursor(at: &Progress, feeds: &[Feed]) -> Option<(Feed, String)> {
+/// A page of rows that a reconcile has not seen.
+struct Unseen {
+    /// Whose they are; `None`: there are none on this page.
+    feed: Option<Feed>,
+    keys: Vec<SourceKey>,
+    /// Where the page after this begins; `None`: this is the last.
+    next: Option<String>,
+}
+
+/// The page of these feeds at the cursor.
+async fn unseen(tx: &Tx, at: &Progress, feeds: &[Feed]) -> Result<Unseen> {
     let cursor = at.cursor.as_deref().and_then(stage::parse_shared);
-    cursor.or_else(|| Some((*feeds.first()?, String::new())))
-}
-
-/// The cursor of the feed after this.
-fn next_feed(feeds: &[Feed], feed: Feed) -> Option<String> {
-    stage::after(feeds, feed).map(|feed| stage::shared(&(feed, String::new())))
-}
-
-/// A page of the rows that this reconcile has not seen, after a key.
-async fn unseen(tx: &Tx, feed: Feed, generation: i64, after: &str) -> Result<Vec<SourceKey>> {
+    let Some((feed, after)) = cursor.or_else(|| Some((*feeds.first()?, String::new()))) else {
+        return Ok(Unseen { feed: None, keys: Vec::new(), next: None });
+    };
     let sql = "select key from tributary.source_row \
                where feed = $1 and key > $2 and generation < $3 order by feed, key limit $4";
-    let params: [crate::pg::Param<'_>; 4] = [&feed.number(), &after, &generation, &ROWS_PER_COMMIT];
+    let params: [crate::pg::Param<'_>; 4] =
+        [&feed.number(), &after, &at.generation, &ROWS_PER_COMMIT];
     let rows = tx.query("target: reading unseen rows", sql, &params).await?;
-    Ok(rows.iter().map(|row| SourceKey(row.get(0))).collect())
+    let keys: Vec<SourceKey> = rows.iter().map(|row| SourceKey(row.get(0))).collect();
+    let (feed, next) = match keys.last() {
+        Some(last) => (Some(feed), Some((feed, last.0.clone()))),
+        None => (None, stage::after(feeds, feed).map(|feed| (feed, String::new()))),
+    };
+    Ok(Unseen { feed, keys, next: next.as_ref().map(stage::shared) })
 }

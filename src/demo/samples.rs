@@ -31,16 +31,23 @@ pub(super) async fn people(
     target: &Client,
     feeds: DemoFeeds,
 ) -> Result<Vec<Person>> {
+    let contacts = include_str!("sql/contacts.sql");
+    let payments = include_str!("sql/payments.sql");
     let before = match feeds {
-        DemoFeeds::Canonical => include_str!("sql/before.sql"),
-        DemoFeeds::More => include_str!("sql/before_more.sql"),
+        DemoFeeds::Canonical => vec![contacts, payments],
+        DemoFeeds::More => {
+            let (more_contacts, more_payments) =
+                (include_str!("sql/more_contacts.sql"), include_str!("sql/more_payments.sql"));
+            vec![contacts, more_contacts, payments, more_payments]
+        }
     };
+    let before = before.join("union all\n");
     let mut people = Vec::new();
     for row in target.query(include_str!("sql/dirty_people.sql"), &[]).await.context(WHAT)? {
         let email: &str = row.get(0);
         let keys: Vec<String> = row.get(1);
         people.push(Person {
-            before: lines(source, before, &keys).await?,
+            before: lines(source, &before, &keys).await?,
             after: lines(target, include_str!("sql/after.sql"), &email).await?,
         });
     }

@@ -38,3 +38,19 @@ pub struct Env {
     /// Today in the configured zone, the same for a whole batch (SPEC §5.4).
     pub today: civil::Date,
 }
+
+impl Env {
+    /// Without decisions and chunks, on the first day of 1970: what is known before anything is read.
+    #[must_use]
+    pub fn new(rules: Rules, feeds: Arc<Feeds>) -> Self {
+        Self {
+            today: jiff::Timestamp::UNIX_EPOCH.to_zoned(rules.zone.clone()).date(),
+            rules: Arc::new(rules),
+            feeds,
+            decisions: RowDecisions::default(),
+            dismissals: HashMap::new(),
+            chunks: ChunkSnapshots::default(),
+            generation: 0,
+        }
+    }
+}

@@ -187,6 +187,12 @@ impl Feeds {
         self.source_row(id)
     }
 
+    /// As [`Feeds::discreet_row`], of a name as [`Feeds::source_row`] gives it.
+    #[must_use]
+    pub fn discreet_name(&self, name: &str) -> String {
+        self.row_id(name).map_or_else(|| "?".to_owned(), |id| self.discreet_row(&id))
+    }
+
     /// The feed of this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&FeedEntry> {

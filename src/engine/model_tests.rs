@@ -129,15 +129,8 @@ fn layout<F: LogicalField>(
 }
 
 pub(super) fn env() -> Env {
-    Env {
-        rules: Arc::new(Rules { exclude: vec![EmailPattern::new("e@*")], ..Rules::default() }),
-        feeds: Arc::new(feeds()),
-        decisions: RowDecisions::default(),
-        dismissals: Default::default(),
-        chunks: ChunkSnapshots::default(),
-        generation: 0,
-        today: jiff::civil::date(2025, 9, 1),
-    }
+    let rules = Rules { exclude: vec![EmailPattern::new("e@*")], ..Rules::default() };
+    Env { today: jiff::civil::date(2025, 9, 1), ..Env::new(rules, Arc::new(feeds())) }
 }
 
 const EMAILS: [&str; 8] = [

@@ -27,6 +27,16 @@ pub enum PersonState {
 }
 
 impl PersonState {
+    /// What it becomes where the person's rows give a profile, or give none (SPEC §4.5).
+    #[must_use]
+    pub fn with_profile(self, is_given: bool) -> Self {
+        match (is_given, self) {
+            (true, Self::Absent | Self::Merged) => Self::Present,
+            (false, Self::Present) => Self::Absent,
+            _ => self,
+        }
+    }
+
     /// Reads the stored word.
     #[must_use]
     pub fn parse(word: &str) -> Self {

@@ -228,6 +228,9 @@ fn insert_profiles(table: &str, types: &HashMap<String, String>) -> Result<Strin
     ))
 }
 
+/// Whether an enrollment `e` is the daemon's.
+pub(super) const MANAGED: &str = "e.metadata::jsonb ->> 'managed_by' = 'tributary'";
+
 /// Every writing statement returns the rows that it reached, those that it had to reach, and of them the updated and
 /// the inserted ones: a policy, rule or trigger that hides or drops rows does not go unnoticed (P20).
 const COUNTS: &str = "select (select count(*) from u) + (select count(*) from i), \

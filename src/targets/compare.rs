@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::catalog::{comparable, new_rows};
+use super::catalog::{MANAGED, comparable, new_rows};
 use super::column_types::column_types;
 use crate::config::Target;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
@@ -181,9 +181,6 @@ impl Comparison {
         Ok(Some((last, rows.len() as u64, of_nobody)))
     }
 }
-
-/// An enrollment `e` that this daemon maintains.
-const MANAGED: &str = "e.metadata::jsonb ->> 'managed_by' = 'tributary'";
 
 async fn compared(tx: &Tx, what: &str, sql: &str, columns: &TextColumns) -> Result<Vec<Differing>> {
     if columns.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::catalog::{PARKED, Tables};
+use super::catalog::{MANAGED, PARKED, Tables};
 use crate::engine::diff::{EnrollmentWrite, OwnerWrite, ProfileWrite, TransactionWrite};
 use crate::error::{Error, Result};
 use crate::pg::{Group, Owned, Reached, TextColumns};
@@ -249,6 +249,10 @@ pub(super) fn fits(tables: &Tables, transaction: &TransactionWrite) -> Result<()
     Ok(())
 }
 
+/// What becomes of a managed enrollment `e` without a transaction: a completed one keeps its status (SPEC §5.4).
+const REVOKED: &str = "transaction_id = null, updated_at = now(), \
+    status = case when e.completion_date is null then 'revoked' else e.status end";
+
 /// Revokes managed enrollments of the profiles of `owners` that no transaction opens any more: all but those of `kept`
 /// (SPEC §5.4).
 pub fn revoke(group: &mut Group, tables: &Tables, owners: &[&OwnerWrite], kept: &[&OwnerWrite]) {
@@ -260,9 +264,8 @@ pub fn revoke(group: &mut Group, tables: &Tables, owners: &[&OwnerWrite], kept: 
     let (users, courses): (Vec<Uuid>, Vec<Uuid>) =
         kept.flat_map(|(user, all)| all.iter().map(move |e| (user, e.course))).unzip();
     let sql = format!(
-        "update {} e set transaction_id = null, updated_at = now(), \
-           status = case when e.completion_date is null then 'revoked' else e.status end \
-         where e.user_id = any($1) and e.metadata::jsonb ->> 'managed_by' = 'tributary' \
+        "update {} e set {REVOKED} \
+         where e.user_id = any($1) and {MANAGED} \
            and (e.transaction_id is not null \
              or (e.completion_date is null and e.status is distinct from 'revoked')) \
            and not exists (select from unnest($2::uuid[], $3::uuid[]) as k (u, c) \
@@ -271,4 +274,14 @@ pub fn revoke(group: &mut Group, tables: &Tables, owners: &[&OwnerWrite], kept: 
     );
     let params: Vec<Owned> = vec![Box::new(profiles), Box::new(users), Box::new(courses)];
     group.any("target: revoking enrollments", sql, params);
+}
+
+/// Revokes those of these managed enrollments whose profiles are no person's.
+pub fn revoke_of_nobody(group: &mut Group, tables: &Tables, ids: Vec<Uuid>) {
+    let sql = format!(
+        "update {} e set {REVOKED} where e.id = any($1) and {MANAGED} \
+           and not exists (select from tributary.person p where p.profile_id = e.user_id)",
+        tables.names.enrollments
+    );
+    group.any("target: revoking enrollments", sql, vec![Box::new(ids)]);
 }

@@ -16,7 +16,6 @@
 
 mod affected;
 mod conflicts;
-mod name;
 mod people;
 mod queue;
 mod repair;
@@ -210,11 +209,7 @@ async fn require_filled(db: &Db, config: &Config) -> Result<()> {
             "start the daemon: `tributary run`",
         ));
     }
-    let sql = "select facts_hash, people_hash from tributary.state";
-    let rows = db.query("target: reading the state", sql, &[]).await?;
-    let hash = |at| rows.first().and_then(|row| row.get::<_, Option<String>>(at));
-    let differs = |known: Option<String>, own: String| known.is_some_and(|known| known != own);
-    if differs(hash(0), config.facts_hash()) || differs(hash(1), config.people_hash()) {
+    if backfill::MadeBy::read(db).await?.differs(config) {
         return Err(Error::refused(
             "the rules of this configuration are not those that the target was made by",
             "restart the daemon with this configuration, or verify with the daemon's own",

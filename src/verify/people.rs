@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::Verifier;
 use super::report::{Difference, Field, Problem, Table, Touch};
-use super::{Verifier, name};
 use crate::apply::Expected;
 use crate::engine::diff::OwnerWrite;
 use crate::engine::rows::{RowPlan, Touched};
@@ -226,7 +226,7 @@ impl Verifier<'_> {
             let difference = found.entry(&person.owner).or_insert_with(|| Difference {
                 table: Table::Profiles,
                 id: person.profile.map(|id| id.to_string()),
-                source_row: row.map(|row| name::shown_name(&self.applier.env.feeds, row)),
+                source_row: row.map(|row| self.applier.env.feeds.discreet_name(row)),
                 problem: Problem::Differs,
                 fields: Vec::new(),
                 touch: Touch::Owner(person.owner.clone()),
@@ -274,7 +274,7 @@ impl Verifier<'_> {
         let differences = unwanted.map(|row| Difference {
             table: Table::Transactions,
             id: Some(id(row).to_string()),
-            source_row: Some(name::shown(feeds, row)),
+            source_row: Some(feeds.discreet_row(row)),
             problem: Problem::Unexpected,
             fields: vec![Field::named("row")],
             touch: owner.map_or_else(|| Touch::Row(row.clone()), |o| Touch::Owner(o.to_owned())),
@@ -302,7 +302,7 @@ impl Verifier<'_> {
             found.push(Difference {
                 table: Table::Enrollments,
                 id: Some(id.to_string()),
-                source_row: row.map(|row| name::shown_name(&self.applier.env.feeds, row)),
+                source_row: row.map(|row| self.applier.env.feeds.discreet_name(row)),
                 problem: Problem::Unexpected,
                 fields: vec![Field::named("row")],
                 touch: Touch::Owner(write.owner.clone()),
@@ -328,7 +328,7 @@ impl Verifier<'_> {
         Difference {
             table,
             id: Some(differing.id.to_string()),
-            source_row: row.map(|row| name::shown_name(&self.applier.env.feeds, row)),
+            source_row: row.map(|row| self.applier.env.feeds.discreet_name(row)),
             problem,
             fields,
             touch: Touch::Owner(owner.to_owned()),

@@ -3,8 +3,8 @@
 
 use uuid::Uuid;
 
+use super::Verifier;
 use super::report::{Difference, Field, Problem, Table, Touch};
-use super::{Verifier, name};
 use crate::apply::is_left_to_history;
 use crate::error::Result;
 use crate::store;
@@ -42,7 +42,7 @@ impl Verifier<'_> {
                 let difference = Difference {
                     table: Table::Transactions,
                     id: Some(id.to_string()),
-                    source_row: Some(name::shown(&self.applier.env.feeds, &row)),
+                    source_row: Some(self.applier.env.feeds.discreet_row(&row)),
                     problem: Problem::Unexpected,
                     fields: vec![Field::named("row")],
                     touch: Touch::Transaction(id),

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Verifier;
 use super::queue::{Candidate, Seen};
 use super::report::{Difference, Field, Problem, Table, Touch};
-use super::{Verifier, name};
 use crate::config::TableName;
 use crate::engine::rows::RowWrite;
 use crate::engine::versions::{Version, row_version};
@@ -263,7 +263,7 @@ impl Verifier<'_> {
                 self.affect_shared(id.0, value);
             }
         }
-        let name = name::shown(&self.applier.env.feeds, id);
+        let name = self.applier.env.feeds.discreet_row(id);
         let difference = Difference {
             table: Table::SourceRows,
             id: Some(name.clone()),

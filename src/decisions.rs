@@ -64,7 +64,7 @@ pub enum Request {
     Accept,
     /// Recompute everybody from the stored facts.
     Rebuild,
-    /// Compute anew what `verify` found to differ.
+    /// Recompute what `verify` found to differ.
     Repair(Repair),
 }
 
@@ -191,7 +191,7 @@ async fn within(
     queue::record(tx.db(), id, true, answer).await
 }
 
-/// What a decision changes: rows that are placed anew, and whom it touches.
+/// What a decision changes: rows that are placed again, and whom it touches.
 #[derive(Default)]
 struct Effect {
     plan: RowPlan,

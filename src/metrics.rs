@@ -78,7 +78,7 @@ const METRICS: &[Metric] = &[
     ),
     counter(
         RECONNECTS,
-        "Times a connection was made anew after a failure, by server (source, target).",
+        "Times a connection was re-established after a failure, by server (source, target).",
     ),
     gauge(
         CHECKPOINT_LSN,
@@ -199,7 +199,7 @@ pub fn count_notes<'a>(notes: impl Iterator<Item = &'a Note>) {
     }
 }
 
-/// A connection had to be made anew. `server` is `source` or `target`.
+/// A connection had to be re-established. `server` is `source` or `target`.
 pub fn count_reconnect(server: &'static str) {
     metrics::counter!(RECONNECTS, "server" => server).increment(1);
 }

@@ -51,7 +51,7 @@ use crate::backfill::Stage;
 use crate::config::{Config, FeedConfig};
 use crate::connect::connect;
 use crate::engine::{FeedEntry, FeedLayout, Feeds};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, Server};
 use crate::lsn::Lsn;
 use crate::pg::Db;
 use crate::source::{self, RowReader, Watch, publication};
@@ -123,16 +123,18 @@ pub async fn open(
 ) -> Result<Option<Session>> {
     let mut target = connect(&config.target.server, "tributary", "target").await?;
     // Before the lock: behind a pooler it would stay with a session of the pooler.
-    preflight::require(preflight::connections(&target, &config.target.server, "target").await?)?;
+    let found = preflight::connections(&target, &config.target.server, Server::Target).await?;
+    preflight::require(Server::Target, found)?;
     session_settings(&target).await?;
     if !lock::lock(&target, config, on_lock, shutdown, watcher).await? {
         return Ok(None);
     }
-    preflight::require(preflight::target(&target, config, false).await?)?;
+    preflight::require(Server::Target, preflight::target(&target, config, false).await?)?;
     let leadership = watcher.during(lead(&mut target, config)).await?;
     failpoint::hit("schema-migrated");
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
-    preflight::require(preflight::connections(&source, &config.source.server, "source").await?)?;
+    let found = preflight::connections(&source, &config.source.server, Server::Source).await?;
+    preflight::require(Server::Source, found)?;
     notice_dead_clients(&source, "source").await;
     let recorded = store::feed::recorded(&target).await?;
     let noticed = noticed::Noticed::read(&target).await?;
@@ -257,7 +259,7 @@ async fn require_schema(target: &Client) -> Result<()> {
     ))
 }
 
-/// A changed rule is noticed by its hash: owners and people are decided anew from the stored rows. A backfill that began
+/// A changed rule is noticed by its hash: owners and people are decided again from the stored rows. A backfill that began
 /// under other rules starts over.
 async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
     let under_way = backfill::progress(db).await?.filter(|at| !at.is_done());

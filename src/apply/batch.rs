@@ -242,7 +242,7 @@ impl Applier {
         self.settle(tx, plan, touched, mode, None).await
     }
 
-    /// Places stored rows anew after a decision about them, without the source, and adds what that touches.
+    /// Places stored rows again after a decision about them, without the source, and adds what that touches.
     ///
     /// # Errors
     /// Those of the target.

@@ -14,7 +14,7 @@ use crate::engine::people::{self, Decided};
 use crate::engine::rows::{self, RowPlan, RowWrite, Touched};
 use crate::engine::versions::Version;
 use crate::engine::{
-    Arrival, Env, Feeds, Finding, Person, PersonState, RowId, StoredConflict, shared,
+    Arrival, Env, Feeds, Person, PersonState, RowId, StoredConflict, WantedConflict, shared,
 };
 use crate::error::Result;
 use crate::facts::{FeedKind, SourceKey};
@@ -33,7 +33,7 @@ pub struct Expected {
     /// Persons who are not recorded as they should be.
     pub misrecorded: Vec<Misrecorded>,
     /// The conflicts that must be stored, with the status of each.
-    pub conflicts: Vec<(Finding, &'static str)>,
+    pub conflicts: Vec<(WantedConflict, &'static str)>,
     /// Those that are stored and not resolved, by fingerprint.
     pub stored: HashMap<Uuid, StoredConflict>,
     /// Those of them that nothing supports.
@@ -215,9 +215,11 @@ impl Applier {
         let pairs = store::alias::pairs(tx, &members).await?;
         let scopes: Vec<String> = members.iter().map(|key| unify::scope_of_pair(key)).collect();
         let stored = store::conflict::by_scope(tx, &scopes).await?;
-        let conflicts: Vec<(Finding, &'static str)> = pairs
+        let conflicts: Vec<(WantedConflict, &'static str)> = pairs
             .iter()
-            .map(|(a, b, canonical)| Finding::of(unify::possible_duplicate(a, b, canonical), None))
+            .map(|(a, b, canonical)| {
+                WantedConflict::of(unify::possible_duplicate(a, b, canonical), None)
+            })
             .map(|finding| self.with_status(finding))
             .collect();
         let wanted: BTreeSet<Uuid> =

@@ -9,7 +9,7 @@ use super::quarantine::Refused;
 use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::people::Decided;
-use crate::engine::{Finding, Person, PersonState, RowId, StoredConflict};
+use crate::engine::{Person, PersonState, RowId, StoredConflict, WantedConflict};
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
 use crate::pg::{Group, Tx};
@@ -17,9 +17,9 @@ use crate::store;
 use crate::unify::{self, Conflict, ConflictKind};
 
 /// Wanted conflicts by fingerprint.
-type Wanted = HashMap<Uuid, Finding>;
+type Wanted = HashMap<Uuid, WantedConflict>;
 
-fn wanted(findings: impl IntoIterator<Item = Finding>) -> Wanted {
+fn wanted(findings: impl IntoIterator<Item = WantedConflict>) -> Wanted {
     findings.into_iter().map(|finding| (finding.fingerprint, finding)).collect()
 }
 
@@ -34,22 +34,22 @@ impl Applier {
         refused: &Refused,
     ) -> Wanted {
         let mut wanted = Wanted::new();
-        let mut add = |finding: Finding| wanted.insert(finding.fingerprint, finding);
+        let mut add = |finding: WantedConflict| wanted.insert(finding.fingerprint, finding);
         for decided in decided {
-            for finding in std::mem::take(&mut decided.findings) {
+            for finding in std::mem::take(&mut decided.wanted) {
                 add(finding);
             }
             if decided.is_person() {
                 for conflict in link_conflicts(decided, state, persons.get(&decided.owner)) {
-                    add(Finding::of(conflict, None));
+                    add(WantedConflict::of(conflict, None));
                 }
             }
         }
         for conflict in judged {
-            add(Finding::of(conflict, None));
+            add(WantedConflict::of(conflict, None));
         }
         for (conflict, owner) in refused.conflicts() {
-            add(Finding::of(conflict, Some(format!("owner:{owner}"))));
+            add(WantedConflict::of(conflict, Some(format!("owner:{owner}"))));
         }
         wanted
     }
@@ -72,7 +72,7 @@ impl Applier {
     }
 
     /// With its status: whether it was dismissed with this evidence.
-    pub(super) fn with_status(&self, finding: Finding) -> (Finding, &'static str) {
+    pub(super) fn with_status(&self, finding: WantedConflict) -> (WantedConflict, &'static str) {
         let dismissed = self.env.dismissals.get(&finding.fingerprint);
         let status = if dismissed == Some(&finding.digest) { "dismissed" } else { "open" };
         (finding, status)
@@ -80,7 +80,7 @@ impl Applier {
 
     /// Adds the wanted conflicts that are not stored so already.
     fn write(&self, group: &mut Group, wanted: Wanted, stored: &HashMap<Uuid, StoredConflict>) {
-        let is_stored = |(finding, status): &(Finding, &'static str)| {
+        let is_stored = |(finding, status): &(WantedConflict, &'static str)| {
             stored
                 .get(&finding.fingerprint)
                 .is_some_and(|stored| stored.status == *status && finding.equals(stored))
@@ -96,7 +96,8 @@ impl Applier {
         tx: &Tx,
         conflicts: Vec<(Conflict, Option<String>)>,
     ) -> Result<()> {
-        let findings = conflicts.into_iter().map(|(conflict, also)| Finding::of(conflict, also));
+        let findings =
+            conflicts.into_iter().map(|(conflict, also)| WantedConflict::of(conflict, also));
         let mut group = Group::default();
         self.write(&mut group, wanted(findings), &HashMap::new());
         group.send(tx).await?;
@@ -111,7 +112,8 @@ impl Applier {
         conflicts: Vec<Conflict>,
     ) -> Result<()> {
         let stored = store::conflict::by_scope(tx, scopes).await?;
-        let wanted = wanted(conflicts.into_iter().map(|conflict| Finding::of(conflict, None)));
+        let wanted =
+            wanted(conflicts.into_iter().map(|conflict| WantedConflict::of(conflict, None)));
         let over = stored
             .keys()
             .filter(|fingerprint| !wanted.contains_key(*fingerprint))

@@ -123,7 +123,7 @@ impl Applier {
         Ok(())
     }
 
-    /// The units whose conflicts are judged anew.
+    /// The units whose conflicts are judged again.
     fn scopes(&self, plan: &RowPlan, touched: &Touched) -> Vec<String> {
         let mut scopes: Vec<String> = Vec::with_capacity(touched.owners.len() * 2);
         for owner in &touched.owners {
@@ -196,7 +196,7 @@ pub(super) fn fact_of(row: &FullRow, env: &Env) -> Option<Fact> {
     Some(Fact::derive(&row.id, &values.row, env))
 }
 
-/// Stored rows with the values that a rule or a decision places anew, and those that cannot be read.
+/// Stored rows with the values that a rule or a decision places again, and those that cannot be read.
 pub(super) fn versions_of(
     rows: Vec<FullRow>,
     env: &Env,

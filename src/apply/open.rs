@@ -80,7 +80,7 @@ impl Applier {
             let known = recorded.iter().find(|known| known.feed == feed);
             match known.and_then(|known| known.columns.as_ref()) {
                 Some(stored) if *stored == feeds.stored_columns(feed) => {}
-                // Nothing is forgotten: what is due is found anew at each start until it is scheduled.
+                // Nothing is forgotten: what is due is found again at each start until it is scheduled.
                 Some(_) if due_later.contains(name) => {}
                 Some(_) => {
                     tracing::info!(

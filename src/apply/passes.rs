@@ -66,7 +66,7 @@ impl Applier {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Places a page of stored rows anew under the rules of now. Returns the last key, `None` at the end, and the rows that
+    /// Places a page of stored rows again under the rules of now. Returns the last key, `None` at the end, and the rows that
     /// are left out or let in by it.
     ///
     /// # Errors
@@ -292,7 +292,7 @@ impl Applier {
     }
 
     /// Scans for profiles that were there before or were changed by the application, so that persons find them however
-    /// they spell the address, and judges their persons anew. `alive` is called after each commit.
+    /// they spell the address, and judges their persons again. `alive` is called after each commit.
     ///
     /// # Errors
     /// Those of the target.
@@ -308,7 +308,7 @@ impl Applier {
             self.has_foreign_profiles = true;
             // Most profiles of a first start belong to people who are not known yet.
             let known = self.known_persons(owners).await?;
-            // New rules that wait for the guard end by judging everybody anew.
+            // New rules that wait for the guard end by judging everybody again.
             if !crate::backfill::rules_wait(&self.db).await? {
                 self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
             }

@@ -18,7 +18,7 @@ use crate::pg::{Group, Tx};
 use crate::store;
 use crate::targets::{self, Report};
 
-/// What is to be computed anew.
+/// What is to be recomputed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Repair {
@@ -115,7 +115,7 @@ impl Applier {
     }
 
     /// What is stored beside values that contradict it says nothing of the past: such a row is new, and no change of its
-    /// e-mail address is judged by it (SPEC §4.3). Whom it named is computed anew.
+    /// e-mail address is judged by it (SPEC §4.3). Whom it named is recomputed.
     async fn forget_doubted(&self, tx: &Tx, ids: &[RowId], touched: &mut Touched) -> Result<()> {
         let stored = store::row::full_by_key(tx, ids).await?;
         let before: HashMap<RowId, _> =

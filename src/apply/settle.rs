@@ -133,7 +133,7 @@ impl Applier {
         let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
         store::row::write(&mut group, &gone, &[]);
         if !gone.is_empty() {
-            // Their keys may be taken anew.
+            // Their keys may be taken again.
             std::mem::take(&mut group).send(tx).await?;
         }
         store::row::copy_new(tx, &mut plan.writes).await?;

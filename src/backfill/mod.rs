@@ -3,7 +3,7 @@
 //! The slot exists before the first chunk is read, so whatever changes meanwhile is in the stream. Each round commits
 //! with its cursor: a crash resumes at the last one. Rows come first and people afterwards, so that each person is
 //! unified once. A later backfill is a reconcile: rows carry the generation of the backfill that saw them, and what the
-//! source no longer has is swept, under the guard of P9. A rebuild places the stored rows anew instead of reading.
+//! source no longer has is swept, under the guard of P9. A rebuild places the stored rows again instead of reading.
 //!
 //! | stage | round | cursor |
 //! |---|---|---|
@@ -11,7 +11,7 @@
 //! | `recheck` | rows that no chunk saw are asked for again by key | feed, key |
 //! | `emails` | e-mail changes are judged over everything that was read | |
 //! | `sweep` | rows that the source no longer has are deleted | feed, key |
-//! | `place` (rebuild) | stored rows get their owners anew | feed, key |
+//! | `place` (rebuild) | stored rows get their owners again | feed, key |
 //! | `shared` | values that rows share are judged | feed, value |
 //! | `people` | owners are unified and written | owner |
 //! | `left_out` | what rows that are left out gave is deleted | owner |
@@ -298,7 +298,7 @@ impl Backfill<'_> {
         Ok(())
     }
 
-    /// A rebuild: stored rows get their owners anew, feed by feed.
+    /// A rebuild: stored rows get their owners again, feed by feed.
     async fn place(
         &self,
         applier: &mut Applier,

@@ -43,7 +43,7 @@ impl Backfill<'_> {
             }
             read = ahead?;
         }
-        // A rewrite of the table (VACUUM FULL, CLUSTER) numbers its blocks anew: read it again.
+        // A rewrite of the table (VACUUM FULL, CLUSTER) renumbers its blocks: read it again.
         let now = snapshot::filenode(&self.source, table).await?.to_string();
         if now != filenode {
             let feed = feeds.name(feed);

@@ -14,7 +14,7 @@ pub enum Stage {
     Emails,
     /// What the source no longer has is deleted.
     Sweep,
-    /// Stored rows get their owners anew.
+    /// Stored rows get their owners again.
     Place,
     /// Values that rows share are judged.
     Shared,

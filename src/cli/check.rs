@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::output;
 use crate::config::{Config, Server, quote_identifier};
 use crate::connect::connect;
-use crate::error::{Context, Error, Result};
+use crate::error::{self, Context, Error, Result};
 use crate::session;
 use crate::session::preflight::connections;
 use crate::source::{Finding, preflight, slot};
@@ -19,11 +19,11 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let source = reached("source", &config.source.server, &mut findings).await?;
     let target = reached("target", &config.target.server, &mut findings).await?;
     if let Some(source) = &source {
-        findings.extend(connections(source, &config.source.server, "source").await?);
+        findings.extend(connections(source, &config.source.server, error::Server::Source).await?);
         findings.extend(preflight(source, &config.source).await?);
     }
     if let Some(target) = &target {
-        findings.extend(connections(target, &config.target.server, "target").await?);
+        findings.extend(connections(target, &config.target.server, error::Server::Target).await?);
         findings.extend(target_findings(target, config).await?);
         findings.extend(session::preflight::target(target, config, true).await?);
     }

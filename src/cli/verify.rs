@@ -34,7 +34,7 @@ Examples:
   # Show the values too: they are your customers'
   tributary verify --show-values --examples 3
 
-  # Have the daemon compute anew what differs, then compare again
+  # Have the daemon recompute what differs, then compare again
   tributary verify --repair";
 
 /// Recompute everything from the source and compare row by row, while the daemon runs
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
-    /// Have the running daemon compute anew what differs, and compare again; where none runs, this command does it.
+    /// Have the running daemon recompute what differs, and compare again; where none runs, this command does it.
     #[arg(long)]
     repair: bool,
     /// Show the values that differ. They are customer data.

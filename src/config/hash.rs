@@ -1,6 +1,6 @@
 //! What of the configuration changes the answer, as short stable texts.
 //!
-//! The daemon stores both hashes in the target. When either differs at start, stored rows are placed anew and everybody is
+//! The daemon stores both hashes in the target. When either differs at start, stored rows are placed again and everybody is
 //! recomputed from their raw values: a rebuild, which reads nothing from the source. That other columns are read is noticed
 //! by the record of the feed (`tributary.feed`), and a reconcile follows. A backfill that began under other rules starts
 //! over.

@@ -92,7 +92,7 @@ async fn refuse_if_separate(tx: &Tx, a: &EmailKey, b: &EmailKey) -> Result<()> {
     }
 }
 
-/// Everything about these two people is judged anew.
+/// Everything about these two people is judged again.
 pub(super) fn people_touched(a: &str, b: &str) -> Touched {
     let both = || [a.to_owned(), b.to_owned()].into_iter().collect();
     Touched { owners: both(), people: both(), ..Touched::default() }

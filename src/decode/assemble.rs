@@ -51,7 +51,7 @@ pub struct Change {
 /// Follows a stream of messages. It remembers what relations look like, so one belongs to one
 /// connection and sees every message of it in order.
 ///
-/// After an error it must not be used again: the stream is opened anew at the last checkpoint.
+/// After an error it must not be used again: the stream is reopened at the last checkpoint.
 #[derive(Debug)]
 pub struct Assembler {
     watched: Vec<Watched>,

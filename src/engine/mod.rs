@@ -26,7 +26,7 @@ pub use chunks::ChunkSnapshots;
 pub use env::{Env, RowDecisions};
 pub use fact::{Fact, LeftOut, Why, incomplete_owner};
 pub use feeds::{FeedEntry, FeedLayout, Feeds, key_digest, parse_discreet_row};
-pub use state::{Finding, GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict};
+pub use state::{GROUP_LIMIT, Person, PersonState, SharedId, StoredConflict, WantedConflict};
 
 #[cfg(test)]
 mod model_tests;

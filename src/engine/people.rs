@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::change::RowId;
 use super::env::Env;
 use super::fact::{Fact, Why};
-use super::state::{Finding, SharedId};
+use super::state::{SharedId, WantedConflict};
 use crate::facts::{EmailKey, FeedKind};
 use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
 
@@ -34,7 +34,7 @@ pub struct Decided {
     /// What its facts imply, but for the conflicts.
     pub unified: Unified,
     /// The conflicts.
-    pub findings: Vec<Finding>,
+    pub wanted: Vec<WantedConflict>,
     /// Its payments with the digests of the transactions last written.
     pub payments: Vec<(RowId, Option<Uuid>)>,
     /// The names of its rows, as conflicts write them.
@@ -80,8 +80,8 @@ fn decide_one(
     let (group, context) = group(&owner, rows, holders, env);
     let mut unified = unify::unify(&group, &context, &env.rules);
     let conflicts = std::mem::take(&mut unified.conflicts).into_iter().chain(of_rows);
-    let findings = conflicts.map(|conflict| Finding::of(conflict, None)).collect();
-    Decided { owner, unified, findings, payments, rows: names, is_incomplete }
+    let wanted = conflicts.map(|conflict| WantedConflict::of(conflict, None)).collect();
+    Decided { owner, unified, wanted, payments, rows: names, is_incomplete }
 }
 
 /// The conflict of a row that gives no fact.

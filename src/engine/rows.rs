@@ -141,7 +141,7 @@ pub fn decide(
     plan
 }
 
-/// Stored rows placed anew: a decision or a rule about them changed, not the rows themselves.
+/// Stored rows placed again: a decision or a rule about them changed, not the rows themselves.
 #[must_use]
 pub fn place_again(
     rows: Vec<(RowId, StoredRow, RowVersion)>,

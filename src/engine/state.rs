@@ -92,7 +92,7 @@ pub struct StoredConflict {
 
 /// A conflict as it is to be stored: its evidence is text, as it is digested and sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct WantedConflict {
     /// Its identity.
     pub fingerprint: Uuid,
     /// The kind.
@@ -111,7 +111,7 @@ pub struct Finding {
     pub digest: Uuid,
 }
 
-impl Finding {
+impl WantedConflict {
     /// What is stored for a conflict.
     #[must_use]
     pub fn of(conflict: Conflict, also: Option<String>) -> Self {

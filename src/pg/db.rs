@@ -78,7 +78,7 @@ impl Db {
         self.plans.wrote(rows);
     }
 
-    /// What to send in front of a transaction, once: makes the server plan anew where the tables have grown.
+    /// What to send in front of a transaction, once: makes the server plan again where the tables have grown.
     pub(super) fn before_transaction(&self) -> &'static str {
         if self.plans.is_due() { "discard plans; " } else { "" }
     }

@@ -30,7 +30,7 @@ impl Tx {
         let begin = format!("{}{begin}", self.db.before_transaction());
         let begun = self.db.batch("target: opening a transaction", &begin).await;
         begun.map_err(|error| match error.code() {
-            // The application dropped a deferred constraint: the next session reads the catalog anew.
+            // The application dropped a deferred constraint: the next session reads the catalog again.
             Some(&SqlState::UNDEFINED_OBJECT) => error.into_unavailable(),
             _ => error,
         })

@@ -4,7 +4,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::config::{Config, Server, TableName, quote_identifier};
 use crate::connect::connect;
-use crate::error::{Context, Error, Result};
+use crate::error::{self, Context, Error, Result};
 use crate::source::Finding;
 
 /// Sessions that the daemon has on the source: the reader of rows, that of a backfill, that of the catalog, the stream.
@@ -18,10 +18,10 @@ const SOURCE_SESSIONS: i32 = 4;
 pub async fn connections(
     client: &Client,
     server: &Server,
-    name: &'static str,
+    which: error::Server,
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    if name == "source" {
+    if which == error::Server::Source {
         let row = client.query_one(include_str!("sql/connection_limit.sql"), &[]).await;
         let row = row.context("source: reading the connection limit")?;
         let (role, limit): (String, Option<i32>) = (row.get(0), row.get(1));
@@ -42,7 +42,7 @@ pub async fn connections(
         findings
             .push(Finding::passed(check, format!("the role may have {SOURCE_SESSIONS} sessions")));
     }
-    findings.push(pooler(client, server, name).await?);
+    findings.push(pooler(client, server, which.as_str()).await?.by_configuration_alone());
     Ok(findings)
 }
 
@@ -93,14 +93,15 @@ pub async fn target(client: &Client, config: &Config, tries: bool) -> Result<Vec
     let (encoding, read_only): (String, bool) = (row.get("encoding"), row.get("read_only"));
     let role = quote_identifier(&row.get::<_, String>("role"));
     let mut findings = vec![
-        judged(
+        Finding::judged(
             "target.encoding",
             encoding == "UTF8",
             format!("the encoding of the database is {encoding}"),
             "name a database of the encoding UTF8: CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'; others cannot \
              hold every name",
-        ),
-        judged(
+        )
+        .by_configuration_alone(),
+        Finding::judged(
             "target.read_only",
             !read_only,
             if read_only {
@@ -108,7 +109,7 @@ pub async fn target(client: &Client, config: &Config, tries: bool) -> Result<Vec
             } else {
                 "transactions may write".to_owned()
             },
-            &format!(
+            format!(
                 "run on the target: ALTER ROLE {role} RESET default_transaction_read_only; (where it is set for the \
                  database or the server, set it for the role: ALTER ROLE {role} SET default_transaction_read_only = off;)"
             ),
@@ -120,10 +121,6 @@ pub async fn target(client: &Client, config: &Config, tries: bool) -> Result<Vec
         }
     }
     Ok(findings)
-}
-
-fn judged(name: &str, ok: bool, detail: impl Into<String>, remedy: &str) -> Finding {
-    if ok { Finding::passed(name, detail) } else { Finding::failed(name, detail, remedy) }
 }
 
 /// A table that is written.
@@ -259,11 +256,13 @@ impl Written<'_> {
 
 /// The first point that does not hold, as what `run` meets: it stays up until it is mended, unless another server or database
 /// must be named.
-pub(super) fn require(findings: Vec<Finding>) -> Result<()> {
+pub(super) fn require(server: error::Server, findings: Vec<Finding>) -> Result<()> {
     let Some(failed) = findings.into_iter().find(|finding| !finding.ok) else { return Ok(()) };
-    let (problem, remedy) = (failed.detail, failed.remedy.unwrap_or_default());
-    let is_final = ["target.encoding", "target.session", "source.session"].contains(&&*failed.name);
-    let server = failed.name.split('.').next().unwrap_or_default();
-    let problem = format!("{server}: {problem}");
-    Err(if is_final { Error::Refused { problem, remedy } } else { Error::Gone { problem, remedy } })
+    let problem = format!("{}: {}", server.as_str(), failed.detail);
+    let remedy = failed.remedy.unwrap_or_default();
+    Err(if failed.needs_configuration {
+        Error::Refused { problem, remedy }
+    } else {
+        Error::Gone { problem, remedy }
+    })
 }

@@ -24,12 +24,15 @@ pub struct Finding {
     pub detail: String,
     /// What to run or change; present where it does not hold.
     pub remedy: Option<String>,
+    /// Whether another server or database must be named: nothing that is done on the servers makes it hold.
+    pub needs_configuration: bool,
 }
 
 impl Finding {
     /// A check that holds.
     pub fn passed(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { name: name.into(), ok: true, detail: detail.into(), remedy: None }
+        let (name, detail) = (name.into(), detail.into());
+        Self { name, ok: true, detail, remedy: None, needs_configuration: false }
     }
 
     /// A check that does not hold.
@@ -39,11 +42,22 @@ impl Finding {
         remedy: impl Into<String>,
     ) -> Self {
         let (name, detail, remedy) = (name.into(), detail.into(), Some(remedy.into()));
-        Self { name, ok: false, detail, remedy }
+        Self { name, ok: false, detail, remedy, needs_configuration: false }
+    }
+
+    /// The same; where it does not hold, another server or database must be named.
+    #[must_use]
+    pub fn by_configuration_alone(self) -> Self {
+        Self { needs_configuration: !self.ok, ..self }
     }
 
     /// Holds with `detail`, or not with `remedy`.
-    fn judged(name: &str, ok: bool, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn judged(
+        name: &str,
+        ok: bool,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         if ok { Self::passed(name, detail) } else { Self::failed(name, detail, remedy) }
     }
 }

@@ -29,7 +29,7 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// What must be read of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TablePlan {
-    /// Which physical files hold the table; another value means that block numbers started anew.
+    /// Which physical files hold the table; another value means that block numbers restarted.
     pub filenode: i64,
     /// Blocks to read, from 0; of a partitioned table those of its largest partition, as a range of
     /// blocks is read of all of them.

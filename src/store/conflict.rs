@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::engine::{Finding, StoredConflict};
+use crate::engine::{StoredConflict, WantedConflict};
 use crate::error::Result;
 use crate::pg::{Group, Owned, Tx};
 
@@ -46,7 +46,7 @@ pub async fn dismissals(db: &crate::pg::Db) -> Result<HashMap<Uuid, Uuid>> {
 }
 
 /// Adds conflicts to a group, each with its status: one that was resolved opens again under its id.
-pub fn write(group: &mut Group, writes: Vec<(Finding, &'static str)>) {
+pub fn write(group: &mut Group, writes: Vec<(WantedConflict, &'static str)>) {
     if writes.is_empty() {
         return;
     }
@@ -59,7 +59,7 @@ pub fn write(group: &mut Group, writes: Vec<(Finding, &'static str)>) {
     group.exactly(count, "target: writing conflicts", sql, columns.params());
 }
 
-/// Findings as one array a column, in the order of the statement's parameters.
+/// Wanted conflicts as one array a column, in the order of the statement's parameters.
 #[derive(Default)]
 struct Columns {
     kinds: Vec<&'static str>,
@@ -74,7 +74,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn push(&mut self, finding: Finding, status: &'static str) {
+    fn push(&mut self, finding: WantedConflict, status: &'static str) {
         self.kinds.push(finding.kind.as_str());
         self.severities.push(finding.severity.as_str());
         self.statuses.push(status);

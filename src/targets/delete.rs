@@ -58,7 +58,7 @@ pub async fn there(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> 
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Which of these another table references, with its name. The catalog is read anew each time: the
+/// Which of these another table references, with its name. The catalog is read again each time: the
 /// application may add a table while the daemon runs.
 async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>> {
     let sql = include_str!("sql/references_to_transactions.sql");

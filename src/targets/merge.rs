@@ -45,7 +45,7 @@ struct Course {
 }
 
 impl Merger<'_> {
-    /// Those who wait for an auth user have no profile, and so nothing to hand over: they start anew under the
+    /// Those who wait for an auth user have no profile, and so nothing to hand over: they start again under the
     /// other address.
     pub async fn forget_waiting(&self, keys: &[&str]) -> Result<()> {
         let sql = "delete from tributary.person where email_key = any($1) and state = 'waiting'";

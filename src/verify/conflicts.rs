@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::Verifier;
 use super::report::{Difference, Field, Problem, Table, Touch};
 use crate::apply::Expected;
-use crate::engine::{Finding, StoredConflict};
+use crate::engine::{StoredConflict, WantedConflict};
 use crate::facts::{Feed, FeedKind};
 use crate::unify;
 
@@ -77,7 +77,11 @@ fn conflict(fingerprint: Uuid, problem: Problem, field: Field, touch: Touch) -> 
 }
 
 /// Named by the kind; status, severity and evidence are what is compared.
-fn conflict_field(finding: &Finding, status: &str, stored: Option<&StoredConflict>) -> Field {
+fn conflict_field(
+    finding: &WantedConflict,
+    status: &str,
+    stored: Option<&StoredConflict>,
+) -> Field {
     let said = |status: &str, severity: &str| Some(format!("{status}, {severity}"));
     Field {
         name: finding.kind.as_str().to_owned(),

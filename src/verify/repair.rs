@@ -1,4 +1,4 @@
-//! Has the one writer compute anew what differs, in commands of bounded size (P9, P11).
+//! Has the one writer recompute what differs, in commands of bounded size (P9, P11).
 
 use super::report::Touch;
 use super::{Options, Report, Show, verify};

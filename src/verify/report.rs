@@ -106,7 +106,7 @@ impl Field {
     }
 }
 
-/// What must be computed anew to remove a difference.
+/// What must be recomputed to remove a difference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Touch {
     /// A row is read from the source again.

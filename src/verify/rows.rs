@@ -54,7 +54,7 @@ impl Verifier<'_> {
             while at < plan.blocks {
                 at = self.unstored_chunk(feed, &table, at, (at + blocks).min(plan.blocks)).await?;
             }
-            // A rewrite of the table numbers its blocks anew.
+            // A rewrite of the table renumbers its blocks.
             if snapshot::filenode(&self.source, &table).await? == plan.filenode {
                 break;
             }

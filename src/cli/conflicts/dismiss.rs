@@ -15,7 +15,7 @@ use crate::pg::Db;
 const BATCH: i64 = 1_000;
 /// How many a preview lists.
 const PREVIEW: i64 = 10;
-/// How often a batch is selected anew when some of it closed meanwhile.
+/// How often a batch is selected again when some of it closed meanwhile.
 const ATTEMPTS: u32 = 3;
 
 /// Which conflicts, and why.

@@ -29,7 +29,7 @@ pub(super) struct State {
     transactions: BTreeMap<Uuid, Values<25>>,
     /// By user and course.
     enrollments: BTreeMap<(Uuid, Uuid), Values<9>>,
-    conflicts: BTreeMap<Uuid, Finding>,
+    conflicts: BTreeMap<Uuid, WantedConflict>,
 }
 
 /// What two targets of the same rows agree in.
@@ -307,9 +307,9 @@ impl State {
     ) -> usize {
         let mut scopes = judged.scopes;
         scopes.extend(owners.iter().map(|owner| format!("owner:{owner}")));
-        let implied = decided.iter().flat_map(|decided| decided.findings.clone());
-        let wanted: BTreeMap<Uuid, Finding> = implied
-            .chain(judged.conflicts.into_iter().map(|conflict| Finding::of(conflict, None)))
+        let implied = decided.iter().flat_map(|decided| decided.wanted.clone());
+        let wanted: BTreeMap<Uuid, WantedConflict> = implied
+            .chain(judged.conflicts.into_iter().map(|conflict| WantedConflict::of(conflict, None)))
             .map(|finding| (finding.fingerprint, finding))
             .collect();
         let before = self.conflicts.clone();

@@ -1,6 +1,6 @@
 -- What the catalog says of our tables, in their order, without a lock on any of them. $1: the tables; $2: by table the
 -- columns that are read, as JSON. A row version (xmin) differs once its entry was written again: that of the row type after
--- every renaming and moving, also back, and after no grant; that of an inheritance once it was made anew.
+-- every renaming and moving, also back, and after no grant; that of an inheritance once it was recreated.
 with recursive wanted as (
     select t.nth, to_regclass(t.name)::oid as oid, $2::jsonb -> (t.nth::int - 1) as columns
     from unnest($1::text[]) with ordinality as t (name, nth)

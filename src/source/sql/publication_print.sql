@@ -1,4 +1,4 @@
--- Differs once the publication, or its entry of a schema, was altered or made anew; and for each of our tables, in their
+-- Differs once the publication, or its entry of a schema, was altered or recreated; and for each of our tables, in their
 -- order, its own entry, which is empty where it has none.
 select concat_ws(' ', p.oid, p.xmin, {schemas}),
     array(

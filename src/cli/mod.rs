@@ -12,6 +12,7 @@ mod conflicts;
 mod decisions;
 mod explain;
 mod healthcheck;
+mod import;
 mod migrate;
 pub mod output;
 mod progress;
@@ -100,6 +101,7 @@ enum Command {
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
     Accept,
+    Import(import::Args),
     Slot(slot::Args),
     Config(config::Args),
     Healthcheck(healthcheck::Args),
@@ -125,6 +127,7 @@ impl Command {
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
             Self::Accept => accept::run(context).await,
+            Self::Import(args) => import::run(args, context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,
             Self::Healthcheck(args) => healthcheck::run(args, context).await,

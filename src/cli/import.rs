@@ -11,7 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Context;
 use super::output::{cell, exit, json, print, table, text};
 use crate::connect::connect;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::import::audit::{Array, Audit, audit};
 use crate::import::{self, Doing, Options, Progress, Report};
 
 /// How often progress is logged where there is no terminal.
@@ -27,11 +28,15 @@ const SHOWN: usize = 20;
 /// only what differs. Only the target is connected to.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plan: a TOML file
-    plan: PathBuf,
-    /// The exports: .json, .jsonl or .csv, also .gz; a file of rejected records too
-    #[arg(required = true)]
+    /// The plan, a TOML file, then the exports: .json, .jsonl or .csv, also .gz; with --audit the exports alone
+    #[arg(required = true, value_name = "PLAN|FILE")]
     files: Vec<PathBuf>,
+    /// Describe the exports: paths, types, keys, references, duplicates, broken records. Needs no plan and no server
+    #[arg(long, conflicts_with_all = ["dry_run", "compare", "rejects"])]
+    audit: bool,
+    /// Print a commented plan for these tables of the target, from the exports. Needs no plan
+    #[arg(long, value_name = "TABLES", value_delimiter = ',', conflicts_with_all = ["audit", "dry_run", "compare", "rejects", "json"])]
+    propose: Vec<String>,
     /// Predict the outcome exactly, and write nothing
     #[arg(long, conflicts_with = "compare")]
     dry_run: bool,
@@ -51,7 +56,13 @@ pub(super) struct Args {
 /// # Errors
 /// Those of the plan, the files and the target.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    if args.audit {
+        let audit = read_only(args.files).await?;
+        print(&if args.json { json(&audit)? } else { described(&audit) })?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = context.config()?;
+    let Some((plan, files)) = args.files.split_first() else { return Ok(ExitCode::from(2)) };
     let doing = match (args.dry_run, args.compare) {
         (true, _) => Doing::DryRun,
         (_, true) => Doing::Compare,
@@ -61,13 +72,81 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         connect(&config.target.server, "tributary import", "target")
     });
     let client = opened.await?;
-    let options = Options { plan: args.plan, files: args.files, doing, rejects: args.rejects };
+    if !args.propose.is_empty() {
+        let name = plan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let audit = read_only(args.files).await?;
+        print(&import::audit::propose(&client, &audit, &name, &args.propose).await?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if files.is_empty() {
+        return Err(Error::refused("no export is named", "tributary import PLAN FILE..."));
+    }
+    let (plan, files) = (plan.clone(), files.to_vec());
+    let options = Options { plan, files, doing, rejects: args.rejects };
     let bar = Bar::new();
     let report = import::run(client, &options, &|at| bar.show(at)).await;
     bar.end();
     let report = report?;
     print(&if args.json { json(&report)? } else { shown(&report) })?;
     Ok(exit(report.is_sound()))
+}
+
+async fn read_only(files: Vec<PathBuf>) -> Result<Audit> {
+    let read = tokio::task::spawn_blocking(move || audit(&files)).await;
+    read.map_err(|error| Error::failed("reading the files", error))?
+}
+
+fn described(audit: &Audit) -> String {
+    audit.arrays.iter().map(array).collect::<Vec<_>>().join("\n")
+}
+
+fn array(array: &Array) -> String {
+    let key = array.key.as_deref().map_or("no key".to_owned(), |key| format!("key {}", cell(key)));
+    let mut shown = format!(
+        "{}: {} records, {key} ({})\n",
+        cell(&array.name),
+        array.records,
+        cell(&array.file)
+    );
+    if array.broken > 0 {
+        let numbers: Vec<String> = array.broken_records.iter().map(u64::to_string).collect();
+        shown +=
+            &format!("  {} records are broken, the first: {}\n", array.broken, numbers.join(", "));
+    }
+    let mut rows = table(&["  FIELD", "VALUES", "NONE", "TYPES (SHARE, FIRST AT)", "NOTES"]);
+    for (name, field) in &array.fields {
+        let share = |count: u64| count as f64 * 100.0 / field.values.max(1) as f64;
+        let types = field.types.iter().map(|(guess, found)| {
+            format!("{} {:.1} % {}", guess.words(), share(found.count), cell(&found.example))
+        });
+        let mut notes = Vec::new();
+        if let Some((first, again)) = &field.repeated_at {
+            notes.push(format!(
+                "{} repeated, as of {} and {}",
+                field.repeated,
+                cell(first),
+                cell(again)
+            ));
+        }
+        if let Some(refers) = &field.refers_to {
+            let orphans = match &refers.example {
+                Some(example) => {
+                    format!(", {} lead to nothing, as of {}", refers.orphans, cell(example))
+                }
+                None => String::new(),
+            };
+            notes.push(format!("refers to {}{orphans}", cell(&refers.array)));
+        }
+        let missing = array.records - array.broken - field.values.min(array.records - array.broken);
+        rows.add_row([
+            format!("  {}", cell(name)),
+            field.values.to_string(),
+            missing.to_string(),
+            types.collect::<Vec<_>>().join("; "),
+            notes.join("; "),
+        ]);
+    }
+    shown + &text(&rows)
 }
 
 fn shown(report: &Report) -> String {

@@ -136,9 +136,7 @@ fn fields(plan: &Plan, name: &str, found: &Found, problems: &mut Problems) {
             let is_there = |path: &&str| {
                 found.fields.contains_key(*path) || found.fields.contains_key(first_field(path))
             };
-            if let Some(missing) =
-                fields.first().filter(|_| !fields.iter().any(|path| is_there(path)))
-            {
+            if let Some(missing) = fields.first().filter(|_| !fields.iter().any(is_there)) {
                 let hint = nearest(missing, known());
                 let text = format!("no record of {name} has a field {missing:?}{hint}");
                 problems.add(&format!("{}: {column}", load.name), text);

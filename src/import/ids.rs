@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::check::{Bound, Checked, Translation};
 use super::plan::OnOrphan;
+use super::read::SAME_ID;
 use super::row::{Refuse, Row};
 use super::statements::Statements;
 use super::summary::Refused;
@@ -121,7 +122,7 @@ impl<'i> Ids<'i> {
                 known.filter(|k| k.run == self.identity.run && k.record != record).map(|k| k.record)
             });
             if let Some(other) = earlier {
-                let mut refuse = Refuse::new(row.origin, Refused::Duplicate, None, "the same id");
+                let mut refuse = Refuse::new(row.origin, Refused::Duplicate, None, SAME_ID);
                 (refuse.other_key, refuse.other_record) = (Some(row.old_id), Some(other));
                 return Resolved::Refused(refuse);
             }

@@ -10,6 +10,7 @@
 //! ends in its middle or a field that nobody mapped is reported first, and once for each load. A record that cannot be a
 //! row never stops the others. Ids are derived, so that a repeated run finds what it wrote; only what differs is written.
 
+pub mod audit;
 mod batch;
 mod catalog;
 mod check;

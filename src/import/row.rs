@@ -6,7 +6,7 @@ use super::check::{Bound, Checked};
 use super::column::{Column, From};
 use super::convert::{Kind, value};
 use super::plan::Plan;
-use super::read::{Record, Text};
+use super::read::{Record, SAME_ID, Text};
 use super::record::{Fields, View};
 use super::summary::Refused;
 
@@ -94,14 +94,14 @@ impl Maker {
         };
         let Some(each) = &self.checked.load.each else {
             let view = View::record(fields);
-            into.push(self.one(origin(Some(&view)), &view));
+            into.push(self.one(origin(Some(&view)), &view, record));
             return;
         };
         let list = fields.at(each);
         match View::elements(&fields, &list) {
             None => into.push(refuse("its list is none")),
             Some(views) => {
-                into.extend(views.iter().map(|view| self.one(origin(Some(view)), view)));
+                into.extend(views.iter().map(|view| self.one(origin(Some(view)), view, record)));
             }
         }
     }
@@ -114,8 +114,8 @@ impl Maker {
             .map(|input| input.key.as_slice())
             .unwrap_or_default();
         let text = |path: &String| match view.parent {
-            Some(record) => record.at(path).text().map(|text| text.into_owned()),
-            None => view.at(path).text().map(|text| text.into_owned()),
+            Some(record) => record.at(path).text().map(std::borrow::Cow::into_owned),
+            None => view.at(path).text().map(std::borrow::Cow::into_owned),
         };
         let texts: Vec<String> = paths.iter().filter_map(text).collect();
         let mut name = texts.join("|");
@@ -126,7 +126,7 @@ impl Maker {
         if view.number > 0 { format!("{name}#{}", view.number) } else { name }
     }
 
-    fn one(&self, origin: Origin, view: &View<'_>) -> Made {
+    fn one(&self, origin: Origin, view: &View<'_>, record: &Record) -> Made {
         if !self.is_taken(view) {
             return Made::Filtered;
         }
@@ -155,6 +155,11 @@ impl Maker {
         match self.old_id(view, &values) {
             Some(old) => {
                 let old_id = self.checked.load.old_id(&old);
+                if record.same_as.as_ref() == Some(&old_id) {
+                    let mut refuse = Refuse::new(origin, Refused::Duplicate, None, SAME_ID);
+                    refuse.other_key = Some(old_id);
+                    return Made::Refused(refuse);
+                }
                 Made::Row(Row {
                     origin,
                     old_id,

@@ -1,6 +1,6 @@
 //! A run: check, then batch by batch with the cursor in the same transaction, then the report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -183,8 +183,8 @@ impl Run {
         let cursor = match options.doing {
             Doing::Compare => compared_with(&tx, plan, survey).await?,
             _ => {
-                let tables: Vec<String> =
-                    prepared.loads.iter().map(|load| load.load.table()).collect();
+                let tables = prepared.loads.iter().map(|load| load.load.table());
+                let tables: Vec<String> = tables.collect::<BTreeSet<_>>().into_iter().collect();
                 let mut cursor =
                     store::begin(&tx, &plan.import, survey.fingerprint, &tables).await?;
                 if options.doing == Doing::DryRun && cursor.resumed {
@@ -344,10 +344,10 @@ impl Run {
         let mut tables = BTreeMap::new();
         for step in &self.steps {
             let name = step.checked.load.table();
-            if !tables.contains_key(&name) {
+            if let std::collections::btree_map::Entry::Vacant(entry) = tables.entry(name) {
                 let sql = format!("select count(*) from {}", step.checked.table.name.quoted());
                 let rows = self.tx.query("target: counting rows", &sql, &[]).await?;
-                tables.insert(name, rows.first().map(|row| row.get(0)).unwrap_or_default());
+                entry.insert(rows.first().map(|row| row.get(0)).unwrap_or_default());
             }
         }
         Ok(tables)

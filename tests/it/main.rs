@@ -23,6 +23,7 @@ mod feeds_live;
 mod feeds_new;
 mod feeds_shown;
 mod guards;
+mod import;
 mod losses;
 mod noticed;
 mod operation;

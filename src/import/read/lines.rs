@@ -50,28 +50,36 @@ impl Lines {
         }
     }
 
-    /// The next record that was rejected for a load, as it may have been corrected.
-    pub(super) fn next_of(&mut self, load: &str) -> io::Result<Option<Text>> {
+    /// The next record that was rejected for a load, as it may have been corrected, with the id that another record had.
+    pub(super) fn next_of(&mut self, load: &str) -> io::Result<Option<(Text, Option<String>)>> {
         while let Some(line) = self.next()? {
             let Text::Whole(text) = &line else { continue };
+            let broken = |reason| (Text::Broken { text: text.clone(), reason }, None);
             match serde_json::from_str::<Rejected<'_>>(text) {
                 Ok(rejected) if rejected.load == load => {
-                    let record = rejected.record.map(|record| record.get().to_owned());
-                    let broken = || Text::Broken { text: text.clone(), reason: "without a record" };
-                    return Ok(Some(record.map_or_else(broken, Text::Whole)));
+                    let same_as =
+                        rejected.other.filter(|_| rejected.reason.as_deref() == Some(SAME_ID));
+                    let record = rejected.record.map(|record| Text::Whole(record.get().to_owned()));
+                    let found = record.map(|record| (record, same_as));
+                    return Ok(Some(found.unwrap_or_else(|| broken("without a record"))));
                 }
                 Ok(_) => {}
-                Err(_) => return Ok(Some(Text::Broken { text: text.clone(), reason: "not JSON" })),
+                Err(_) => return Ok(Some(broken("not JSON"))),
             }
         }
         Ok(None)
     }
 }
 
+/// Why a second record with one id is no row.
+pub(in crate::import) const SAME_ID: &str = "the same id";
+
 /// What is read of a line of rejected records.
 #[derive(Deserialize)]
 struct Rejected<'r> {
     load: String,
+    reason: Option<String>,
+    other: Option<String>,
     #[serde(borrow)]
     record: Option<&'r RawValue>,
 }
@@ -105,10 +113,10 @@ mod tests {
 
     #[test]
     fn rejected_records_come_back_for_their_load_alone() {
-        let text =
-            "{\"load\":\"a to b\",\"record\":{\"x\":1}}\n{\"load\":\"c to d\",\"record\":{}}\n";
+        let text = "{\"load\":\"a to b\",\"reason\":\"the same id\",\"other\":\"7\",\"record\":{\"x\":1}}\n{\"load\":\"c to d\",\"record\":{}}\n";
         let mut lines = lines(text);
-        assert_eq!(lines.next_of("a to b").unwrap(), Some(Text::Whole("{\"x\":1}".into())));
+        let found = (Text::Whole("{\"x\":1}".into()), Some("7".to_owned()));
+        assert_eq!(lines.next_of("a to b").unwrap(), Some(found));
         assert_eq!(lines.next_of("a to b").unwrap(), None);
         assert_eq!(rejects_header("{\"tributary_rejects\":\"school\"}"), Some("school".into()));
         assert_eq!(rejects_header("{\"id\":1}"), None);

@@ -13,7 +13,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use self::csv::CsvRecords;
 pub(super) use self::json::{Step, Walker};
-pub(super) use self::lines::{Lines, rejects_header};
+pub(super) use self::lines::{Lines, SAME_ID, rejects_header};
 use super::plan::{Dialect, Format};
 use crate::error::{Error, Result};
 
@@ -51,6 +51,8 @@ impl Text {
 pub(super) struct Record {
     pub(super) number: u64,
     pub(super) text: Text,
+    /// Of a record that was rejected for having the id of another: that id. Where it was not corrected, it has it still.
+    pub(super) same_as: Option<String>,
 }
 
 /// A part of a file that holds records of one input.
@@ -110,16 +112,16 @@ impl Records {
                 continue;
             };
             let next = match open {
-                Open::Array(walker) => next_of_array(walker),
-                Open::Lines(lines) => lines.next(),
-                Open::Csv(records) => records.next(),
+                Open::Array(walker) => next_of_array(walker).map(|text| Some((text?, None))),
+                Open::Lines(lines) => lines.next().map(|text| Some((text?, None))),
+                Open::Csv(records) => records.next().map(|text| Some((text?, None))),
                 Open::Rejects(lines) => lines.next_of(&self.load),
             };
             match next.map_err(|error| unreadable(file, &error))? {
                 None => self.open = None,
-                Some(text) => {
+                Some((text, same_as)) => {
                     self.number += 1;
-                    return Ok(Some(Record { number: self.number, text }));
+                    return Ok(Some(Record { number: self.number, text, same_as }));
                 }
             }
         }

@@ -190,8 +190,11 @@ impl Maker {
     fn old_id(&self, view: &View<'_>, values: &[Option<String>]) -> Option<String> {
         let texts = self.checked.key.iter().map(|at| {
             let value = values.get(*at)?.as_deref()?;
-            let column = &self.checked.columns.get(*at)?.column;
-            Some(written(column, view).unwrap_or_else(|| value.to_owned()))
+            let bound = self.checked.columns.get(*at)?;
+            // What is translated is a text as references write it; anything else is what stands in the file.
+            let translated = bound.translation.is_some() || self.checked.own_id == Some(*at);
+            let written = if translated { None } else { written(&bound.column, view) };
+            Some(written.unwrap_or_else(|| value.trim().to_owned()))
         });
         let texts: Option<Vec<String>> = texts.collect();
         texts.map(|texts| texts.join("|")).filter(|text| !text.is_empty())

@@ -12,5 +12,5 @@ pub mod profile_ids;
 pub mod write;
 
 pub use catalog::Tables;
-pub use merge::{Merge, Merger};
+pub use merge::{Merge, Merger, forget_waiting};
 pub use write::{Fresh, Report, Written};

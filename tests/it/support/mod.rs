@@ -1,6 +1,7 @@
 //! What the scenarios stand on.
 
 pub(crate) mod compare;
+pub(crate) mod counting;
 pub(crate) mod daemon;
 pub(crate) mod feeds;
 pub(crate) mod world;

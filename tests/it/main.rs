@@ -5,6 +5,7 @@
 
 mod stopped;
 mod support;
+mod upgrade;
 
 mod alone;
 mod batching;

@@ -36,7 +36,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use self::installation::{
@@ -53,7 +52,7 @@ use crate::connect::connect;
 use crate::engine::{FeedEntry, FeedLayout, Feeds};
 use crate::error::{Context, Error, Result, Server};
 use crate::lsn::Lsn;
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 use crate::source::{self, RowReader, Watch, publication};
 use crate::store::feed::Recorded;
 use crate::{backfill, failpoint, migrate, store};
@@ -254,7 +253,10 @@ async fn require_schema(target: &Client) -> Result<()> {
         return Ok(());
     }
     Err(Error::refused(
-        "the target's schema tributary is missing or older than this version, and run.migrate is false",
+        format!(
+            "the target's schema {} is missing or older than this version, and run.migrate is false",
+            target.schema().name()
+        ),
         "run `tributary migrate` once",
     ))
 }

@@ -88,6 +88,11 @@ fn a_problem_names_its_key_and_what_was_meant() {
     check("run = 1", "run: must be a table: [run], not 1");
     check("[guard]\ndelete_percent = 101", "guard.delete_percent: must be a number from 0 to 100");
     check("[http]\nlisten = \":1\"", "http.listen: must be an address and a port");
+    check("[target]\nschema = \"pg_own\"", "target.schema: pg_own is for others");
+    check(
+        "[target]\nschema = \"public\"\nprofiles = \"ops.people\"",
+        "target.schema: public is for others",
+    );
     check(
         "[feeds.xendit]\ntabel = \"x\"",
         "feeds.xendit.tabel: unknown key; did you mean \"table\"?",
@@ -405,6 +410,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     # password from PGPASSWORD
     # sslmode disable by default
     url = "host=127.0.0.1 port=5432 user=writer password=*** dbname=writer sslmode=disable"
+    schema = "tributary"
     profiles = "public.unified_profiles"
     transactions = "public.transactions"
     enrollments = "public.enrollments"

@@ -1,10 +1,11 @@
 //! What must hold before a session works: tried where the catalog does not tell (`check` and `run` alike, SPEC §9, P20).
 
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::SimpleQueryMessage;
 
 use crate::config::{Config, Server, TableName, quote_identifier};
 use crate::connect::connect;
 use crate::error::{self, Context, Error, Result};
+use crate::pg::Client;
 use crate::source::Finding;
 
 /// Sessions that the daemon has on the source: the reader of rows, that of a backfill, that of the catalog, the stream.

@@ -7,14 +7,13 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::column_types::{column_types, require_uuid, type_of};
 use crate::config::Target;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Context, Error, Result};
-use crate::pg::text_params;
+use crate::pg::{Client, text_params};
 use crate::rules::NAMESPACE;
 
 /// An address of no person, for a profile `p` that waits for its own within one transaction: swapping two

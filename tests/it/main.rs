@@ -35,5 +35,6 @@ mod readme;
 mod restored;
 mod review;
 mod rules;
+mod schemas;
 mod targets;
 mod verify;

@@ -90,6 +90,16 @@ pub struct Target {
     /// Whether new people take the id of an `auth.users` row with their e-mail, where that table exists
     /// (SPEC §4.1).
     pub link_auth_users: bool,
+    /// Where the tables are temporary copies, as in a dry run: what they are copies of.
+    pub copies_of: Option<Box<Target>>,
+}
+
+impl Target {
+    /// The tables that last: those that temporary copies stand for, else these.
+    #[must_use]
+    pub fn lasting(&self) -> &Self {
+        self.copies_of.as_deref().unwrap_or(self)
+    }
 }
 
 /// How the daemon works.

@@ -115,6 +115,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod pg;
 pub mod pipeline;
+pub mod preview;
 pub mod retry;
 pub mod rules;
 pub mod session;

@@ -53,6 +53,13 @@ async fn lock(client: &Client) -> Result<()> {
 
 async fn locked(client: &mut Client, config: &Config) -> Result<Vec<String>> {
     let mut done = own_schema(client, &config.target.schema).await?;
+    done.extend(targets(client, config).await?);
+    Ok(done)
+}
+
+/// The target tables, as far as they are missing, and the courses.
+pub(crate) async fn targets(client: &Client, config: &Config) -> Result<Vec<String>> {
+    let mut done = Vec::new();
     for table in tables::all(&config.target) {
         done.extend(target_table(client, &table).await?);
     }
@@ -66,6 +73,12 @@ pub(crate) fn migrations(schema: &Schema) -> impl Iterator<Item = (&'static str,
     MIGRATIONS
         .iter()
         .map(move |(name, sql)| (*name, schema.of(sql).replace(&WRITERS_LOCK.to_string(), &lock)))
+}
+
+/// The number of a migration.
+pub(crate) fn version(name: &str) -> i32 {
+    let number = name.strip_prefix('V').and_then(|rest| rest.split("__").next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 async fn own_schema(client: &mut Client, schema: &Schema) -> Result<Vec<String>> {

@@ -173,7 +173,11 @@ pub async fn open(
 }
 
 /// The feeds with their numbers, and how their rows are read by what the source's catalog says now.
-async fn feeds(source: &Client, config: &Config, recorded: &[Recorded]) -> Result<Feeds> {
+pub(crate) async fn feeds(
+    source: &Client,
+    config: &Config,
+    recorded: &[Recorded],
+) -> Result<Feeds> {
     let mut entries = Vec::new();
     for info in store::feed::numbered(recorded, &config.source.feeds)? {
         let configured = config.source.feeds.iter().find(|feed| feed.name == info.name);
@@ -263,7 +267,7 @@ async fn require_schema(target: &Client) -> Result<()> {
 
 /// A changed rule is noticed by its hash: owners and people are decided again from the stored rows. A backfill that began
 /// under other rules starts over.
-async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
+pub(crate) async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
     let under_way = backfill::progress(db).await?.filter(|at| !at.is_done());
     if let Some(at) = under_way {
         if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {

@@ -241,6 +241,7 @@ fn target(
         enrollments,
         courses,
         link_auth_users,
+        copies_of: None,
     });
     (target, shown)
 }

@@ -88,11 +88,6 @@ fn a_problem_names_its_key_and_what_was_meant() {
     check("run = 1", "run: must be a table: [run], not 1");
     check("[guard]\ndelete_percent = 101", "guard.delete_percent: must be a number from 0 to 100");
     check("[http]\nlisten = \":1\"", "http.listen: must be an address and a port");
-    check("[target]\nschema = \"pg_own\"", "target.schema: pg_own is for others");
-    check(
-        "[target]\nschema = \"public\"\nprofiles = \"ops.people\"",
-        "target.schema: public is for others",
-    );
     check(
         "[feeds.xendit]\ntabel = \"x\"",
         "feeds.xendit.tabel: unknown key; did you mean \"table\"?",

@@ -257,7 +257,7 @@ impl Written<'_> {
 
 /// The first point that does not hold, as what `run` meets: it stays up until it is mended, unless another server or database
 /// must be named.
-pub(super) fn require(server: error::Server, findings: Vec<Finding>) -> Result<()> {
+pub(crate) fn require(server: error::Server, findings: Vec<Finding>) -> Result<()> {
     let Some(failed) = findings.into_iter().find(|finding| !finding.ok) else { return Ok(()) };
     let problem = format!("{}: {}", server.as_str(), failed.detail);
     let remedy = failed.remedy.unwrap_or_default();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::expected::{self, payments_of, tagged, tags};
 use super::report::{Estimate, Expectation, Preview, TableChanges};
-use crate::apply::Applier;
+use crate::apply::{Applier, Mode};
 use crate::backfill;
 use crate::config::{Config, TableName, Target};
+use crate::engine::rows::Touched;
 use crate::error::{Context as _, Result};
 use crate::pg::{Client, Db};
 use crate::rules::{Product, Status};
@@ -101,7 +102,7 @@ pub(super) async fn measure(
 
 /// Removes what nothing supports, in one transaction; what refers to it instead, where something does.
 async fn replace_unsupported(
-    applier: &Applier,
+    applier: &mut Applier,
     target: &Target,
 ) -> Result<Vec<replace::Reference>> {
     let tx = applier.begin().await?;
@@ -116,6 +117,13 @@ async fn replace_unsupported(
         );
         tx.execute("target: forgetting addresses", &forget, &[]).await?;
         tx.commit().await?;
+        applier.db.batch(WHAT, NARROW).await?;
+        // Whose second profile was removed.
+        let sql = "select subject from tributary.conflict \
+                   where kind = 'duplicate_profile' and status <> 'resolved'";
+        let people = applier.db.query(WHAT, sql, &[]).await?;
+        let people = Touched::owners(people.iter().map(|row| row.get(0)));
+        applier.recompute_alone(people, Mode::EVERYBODY).await?;
     } else {
         tx.rollback().await?;
     }

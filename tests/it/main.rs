@@ -29,6 +29,7 @@ mod operation;
 mod output;
 mod people;
 mod preflight;
+mod previews;
 mod purity;
 mod readiness;
 mod readme;

@@ -3,6 +3,7 @@
 // A test fails by panicking; clippy knows that only of functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod stopped;
 mod support;
 
 mod alone;

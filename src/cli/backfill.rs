@@ -154,7 +154,7 @@ fn show_preview(args: &Args, found: &Preview) -> Result<()> {
     let text = output::json(found)?;
     if let Some(file) = &args.report {
         let written = std::fs::write(file, &text);
-        written.map_err(|error| Error::failed(&format!("writing {}", file.display()), error))?;
+        written.map_err(|error| Error::failed(format!("writing {}", file.display()), error))?;
     }
     print(&if args.json { text } else { rendered(found) })
 }

@@ -113,8 +113,10 @@ impl Schema {
             let (before, found) = rest.split_at(at);
             let after = &found[WRITTEN.len()..];
             let joins = |c: char| c.is_alphanumeric() || "_\"@.$-/`".contains(c);
-            let begins = !before.chars().next_back().is_some_and(joins)
-                && !(before.is_empty() && out.ends_with(joins));
+            // What stands before it is in `out` where two names follow each other.
+            let joined =
+                if before.is_empty() { out.ends_with(joins) } else { before.ends_with(joins) };
+            let begins = !joined;
             let mut next = after.chars();
             let qualifies = next.next() == Some('.')
                 && next.next().is_some_and(|c| c.is_ascii_lowercase() || c == '"');

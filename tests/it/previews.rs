@@ -164,7 +164,11 @@ async fn a_dry_run_touches_nothing_and_the_real_run_does_what_it_said_spec_9() {
     let mut daemon = world.started().await;
     let shown = report(&world, &["backfill", "--dry-run", "--json"]).await;
     assert_eq!(shown["tables"]["profiles"]["update"]["total"], 0, "{shown:#}");
-    assert!(daemon.is_running() && daemon.status().await["phase"] == "streaming", "{}", daemon.log());
+    assert!(
+        daemon.is_running() && daemon.status().await["phase"] == "streaming",
+        "{}",
+        daemon.log()
+    );
     let verified = world.run(&["verify"]).await;
     assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
 }

@@ -177,7 +177,8 @@ impl World {
         world.slot = tributary::config::Schema::named(schema).identifier();
         world.configure(|table| {
             let source = table["source"].as_table_mut().unwrap();
-            (source.remove("slot"), source.remove("publication"));
+            source.remove("slot");
+            source.remove("publication");
             set(table, "target", "schema", schema);
             for (key, name) in [
                 ("profiles", "unified_profiles"),

@@ -70,7 +70,7 @@ pub async fn open_target(config: &Config) -> Result<Db> {
         return Ok(Db::new(client));
     }
     Err(Error::refused(
-        "the target has no schema tributary",
+        format!("the target has no schema {}", config.target.schema.name()),
         "run `tributary migrate`, or start the daemon with `tributary run`",
     ))
 }
@@ -159,8 +159,9 @@ async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
     // The notification is sent at the commit, when the row is there.
     let sql = "with asked as (insert into tributary.command (request, actor) values ($1, $2) \
                    returning id) \
-               select id, pg_notify('tributary_command', '')::text from asked";
-    let rows = db.query("target: asking the daemon", sql, &[&request, &actor]).await?;
+               select id, pg_notify($3, '')::text from asked";
+    let channel = db.client().schema().channel();
+    let rows = db.query("target: asking the daemon", sql, &[&request, &actor, &channel]).await?;
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
 }
 

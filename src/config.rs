@@ -17,6 +17,7 @@ mod new;
 mod previous;
 mod products;
 mod rules;
+mod schema;
 mod section;
 mod server;
 mod show;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 pub use environment::Environment;
 pub use new::{FoundTable, new_config};
 pub use previous::upgraded;
+pub use schema::Schema;
 pub use show::{Origins, written_sources};
 
 pub use mapping::{FieldSource, Fields};
@@ -75,6 +77,8 @@ pub struct Source {
 pub struct Target {
     /// How to connect.
     pub server: Server,
+    /// The schema of the daemon's own tables (SPEC §10).
+    pub schema: Schema,
     /// The profiles table.
     pub profiles: TableName,
     /// The transactions table.
@@ -86,6 +90,16 @@ pub struct Target {
     /// Whether new people take the id of an `auth.users` row with their e-mail, where that table exists
     /// (SPEC §4.1).
     pub link_auth_users: bool,
+    /// Where the tables are temporary copies, as in a dry run: what they are copies of.
+    pub copies_of: Option<Box<Target>>,
+}
+
+impl Target {
+    /// The tables that last: those that temporary copies stand for, else these.
+    #[must_use]
+    pub fn lasting(&self) -> &Self {
+        self.copies_of.as_deref().unwrap_or(self)
+    }
 }
 
 /// How the daemon works.
@@ -129,6 +143,8 @@ pub struct Server {
     pub tls: TlsMode,
     /// `sslrootcert`: the certificates to trust, else the system's.
     pub ca_file: Option<PathBuf>,
+    /// The schema of the daemon's own tables, where there are any.
+    pub schema: Schema,
 }
 
 impl fmt::Debug for Server {

@@ -74,6 +74,7 @@ impl Config {
         let target = &self.target;
         page.table("target");
         self.show_server("target.url", &self.origins.target, page);
+        page.value("schema", target.schema.name());
         page.value("profiles", &written(&target.profiles));
         page.value("transactions", &written(&target.transactions));
         page.value("enrollments", &written(&target.enrollments));

@@ -405,6 +405,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     # password from PGPASSWORD
     # sslmode disable by default
     url = "host=127.0.0.1 port=5432 user=writer password=*** dbname=writer sslmode=disable"
+    schema = "tributary"
     profiles = "public.unified_profiles"
     transactions = "public.transactions"
     enrollments = "public.enrollments"

@@ -2,6 +2,7 @@
 //! written, deleted, joined and quarantined. SQL beside it; nothing here decides what a row should say.
 
 pub mod catalog;
+pub mod changes;
 mod column_types;
 pub mod compare;
 pub mod copy;
@@ -9,6 +10,7 @@ pub mod delete;
 mod join;
 pub mod merge;
 pub mod profile_ids;
+pub mod replace;
 pub mod write;
 
 pub use catalog::Tables;

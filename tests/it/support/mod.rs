@@ -4,6 +4,7 @@ pub(crate) mod compare;
 pub(crate) mod counting;
 pub(crate) mod daemon;
 pub(crate) mod feeds;
+pub(crate) mod fingerprint;
 pub(crate) mod world;
 
 use std::future::Future;

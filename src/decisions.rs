@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
 use crate::failpoint;
 use crate::pg::{Db, Tx};
+use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 
 /// What an operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +128,14 @@ pub fn needs_target_alone(request: &Request) -> bool {
 ///
 /// # Errors
 /// As [`execute`].
-pub async fn execute_on_target(db: &Db, command: &Command, actor: &str) -> Result<String> {
+pub async fn execute_on_target(
+    db: &Db,
+    operator: &Operator,
+    command: &Command,
+    actor: &str,
+) -> Result<String> {
+    let (started_at, request) = (jiff::Timestamp::now(), &command.request);
+    let operator = Operator { asked_by: Some(actor.to_owned()), ..operator.clone() };
     let by = By { actor, note: command.note.as_deref(), conflict: command.conflict };
     db.batch("target: beginning", "begin; set local synchronous_commit = on").await?;
     let done = match &command.request {
@@ -135,13 +143,28 @@ pub async fn execute_on_target(db: &Db, command: &Command, actor: &str) -> Resul
         Request::Accept => accept(db).await,
         _ => Err(Error::failed("a decision", "it needs the source")),
     };
+    if done.is_ok() {
+        let end = Finish::new(Outcome::Done).with(request.logged());
+        operation_log::record(db.client(), &operator, request.operation(), started_at, &end)
+            .await?;
+    }
     let (end, what) = if done.is_ok() {
         ("commit", "target: committing")
     } else {
         ("rollback", "target: going back")
     };
     db.batch(what, end).await?;
+    if let Err(error) = &done {
+        let end = refused(error, request);
+        operation_log::record(db.client(), &operator, request.operation(), started_at, &end)
+            .await?;
+    }
     done
+}
+
+/// The end of a request that was not carried out. Its reason may name people, and is in its answer.
+fn refused(error: &Error, request: &Request) -> Finish {
+    Finish::new(Outcome::of(error)).with(request.logged())
 }
 
 async fn accept(db: &Db) -> Result<String> {
@@ -188,7 +211,29 @@ async fn within(
         credit(tx, conflict, &by).await?;
     }
     failpoint::hit("command-executed");
-    queue::record(tx.db(), id, true, answer).await
+    queue::record(tx.db(), id, true, answer).await?;
+    let done = Finish::new(Outcome::Done).with(command.request.logged());
+    let operation = command.request.operation();
+    operation_log::record_command(tx.db(), &applier.operator, operation, id, &done).await
+}
+
+impl Request {
+    /// As what it is logged.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::Accept => Operation::Accept,
+            Self::Rebuild => Operation::Rebuild,
+            Self::Repair(_) => Operation::Repair,
+            _ => Operation::Decision,
+        }
+    }
+
+    /// What the log keeps of it: which kind, and nothing about whom (P14).
+    fn logged(&self) -> serde_json::Value {
+        let kind = serde_json::to_value(self).ok().and_then(|value| value.get("do").cloned());
+        serde_json::json!({ "request": kind })
+    }
 }
 
 /// What a decision changes: rows that are placed again, and whom it touches.

@@ -49,6 +49,7 @@ use crate::lsn::Lsn;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
+use crate::store::operation_log::{self, Finish, Outcome};
 
 pub use commands::serve_commands;
 
@@ -323,8 +324,23 @@ pub async fn backfill(
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         show(at);
     };
+    let (db, operator) = (Arc::clone(&session.applier.db), session.applier.operator.clone());
+    let logged = operation_log::begin_backfill(&db, &operator).await?;
     let work = Backfill { config, source, shutdown, progress: &progress };
-    work.run(&mut session.applier, until).await
+    let worked = work.run(&mut session.applier, until).await;
+    let end = match &worked {
+        Ok(true) => None,
+        Ok(false) => Some(Finish::new(Outcome::Stopped)),
+        // The next session goes on with it.
+        Err(Error::Unavailable { .. } | Error::Superseded(_)) => None,
+        Err(error) => Some(Finish::failed(error)),
+    };
+    if let (Some(id), Some(end)) = (logged, end) {
+        // What failed may have left a transaction open.
+        crate::pg::Tx::on(&db).rollback().await?;
+        operation_log::finish(db.client(), id, &end).await?;
+    }
+    worked
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::pg::Db;
 use crate::session::fence;
 use crate::source::RowReader;
 use crate::store;
+use crate::store::operation_log::Operator;
 use crate::targets::Tables;
 
 impl Applier {
@@ -42,6 +43,7 @@ impl Applier {
             env,
             tables,
             reader,
+            operator: Operator::of(config),
             has_foreign_profiles: false,
             has_quarantine: false,
             has_blocked_deletes: false,

@@ -12,6 +12,7 @@ mod conflicts;
 mod decisions;
 mod explain;
 mod healthcheck;
+mod log;
 mod migrate;
 pub mod output;
 mod progress;
@@ -96,6 +97,7 @@ enum Command {
     Decisions(decisions::Args),
     Explain(explain::Args),
     Rebuild(rebuild::Args),
+    Log(log::Args),
     /// Accept the guarded delete that the daemon halted in front of
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
@@ -124,6 +126,7 @@ impl Command {
             Self::Decisions(args) => decisions::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
+            Self::Log(args) => log::run(args, context).await,
             Self::Accept => accept::run(context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,

@@ -46,3 +46,13 @@ create table tributary.backup (
 alter table tributary.state add column backup_due text;
 update tributary.state set backup_due = 'first backfill'
     where not exists (select from tributary.backfill);
+
+-- The copy that the target was brought back to. The daemon halts in front of it until a backfill is asked for.
+alter table tributary.state add column rolled_back text;
+
+-- Profiles that were the application's before a person took them: what the daemon itself inserted is everything else that
+-- persons have.
+create table tributary.adopted_profile (
+    profile_id uuid primary key,
+    at timestamptz not null default now()
+);

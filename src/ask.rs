@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::connect::connect;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
+use crate::halt;
 use crate::pg::Db;
 use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock, Watcher};
@@ -100,6 +101,11 @@ pub async fn ask(
     actor: &str,
     patience: Patience<'_>,
 ) -> Result<Answer> {
+    if !decisions::may_follow_a_rollback(&command.request)
+        && let Err(error) = halt::refuse_rolled_back(db).await
+    {
+        return told(Err(error));
+    }
     if !session::is_locked(db).await?
         && let Some(answer) = alone(config, db, command, actor, patience).await?
     {
@@ -191,7 +197,7 @@ async fn alone(
     if decisions::needs_target_alone(&command.request) {
         let Some(client) = session::lock_target(config).await? else { return Ok(None) };
         let (db, operator) = (Db::new(client), Operator::of(config));
-        let done = decisions::execute_on_target(&db, &operator, command, actor).await;
+        let done = decisions::execute_on_target(config, &db, &operator, command, actor).await;
         return told(done).map(Some);
     }
     // Opening a session makes a missing slot: never for a target that the daemon has not begun to fill.

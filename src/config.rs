@@ -17,6 +17,7 @@ mod new;
 mod previous;
 mod products;
 mod rules;
+mod safety;
 mod section;
 mod server;
 mod show;
@@ -34,6 +35,7 @@ pub use previous::upgraded;
 pub use show::{Origins, written_sources};
 
 pub use mapping::{FieldSource, Fields};
+pub use safety::{Backups, Expectations};
 
 use crate::facts::AmountUnit;
 use crate::rules::{Rules, Status};
@@ -49,6 +51,10 @@ pub struct Config {
     pub run: Run,
     /// Limits of P9.
     pub guard: Guard,
+    /// Copies that are taken before a backfill.
+    pub backup: Backups,
+    /// What the validation pack expects.
+    pub validate: Expectations,
     /// The HTTP endpoint.
     pub http_listen: SocketAddr,
     /// The rules of the data.

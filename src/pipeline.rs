@@ -40,6 +40,7 @@ use tracing::{Instrument as _, Span};
 use self::control::Control;
 use self::notice::Notice;
 use crate::backfill::{Backfill, MadeBy, Progress, Until};
+use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Next, Result, Server};
@@ -256,11 +257,18 @@ async fn work(
     show: Show<'_>,
     backoff: &mut Backoff,
 ) -> Result<()> {
+    if let Some(halt) = halt::rolled_back(&session.applier.db).await? {
+        return Err(Error::Halted(Box::new(halt)));
+    }
     session.applier.set_today(jiff::Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
     let mut notice = Notice::start(config, session.publication.print.clone());
     let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
     let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
+    if backfill_is_due(session).await? {
+        health.set_phase(Phase::Backfilling);
+        backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
+    }
     let backfilled = backfill(config, session, health, shutdown, show, until);
     let backfilled = watched(backfilled, &mut notice, health);
     if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
@@ -270,6 +278,11 @@ async fn work(
     follow::follow(config, session, health, shutdown, backoff, control, notice)
         .instrument(span(config, Phase::Streaming))
         .await
+}
+
+async fn backfill_is_due(session: &Session) -> Result<bool> {
+    let at = crate::backfill::progress(&session.applier.db).await?;
+    Ok(at.is_some_and(|at| !at.is_done()))
 }
 
 /// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.

@@ -10,14 +10,23 @@ use super::Context;
 use super::output::print;
 use super::progress::Bar;
 use super::run::stop_on_signal;
+use crate::ask::{Patience, actor, ask, open_target};
 use crate::backfill::{self, Progress};
+use crate::backup;
 use crate::config::{Config, Target};
 use crate::connect::connect;
+use crate::decisions::{Command, Request};
 use crate::error::{Error, Result};
 use crate::http::Health;
+use crate::pg::{Db, Tx};
 use crate::pipeline;
 use crate::session::{self, OnLock, Watcher};
 use crate::source::{preflight, slot, snapshot};
+
+/// What the backup of this command is taken before.
+const REASON: &str = "backfill";
+/// How often it is looked how far a daemon is.
+const POLL: Duration = Duration::from_millis(500);
 
 /// Read the feeds and bring the target in line with them, without following the stream
 ///
@@ -40,6 +49,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     if args.dry_run {
         return plan(config).await;
     }
+    if let Some(code) = ask_after_a_rollback(config).await? {
+        return Ok(code);
+    }
     let shutdown = stop_on_signal()?;
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
         session::open(config, OnLock::Refuse, &shutdown, &Watcher::NOBODY)
@@ -54,8 +66,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
                 "resuming a backfill"
             );
         }
-        _ => backfill::schedule(&session.applier.db, config, backfill::Stage::Rows).await?,
+        _ => {}
     }
+    schedule(config, &session.applier.db, under_way.as_ref(), REASON).await?;
+    backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
     let started = Instant::now();
     let health =
         Arc::new(Health::new(&config.source.slot, Timestamp::now(), Duration::from_secs(60)));
@@ -84,6 +98,68 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         format!("stopped after {rows} rows; run the same command to go on\n")
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has everything read again, unless an earlier attempt is to be gone on with, and a backup taken first: both are due in one
+/// commit. What was interrupted after its backup has it.
+pub(super) async fn schedule(
+    config: &Config,
+    db: &Arc<Db>,
+    under_way: Option<&Progress>,
+    reason: &str,
+) -> Result<()> {
+    let tx = Tx::on(db);
+    tx.start("begin").await?;
+    let has_backup = match under_way {
+        Some(at) => {
+            let sql = "select exists (select from tributary.backup where generation = $1)";
+            let rows = tx.query("target: looking for a backup", sql, &[&at.generation]).await?;
+            rows.first().is_some_and(|row| row.get(0))
+        }
+        None => {
+            backfill::schedule(db, config, backfill::Stage::Rows).await?;
+            false
+        }
+    };
+    if !has_backup {
+        backup::resume_after(db, reason).await?;
+    }
+    tx.commit().await
+}
+
+/// After a rollback the running daemon reads the feeds again when it is asked; `None`: there is no such daemon.
+async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
+    let Ok(db) = open_target(config).await else { return Ok(None) };
+    if !session::is_locked(&db).await? || crate::halt::rolled_back(&db).await?.is_none() {
+        return Ok(None);
+    }
+    let actor = actor(&db, None).await?;
+    let command = Command::of(Request::Backfill);
+    let answer = ask(config, &db, &command, &actor, Patience::Minute).await?;
+    if !answer.done {
+        print(&format!("refused: {}\n", answer.text))?;
+        return Ok(Some(ExitCode::FAILURE));
+    }
+    let bar = Bar::new();
+    loop {
+        tokio::time::sleep(POLL).await;
+        let Some(at) = backfill::progress(&db).await? else { break };
+        bar.show(&at);
+        if at.is_done() {
+            print(&format!("the daemon has read {} rows\n", at.rows_done))?;
+            break;
+        }
+        if let Some(halt) = crate::halt::recorded(&db).await? {
+            return Err(Error::Halted(Box::new(halt)));
+        }
+        if !session::is_locked(&db).await? {
+            return Err(Error::refused(
+                "the daemon ended during the backfill",
+                "repeat the command: it goes on with it",
+            ));
+        }
+    }
+    Ok(Some(ExitCode::SUCCESS))
 }
 
 async fn plan(config: &Config) -> Result<ExitCode> {

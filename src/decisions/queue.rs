@@ -27,7 +27,12 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
             Err(_) => Err(Error::failed("reading a command", "it is of another version")),
         };
         match executed {
-            Ok(()) => tracing::info!(command = id, ok = true, "carried out a command"),
+            Ok(()) => {
+                tracing::info!(command = id, ok = true, "carried out a command");
+                if matches!(&command, Ok(Command { request: Request::Rollback { .. }, .. })) {
+                    return halted(applier).await;
+                }
+            }
             Err(error) => {
                 let request = command.as_ref().ok().map(|command| &command.request);
                 answer(applier, id, request, Err(error)).await?;
@@ -36,6 +41,14 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
         any = true;
     }
     Ok(any)
+}
+
+/// Nothing more is applied after a rollback.
+async fn halted(applier: &Applier) -> Result<bool> {
+    match crate::halt::rolled_back(&applier.db).await? {
+        Some(halt) => Err(Error::Halted(Box::new(halt))),
+        None => Ok(true),
+    }
 }
 
 /// A rebuild that was asked for.
@@ -83,7 +96,7 @@ async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = format!(
         "select id, request, actor from tributary.command \
          where finished_at is null and request -> 'request' is distinct from $1 \
-         and (request -> 'request' ->> 'do' in ('accept', 'dismiss') or not {}) \
+         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill') or not {}) \
          order by id limit 1",
         backfill::RULES_WAIT
     );

@@ -17,6 +17,7 @@ mod new;
 mod previous;
 mod products;
 mod rules;
+mod safety;
 mod schema;
 mod section;
 mod server;
@@ -36,6 +37,7 @@ pub use schema::Schema;
 pub use show::{Origins, written_sources};
 
 pub use mapping::{FieldSource, Fields};
+pub use safety::{Backups, Expectations};
 
 use crate::facts::AmountUnit;
 use crate::rules::{Rules, Status};
@@ -51,6 +53,10 @@ pub struct Config {
     pub run: Run,
     /// Limits of P9.
     pub guard: Guard,
+    /// Copies that are taken before a backfill.
+    pub backup: Backups,
+    /// What the validation pack expects.
+    pub validate: Expectations,
     /// The HTTP endpoint.
     pub http_listen: SocketAddr,
     /// The rules of the data.

@@ -225,6 +225,7 @@ impl Applier {
             profile_ids::find(tx, &self.tables, &new),
             targets::delete::there(tx, &self.tables, looked_up),
         )?;
+        profile_ids::adopt(tx, &found).await?;
         let there: HashSet<Uuid> = there.into_iter().collect();
         let mut fresh = Fresh::default();
         fresh.transactions.extend(looked_up.iter().filter(|id| !there.contains(id)));

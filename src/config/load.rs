@@ -8,6 +8,7 @@ use toml::Table;
 use super::environment::{Environment, interpolate, lookup};
 use super::mapping::{table, written};
 use super::previous;
+use super::safety;
 use super::section::{Problems, Section};
 use super::server::{Pieces, Shown, server};
 use super::{
@@ -118,8 +119,12 @@ fn build(
     let (target, target_shown) = target(target_section, schema, &place, problems);
     let run = run(root.section("run", problems), problems);
     let guard = guard(root.section("guard", problems), problems);
+    let backup = safety::backup(root.section("backup", problems), problems);
+    let validate = root.section("validate", problems);
     let http_listen = listen(root.section("http", problems), &place, problems);
     let rules = rules::rules(root.section("rules", problems), problems);
+    let products: Vec<String> = rules.products.iter().map(|p| p.code.clone()).collect();
+    let validate = safety::validate(validate, &products, problems);
     root.finish(problems);
     let (source_shown, target_shown) = (source_shown?, target_shown?);
     let origins = Origins {
@@ -133,6 +138,8 @@ fn build(
         target: target?,
         run,
         guard,
+        backup,
+        validate,
         http_listen: http_listen?,
         rules,
         origins,

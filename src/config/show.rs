@@ -90,6 +90,7 @@ impl Config {
         page.table("guard");
         page.raw("delete_rows", self.guard.delete_rows);
         page.raw("delete_percent", format!("{:?}", self.guard.delete_percent));
+        super::safety::show(&self.backup, &self.validate, page);
         page.table("http");
         if let Some(variable) = self.override_of("http.listen") {
             page.line(&format!("# replaced by {variable}"));
@@ -246,7 +247,7 @@ impl Page {
         self.0.push('\n');
     }
 
-    fn table(&mut self, path: &str) {
+    pub(super) fn table(&mut self, path: &str) {
         self.line(&format!("\n[{path}]"));
     }
 

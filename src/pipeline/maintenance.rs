@@ -235,7 +235,7 @@ pub(super) async fn wait_until_accepted(
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();
-        if matches!(halt.cause, HaltCause::Configuration { .. }) {
+        if matches!(halt.cause, HaltCause::Configuration { .. } | HaltCause::RolledBack { .. }) {
             maintenance.serve_alone(session, health).await?;
         } else {
             maintenance.run(config, session, health).await?;

@@ -16,6 +16,7 @@
 
 mod affected;
 mod conflicts;
+mod differing;
 mod people;
 mod queue;
 mod repair;

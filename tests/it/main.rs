@@ -37,3 +37,4 @@ mod review;
 mod rules;
 mod targets;
 mod verify;
+mod verify_planted;

@@ -18,7 +18,7 @@ pub use tables::{ColumnSpec, TargetTable};
 const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 
 /// The history of schema `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -26,6 +26,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("V5__reconcile", include_str!("../migrations/0005_reconcile.sql")),
     ("V6__feeds", include_str!("../migrations/0006_feeds.sql")),
     ("V7__noticed", include_str!("../migrations/0007_noticed.sql")),
+    ("V8__upkeep", include_str!("../migrations/0008_upkeep.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.

@@ -87,6 +87,8 @@ fn a_problem_names_its_key_and_what_was_meant() {
     check("[run]\nmigrate = \"yes\"", "run.migrate: must be true or false, not a text");
     check("run = 1", "run: must be a table: [run], not 1");
     check("[guard]\ndelete_percent = 101", "guard.delete_percent: must be a number from 0 to 100");
+    check("[verify]\nevery = 24", "verify.every: must be a span of time such as \"24h\"");
+    check("[retention]\ndays = 0", "retention.days: must be a whole number from 1 to 36500, not 0");
     check("[http]\nlisten = \":1\"", "http.listen: must be an address and a port");
     check(
         "[feeds.xendit]\ntabel = \"x\"",
@@ -419,6 +421,11 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     [guard]
     delete_rows = 1000
     delete_percent = 10.0
+
+    [verify]
+
+    [retention]
+    days = 400
 
     [http]
     # replaced by TRIBUTARY_HTTP_LISTEN

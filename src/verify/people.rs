@@ -61,6 +61,7 @@ impl Verifier<'_> {
             }
             self.record(found);
             (self.show)("people", self.report.checked.owners);
+            self.rest().await;
         }
     }
 
@@ -89,6 +90,7 @@ impl Verifier<'_> {
             let (found, _) = self.look(&tx, &RowPlan::default(), &touched).await?;
             tx.rollback().await?;
             self.record(found);
+            self.rest().await;
         }
     }
 
@@ -107,6 +109,7 @@ impl Verifier<'_> {
             };
             found.retain(|difference| is_judged(&difference.touch));
             self.record(found);
+            self.rest().await;
         }
     }
 

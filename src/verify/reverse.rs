@@ -50,6 +50,7 @@ impl Verifier<'_> {
                 self.report.add(difference, self.options);
             }
             (self.show)("transactions", self.report.checked.transactions);
+            self.rest().await;
         }
     }
 

@@ -5,6 +5,7 @@
 //! out together, or refused with a reason.
 
 mod alias;
+pub mod erase;
 pub mod queue;
 mod rows;
 
@@ -64,6 +65,11 @@ pub enum Request {
     Accept,
     /// Recompute everybody from the stored facts.
     Rebuild,
+    /// Forget a person.
+    Erase {
+        /// An address of it.
+        email: String,
+    },
     /// Recompute what `verify` found to differ.
     Repair(Repair),
 }
@@ -174,6 +180,10 @@ async fn within(
             applier.repair(tx, what, mode).await?.count();
             (format!("computed {} units anew", what.len()), Effect::default())
         }
+        Request::Erase { email } => {
+            let email = parse_email(email)?;
+            (erase::erase(applier, tx, id, &email).await?, Effect::default())
+        }
         Request::Rebuild => {
             return Err(Error::refused(
                 "a rebuild is not carried out within a transaction",
@@ -282,7 +292,10 @@ async fn mark_reverted(tx: &Tx, id: i64, by: &By<'_>) -> Result<()> {
 }
 
 /// An address that a person typed, as a key.
-fn parse_email(text: &str) -> Result<EmailKey> {
+///
+/// # Errors
+/// A refusal of what is none.
+pub fn parse_email(text: &str) -> Result<EmailKey> {
     email_key(text).0.map_err(|reason| {
         Error::refused(
             format!("that is not an e-mail address to match people by ({})", reason.as_str()),

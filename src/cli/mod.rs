@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod conflicts;
 mod decisions;
+mod erase;
 mod explain;
 mod healthcheck;
 mod migrate;
@@ -94,6 +95,7 @@ enum Command {
     Verify(verify::Args),
     Conflicts(conflicts::Args),
     Decisions(decisions::Args),
+    Erase(erase::Args),
     Explain(explain::Args),
     Rebuild(rebuild::Args),
     /// Accept the guarded delete that the daemon halted in front of
@@ -122,6 +124,7 @@ impl Command {
             Self::Verify(args) => verify::run(args, context).await,
             Self::Conflicts(args) => conflicts::run(args, context).await,
             Self::Decisions(args) => decisions::run(args, context).await,
+            Self::Erase(args) => erase::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
             Self::Accept => accept::run(context).await,

@@ -15,6 +15,7 @@ mod crashes;
 mod demo;
 mod docs;
 mod email_changes;
+mod erase;
 mod failpoints;
 mod feeds_changes;
 mod feeds_forms;

@@ -178,6 +178,8 @@ async fn planted_differences_of_a_dirty_population_are_found_and_nothing_else() 
     let client = world.source.connect().await;
     let numbers = QUIET..QUIET + rows;
     testkit::load::load(&client, world.layout, &quiet, numbers.clone(), numbers).await.unwrap();
+    // However many rows there are.
+    world.succeed(&["backfill"]).await;
     let daemon = world.started().await;
     pick(&world, &busy, &quiet, rows, faults).await;
     let traffic = Traffic::start(&world, &busy, (rows, rows), pause);

@@ -102,7 +102,7 @@ impl Continuous {
                 }
             };
             let pause = match result {
-                Ok(()) => TICK,
+                Ok(()) => TICK.min(self.every),
                 Err(error) => {
                     tracing::warn!(%error, "the verification beside the stream is tried again");
                     RETRY

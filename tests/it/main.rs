@@ -36,6 +36,8 @@ mod readme;
 mod restored;
 mod review;
 mod rules;
+mod slots;
 mod targets;
+mod upkeep;
 mod verify;
 mod verify_planted;

@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use environment::Environment;
 pub use new::{FoundTable, new_config};
@@ -57,6 +58,10 @@ pub struct Config {
     pub backup: Backups,
     /// What the validation pack expects.
     pub validate: Expectations,
+    /// How often everything is verified beside the stream; `None`: when `tributary verify` is run, no other time.
+    pub verify_every: Option<Duration>,
+    /// For how long closed things are kept (SPEC §10).
+    pub retention_days: u32,
     /// The HTTP endpoint.
     pub http_listen: SocketAddr,
     /// The rules of the data.
@@ -74,6 +79,8 @@ pub struct Source {
     pub slot: String,
     /// Name of the publication.
     pub publication: String,
+    /// The log kept for the slot, in MiB, beyond which the daemon gives the slot up; `None`: never.
+    pub give_up_slot_mb: Option<u32>,
     /// What is read of it, in the order of the names.
     pub feeds: Vec<FeedConfig>,
 }

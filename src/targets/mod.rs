@@ -7,6 +7,7 @@ mod column_types;
 pub mod compare;
 pub mod copy;
 pub mod delete;
+pub mod erase;
 mod join;
 pub mod merge;
 pub mod profile_ids;

@@ -28,3 +28,9 @@ pub(crate) async fn eventually<F, Fut>(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// A number from the environment, for tests that can be made longer.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name);
+    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+}

@@ -220,9 +220,11 @@ impl World {
         self.folder.path().join("tributary.toml")
     }
 
-    /// The real binary, on this world's configuration.
+    /// The real binary, on this world's configuration. `TRIBUTARY_TEST_BINARY` is another one, for measurements.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+        let binary = std::env::var_os("TRIBUTARY_TEST_BINARY");
+        let mut command =
+            Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_tributary").into()));
         command
             .args(arguments)
             .env("TRIBUTARY_CONFIG", self.config())

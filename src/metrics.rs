@@ -120,7 +120,7 @@ const METRICS: &[Metric] = &[
     gauge(
         IS_LEADER,
         Unit::Count,
-        "1 while this daemon holds the lock of its target; 0 while it waits.",
+        "1 while this daemon holds the lock of its target with an open session; else 0.",
     ),
     gauge(LAST_COMMIT, Unit::Seconds, "Unix time of the last commit in the target."),
     gauge(BUILD_INFO, Unit::Count, "1, with the version as a label."),
@@ -164,6 +164,7 @@ fn describe() {
     }
     set_halted(false);
     set_frozen(false);
+    set_leading(false);
     set_phase(Phase::Starting);
 }
 
@@ -268,12 +269,16 @@ pub(crate) fn set_frozen(frozen: bool) {
     metrics::gauge!(FROZEN).set(f64::from(u8::from(frozen)));
 }
 
-/// The phase, and with it whether this daemon is the writer.
+/// The phase.
 pub(crate) fn set_phase(now: Phase) {
     for phase in Phase::ALL {
         metrics::gauge!(PHASE, "phase" => phase.as_str()).set(f64::from(u8::from(phase == now)));
     }
-    metrics::gauge!(IS_LEADER).set(f64::from(u8::from(now.holds_lock())));
+}
+
+/// Whether this daemon is the one writer of its target.
+pub(crate) fn set_leading(leads: bool) {
+    metrics::gauge!(IS_LEADER).set(f64::from(u8::from(leads)));
 }
 
 fn note_kind(kind: NoteKind) -> &'static str {

@@ -45,6 +45,7 @@ fn every_metric_that_is_set_is_described() {
         set_left_out(&LeftOutRows::from([("orders".into(), rows)]));
         set_halted(true);
         set_phase(Phase::Streaming);
+        set_leading(true);
     });
     for line in [
         "tributary_rows_applied_total{table=\"profiles\",op=\"insert\"} 3",

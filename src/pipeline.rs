@@ -26,6 +26,7 @@ mod follow;
 mod large;
 mod maintenance;
 mod notice;
+mod progress;
 mod receive;
 mod retries;
 pub mod watchdog;
@@ -51,15 +52,13 @@ use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
 
 pub use commands::serve_commands;
+pub use progress::Progress as ProgressWatch;
 
 /// Shows progress of long work to a person or the log.
 pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
 
 /// A session that lasted this long was a success, also where nothing was to be committed.
 const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// How long a source may leave the look at its catalog unanswered before nobody counts on a backfill that reads it.
-const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// How often it is looked whether what is missing is back.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -86,6 +85,8 @@ pub async fn run(
         health.tick();
         let started = tokio::time::Instant::now();
         let worked = one_session(config, health, shutdown, show, &mut backoff, &mut epoch).await;
+        // The lock ended with the session.
+        health.set_leading(false);
         let error = match worked {
             Ok(()) if shutdown.is_cancelled() => return Ok(()),
             // The operator accepted a halt, or asked for something that starts over.
@@ -220,6 +221,7 @@ async fn one_session(
         health.set_phase(Phase::Starting);
     }
     *epoch = Some(session.leadership.epoch);
+    health.set_leading(true);
     health.set_checkpoint(session.checkpoint);
     let unresolved = halt::failure(&session.applier.db).await?.map(|halt| halt.reason());
     if let Some(reason) = &unresolved {
@@ -261,7 +263,7 @@ async fn work(
     let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
     let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
     let backfilled = backfill(config, session, health, shutdown, show, until);
-    let backfilled = watched(backfilled, &mut notice, health);
+    let backfilled = watched(backfilled, &mut notice);
     if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
         return Ok(());
     }
@@ -272,24 +274,14 @@ async fn work(
 }
 
 /// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.
-/// While the source does not answer, it is not ready.
 async fn watched(
     backfill: impl Future<Output = Result<bool>>,
     notice: &mut Notice,
-    health: &Health,
 ) -> Result<bool> {
-    tokio::pin!(backfill);
-    let done = loop {
-        tokio::select! {
-            done = &mut backfill => break done,
-            altered = notice.altered() => break Err(altered),
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {
-                health.set_frozen(notice.silence() >= SILENT_AFTER);
-            }
-        }
-    };
-    health.set_frozen(false);
-    done
+    tokio::select! {
+        done = backfill => done,
+        altered = notice.altered() => Err(altered),
+    }
 }
 
 /// What every log line of a phase tells beside its own fields.
@@ -319,7 +311,6 @@ pub async fn backfill(
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
-        health.tick();
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         show(at);
     };

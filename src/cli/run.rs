@@ -38,6 +38,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
         Some(Counts::new(config)?),
         shutdown.clone().cancelled_owned(),
     ));
+    let _judged = pipeline::ProgressWatch::watch(config, &health);
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
     let work = pipeline::run(config, &health, &shutdown, &show);

@@ -45,8 +45,6 @@ const TICK: Duration = Duration::from_millis(200);
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Looking for new profiles of the application reads all of them: one part in this many of the time.
 const LOOKING_SHARE: u32 = 500;
-/// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
-const FROZEN_AFTER: Duration = Duration::from_secs(60);
 
 /// The state of following.
 pub(super) struct Follow<'a> {
@@ -68,8 +66,6 @@ pub(super) struct Follow<'a> {
     /// Whether the source waits for the confirmation of that position, for instance in order to stop.
     idle_is_awaited: bool,
     idle_at: Instant,
-    /// When the checkpoint last moved.
-    moved_at: Instant,
     /// When new profiles of the application are looked for again.
     look_at: Instant,
     /// Where it began, while what it failed at before is not known to be over.
@@ -133,7 +129,6 @@ pub(super) async fn follow(
         idle: None,
         idle_is_awaited: false,
         idle_at: Instant::now(),
-        moved_at: Instant::now(),
         look_at: Instant::now(),
         failed_at,
         notice,
@@ -329,7 +324,6 @@ impl Follow<'_> {
 
     fn advanced(&mut self, lsn: Lsn) {
         self.session.checkpoint = lsn;
-        self.moved_at = Instant::now();
         self.backoff.reset();
         self.health.set_checkpoint(lsn);
     }
@@ -374,9 +368,6 @@ impl Follow<'_> {
             self.health.set_unresolved(None);
             self.failed_at = None;
         }
-        let behind = self.health.status().lag_bytes.is_some_and(|bytes| bytes > 0);
-        let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;
-        self.health.set_frozen(frozen);
         maintenance.run(self.config, self.session, self.health).await
     }
 

@@ -23,7 +23,7 @@ impl Follow<'_> {
         open.bytes = 0;
         let changes = std::mem::take(&mut open.changes);
         write::apply_part(&mut self.session.applier, &changes).await?;
-        self.health.tick();
+        self.health.step();
         Ok(())
     }
 

@@ -127,7 +127,7 @@ pub(super) async fn delete_all(applier: &mut Applier, feed: Feed, health: &Healt
         let changes: Vec<RowChange> =
             keys.into_iter().map(|key| RowChange::read(feed, key, None)).collect();
         applier.apply_part(&tx, &changes).await?;
-        health.tick();
+        health.step();
     }
 }
 
@@ -144,7 +144,7 @@ pub(super) async fn commit_large(
     session.publication.is_unaltered().await?;
     let started = Instant::now();
     let tx = Tx::on(&session.applier.db);
-    let report = session.applier.finish_large(&tx, &|| health.tick()).await?;
+    let report = session.applier.finish_large(&tx, &|| health.step()).await?;
     failpoint::hit("parts-recomputed");
     let mut group = Group::default();
     checkpoint::advance(&mut group, &advance(slot, span));

@@ -120,6 +120,7 @@ fn router(health: Arc<Health>, prometheus: PrometheusHandle, counts: Option<Coun
 
 async fn metrics(State(endpoint): State<Arc<Endpoint>>) -> Response {
     endpoint.refresh().await;
+    crate::metrics::collect_process();
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, endpoint.prometheus.render()).into_response()
 }

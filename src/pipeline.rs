@@ -22,6 +22,7 @@ mod commands;
 mod control;
 mod due;
 mod durability;
+mod expiry;
 mod follow;
 mod large;
 mod maintenance;
@@ -47,6 +48,7 @@ use crate::error::{Error, Next, Result, Server};
 use crate::halt::{self, Halt};
 use crate::http::Health;
 use crate::lsn::Lsn;
+use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
@@ -93,6 +95,7 @@ pub async fn run(
             Ok(()) => continue,
             Err(error) => error,
         };
+        metrics::count_error(error.kind(), error.server());
         match error.policy().next {
             Next::Reconnect => {}
             Next::ReconnectThenHalt if attempts.count(&health.status()) < ATTEMPTS => {}
@@ -111,7 +114,7 @@ pub async fn run(
         }
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
-        crate::metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
+        metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
         // Nothing works until another session is open.
         if matches!(health.phase(), Phase::Streaming | Phase::Backfilling) {
             health.set_phase(Phase::Starting);
@@ -302,6 +305,7 @@ pub async fn backfill(
     until: Until,
 ) -> Result<bool> {
     let pending = crate::backfill::progress(&session.applier.db).await?;
+    metrics::set_backfill_stage(pending.as_ref().map(|at| at.stage));
     if let Some(at) = &pending {
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
     }
@@ -311,6 +315,7 @@ pub async fn backfill(
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
+        metrics::set_backfill_stage(Some(at.stage));
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         show(at);
     };

@@ -28,6 +28,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// What no retry mends.
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let prometheus = metrics::install()?;
+    metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));
     let listener = http::bind(config.http_listen).await?;
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
     let shutdown = stop_on_signal()?;

@@ -79,6 +79,7 @@ impl Health {
     pub fn step(&self) {
         self.tick();
         self.steps.fetch_add(1, Ordering::Relaxed);
+        metrics::set_progress_at(Timestamp::now());
     }
 
     /// How much was done so far.
@@ -141,6 +142,10 @@ impl Health {
     /// Everything up to here is committed in the target.
     pub fn set_checkpoint(&self, lsn: Lsn) {
         metrics::set_checkpoint_lsn(lsn);
+        if self.status.borrow().checkpoint_lsn != Some(lsn) {
+            metrics::set_checkpoint_at(Timestamp::now());
+            metrics::set_progress_at(Timestamp::now());
+        }
         self.update_lag(|status| status.checkpoint_lsn = Some(lsn));
     }
 

@@ -287,7 +287,7 @@ impl Follow<'_> {
             return Ok(());
         }
         let started = Instant::now();
-        let Batch { changes, transactions, end_lsn, commit_time, .. } =
+        let Batch { changes, transactions, end_lsn, commit_time, bytes } =
             std::mem::take(&mut self.batch);
         let rows = changes.len();
         self.session.applier.set_today(Timestamp::now());
@@ -297,7 +297,8 @@ impl Follow<'_> {
         let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
         let stages = write::apply_batch(self.session, slot, &changes, span).await?;
         self.committed(end_lsn, commit_time);
-        Applied { rows, transactions, stages, started }.report();
+        let source_commit = commit_time.filter(|_| rows > 0);
+        Applied { rows, bytes, source_commit, transactions, stages, started }.report();
         Ok(())
     }
 
@@ -348,6 +349,7 @@ impl Follow<'_> {
 
     async fn tick(&mut self, maintenance: &mut Maintenance) -> Result<()> {
         self.health.tick();
+        self.receiver.report_depth();
         if self.open.as_ref().is_none_or(|open| !open.in_parts) {
             self.look_after(maintenance).await?;
         }

@@ -155,6 +155,7 @@ impl Maintenance {
             health.step();
         }
         let show = |at: &backfill::Progress| {
+            crate::metrics::set_backfill_stage(Some(at.stage));
             health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         };
         if let Some(rebuild) = &self.rebuild {

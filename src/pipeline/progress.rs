@@ -13,11 +13,12 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
 use super::watchdog::works_unblocked;
-use crate::config::{Config, Server};
+use crate::config::{Config, Server, Source};
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::http::Health;
 use crate::lsn::Lsn;
+use crate::metrics;
 use crate::source::slot;
 use crate::status::Phase;
 
@@ -92,8 +93,8 @@ impl Judge {
     }
 }
 
-/// The task. It ends once this is dropped.
-pub struct Progress(JoinHandle<()>);
+/// The tasks that look at both servers. They end once this is dropped.
+pub struct Progress([JoinHandle<()>; 2]);
 
 impl Progress {
     /// Begins to judge.
@@ -107,13 +108,13 @@ impl Progress {
             holder: None,
             judge: Judge::new(Instant::now()),
         };
-        Self(tokio::spawn(eye.run()))
+        Self([tokio::spawn(eye.run()), tokio::spawn(super::expiry::watch(config.clone()))])
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -143,7 +144,7 @@ impl Eye {
 
     /// Asks the servers.
     async fn ask(&mut self) {
-        let (source, target) = (&self.config.source.server, &self.config.target.server);
+        let (source, target) = (&self.config.source, &self.config.target.server);
         let asked = timeout(PATIENCE, source_lsn(&mut self.source, source)).await;
         match asked {
             Ok(Ok(lsn)) => self.health.set_source_lsn(lsn),
@@ -216,8 +217,14 @@ fn answers(error: &Error) -> bool {
     code.is_some_and(|code| !code.starts_with("57") && !code.starts_with("58"))
 }
 
-async fn source_lsn(session: &mut Option<Client>, server: &Server) -> Result<Lsn> {
-    slot::current_lsn(connected(session, server, "source").await?).await
+/// The end of the source's log; reports beside it whether somebody reads the slot.
+async fn source_lsn(session: &mut Option<Client>, source: &Source) -> Result<Lsn> {
+    let client = connected(session, &source.server, "source").await?;
+    let sql = "select coalesce(bool_or(active), false) from pg_replication_slots \
+               where slot_name = $1";
+    let row = client.query_one(sql, &[&source.slot]).await.context("source: reading the slot")?;
+    metrics::set_slot_active(row.get(0));
+    slot::current_lsn(client).await
 }
 
 async fn connected<'s>(

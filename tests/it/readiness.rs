@@ -123,6 +123,28 @@ async fn a_frozen_stream() {
     world.source.cluster.start_again().unwrap();
     is_ready(&daemon, "/readyz").await;
     daemon.wait_until_caught_up(&world).await;
+    let read = || async { daemon.metric("tributary_slot_active").await == 1.0 };
+    eventually("the slot is read", || daemon.log(), read).await;
+    world.source.execute("update systemeio set last_name = 'Cruz'").await;
+    daemon.wait_until_caught_up(&world).await;
+    for name in [
+        "tributary_stage_seconds_count",
+        "tributary_commit_delay_seconds_count",
+        "tributary_batch_bytes_sum",
+        "tributary_source_commit_timestamp_seconds",
+        "tributary_checkpoint_timestamp_seconds",
+        "tributary_progress_timestamp_seconds",
+        "tributary_errors_total",
+        "tributary_password_expiry_timestamp_seconds",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(daemon.metric(name).await > 0.0, "{name}");
+    }
+    for name in
+        ["tributary_conflict_oldest_review_timestamp_seconds", "tributary_quarantined_owners"]
+    {
+        assert_eq!(daemon.metric(name).await, 0.0, "{name}");
+    }
 }
 
 /// Both wait for most of their time.

@@ -102,6 +102,12 @@ impl Client {
         }
     }
 
+    /// Whether the connection has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.raw().is_closed()
+    }
+
     /// Runs a query.
     ///
     /// # Errors

@@ -269,7 +269,7 @@ impl World {
     }
 
     /// A second daemon's world beside this one: the same databases and slot, another HTTP endpoint.
-    pub(crate) fn beside(&self) -> Self {
+    pub(crate) fn standby(&self) -> Self {
         let place =
             |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
         let (source, target) = (place(&self.source), place(&self.target));

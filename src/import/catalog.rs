@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use super::convert::Kind;
 use crate::config::TableName;

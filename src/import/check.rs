@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use super::catalog::{Catalog, TargetColumn, TargetTable, table_names};
 use super::column::{Column, From, Reference};

@@ -28,7 +28,7 @@ pub(super) async fn write(tx: &Tx, identity: &Identity, path: &Path) -> Result<(
     let sql = "select load, record, outcome, key, field, reason, other_key, text \
                from tributary.import_reject where import = $1 and run = $2 order by load, record, element";
     let params: [crate::pg::Param<'_>; 2] = [&identity.import, &identity.run];
-    let rows = tx.db().client().query_raw(sql, params).await.context(WHAT)?;
+    let rows = tx.db().client().query_stream(sql, &params).await.context(WHAT)?;
     let mut rows = pin!(rows);
     let mut last: Option<(String, i64)> = None;
     while let Some(row) = rows.try_next().await.context(WHAT)? {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use super::batch::{Mode, Work, has_plain_key};
 use super::check::{Checked, Prepared, check};

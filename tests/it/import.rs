@@ -242,14 +242,17 @@ async fn a_damaged_export_adds_up_to_the_last_record_whenever_the_import_is_kill
     // A target of its own shows what an import without a kill gives.
     let whole = with_tables("school").await;
     let expected = report(&whole, &import, 0).await;
+    let printed = folder.path().join("report.json");
     let mut kills = 0;
     let done = loop {
-        let mut child =
-            world.command(&import).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        let pause = Duration::from_millis(250 + 90 * kills);
-        if tokio::time::timeout(pause, child.wait()).await.is_ok() {
-            let output = child.wait_with_output().await.unwrap();
-            break serde_json::from_slice::<Value>(&output.stdout).unwrap();
+        // A pipe that nobody reads would hold the process back.
+        let to = std::fs::File::create(&printed).unwrap();
+        let mut child = world.command(&import).stdout(to).spawn().unwrap();
+        let pause = Duration::from_millis(300 + 100 * kills);
+        if let Ok(ended) = tokio::time::timeout(pause, child.wait()).await {
+            assert_eq!(ended.unwrap().code(), Some(0));
+            let text = std::fs::read_to_string(&printed).unwrap();
+            break serde_json::from_str::<Value>(&text).unwrap();
         }
         child.kill().await.unwrap();
         kills += 1;

@@ -311,7 +311,8 @@ impl Array {
         }
         // Of several arrays with these keys the one whose name is in the field's is meant.
         let named = |field: &str, array: &str| {
-            propose::plain(field).contains(&propose::singular(&propose::plain(array)))
+            let last = array.rsplit('.').next().unwrap_or(array);
+            propose::plain(field).contains(&propose::singular(&propose::plain(last)))
         };
         for name in &candidates {
             let of_field =

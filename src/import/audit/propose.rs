@@ -286,6 +286,7 @@ fn field_for<'a>(array: &'a Array, column: &str) -> Option<Match<'a>> {
         let name = plain(path);
         wanted.len() >= 5 && strsim::osa_distance(&name, &wanted) <= 1
             || trimmed(&name) == trimmed(&wanted)
+            || name.len() >= 7 && wanted.ends_with(&name)
     };
     let find = |fits: &dyn Fn(&str) -> bool| {
         let found = array.fields.iter().find(|(path, _)| fits(path));
@@ -297,7 +298,7 @@ fn field_for<'a>(array: &'a Array, column: &str) -> Option<Match<'a>> {
 /// A name without what languages add to it: `is_active` and `active`, `due_on` and `dueDate`, `created_at` and `created`.
 fn trimmed(name: &str) -> &str {
     let name = name.strip_prefix("is").unwrap_or(name);
-    let ends = ["at", "on", "date", "time", "timestamp"];
+    let ends = ["at", "on", "date", "time", "timestamp", "id"];
     ends.iter()
         .find_map(|end| name.strip_suffix(end))
         .filter(|rest| rest.len() >= 3)

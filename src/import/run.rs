@@ -176,7 +176,8 @@ impl Run {
         let tx = Tx::on(db);
         tx.start("begin; set constraints all immediate").await?;
         if options.doing == Doing::DryRun && !has_schema(db.client()).await? {
-            let schema = "create schema if not exists tributary; ";
+            let schema = db.client().schema().quoted();
+            let schema = format!("create schema if not exists {schema}; ");
             let tables = include_str!("../../migrations/0011_import.sql");
             tx.batch("target: preparing", &format!("{schema}{tables}")).await?;
         }

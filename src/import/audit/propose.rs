@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use tokio_postgres::Client;
-
 use super::{Array, Audit, Field, Guess};
 use crate::config::mapping::table_name;
 use crate::config::section::nearest;
 use crate::error::{Error, Result};
 use crate::import::catalog::{TargetColumn, TargetTable, table_names};
 use crate::import::convert::Kind;
+use crate::pg::Client;
 
 /// Fields that hold a name in one text.
 const FULL_NAMES: [&str; 4] = ["name", "fullname", "displayname", "customername"];

@@ -53,6 +53,7 @@
 //! | [`backup`] | copies of the target tables, and the rollback to them | what a row should say |
 //! | [`decisions`] | what operators and the email change rule decided, and the way back | the stream |
 //! | [`preview`] | the backfill on temporary copies: what it would do; what a real one did, in the same words | how rows are decided and written |
+//! | [`import`] | exports into tables of the target: plan, ids, batches with their cursor, comparison, audit | feeds, the stream |
 //! | [`verify`] | source, stored rows and target compared while the daemon works; repairs are asked of the writer | how rows are written |
 //! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
 //! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |

@@ -228,7 +228,7 @@ fn school(students: usize, folder: &Path) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_export_adds_up_to_the_last_record_whenever_the_import_is_killed() {
-    let students: usize = std::env::var("IMPORT_STUDENTS").map_or(1500, |n| n.parse().unwrap());
+    let students: usize = std::env::var("IMPORT_STUDENTS").map_or(800, |n| n.parse().unwrap());
     let world = with_tables("school").await;
     let folder = tempfile::tempdir().unwrap();
     let file = school(students, folder.path());

@@ -53,6 +53,12 @@ impl Daemon {
         ended.unwrap_or_else(|_| panic!("SIGTERM was ignored\n{}", self.log())).unwrap()
     }
 
+    /// Sends a signal, such as `-STOP`.
+    pub(crate) async fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("the daemon runs").to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+    }
+
     /// Sends SIGKILL and waits for the end.
     pub(crate) async fn kill9(mut self) {
         self.child.kill().await.unwrap();

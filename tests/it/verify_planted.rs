@@ -133,6 +133,7 @@ async fn pick(world: &World, busy: &Population, quiet: &Population, rows: u64, f
         .execute("insert into planted.quiet select distinct unnest($1::text[])", &[&keys])
         .await
         .unwrap();
+    client.batch_execute("set work_mem = '256MB'").await.unwrap();
     // A row that shares its id with others, or an address that others may be mistaken for, is touched with them.
     let sql = "insert into planted.picked
                select owner, (array_agg(feed order by md5(key)))[1], (array_agg(key order by md5(key)))[1],

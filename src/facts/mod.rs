@@ -46,7 +46,7 @@ pub use row::{
     AmountUnit, Column, ColumnKind, Columns, ContactField, FieldClass, FieldRules, Layout,
     LogicalField, PaymentField, RawRow, SourceKey,
 };
-pub use source::{ANY, Part, Skip, SkipOf, Source, When};
+pub use source::{ANY, Part, Skip, SkipOf, Source, UNCONVERTED, When};
 pub use status::status_word;
 pub(crate) use tags::{is_same_but_for_case, merged as merged_tags};
 pub use time::parse_timestamp;
@@ -125,6 +125,7 @@ pub enum NoteKind {
     UnparsableTimestamp,
     CurrencyAssumed,
     UnreadableTags,
+    Unconverted,
 }
 
 /// A data-quality record of one field of one row, handled automatically.

@@ -17,6 +17,8 @@ mod new;
 mod previous;
 mod products;
 mod rules;
+mod safety;
+mod schema;
 mod section;
 mod server;
 mod show;
@@ -32,9 +34,11 @@ use std::time::Duration;
 pub use environment::Environment;
 pub use new::{FoundTable, new_config};
 pub use previous::upgraded;
+pub use schema::Schema;
 pub use show::{Origins, written_sources};
 
 pub use mapping::{FieldSource, Fields};
+pub use safety::{Backups, Expectations};
 
 use crate::facts::AmountUnit;
 use crate::rules::{Rules, Status};
@@ -50,6 +54,10 @@ pub struct Config {
     pub run: Run,
     /// Limits of P9.
     pub guard: Guard,
+    /// Copies that are taken before a backfill.
+    pub backup: Backups,
+    /// What the validation pack expects.
+    pub validate: Expectations,
     /// How often everything is verified beside the stream; `None`: when `tributary verify` is run, no other time.
     pub verify_every: Option<Duration>,
     /// For how long closed things are kept (SPEC §10).
@@ -82,6 +90,8 @@ pub struct Source {
 pub struct Target {
     /// How to connect.
     pub server: Server,
+    /// The schema of the daemon's own tables (SPEC §10).
+    pub schema: Schema,
     /// The profiles table.
     pub profiles: TableName,
     /// The transactions table.
@@ -93,6 +103,16 @@ pub struct Target {
     /// Whether new people take the id of an `auth.users` row with their e-mail, where that table exists
     /// (SPEC §4.1).
     pub link_auth_users: bool,
+    /// Where the tables are temporary copies, as in a dry run: what they are copies of.
+    pub copies_of: Option<Box<Target>>,
+}
+
+impl Target {
+    /// The tables that last: those that temporary copies stand for, else these.
+    #[must_use]
+    pub fn lasting(&self) -> &Self {
+        self.copies_of.as_deref().unwrap_or(self)
+    }
 }
 
 /// How the daemon works.
@@ -136,6 +156,8 @@ pub struct Server {
     pub tls: TlsMode,
     /// `sslrootcert`: the certificates to trust, else the system's.
     pub ca_file: Option<PathBuf>,
+    /// The schema of the daemon's own tables, where there are any.
+    pub schema: Schema,
 }
 
 impl fmt::Debug for Server {

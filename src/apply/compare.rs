@@ -21,6 +21,7 @@ use crate::facts::{FeedKind, SourceKey};
 use crate::pg::{Db, Tx};
 use crate::source::RowReader;
 use crate::store;
+use crate::store::operation_log::Operator;
 use crate::targets::compare::Claim;
 use crate::targets::{Tables, profile_ids};
 use crate::unify::{self, ConflictKind};
@@ -78,6 +79,7 @@ impl Applier {
             env,
             tables,
             reader,
+            operator: Operator::of(config),
             has_foreign_profiles: true,
             has_quarantine: true,
             has_blocked_deletes: true,

@@ -5,6 +5,7 @@
 
 mod accept;
 mod backfill;
+mod backups;
 mod check;
 mod completions;
 mod config;
@@ -13,10 +14,12 @@ mod decisions;
 mod erase;
 mod explain;
 mod healthcheck;
+mod log;
 mod migrate;
 pub mod output;
 mod progress;
 mod rebuild;
+mod rollback;
 mod run;
 mod slot;
 mod status;
@@ -98,6 +101,9 @@ enum Command {
     Erase(erase::Args),
     Explain(explain::Args),
     Rebuild(rebuild::Args),
+    Log(log::Args),
+    Backups(backups::Args),
+    Rollback(rollback::Args),
     /// Accept the guarded delete that the daemon halted in front of
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
@@ -127,6 +133,9 @@ impl Command {
             Self::Erase(args) => erase::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
+            Self::Log(args) => log::run(args, context).await,
+            Self::Backups(args) => backups::run(args, context).await,
+            Self::Rollback(args) => rollback::run(args, context).await,
             Self::Accept => accept::run(context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,

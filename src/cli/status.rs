@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use tokio_postgres::Client;
-
 use super::Context;
 use super::output::{self, print};
 use crate::config::Config;
@@ -12,6 +10,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::halt::Halt;
 use crate::http;
 use crate::lsn::Lsn;
+use crate::pg::Client;
 use crate::session;
 use crate::source::{slot, slot_log};
 use crate::status::{LeftOut, Phase, SlotLog, Status, left_out};

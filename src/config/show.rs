@@ -78,6 +78,7 @@ impl Config {
         let target = &self.target;
         page.table("target");
         self.show_server("target.url", &self.origins.target, page);
+        page.value("schema", target.schema.name());
         page.value("profiles", &written(&target.profiles));
         page.value("transactions", &written(&target.transactions));
         page.value("enrollments", &written(&target.enrollments));
@@ -93,6 +94,7 @@ impl Config {
         page.table("guard");
         page.raw("delete_rows", self.guard.delete_rows);
         page.raw("delete_percent", format!("{:?}", self.guard.delete_percent));
+        super::safety::show(&self.backup, &self.validate, page);
         page.table("verify");
         if let Some(every) = self.verify_every {
             page.value("every", &written_span(every));
@@ -255,7 +257,7 @@ impl Page {
         self.0.push('\n');
     }
 
-    fn table(&mut self, path: &str) {
+    pub(super) fn table(&mut self, path: &str) {
         self.line(&format!("\n[{path}]"));
     }
 

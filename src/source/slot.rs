@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::config::Server;
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
+use crate::pg::Client;
 
 /// How often a slot that is in use is looked at again.
 const POLL: Duration = Duration::from_millis(250);

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::pg::Client;
 use tokio::time::Instant;
-use tokio_postgres::Client;
 
 use crate::error::{Context as _, Result};
 use crate::lsn::Lsn;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::catalog::{MANAGED, comparable, new_rows};
@@ -13,7 +13,7 @@ use crate::config::Target;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::engine::diff::{EnrollmentWrite, ProfileWrite, TransactionWrite};
 use crate::error::{Error, Result};
-use crate::pg::{TextColumns, Tx};
+use crate::pg::{Client, TextColumns, Tx};
 
 /// The statements that compare.
 #[derive(Debug, Clone)]

@@ -28,8 +28,6 @@ mod rows;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
-
 pub use continuous::Verification;
 pub use repair::repair;
 pub use report::{Difference, Example, Field, Problem, Report, Table};
@@ -42,7 +40,7 @@ use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::lsn::Lsn;
-use crate::pg::{Db, Tx};
+use crate::pg::{Client, Db, Tx};
 use crate::source::RowReader;
 use crate::targets::compare::Comparison;
 use crate::{backfill, session};

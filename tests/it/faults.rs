@@ -180,9 +180,9 @@ impl Run {
                 std::mem::replace(&mut self.daemon, next).kill9().await;
             }
             Fault::Pause => {
-                self.daemon.signal("-STOP").await;
+                self.daemon.signal("STOP").await;
                 tokio::time::sleep(Duration::from_millis(500 + self.random.below(1_500))).await;
-                self.daemon.signal("-CONT").await;
+                self.daemon.signal("CONT").await;
             }
             Fault::CutSource => cut(&self.world.source).await,
             Fault::CutTarget => cut(&self.world.target).await,
@@ -231,7 +231,7 @@ impl Run {
 
     /// Asks the source this about the slot while nobody reads it, with changes before that it then hides.
     async fn without_daemon(&mut self, expression: &str) {
-        self.daemon.signal("-KILL").await;
+        self.daemon.signal("KILL").await;
         self.daemon.ended().await;
         self.kills += 1;
         let slot = self.world.slot.clone();

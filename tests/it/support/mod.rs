@@ -1,8 +1,10 @@
 //! What the scenarios stand on.
 
 pub(crate) mod compare;
+pub(crate) mod counting;
 pub(crate) mod daemon;
 pub(crate) mod feeds;
+pub(crate) mod fingerprint;
 pub(crate) mod world;
 
 use std::future::Future;

@@ -167,6 +167,31 @@ impl World {
         fresh
     }
 
+    /// A second installation in the same two databases: its own schema, target tables, and the slot and publication that
+    /// default from the schema.
+    pub(crate) fn beside(&self, schema: &str) -> Self {
+        let place =
+            |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
+        let (source, target) = (place(&self.source), place(&self.target));
+        let mut world = Self::between(self.layout, self.shipped, source, target);
+        world.slot = tributary::config::Schema::named(schema).identifier();
+        world.configure(|table| {
+            let source = table["source"].as_table_mut().unwrap();
+            source.remove("slot");
+            source.remove("publication");
+            set(table, "target", "schema", schema);
+            for (key, name) in [
+                ("profiles", "unified_profiles"),
+                ("transactions", "transactions"),
+                ("enrollments", "enrollments"),
+                ("courses", "courses"),
+            ] {
+                set(table, "target", key, format!("second.{name}"));
+            }
+        });
+        world
+    }
+
     /// The same source and slot with a copy of the target, which nobody may be connected to.
     pub(crate) async fn with_copied_target(&self) -> Self {
         let source = Place { cluster: self.source.cluster, database: self.source.database.clone() };
@@ -241,6 +266,17 @@ impl World {
     /// The same world for a second daemon: only its HTTP endpoint differs.
     pub(crate) fn on_another_port(self) -> Self {
         Self { http: free_port().unwrap(), ..self }
+    }
+
+    /// A second daemon's world beside this one: the same databases and slot, another HTTP endpoint.
+    pub(crate) fn standby(&self) -> Self {
+        let place =
+            |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
+        let (source, target) = (place(&self.source), place(&self.target));
+        let mut world = Self::between(self.layout, self.shipped, source, target);
+        world.slot.clone_from(&self.slot);
+        world.configure(|_| {});
+        world
     }
 
     /// Made-up rows into the source.

@@ -14,6 +14,7 @@ mod decisions;
 mod erase;
 mod explain;
 mod healthcheck;
+mod import;
 mod log;
 mod migrate;
 pub mod output;
@@ -108,6 +109,7 @@ enum Command {
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
     Accept,
+    Import(import::Args),
     Slot(slot::Args),
     Config(config::Args),
     Healthcheck(healthcheck::Args),
@@ -137,6 +139,7 @@ impl Command {
             Self::Backups(args) => backups::run(args, context).await,
             Self::Rollback(args) => rollback::run(args, context).await,
             Self::Accept => accept::run(context).await,
+            Self::Import(args) => import::run(args, context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,
             Self::Healthcheck(args) => healthcheck::run(args, context).await,

@@ -3,12 +3,15 @@
 CARGO ?= cargo
 # PostgreSQL major versions of `make test-matrix`.
 VERSIONS ?= 14 15 16 17 18
+# How long `make soak` goes on, and what it begins with.
+MINUTES ?= 20
+SEED ?= 1
 # What `make bench` measures; CI takes `demo`, which compiles faster.
 BENCH_PROFILE ?= release
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-matrix lint format bench check-deploy ci clean
+.PHONY: help demo build test test-unit test-matrix soak lint format bench check-deploy ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +32,9 @@ test-unit: ## run the tests that need no PostgreSQL
 
 test-matrix: ## run the integration tests on each of VERSIONS (needs npm)
 	@tests/matrix.sh $(VERSIONS)
+
+soak: postgres ## random faults for MINUTES (20) from SEED (1), each round compared with a fresh computation
+	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(CARGO) test --locked --test it -- whatever_happens --nocapture
 
 lint: ## check formatting, lints, documentation and dependencies
 	$(CARGO) fmt --all --check

@@ -4,10 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{
+    WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_cert::der::Decode as _;
@@ -23,21 +28,7 @@ pub(super) fn client_config(
     seen: Option<&'static str>,
 ) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match mode {
-        TlsMode::Disable | TlsMode::Require => {
-            Arc::new(Trust { roots: None, provider: Arc::clone(&provider) })
-        }
-        TlsMode::VerifyCa => {
-            let roots = Some(roots(ca_file)?);
-            Arc::new(Trust { roots, provider: Arc::clone(&provider) })
-        }
-        TlsMode::VerifyFull => {
-            let roots = Arc::new(roots(ca_file)?);
-            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                .build()
-                .map_err(|error| error.to_string())?
-        }
-    };
+    let verifier = verifier(mode, ca_file, &provider)?;
     let verifier = Arc::new(Seen { verifier, server: seen });
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -47,6 +38,30 @@ pub(super) fn client_config(
     // Asked for by servers when encryption starts without PostgreSQL's own request (sslnegotiation).
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(config)
+}
+
+fn verifier(
+    mode: TlsMode,
+    ca_file: Option<&Path>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let provider = Arc::clone(provider);
+    let checks_name = mode == TlsMode::VerifyFull;
+    let pinned = match (mode, ca_file) {
+        (TlsMode::VerifyCa | TlsMode::VerifyFull, Some(file)) => certificates(file)?,
+        _ => Vec::new(),
+    };
+    let by_authority: Arc<dyn ServerCertVerifier> = match mode {
+        TlsMode::Disable | TlsMode::Require => Arc::new(Trust { roots: None, provider }),
+        TlsMode::VerifyCa => Arc::new(Trust { roots: Some(roots(ca_file)?), provider }),
+        TlsMode::VerifyFull => {
+            let roots = Arc::new(roots(ca_file)?);
+            WebPkiServerVerifier::builder_with_provider(roots, provider)
+                .build()
+                .map_err(|error| error.to_string())?
+        }
+    };
+    Ok(Arc::new(OrItself { by_authority, pinned, checks_name }))
 }
 
 /// The trusted authorities: of the file, else of the system.
@@ -59,16 +74,96 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
         }
         return Ok(store);
     };
-    let shown = file.display();
-    let cannot = |error: &dyn std::fmt::Display| format!("sslrootcert {shown}: {error}");
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| cannot(&error))? {
-        let certificate = certificate.map_err(|error| cannot(&error))?;
-        store.add(certificate).map_err(|error| cannot(&error))?;
-    }
-    if store.is_empty() {
-        return Err(cannot(&"the file holds no certificate"));
+    for certificate in certificates(file)? {
+        store.add(certificate).map_err(|error| unusable(file, &error))?;
     }
     Ok(store)
+}
+
+/// Those of a file.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_file_iter(file).map_err(|error| unusable(file, &error))?;
+    let read: Result<Vec<_>, _> = read.collect();
+    let certificates = read.map_err(|error| unusable(file, &error))?;
+    if certificates.is_empty() {
+        return Err(unusable(file, &"the file holds no certificate"));
+    }
+    Ok(certificates)
+}
+
+fn unusable(file: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("sslrootcert {}: {error}", file.display())
+}
+
+/// Believes also a server whose certificate is itself in the file, as libpq does: a self-signed one is its own authority,
+/// and usually says so, which others take for a mistake.
+#[derive(Debug)]
+struct OrItself {
+    by_authority: Arc<dyn ServerCertVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+    checks_name: bool,
+}
+
+impl ServerCertVerifier for OrItself {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.by_authority.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verified {
+            // Its dates were looked at before.
+            Err(error)
+                if is_authority(&error) && self.pinned.iter().any(|own| own == end_entity) =>
+            {
+                if self.checks_name {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_authority.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_authority.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_authority.supported_verify_schemes()
+    }
+}
+
+/// Whether all that is wrong is that the certificate is one of an authority.
+fn is_authority(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error
+    else {
+        return false;
+    };
+    cause.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 /// Believes every server (`require`), or every one whose certificate an authority signed, whatever its
@@ -208,7 +303,65 @@ pub(super) fn refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// Of db.example.com, signed by itself, as `openssl req -x509` makes it; valid for 100 years from 2026.
+    const OWN: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBpDCCAUqgAwIBAgIUMv/TzPw/tX8FL7jOTAHqs2hH2hswCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOZGIuZXhhbXBsZS5jb20wIBcNMjYxMTI3MDEyMzIzWhgPMjEy
+NjExMDMwMTIzMjNaMBkxFzAVBgNVBAMMDmRiLmV4YW1wbGUuY29tMFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEsMvh5NjjgxeB0vjkpQ1OgANRD117gGSTZp/+DwIr
+RAghOgWLpW+8Y3h6rLBsqiPVKHJi7njHVdpNxXJevgXNg6NuMGwwHQYDVR0OBBYE
+FFRJEhMtsvc6bfGS2Ppt3fUw0zFYMB8GA1UdIwQYMBaAFFRJEhMtsvc6bfGS2Ppt
+3fUw0zFYMA8GA1UdEwEB/wQFMAMBAf8wGQYDVR0RBBIwEIIOZGIuZXhhbXBsZS5j
+b20wCgYIKoZIzj0EAwIDSAAwRQIhANYJ4t1PUCJkJv9eqP7YLUXS/GFHaA3HpAVH
+xsbHmQokAiBjVAyaXjf2ercpdFzsCJEsytIewQvEVZmud2J0jdcHxg==
+-----END CERTIFICATE-----";
+    /// Another one of the same name.
+    const OTHER: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBozCCAUqgAwIBAgIUPYwLMiDOhVk1q+u52twXjJdvIeowCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOZGIuZXhhbXBsZS5jb20wIBcNMjYxMTI3MDEyMzIzWhgPMjEy
+NjExMDMwMTIzMjNaMBkxFzAVBgNVBAMMDmRiLmV4YW1wbGUuY29tMFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEY5+z6h0Q6PzFDoLSxxjt0I/atQQuGt0GOAYqctHV
+OVdImM2qVSmu6Kxj58sZu8iVN3p4bMSg9drVwHJKZRSjs6NuMGwwHQYDVR0OBBYE
+FC9vvX0fLaNjuIqlUqmMuN+6667+MB8GA1UdIwQYMBaAFC9vvX0fLaNjuIqlUqmM
+uN+6667+MA8GA1UdEwEB/wQFMAMBAf8wGQYDVR0RBBIwEIIOZGIuZXhhbXBsZS5j
+b20wCgYIKoZIzj0EAwIDRwAwRAIgCPA6x3r9RRC9FuiNuFMJKJuuyAzSqCp10Qvd
+cekOyewCID+4I75HBgOtGb3kUHaggEcdzUIpxwfDcwYQsShRW8Mk
+-----END CERTIFICATE-----";
+
+    /// As libpq: <https://www.postgresql.org/docs/current/libpq-ssl.html>.
+    #[test]
+    fn a_self_signed_certificate_is_its_own_authority() {
+        let provider = Arc::new(ring::default_provider());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), OWN).unwrap();
+        let day = 86_400;
+        let check = |mode, pem: &str, name: &'static str, days: u64, expected: bool| {
+            let verifier = verifier(mode, Some(file.path()), &provider).unwrap();
+            let server = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+            let name = ServerName::try_from(name).unwrap();
+            let now = UnixTime::since_unix_epoch(Duration::from_secs(days * day));
+            let verified = verifier.verify_server_cert(&server, &[], &name, &[], now);
+            assert_eq!(verified.is_ok(), expected, "{mode:?} {name:?} {days}: {verified:?}");
+        };
+        const IN_2030: u64 = 22_000;
+        check(TlsMode::VerifyCa, OWN, "db.example.com", IN_2030, true);
+        check(TlsMode::VerifyCa, OWN, "other.example.com", IN_2030, true);
+        check(TlsMode::VerifyFull, OWN, "db.example.com", IN_2030, true);
+        check(TlsMode::VerifyFull, OWN, "other.example.com", IN_2030, false);
+        // Not one that merely says the same, nor one that is over.
+        for mode in [TlsMode::VerifyCa, TlsMode::VerifyFull] {
+            check(mode, OTHER, "db.example.com", IN_2030, false);
+            check(mode, OWN, "db.example.com", 80_000, false);
+            check(mode, OWN, "db.example.com", 20_000, false);
+        }
+        check(TlsMode::Require, OTHER, "other.example.com", IN_2030, true);
+    }
 
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
         MIIBiTCCAS+gAwIBAgIUR1UH2jxI+aVgKfqHqfd0bY2ByTYwCgYIKoZIzj0EAwIw\n\

@@ -5,7 +5,7 @@
 //! blanks), and both roads must give one text for one value (P3). Format:
 //! <https://www.postgresql.org/docs/current/sql-copy.html>, "Text Format".
 
-use super::{DecodeError, text};
+use super::{DecodeError, value_text};
 use crate::facts::RawRow;
 
 /// Collects the rows of one COPY from pieces of any size.
@@ -70,7 +70,7 @@ fn value(field: &[u8]) -> Option<String> {
         return None;
     }
     if !field.contains(&b'\\') {
-        return Some(text(field));
+        return Some(value_text(field));
     }
     let mut plain = Vec::with_capacity(field.len());
     let mut bytes = field.iter();
@@ -81,7 +81,7 @@ fn value(field: &[u8]) -> Option<String> {
             byte
         });
     }
-    Some(text(&plain))
+    Some(value_text(&plain))
 }
 
 /// The character that a backslash and this one stand for; COPY TO writes no octal or hex ones.

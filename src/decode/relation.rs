@@ -5,7 +5,7 @@
 //! that was stored before, as far as the stream knows: the catalog shows that it was altered, and the feed is read again (P18).
 
 use super::message::{OldTuple, Relation, Tuple, Value};
-use super::{DecodeError, text};
+use super::{DecodeError, value_text};
 use crate::facts::{Columns, Feed, RawRow, SourceKey, source_key};
 
 /// A table whose changes are wanted: its name in the source, and which of its columns are read.
@@ -115,7 +115,7 @@ impl Described {
         for &index in &columns.key {
             row.values[index] = match self.value(tuple, index)? {
                 Value::Null => None,
-                Value::Text(bytes) => Some(text(bytes)),
+                Value::Text(bytes) => Some(value_text(bytes)),
                 Value::Unchanged => return Err(DecodeError::malformed("an old key")),
             };
         }
@@ -139,7 +139,7 @@ impl Described {
             };
             row.values.push(match value {
                 Value::Null => None,
-                Value::Text(bytes) => Some(text(bytes)),
+                Value::Text(bytes) => Some(value_text(bytes)),
                 Value::Unchanged => {
                     unchanged.push(index);
                     None

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::row::{ColumnKind, Columns, RawRow, SourceKey};
+use super::source::readable;
 use super::time::parse_instant;
 use crate::rules::NAMESPACE;
 
@@ -17,7 +18,8 @@ pub fn source_key(row: &RawRow, columns: &Columns) -> SourceKey {
         if position > 0 {
             key.push('|');
         }
-        let text = row.values.get(index).and_then(Option::as_deref).unwrap_or_default();
+        let text =
+            row.values.get(index).and_then(Option::as_deref).map(readable).unwrap_or_default();
         let is_instant =
             columns.list.get(index).is_some_and(|column| column.kind == ColumnKind::Instant);
         match is_instant.then(|| parse_instant(text)).flatten() {

@@ -48,7 +48,7 @@ pub use row::{
     AmountUnit, Column, ColumnKind, Columns, ContactField, FieldClass, FieldRules, Layout,
     LogicalField, PaymentField, RawRow, SourceKey,
 };
-pub use source::{ANY, Part, Skip, SkipOf, Source, When};
+pub use source::{ANY, Part, Skip, SkipOf, Source, UNCONVERTED, When};
 pub use status::status_word;
 pub(crate) use tags::{array_texts, is_same_but_for_case, merged as merged_tags};
 pub use time::{parse_date, parse_timestamp, parse_zone};
@@ -127,6 +127,7 @@ pub enum NoteKind {
     UnparsableTimestamp,
     CurrencyAssumed,
     UnreadableTags,
+    Unconverted,
 }
 
 impl NoteKind {

@@ -9,7 +9,7 @@ use super::email::email_key;
 use super::name::{FullName, full_name};
 use super::phone::phone;
 use super::row::{ColumnKind, Layout, LogicalField, RawRow};
-use super::source::{SkipOf, Text};
+use super::source::{SkipOf, Text, UNCONVERTED};
 use super::time::{is_zone, parse_instant, parse_timestamp};
 use super::{EmailKey, EmailReason, Note, NoteKind};
 use crate::rules::Rules;
@@ -27,7 +27,12 @@ pub(super) struct Reader<'a, F> {
 
 impl<'a, F: LogicalField> Reader<'a, F> {
     pub(super) fn new(row: &'a RawRow, layout: &'a Layout<F>, rules: &'a Rules) -> Self {
-        Self { row, layout, rules, notes: Vec::new() }
+        let columns = row.values.iter().zip(&layout.columns.list);
+        let damaged = columns.filter_map(|(value, column)| {
+            let raw = value.as_deref()?.strip_suffix(UNCONVERTED)?.to_owned();
+            Some(Note { kind: NoteKind::Unconverted, field: column.name.clone(), raw })
+        });
+        Self { row, layout, rules, notes: damaged.collect() }
     }
 
     /// What the row is read by.

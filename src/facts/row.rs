@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::feed::FeedInfo;
 use super::raw::RawTexts;
-use super::source::{Skip, Source};
+use super::source::{Skip, Source, readable};
 use crate::rules::{NAMESPACE, Status};
 
 /// The key of a source row: its key columns' text joined by `|` (SPEC §1), with `\` before a `|` or `\` inside a value
@@ -442,7 +442,7 @@ impl<F: LogicalField> Layout<F> {
 
     /// The row as evidence.
     pub(super) fn raw_texts(&self, row: &RawRow) -> RawTexts {
-        let text = |index: &usize| row.values.get(*index).and_then(Option::as_deref);
+        let text = |index: &usize| row.values.get(*index)?.as_deref().map(readable);
         RawTexts::new(&self.evidence_names, self.evidence.iter().map(text))
     }
 }

@@ -57,6 +57,14 @@ impl When {
     }
 }
 
+/// Ends a value of which bytes are no UTF-8, and stand as U+FFFD: a code point that no text holds.
+pub const UNCONVERTED: char = '\u{fdd0}';
+
+/// A raw value as the rules read it.
+pub(super) fn readable(value: &str) -> &str {
+    value.strip_suffix(UNCONVERTED).unwrap_or(value)
+}
+
 /// A text with the type family that it is read as.
 pub(super) type Text<'a> = (Cow<'a, str>, ColumnKind);
 
@@ -87,7 +95,7 @@ impl Source {
 
     /// The text that a row gives; `None` is NULL.
     pub(super) fn text<'a>(&'a self, row: &'a RawRow, columns: &Columns) -> Option<Text<'a>> {
-        let value = |column: usize| row.values.get(column)?.as_deref();
+        let value = |column: usize| row.values.get(column)?.as_deref().map(readable);
         let kind = |column: usize| columns.list.get(column).map(|column| column.kind);
         match self {
             Self::Column(column) => Some((Cow::Borrowed(value(*column)?), kind(*column)?)),

@@ -46,5 +46,6 @@ pub(super) fn note_kind(kind: NoteKind) -> &'static str {
         NoteKind::UnparsableTimestamp => "unparsable_timestamp",
         NoteKind::CurrencyAssumed => "currency_assumed",
         NoteKind::UnreadableTags => "unreadable_tags",
+        NoteKind::Unconverted => "unconverted",
     }
 }

@@ -76,6 +76,10 @@ pub(super) async fn recompute(
     show: Show<'_>,
 ) -> Result<bool> {
     let Some(mut at) = backfill::progress(&session.applier.db).await? else { return Ok(true) };
+    if !at.stage.has_read() {
+        // A reconcile was scheduled meanwhile: the next session reads first.
+        return Ok(false);
+    }
     if !at.is_done() {
         let shutdown = CancellationToken::new();
         let source = Arc::clone(&session.source);

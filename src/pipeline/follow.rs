@@ -366,6 +366,9 @@ impl Follow<'_> {
             self.forget_snapshots().await?;
         }
         self.look_at_what_is_due().await?;
+        if self.starts_over {
+            return Ok(());
+        }
         if self.failed_at.is_some_and(|lsn| self.session.checkpoint > lsn) {
             halt::clear_failure(&self.session.applier.db).await?;
             self.health.set_unresolved(None);

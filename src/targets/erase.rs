@@ -59,7 +59,7 @@ fn reached_one(what: &str, rows: u64) -> Result<()> {
 async fn referenced(tx: &Tx, tables: &Tables, profile: Uuid) -> Result<Option<String>> {
     const WHAT: &str = "target: looking for references";
     let names = &tables.names;
-    let sql = include_str!("sql/references_to_transactions.sql");
+    let sql = include_str!("sql/references_to_profiles.sql");
     let found = tx.query("target: reading foreign keys", sql, &[&names.profiles]).await?;
     let mut referencing: Vec<(String, String)> =
         found.iter().map(|row| (row.get(0), row.get(1))).collect();

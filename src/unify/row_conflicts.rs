@@ -17,6 +17,10 @@ use crate::rules::{Rules, Status};
 /// How far paid_at may lie before created without being called out: clocks and zones differ by less.
 const TEMPORAL_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
 
+/// Why bytes of a source without an encoding are a conflict (P10).
+const NO_UTF8: &str =
+    "the source holds bytes that are no UTF-8, read as U+FFFD: correct them there";
+
 /// The row under judgement. Its evidence is made only once something is found: most rows are clean.
 #[derive(Clone, Copy)]
 struct Row<'a> {
@@ -68,9 +72,13 @@ impl Row<'_> {
             by_subject.entry((kind, field)).or_default().push(note);
         }
         let conflicts = by_subject.into_iter().map(|((kind, field), notes)| {
-            let review = field.is_some_and(&urgent);
+            let is_rejected = kind == ConflictKind::RejectedRow;
+            let review = is_rejected || field.is_some_and(&urgent);
             let severity = if review { Severity::Review } else { Severity::Info };
-            let fields = object([("fields", evidence::notes(&notes))]);
+            let mut fields = object([("fields", evidence::notes(&notes))]);
+            if is_rejected {
+                fields["reason"] = NO_UTF8.into();
+            }
             let mut conflict = self.conflict(kind, severity, fields);
             if let Some(field) = field {
                 conflict.subject = format!("{}#{field}", self.name());
@@ -93,6 +101,8 @@ fn stored_kind(note: NoteKind) -> Option<ConflictKind> {
         NoteKind::AmbiguousDate => Some(ConflictKind::AmbiguousDate),
         NoteKind::UnparsableTimestamp => Some(ConflictKind::UnparsableTimestamp),
         NoteKind::UnreadableTags => Some(ConflictKind::UnreadableTags),
+        // What can be read of the row counts all the same.
+        NoteKind::Unconverted => Some(ConflictKind::RejectedRow),
         NoteKind::TimezoneAssumed | NoteKind::CurrencyAssumed => None,
     }
 }

@@ -211,6 +211,27 @@ fn the_map_and_the_metrics_are_complete() {
     assert!(gone.is_empty(), "docs/operations.md has metrics that are not there: {gone:?}");
 }
 
+/// Every test that the table of faults names is there.
+#[test]
+fn the_tests_that_the_faults_name_are_there() {
+    let text = read(&root().join("docs/faults.md"));
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what "));
+    let mut named = 0;
+    for row in rows {
+        let proof = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let tests: Vec<&str> = proof.split('`').filter(|name| name.contains("::")).collect();
+        assert!(!tests.is_empty(), "no test proves: {row}");
+        for test in tests {
+            let (module, function) = test.rsplit_once("::").unwrap();
+            let file = root().join("tests/it").join(module).with_extension("rs");
+            let declared = format!("fn {function}()");
+            assert!(read(&file).contains(&declared), "{} has no test {function}", file.display());
+            named += 1;
+        }
+    }
+    assert!(named > 40, "the table was not found: {named}");
+}
+
 #[test]
 fn references_are_found_in_text() {
     let text = "SPEC §3.7, (SPEC §4 to §5.4). §7a) `P9` P0 P100 SP1 P1_x, P14: § 3";

@@ -69,11 +69,11 @@ async fn nothing_is_left_of_a_person_who_is_erased() {
     let beside = "create schema tributary_backup_one;
         create table tributary_backup_one.profiles as select * from unified_profiles;
         create table tributary_backup_one.courses as select * from courses;
-        create table if not exists tributary.operation_log (id bigint, detail jsonb);
-        create table if not exists tributary.id_map (old_id text, new_id text);
-        insert into tributary.operation_log (id, detail) values (1, '{\"who\": \"ana@example.com\"}');
-        insert into tributary.id_map (old_id, new_id)
-          select 'old', id::text from unified_profiles where email = 'ana@example.com'";
+        insert into tributary.operation_log (operation, outcome, version, config_hash, detail)
+          values ('test', 'done', '1', '1', '{\"who\": \"ana@example.com\"}');
+        create table if not exists tributary.id_map (import text, table_name text, old_id text, new_id text, run bigint, record bigint);
+        insert into tributary.id_map
+          select 'i', 't', 'old', id::text, 1, 1 from unified_profiles where email = 'ana@example.com'";
     world.target.execute(beside).await;
     assert!(tables_with_canaries(&world.target).await.len() > 5);
 

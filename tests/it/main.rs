@@ -19,6 +19,7 @@ mod docs;
 mod email_changes;
 mod erase;
 mod failpoints;
+mod faults;
 mod feeds_changes;
 mod feeds_forms;
 mod feeds_halt;

@@ -218,3 +218,39 @@ async fn a_change_during_a_backfill_is_noticed_p18() {
     daemon.wait_until_caught_up(&world).await;
     assert_equals_fresh_backfill(&world).await;
 }
+
+/// What is scheduled while the rest of another reconcile runs beside the stream is read, not taken for a part of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_noticed_while_everybody_is_recomputed_is_read_p18() {
+    let world = World::canonical(ROWS).await;
+    let daemon = world.started().await;
+    // Each step of a recompute takes so long that what is due comes in between.
+    let slow = "create function slow() returns trigger language plpgsql as $$ begin
+          if new.phase in ('people', 'left_out', 'pairs', 'conflicts', 'done') then perform pg_sleep(1.2); end if;
+          return new;
+        end $$;
+        create trigger slow before update on tributary.backfill for each row execute function slow()";
+    world.target.execute(slow).await;
+    let mut rebuild =
+        world.command(&["rebuild"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let recomputes = "select phase in ('shared', 'people') from tributary.backfill";
+    eventually(
+        "a recompute",
+        || daemon.log(),
+        || async { world.target.value(recomputes).await == "true" },
+    )
+    .await;
+    daemon.kill9().await;
+    rebuild.kill().await.unwrap();
+    let replaced = "begin; create table n (like xendit including all);
+        insert into n select * from xendit where id::text > '8';
+        insert into n (id, status, amount, currency, customer_email, created) select gen_random_uuid(), 'PAID', 1, 'PHP',
+            'new' || n || '@example.com', '2025-06-30T04:00:00Z' from generate_series(1, 20) n;
+        drop table xendit; alter table n rename to xendit; commit";
+    world.source.execute(replaced).await;
+    let mut daemon = world.started().await;
+    daemon.wait_for_phase("streaming").await;
+    let new = "select count(*) from unified_profiles where email like 'new%'";
+    assert_eq!(world.target.value(new).await, "20", "{}", daemon.log());
+    assert_equals_fresh_backfill(&world).await;
+}

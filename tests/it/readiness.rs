@@ -173,5 +173,14 @@ async fn bytes_that_are_no_text_hold_nobody_up_p10() {
     let names = "select string_agg(first_name, ' ' order by email) from unified_profiles
         where email in ('p1@example.com', 'p2@example.com', 'p3@example.com')";
     assert_eq!(world.target.value(names).await, "Pe\u{fffd}a Pe\u{fffd}a Peña", "{}", daemon.log());
+    // Each such row is a conflict, until its bytes are corrected.
+    let rejected = "select string_agg(evidence #>> '{fields,0,field}', ',') from tributary.conflict
+        where kind = 'rejected_row' and severity = 'review' and status = 'open'";
+    assert_eq!(world.target.value(rejected).await, "first_name,first_name");
     assert_equals_fresh_backfill(&world).await;
+    let output = world.succeed(&["verify"]).await;
+    assert!(output.ends_with("no differences\n"), "{output}");
+    world.source.execute("update systemeio set first_name = 'Peña' where contact_id = 'c1'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(rejected).await, "first_name");
 }

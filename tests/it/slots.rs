@@ -8,8 +8,8 @@ use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::eventually;
 use crate::support::world::{Places, World, dirty, set};
 
-async fn loaded(seed: u64) -> World {
-    let world = World::new(SourceLayout::Canonical, Places::Shared).await;
+async fn loaded(places: Places, seed: u64) -> World {
+    let world = World::new(SourceLayout::Canonical, places).await;
     world.load(&dirty(seed, 60), 80, 120).await;
     world
 }
@@ -27,26 +27,31 @@ async fn advance(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_advanced_beyond_the_checkpoint_is_replaced_p12() {
-    let world = loaded(61).await;
-    // Before anything was streamed, while the backfill waits for the application: the stream would begin too late.
+    // Making a slot waits for every transaction of its server.
+    let world = loaded(Places::TwoServers, 61).await;
+    // Before anything was streamed, while the backfill writes people: the stream would begin too late.
     world.succeed(&["migrate"]).await;
+    let hold = "create function hold() returns trigger language plpgsql as $$ begin
+          if exists (select from tributary.backfill where phase = 'people') then
+            perform pg_advisory_xact_lock_shared(77);
+          end if;
+          return null;
+        end $$;
+        create trigger hold before insert on unified_profiles for each statement execute function hold()";
+    world.target.execute(hold).await;
     let holder = world.target.connect().await;
-    holder
-        .batch_execute("begin; lock table unified_profiles in access exclusive mode")
-        .await
-        .unwrap();
+    holder.batch_execute("select pg_advisory_lock(77)").await.unwrap();
     let mut daemon = world.start();
-    let slot =
-        format!("select count(*) from pg_replication_slots where slot_name = '{}'", world.slot);
-    let read = "select (phase not in ('rows', 'recheck'))::text from tributary.backfill";
-    let explain = || daemon.log();
-    eventually("the rows are read", explain, || async {
-        world.source.value(&slot).await == "1" && world.target.value(read).await == "true"
-    })
+    let held = "select exists (select from pg_locks where locktype = 'advisory' and objid = 77 and not granted)";
+    eventually(
+        "the rows are read",
+        || daemon.log(),
+        || async { world.target.value(held).await == "true" },
+    )
     .await;
     world.source.execute(HIDDEN).await;
     advance(&world).await;
-    holder.batch_execute("rollback").await.unwrap();
+    holder.batch_execute("select pg_advisory_unlock(77)").await.unwrap();
     daemon.wait_for_phase("streaming").await;
     daemon.wait_until_caught_up(&world).await;
     daemon.wait_for_phase("streaming").await;
@@ -72,7 +77,7 @@ async fn a_slot_that_was_advanced_beyond_the_checkpoint_is_replaced_p12() {
 /// A slot that is somebody else's is never dropped, and nothing is applied.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_of_another_plugin_or_database_is_refused_p12() {
-    let world = loaded(62).await;
+    let world = loaded(Places::Shared, 62).await;
     world.started().await.terminate().await;
     let slot = &world.slot;
     let drop = format!("select pg_drop_replication_slot('{slot}')");
@@ -121,7 +126,7 @@ async fn a_slot_of_another_plugin_or_database_is_refused_p12() {
 /// While the daemon waits for an operator, the source keeps its log: beyond the limit it gives the slot up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_keeps_too_much_log_is_given_up_and_everything_reconciled() {
-    let world = loaded(63).await;
+    let world = loaded(Places::Shared, 63).await;
     world.configure(|table| {
         set(table, "guard", "delete_rows", 0);
         set(table, "guard", "delete_percent", 1);

@@ -111,6 +111,7 @@ const FAULTS: &[(&[&str], &str, &str)] = &[
 /// its rows.
 const PICKED: &str = "
     create schema planted;
+    create table planted.quiet (key text collate \"C\" primary key);
     create table planted.busy (owner text collate \"C\" primary key);
     create table planted.picked as
       select r.owner, min(r.feed) as feed, min(r.key) as key, null::int as fault
@@ -128,15 +129,19 @@ async fn pick(world: &World, busy: &Population, quiet: &Population, rows: u64, f
         .flat_map(|number| [quiet.contact(number).id, quiet.payment(number).id])
         .map(|id| id.to_string())
         .collect();
+    client
+        .execute("insert into planted.quiet select distinct unnest($1::text[])", &[&keys])
+        .await
+        .unwrap();
+    client.batch_execute("set work_mem = '256MB'").await.unwrap();
     // A row that shares its id with others, or an address that others may be mistaken for, is touched with them.
     let sql = "insert into planted.picked
                select owner, (array_agg(feed order by md5(key)))[1], (array_agg(key order by md5(key)))[1],
-                 row_number() over (order by md5(owner)) % $2
+                 null
                from tributary.source_row r group by owner
-               having bool_and(key = any($1) and member is null and owner not like 'dirt.%'
-                 and not exists (select from planted.busy b where b.owner = r.owner))";
-    client.execute("set enable_nestloop = off", &[]).await.unwrap();
-    let count = client.execute(sql, &[&keys, &(FAULTS.len() as i64)]).await.unwrap();
+               having bool_and(key in (select key from planted.quiet) and member is null
+                 and owner not like 'dirt.%' and owner not in (select owner from planted.busy))";
+    let count = client.execute(sql, &[]).await.unwrap();
     assert!(count > faults * FAULTS.len() as u64, "{count} owners are left alone");
 }
 
@@ -144,13 +149,23 @@ async fn pick(world: &World, busy: &Population, quiet: &Population, rows: u64, f
 async fn plant(world: &World, faults: u64) -> BTreeSet<(String, String)> {
     let client = world.target.connect().await;
     let mut planted = BTreeSet::new();
-    for (index, (tables, which, sql)) in FAULTS.iter().enumerate() {
+    // No owner twice; what few of them can have chooses first.
+    for (index, (_, which, _)) in FAULTS.iter().enumerate().rev() {
+        let choose = format!(
+            "update planted.picked set fault = {index} where owner in (
+               select p.owner from planted.picked p
+               join tributary.source_row r on r.feed = p.feed and r.key = p.key where fault is null and {which}
+               order by md5(p.key) limit {faults})"
+        );
+        client.execute(&choose, &[]).await.unwrap();
+    }
+    for (index, (tables, _, sql)) in FAULTS.iter().enumerate() {
         let sql = sql.trim_start();
         let body =
             sql.strip_prefix("with ").map_or_else(|| sql.to_owned(), |rest| format!(", {rest}"));
         let picked = format!(
             "with picked as (select p.*, r.digest, r.generation, r.raw from planted.picked p
-               join tributary.source_row r on r.feed = p.feed and r.key = p.key where fault = {index} and {which}
+               join tributary.source_row r on r.feed = p.feed and r.key = p.key where fault = {index}
                order by md5(p.key) limit {faults}) {body}"
         );
         let rows =

@@ -37,7 +37,8 @@ select k.scope, k.fingerprint,
     end
 from (
     select scope, fingerprint, also from tributary.conflict
-    where status <> 'resolved' and (scope, fingerprint) > ($1, $2)
+    -- The index of scopes begins where the page does.
+    where status <> 'resolved' and scope >= $1 and (scope, fingerprint) > ($1, $2)
     order by scope, fingerprint
     limit $3
 ) k

@@ -53,6 +53,18 @@ type Rows = BTreeMap<String, Value>;
 
 /// Panics with the differences where the streamed target is not what the fresh one is.
 pub(crate) async fn assert_targets_equal(streamed: &Place, fresh: &Place, layout: SourceLayout) {
+    let mut differences = differences(streamed, fresh, layout).await;
+    let rest = differences.len().saturating_sub(SHOWN);
+    differences.truncate(SHOWN);
+    assert!(
+        differences.is_empty(),
+        "the streamed target differs from a fresh one:\n{}\n… and {rest} more",
+        differences.join("\n")
+    );
+}
+
+/// What the streamed target says otherwise than the fresh one.
+async fn differences(streamed: &Place, fresh: &Place, layout: SourceLayout) -> Vec<String> {
     let mut differences = Vec::new();
     for (name, sql) in VIEWS {
         let mut left = rows(streamed, sql, layout).await;
@@ -68,23 +80,32 @@ pub(crate) async fn assert_targets_equal(streamed: &Place, fresh: &Place, layout
         }
         differences.extend(difference(name, &left, &right));
     }
-    let rest = differences.len().saturating_sub(SHOWN);
-    differences.truncate(SHOWN);
-    assert!(
-        differences.is_empty(),
-        "the streamed target differs from a fresh one:\n{}\n… and {rest} more",
-        differences.join("\n")
-    );
+    differences
 }
 
 /// Backfills an empty target with the decisions of the first one, and compares.
 pub(crate) async fn assert_equals_fresh_backfill(world: &World) {
+    let fresh = fresh_backfill(world).await;
+    assert_targets_equal(&world.target, &fresh, world.layout).await;
+}
+
+/// As [`assert_equals_fresh_backfill`]: the differences, some of them.
+pub(crate) async fn differences_from_fresh_backfill(world: &World) -> Vec<String> {
+    let fresh = fresh_backfill(world).await;
+    let mut differences = differences(&world.target, &fresh, world.layout).await;
+    let drop = format!("drop database {}", fresh.database);
+    fresh.cluster.execute("postgres", &drop).await.unwrap();
+    differences.truncate(SHOWN);
+    differences
+}
+
+async fn fresh_backfill(world: &World) -> Place {
     let fresh = world.with_fresh_target().await;
     fresh.succeed(&["migrate"]).await;
     copy_decisions(&world.target, &fresh.target).await;
     fresh.succeed(&["backfill"]).await;
     fresh.succeed(&["slot", "drop"]).await;
-    assert_targets_equal(&world.target, &fresh.target, world.layout).await;
+    fresh.target
 }
 
 /// The legacy layout has no sync_timestamp, so a person without a readable date is created at the

@@ -64,6 +64,11 @@ pub enum Request {
     Accept,
     /// Recompute everybody from the stored facts.
     Rebuild,
+    /// Write the target rows of this percentage of the people (SPEC §7a).
+    Rollout {
+        /// From 0 to 100.
+        percent: u8,
+    },
     /// Recompute what `verify` found to differ.
     Repair(Repair),
 }
@@ -133,6 +138,12 @@ pub async fn execute_on_target(db: &Db, command: &Command, actor: &str) -> Resul
     let done = match &command.request {
         Request::Dismiss { conflicts } => rows::dismiss(db, conflicts, &by).await,
         Request::Accept => accept(db).await,
+        // Before anything is read there is nothing to recompute.
+        Request::Rollout { percent } => {
+            let percent = (*percent).min(100);
+            let set = crate::store::outside::set(db, percent).await;
+            set.map(|_| format!("the rollout is at {percent} percent from the first backfill on"))
+        }
         _ => Err(Error::failed("a decision", "it needs the source")),
     };
     let (end, what) = if done.is_ok() {
@@ -174,6 +185,9 @@ async fn within(
             applier.repair(tx, what, mode).await?.count();
             (format!("computed {} units anew", what.len()), Effect::default())
         }
+        Request::Rollout { percent } => {
+            (rollout(tx.db(), *percent, by.actor).await?, Effect::default())
+        }
         Request::Rebuild => {
             return Err(Error::refused(
                 "a rebuild is not carried out within a transaction",
@@ -189,6 +203,14 @@ async fn within(
     }
     failpoint::hit("command-executed");
     queue::record(tx.db(), id, true, answer).await
+}
+
+/// Records how far the rollout is to be, and has everybody recomputed, in one commit.
+async fn rollout(db: &Db, percent: u8, actor: &str) -> Result<String> {
+    let percent = percent.min(100);
+    let before = crate::store::outside::set(db, percent).await?;
+    queue::ask_for_rebuild(db, actor).await?;
+    Ok(format!("the rollout is at {percent} percent now, after {before}; everybody is recomputed"))
 }
 
 /// What a decision changes: rows that are placed again, and whom it touches.

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::error::{Error, Result};
 use crate::facts::{Note, NoteKind};
 use crate::lsn::Lsn;
-use crate::status::{LeftOutRows, Phase};
+use crate::status::{LeftOutRows, Phase, Rollout};
 use crate::unify::{ConflictKind, Severity};
 
 const ROWS_APPLIED: &str = "tributary_rows_applied_total";
@@ -32,6 +32,8 @@ const BACKFILL_ESTIMATED: &str = "tributary_backfill_rows_estimated";
 const CONFLICTS: &str = "tributary_conflicts";
 const CONFLICTS_OPEN: &str = "tributary_conflicts_open";
 const LEFT_OUT: &str = "tributary_rows_left_out";
+const ROLLOUT: &str = "tributary_rollout_percent";
+const OUTSIDE: &str = "tributary_rollout_outside_rows";
 const HALTED: &str = "tributary_halted";
 const FROZEN: &str = "tributary_frozen";
 const PHASE: &str = "tributary_phase";
@@ -105,6 +107,12 @@ const METRICS: &[Metric] = &[
         LEFT_OUT,
         Unit::Count,
         "Source rows that the configuration leaves out, by feed (source) and reason (skipped, excluded).",
+    ),
+    gauge(ROLLOUT, Unit::Count, "Percent of the people whose target rows are written."),
+    gauge(
+        OUTSIDE,
+        Unit::Count,
+        "Rows that are not written as their people are outside of the rollout, by table.",
     ),
     gauge(
         HALTED,
@@ -255,6 +263,19 @@ pub(crate) fn set_left_out(left_out: &LeftOutRows) {
             metrics::gauge!(LEFT_OUT, "source" => feed.clone(), "reason" => reason)
                 .set(rows as f64);
         }
+    }
+}
+
+/// How far the rollout is.
+pub(crate) fn set_rollout(rollout: &Rollout) {
+    metrics::gauge!(ROLLOUT).set(f64::from(rollout.percent));
+    let outside = rollout.outside;
+    for (table, rows) in [
+        ("profiles", outside.profiles),
+        ("transactions", outside.transactions),
+        ("enrollments", outside.enrollments),
+    ] {
+        metrics::gauge!(OUTSIDE, "table" => table).set(rows as f64);
     }
 }
 

@@ -43,6 +43,7 @@ fn every_metric_that_is_set_is_described() {
         set_conflicts_open(7, 0);
         let rows = LeftOut { skipped: 9, excluded: 0 };
         set_left_out(&LeftOutRows::from([("orders".into(), rows)]));
+        set_rollout(&crate::status::Rollout::default());
         set_halted(true);
         set_phase(Phase::Streaming);
     });
@@ -65,6 +66,8 @@ fn every_metric_that_is_set_is_described() {
         "tributary_conflicts{kind=\"underpaid\",severity=\"review\"} 7",
         "tributary_conflicts{kind=\"mojibake\",severity=\"info\"} 0",
         "tributary_conflicts_open{severity=\"review\"} 7",
+        "tributary_rollout_percent 100",
+        "tributary_rollout_outside_rows{table=\"profiles\"} 0",
         "tributary_halted 1",
         "tributary_phase{phase=\"streaming\"} 1",
         "tributary_phase{phase=\"starting\"} 0",

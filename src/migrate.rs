@@ -21,7 +21,7 @@ const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
 
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -29,6 +29,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("V5__reconcile", include_str!("../migrations/0005_reconcile.sql")),
     ("V6__feeds", include_str!("../migrations/0006_feeds.sql")),
     ("V7__noticed", include_str!("../migrations/0007_noticed.sql")),
+    ("V9__rollout", include_str!("../migrations/0009_rollout.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.

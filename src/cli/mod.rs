@@ -16,6 +16,7 @@ mod migrate;
 pub mod output;
 mod progress;
 mod rebuild;
+mod rollout;
 mod run;
 mod slot;
 mod status;
@@ -96,6 +97,7 @@ enum Command {
     Decisions(decisions::Args),
     Explain(explain::Args),
     Rebuild(rebuild::Args),
+    Rollout(rollout::Args),
     /// Accept the guarded delete that the daemon halted in front of
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
@@ -124,6 +126,7 @@ impl Command {
             Self::Decisions(args) => decisions::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
+            Self::Rollout(args) => rollout::run(args, context).await,
             Self::Accept => accept::run(context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,

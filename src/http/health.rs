@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::lsn::Lsn;
 use crate::metrics;
-use crate::status::{Backfill, LeftOutRows, OpenConflicts, Phase, Status};
+use crate::status::{Backfill, LeftOutRows, OpenConflicts, Phase, Rollout, Status};
 
 /// The daemon's state, shared between the main loop, which sets it, and the endpoint, which reads it.
 ///
@@ -93,6 +93,12 @@ impl Health {
     /// See [`Status::unresolved`].
     pub fn set_unresolved(&self, reason: Option<String>) {
         self.status.send_modify(|status| status.unresolved = reason);
+    }
+
+    /// How far the rollout is, and what is not written.
+    pub fn set_rollout(&self, rollout: Rollout) {
+        metrics::set_rollout(&rollout);
+        self.status.send_modify(|status| status.rollout = rollout);
     }
 
     /// Whether progress stands still although the source writes on.

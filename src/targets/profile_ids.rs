@@ -72,10 +72,20 @@ pub async fn find(tx: &Tx, tables: &Tables, keys: &[String]) -> Result<Vec<(Stri
             None => (free_id(&key, derived_is_taken, &taken), PersonState::Present, true),
         };
         taken.insert(profile_id);
-        let person = Person { profile_id, state, profile: None, enrollments: None };
+        let person = Person { profile_id, state, profile: None, enrollments: None, outside: false };
         found.push((key, Found { person, is_fresh }));
     }
     Ok(found)
+}
+
+/// Which of these profiles there are.
+///
+/// # Errors
+/// Those of the target.
+pub async fn there(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    let sql = format!("select id from {} where id = any($1)", tables.names.profiles);
+    let rows = tx.query("target: looking up profiles", &sql, &[&ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// The derived id; another one where a profile that another person kept already has it.

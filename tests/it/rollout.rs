@@ -38,6 +38,17 @@ async fn a_rollout_in_steps_ends_as_a_fresh_backfill_spec_7a() {
     assert!(count(&world, "tributary.person").await > 20);
     assert!(count(&world, "tributary.conflict").await > 5);
     world.succeed(&["verify"]).await;
+    // A decision about two who are outside writes nothing either, nor does the way back.
+    let person = "select email_key from tributary.person where state = 'present' and outside order by email_key";
+    let first = world.target.value(&format!("{person} limit 1")).await;
+    let second = world.target.value(&format!("{person} offset 1 limit 1")).await;
+    world.succeed(&["decisions", "add", "alias", &first, &second]).await;
+    assert_eq!(world.target.value(WRITTEN).await, "0 0 0");
+    let id = world.target.value("select max(id) from tributary.decision").await;
+    world.succeed(&["decisions", "revert", &id]).await;
+    assert_eq!(world.target.value(WRITTEN).await, "0 0 0");
+    let outsiders = "select count(*) from tributary.person where not outside";
+    assert_eq!(world.target.value(outsiders).await, "0");
     let read = daemon.metric("tributary_backfill_rows_read_total").await;
     let rehearsed = rollout(&world, "0").await;
     let all = (outside(&rehearsed, "profiles"), outside(&rehearsed, "transactions"));
@@ -60,6 +71,17 @@ async fn a_rollout_in_steps_ends_as_a_fresh_backfill_spec_7a() {
         world.succeed(&["verify"]).await;
         before = written;
     }
+    // Of two who become one, one of whom is in, both are in.
+    let out = world.target.value(&format!("{person} limit 1")).await;
+    let within = person.replace("and outside", "and not outside");
+    let within = world.target.value(&format!("{within} limit 1")).await;
+    world.succeed(&["decisions", "add", "alias", &within, &out]).await;
+    let sql = format!("select not outside from tributary.person where email_key = '{out}'");
+    assert_eq!(world.target.value(&sql).await, "true");
+    let sql = format!("select count(*) from unified_profiles where email = '{out}'");
+    assert_eq!(world.target.value(&sql).await, "1");
+    world.succeed(&["verify"]).await;
+
     // The stream goes on for both; who was in stays in at another address.
     world.source.execute("update systemeio set email = 'x' || n || '@example.net', contact_id = 'swap' || n
         from (select id, row_number() over (order by id) as n from systemeio) o where o.id = systemeio.id and o.n <= 30").await;

@@ -17,6 +17,7 @@ mod new;
 mod previous;
 mod products;
 mod rules;
+mod safety;
 mod schema;
 mod section;
 mod server;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use environment::Environment;
 pub use new::{FoundTable, new_config};
@@ -36,6 +38,7 @@ pub use schema::Schema;
 pub use show::{Origins, written_sources};
 
 pub use mapping::{FieldSource, Fields};
+pub use safety::{Backups, Expectations};
 
 use crate::facts::AmountUnit;
 use crate::rules::{Rules, Status};
@@ -51,6 +54,14 @@ pub struct Config {
     pub run: Run,
     /// Limits of P9.
     pub guard: Guard,
+    /// Copies that are taken before a backfill.
+    pub backup: Backups,
+    /// What the validation pack expects.
+    pub validate: Expectations,
+    /// How often everything is verified beside the stream; `None`: when `tributary verify` is run, no other time.
+    pub verify_every: Option<Duration>,
+    /// For how long closed things are kept (SPEC §10).
+    pub retention_days: u32,
     /// The HTTP endpoint.
     pub http_listen: SocketAddr,
     /// The rules of the data.
@@ -68,6 +79,8 @@ pub struct Source {
     pub slot: String,
     /// Name of the publication.
     pub publication: String,
+    /// The log kept for the slot, in MiB, beyond which the daemon gives the slot up; `None`: never.
+    pub give_up_slot_mb: Option<u32>,
     /// What is read of it, in the order of the names.
     pub feeds: Vec<FeedConfig>,
 }

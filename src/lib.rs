@@ -50,6 +50,7 @@
 //! |---|---|---|
 //! | [`apply`] | fetch, decide, write; quarantine; large transactions in parts | the replication protocol |
 //! | [`backfill`] | the feeds in chunks, then the people in pages; reconcile and rebuild; every round resumable | the stream |
+//! | [`backup`] | copies of the target tables, and the rollback to them | what a row should say |
 //! | [`decisions`] | what operators and the email change rule decided, and the way back | the stream |
 //! | [`preview`] | the backfill on temporary copies: what it would do; what a real one did, in the same words | how rows are decided and written |
 //! | [`verify`] | source, stored rows and target compared while the daemon works; repairs are asked of the writer | how rows are written |
@@ -98,6 +99,7 @@
 pub mod apply;
 pub mod ask;
 pub mod backfill;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod connect;

@@ -4,12 +4,14 @@
 mod tables;
 
 use refinery::{Migration, Runner};
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
 use crate::config::{Config, Schema, TableName, quote_identifier};
 use crate::error::{Context, Error, Result};
 use crate::pg::Client;
 use crate::rules::Product;
+use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 
 pub use tables::{ColumnSpec, TargetTable};
 
@@ -21,7 +23,7 @@ const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
 
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -29,7 +31,9 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("V5__reconcile", include_str!("../migrations/0005_reconcile.sql")),
     ("V6__feeds", include_str!("../migrations/0006_feeds.sql")),
     ("V7__noticed", include_str!("../migrations/0007_noticed.sql")),
+    ("V8__operations", include_str!("../migrations/0008_operations.sql")),
     ("V9__rollout", include_str!("../migrations/0009_rollout.sql")),
+    ("V10__upkeep", include_str!("../migrations/0010_upkeep.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.
@@ -41,6 +45,42 @@ pub async fn migrate(client: &mut Client, config: &Config) -> Result<Vec<String>
     let done = locked(client, config).await;
     // The connection may be broken by now; the lock goes with the session then.
     let _ = client.execute("select pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await;
+    done
+}
+
+/// As [`migrate`], with an entry in the operation log; where it is not `asked` for, only if anything was done. Before the
+/// log is there nothing can be written of what is under way.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn logged(client: &mut Client, config: &Config, asked: bool) -> Result<Vec<String>> {
+    let (started_at, operator) = (jiff::Timestamp::now(), Operator::of(config));
+    let entry = if asked && operation_log::is_there(client).await? {
+        let begun = operation_log::begin(client, &operator, Operation::Migrate, &json!({})).await;
+        begun.inspect_err(|error| tracing::warn!(%error, "nothing is logged")).ok()
+    } else {
+        None
+    };
+    let done = migrate(client, config).await;
+    let end = match &done {
+        Ok(lines) => {
+            Finish::new(Outcome::Done).counted(lines.len() as u64, 0).with(json!({ "done": lines }))
+        }
+        Err(error) => Finish::failed(error),
+    };
+    let is_worth_it = asked || end.processed != Some(0);
+    let logged = match entry {
+        Some(id) => operation_log::finish(client, id, &end).await,
+        None if is_worth_it && operation_log::is_there(client).await? => {
+            let operation = Operation::Migrate;
+            operation_log::record(client, &operator, operation, started_at, &end).await.map(drop)
+        }
+        None => Ok(()),
+    };
+    // A role that may not write the log has migrated nevertheless.
+    if let Err(error) = logged {
+        tracing::warn!(%error, "nothing is logged");
+    }
     done
 }
 

@@ -22,12 +22,16 @@ mod commands;
 mod control;
 mod due;
 mod durability;
+mod expiry;
 mod follow;
 mod large;
 mod maintenance;
 mod notice;
+mod progress;
 mod receive;
+mod retention;
 mod retries;
+mod spare;
 pub mod watchdog;
 mod write;
 
@@ -40,26 +44,27 @@ use tracing::{Instrument as _, Span};
 use self::control::Control;
 use self::notice::Notice;
 use crate::backfill::{Backfill, MadeBy, Progress, Until};
+use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Next, Result, Server};
 use crate::halt::{self, Halt};
 use crate::http::Health;
 use crate::lsn::Lsn;
+use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
+use crate::store::operation_log::{self, Finish, Outcome};
 
 pub use commands::serve_commands;
+pub use progress::Progress as ProgressWatch;
 
 /// Shows progress of long work to a person or the log.
 pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
 
 /// A session that lasted this long was a success, also where nothing was to be committed.
 const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// How long a source may leave the look at its catalog unanswered before nobody counts on a backfill that reads it.
-const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// How often it is looked whether what is missing is back.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -86,12 +91,15 @@ pub async fn run(
         health.tick();
         let started = tokio::time::Instant::now();
         let worked = one_session(config, health, shutdown, show, &mut backoff, &mut epoch).await;
+        // The lock ended with the session.
+        health.set_leading(false);
         let error = match worked {
             Ok(()) if shutdown.is_cancelled() => return Ok(()),
             // The operator accepted a halt, or asked for something that starts over.
             Ok(()) => continue,
             Err(error) => error,
         };
+        metrics::count_error(error.kind(), error.server());
         match error.policy().next {
             Next::Reconnect => {}
             Next::ReconnectThenHalt if attempts.count(&health.status()) < ATTEMPTS => {}
@@ -108,9 +116,15 @@ pub async fn run(
         if started.elapsed() >= LASTED {
             backoff.reset();
         }
+        // Only the slot that this daemon has followed is its own to give up.
+        if epoch.is_some()
+            && let Err(error) = spare::give_up(config).await
+        {
+            tracing::warn!(%error, "what the slot keeps is not known");
+        }
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
-        crate::metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
+        metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
         // Nothing works until another session is open.
         if matches!(health.phase(), Phase::Streaming | Phase::Backfilling) {
             health.set_phase(Phase::Starting);
@@ -220,6 +234,7 @@ async fn one_session(
         health.set_phase(Phase::Starting);
     }
     *epoch = Some(session.leadership.epoch);
+    health.set_leading(true);
     health.set_checkpoint(session.checkpoint);
     let unresolved = halt::failure(&session.applier.db).await?.map(|halt| halt.reason());
     if let Some(reason) = &unresolved {
@@ -255,13 +270,20 @@ async fn work(
     show: Show<'_>,
     backoff: &mut Backoff,
 ) -> Result<()> {
+    if let Some(halt) = halt::rolled_back(&session.applier.db).await? {
+        return Err(Error::Halted(Box::new(halt)));
+    }
     session.applier.set_today(jiff::Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
     let mut notice = Notice::start(config, session.publication.print.clone());
     let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
     let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
+    if backfill_is_due(session).await? {
+        health.set_phase(Phase::Backfilling);
+        backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
+    }
     let backfilled = backfill(config, session, health, shutdown, show, until);
-    let backfilled = watched(backfilled, &mut notice, health);
+    let backfilled = watched(backfilled, &mut notice);
     if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
         return Ok(());
     }
@@ -271,25 +293,20 @@ async fn work(
         .await
 }
 
+async fn backfill_is_due(session: &Session) -> Result<bool> {
+    let at = crate::backfill::progress(&session.applier.db).await?;
+    Ok(at.is_some_and(|at| !at.is_done()))
+}
+
 /// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.
-/// While the source does not answer, it is not ready.
 async fn watched(
     backfill: impl Future<Output = Result<bool>>,
     notice: &mut Notice,
-    health: &Health,
 ) -> Result<bool> {
-    tokio::pin!(backfill);
-    let done = loop {
-        tokio::select! {
-            done = &mut backfill => break done,
-            altered = notice.altered() => break Err(altered),
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {
-                health.set_frozen(notice.silence() >= SILENT_AFTER);
-            }
-        }
-    };
-    health.set_frozen(false);
-    done
+    tokio::select! {
+        done = backfill => done,
+        altered = notice.altered() => Err(altered),
+    }
 }
 
 /// What every log line of a phase tells beside its own fields.
@@ -310,6 +327,7 @@ pub async fn backfill(
     until: Until,
 ) -> Result<bool> {
     let pending = crate::backfill::progress(&session.applier.db).await?;
+    metrics::set_backfill_stage(pending.as_ref().map(|at| at.stage));
     if let Some(at) = &pending {
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
     }
@@ -319,12 +337,27 @@ pub async fn backfill(
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
-        health.tick();
+        metrics::set_backfill_stage(Some(at.stage));
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         show(at);
     };
+    let (db, operator) = (Arc::clone(&session.applier.db), session.applier.operator.clone());
+    let logged = operation_log::begin_backfill(&db, &operator).await?;
     let work = Backfill { config, source, shutdown, progress: &progress };
-    work.run(&mut session.applier, until).await
+    let worked = work.run(&mut session.applier, until).await;
+    let end = match &worked {
+        Ok(true) => None,
+        Ok(false) => Some(Finish::new(Outcome::Stopped)),
+        // The next session goes on with it.
+        Err(Error::Unavailable { .. } | Error::Superseded(_)) => None,
+        Err(error) => Some(Finish::failed(error)),
+    };
+    if let (Some(id), Some(end)) = (logged, end) {
+        // What failed may have left a transaction open.
+        crate::pg::Tx::on(&db).rollback().await?;
+        operation_log::finish(db.client(), id, &end).await?;
+    }
+    worked
 }
 
 #[cfg(test)]

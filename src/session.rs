@@ -219,7 +219,7 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
         take_over(target, config).await?;
     }
     if config.run.migrate {
-        for line in migrate::migrate(target, config).await? {
+        for line in migrate::logged(target, config, false).await? {
             tracing::info!("{line}");
         }
     } else {

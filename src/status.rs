@@ -44,12 +44,6 @@ impl Phase {
             Self::Halted => "halted",
         }
     }
-
-    /// Whether a daemon in this phase is the one writer of its target.
-    #[must_use]
-    pub fn holds_lock(self) -> bool {
-        matches!(self, Self::Backfilling | Self::Streaming | Self::Halted)
-    }
 }
 
 impl fmt::Display for Phase {
@@ -75,6 +69,9 @@ pub struct Status {
     /// Progress stands still although the source writes on.
     #[serde(default)]
     pub frozen: bool,
+    /// Why; `None` while it does not.
+    #[serde(default)]
+    pub frozen_because: Option<String>,
     /// When the daemon started; `None` in an answer from the database alone.
     #[serde(default)]
     pub started_at: Option<Timestamp>,
@@ -99,6 +96,9 @@ pub struct Status {
     /// How far the rollout is (SPEC §7a).
     #[serde(default)]
     pub rollout: Rollout,
+    /// The log that the source keeps for the slot; `None` while it was not asked, and where there is no slot.
+    #[serde(default)]
+    pub slot_log: Option<SlotLog>,
 }
 
 impl Status {
@@ -109,6 +109,20 @@ impl Status {
             _ => None,
         };
     }
+}
+
+/// The log that the source keeps for the slot (SPEC §8, P12).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SlotLog {
+    /// From the oldest that the slot needs to the end.
+    pub retained_bytes: u64,
+    /// How much more the source can write before the slot may be lost; `None`: it has no limit
+    /// (`max_slot_wal_keep_size`).
+    pub safe_bytes: Option<u64>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: Option<String>,
+    /// When that is, at the present rate of log; `None` where it is not in sight.
+    pub seconds_to_loss: Option<f64>,
 }
 
 /// Progress of a backfill.
@@ -232,13 +246,19 @@ mod tests {
             conflicts: OpenConflicts { review: 1, info: 2 },
             left_out: BTreeMap::from([("orders".into(), LeftOut { skipped: 3, excluded: 0 })]),
             rollout: Rollout::default(),
+            slot_log: Some(SlotLog {
+                retained_bytes: 9,
+                safe_bytes: Some(90),
+                wal_status: Some("reserved".into()),
+                seconds_to_loss: Some(1.5),
+            }),
             ..Status::default()
         };
         status.measure_lag();
         let json = serde_json::to_value(&status).unwrap();
         let expected = serde_json::json!({
             "version": "1.2.3", "slot": "tributary", "phase": "waiting_for_lock", "halted": null, "unresolved": null,
-            "frozen": false, "started_at": null, "checkpoint_lsn": "16/10", "source_lsn": "16/110",
+            "frozen": false, "frozen_because": null, "started_at": null, "checkpoint_lsn": "16/10", "source_lsn": "16/110",
             "lag_bytes": 256, "lag_seconds": 0.5,
             "backfill": {"rows_done": 3, "rows_estimated": 4},
             "conflicts": {"review": 1, "info": 2},
@@ -246,7 +266,8 @@ mod tests {
             "rollout": {
                 "percent": 100,
                 "outside": {"profiles": 0, "transactions": 0, "enrollments": 0, "held_values": 0}
-            }
+            },
+            "slot_log": {"retained_bytes": 9, "safe_bytes": 90, "wal_status": "reserved", "seconds_to_loss": 1.5}
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);

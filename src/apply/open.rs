@@ -14,6 +14,7 @@ use crate::pg::{Client, Db};
 use crate::session::fence;
 use crate::source::RowReader;
 use crate::store;
+use crate::store::operation_log::Operator;
 use crate::targets::Tables;
 
 impl Applier {
@@ -41,6 +42,7 @@ impl Applier {
             env,
             tables,
             reader,
+            operator: Operator::of(config),
             has_foreign_profiles: false,
             has_quarantine: false,
             has_outside: false,

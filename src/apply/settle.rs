@@ -1,12 +1,14 @@
 //! Decide and write: the owners that a set of changes touches become what their rows imply.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Instant;
 
 use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::fetch::State;
 use super::quarantine::Refused;
+use super::totals::Totals;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::diff::{self, OwnerWrite, Trust};
 use crate::engine::people::{self, Decided};
@@ -15,6 +17,7 @@ use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
 use crate::engine::{Person, PersonState, RowId, StoredRow};
 use crate::error::{Error, Result};
+use crate::metrics::{self, Stage};
 use crate::pg::{Group, Tx};
 use crate::store::{self, checkpoint::Advance};
 use crate::targets::{self, Fresh, Report, profile_ids};
@@ -121,10 +124,12 @@ impl Applier {
         mode: Mode,
         advance: Option<&Advance>,
     ) -> Result<Report> {
+        let started = Instant::now();
         let mut state = self.fetch(tx, &plan, &touched).await?;
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
         self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;
+        let started = timed(Stage::Fetch, started);
         if !mode.with_quarantined && !state.quarantined.is_empty() {
             // Their answer changed, and may be accepted now: the batch is written with savepoints.
             return Err(Error::data("target: writing owners", "one of them is quarantined"));
@@ -132,6 +137,8 @@ impl Applier {
         store::row::set_incomplete(tx, &state.unreadable).await?;
         let mut round = self.decide(tx, &mut state, mode).await?;
         self.leave_held_values(tx, &mut round).await?;
+        let started = timed(Stage::Decide, started);
+        let totals = Totals::of(&round.decided);
         let outcomes = take_outcomes(&mut round, &mut plan, mode);
         let members = mark_members(&judged.members, &mut plan);
 
@@ -200,15 +207,16 @@ impl Applier {
         // Freeing what thousands of owners were decided from takes as long as a statement.
         let decided = std::mem::take(&mut round.decided);
         rayon::spawn(move || drop(decided));
-        let reached = group.send(tx).await?;
+        let mut people = std::mem::take(&mut round.changed_people);
+        people.extend(touched.people);
+        let reached = self.judge_pairs(tx, group, people).await?;
         report.add(positions.map(|at| at.report(&reached)).unwrap_or_default());
         self.has_quarantine |= !refused.is_empty();
         self.has_outside |= !self.env.rollout.is_complete();
         report.deleted += self.remove_transactions(tx, &plan, &round, mode).await?;
-        let mut people = round.changed_people;
-        people.extend(touched.people);
-        self.judge_pairs(tx, people).await?;
         self.settle_email_changes(tx, &state).await?;
+        totals.count_unchanged(&report);
+        timed(Stage::Write, started);
         Ok(report)
     }
 
@@ -239,6 +247,7 @@ impl Applier {
             profile_ids::find(tx, &self.tables, &new),
             targets::delete::there(tx, &self.tables, looked_up),
         )?;
+        profile_ids::adopt(tx, &found).await?;
         let there: HashSet<Uuid> = there.into_iter().collect();
         let mut fresh = Fresh::default();
         fresh.transactions.extend(looked_up.iter().filter(|id| !there.contains(id)));
@@ -438,6 +447,12 @@ impl Applier {
         self.judge_blocked(tx, ids.values(), wanted).await?;
         Ok(deleted)
     }
+}
+
+/// Reports the time of a stage; returns the beginning of the next one.
+fn timed(stage: Stage, started: Instant) -> Instant {
+    metrics::time(stage, started.elapsed());
+    Instant::now()
 }
 
 /// The outcomes that the round found: into the rows of the plan where they are written anyway; the others are

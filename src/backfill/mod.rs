@@ -43,6 +43,7 @@ use crate::facts::Feed;
 use crate::failpoint;
 use crate::pg::{Client, Db, Tx};
 use crate::source::{publication, slot};
+use crate::store::operation_log;
 
 /// Owners unified in one target transaction of the people stage.
 const OWNERS_PER_COMMIT: i64 = 500;
@@ -343,6 +344,9 @@ impl Backfill<'_> {
             [&at.stage.as_str(), &at.cursor, &feed, &at.generation, &before.0.as_str(), &before.1];
         let advanced = tx.execute("target: advancing the backfill", sql, &params).await?;
         if advanced == 1 {
+            if at.is_done() {
+                operation_log::backfill_done(tx.db()).await?;
+            }
             return Ok(());
         }
         Err(Error::Superseded("the backfill moved on without this daemon".into()))

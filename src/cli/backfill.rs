@@ -12,15 +12,24 @@ use super::Context;
 use super::output::{self, print};
 use super::progress::Bar;
 use super::run::stop_on_signal;
+use crate::ask::{Patience, actor, ask, open_target};
 use crate::backfill::{self, Progress};
+use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
+use crate::decisions::{Command, Request};
 use crate::error::{Error, Result};
 use crate::http::Health;
+use crate::pg::{Db, Tx};
 use crate::pipeline;
 use crate::preview::{self, Preview};
 use crate::session::{self, OnLock, Watcher};
 use crate::targets::replace;
+
+/// What the backup of this command is taken before.
+const REASON: &str = "backfill";
+/// How often it is looked how far a daemon is.
+const POLL: Duration = Duration::from_millis(500);
 
 /// Read the feeds and bring the target in line with them, without following the stream
 ///
@@ -52,6 +61,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     if args.dry_run {
         return predict(&args, config).await;
     }
+    if let Some(code) = ask_after_a_rollback(config).await? {
+        return Ok(code);
+    }
     let shutdown = stop_on_signal()?;
     if args.replace {
         refuse_referenced(config, &shutdown).await?;
@@ -69,10 +81,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
                 "resuming a backfill"
             );
         }
-        _ => backfill::schedule(&session.applier.db, config, backfill::Stage::Rows).await?,
+        _ => {}
     }
-    // The session holds the lock, and nothing has been written since it was opened: where a backup of the target tables is
-    // wanted, it is taken here, and the image below is of the same moment.
+    schedule(config, &session.applier.db, under_way.as_ref(), REASON).await?;
+    backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
+    // Nothing has been written since the session was opened: the image below is of the moment of the backup.
     let is_measured = args.json || args.replace || args.report.is_some();
     if is_measured {
         preview::Before::take(&session.applier.db, &config.target).await?;
@@ -127,6 +140,68 @@ async fn refuse_referenced(config: &Config, shutdown: &CancellationToken) -> Res
         Some(found) => Err(replace::refusal(&found.references)),
         None => Ok(()),
     }
+}
+
+/// Has everything read again, unless an earlier attempt is to be gone on with, and a backup taken first: both are due in one
+/// commit. What was interrupted after its backup has it.
+pub(super) async fn schedule(
+    config: &Config,
+    db: &Arc<Db>,
+    under_way: Option<&Progress>,
+    reason: &str,
+) -> Result<()> {
+    let tx = Tx::on(db);
+    tx.start("begin").await?;
+    let has_backup = match under_way {
+        Some(at) => {
+            let sql = "select exists (select from tributary.backup where generation = $1)";
+            let rows = tx.query("target: looking for a backup", sql, &[&at.generation]).await?;
+            rows.first().is_some_and(|row| row.get(0))
+        }
+        None => {
+            backfill::schedule(db, config, backfill::Stage::Rows).await?;
+            false
+        }
+    };
+    if !has_backup {
+        backup::resume_after(db, reason).await?;
+    }
+    tx.commit().await
+}
+
+/// After a rollback the running daemon reads the feeds again when it is asked; `None`: there is no such daemon.
+async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
+    let Ok(db) = open_target(config).await else { return Ok(None) };
+    if !session::is_locked(&db).await? || crate::halt::rolled_back(&db).await?.is_none() {
+        return Ok(None);
+    }
+    let actor = actor(&db, None).await?;
+    let command = Command::of(Request::Backfill);
+    let answer = ask(config, &db, &command, &actor, Patience::Minute).await?;
+    if !answer.done {
+        print(&format!("refused: {}\n", answer.text))?;
+        return Ok(Some(ExitCode::FAILURE));
+    }
+    let bar = Bar::new();
+    loop {
+        tokio::time::sleep(POLL).await;
+        let Some(at) = backfill::progress(&db).await? else { break };
+        bar.show(&at);
+        if at.is_done() {
+            print(&format!("the daemon has read {} rows\n", at.rows_done))?;
+            break;
+        }
+        if let Some(halt) = crate::halt::recorded(&db).await? {
+            return Err(Error::Halted(Box::new(halt)));
+        }
+        if !session::is_locked(&db).await? {
+            return Err(Error::refused(
+                "the daemon ended during the backfill",
+                "repeat the command: it goes on with it",
+            ));
+        }
+    }
+    Ok(Some(ExitCode::SUCCESS))
 }
 
 /// Predicts, and writes nothing.

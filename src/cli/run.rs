@@ -13,6 +13,7 @@ use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::verify::Verification;
 use crate::{metrics, pipeline};
 
 /// The main loop comes round at least this often while it is alive, or a server works on a statement of it
@@ -28,6 +29,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// What no retry mends.
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let prometheus = metrics::install()?;
+    metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));
     let listener = http::bind(config.http_listen).await?;
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
     let shutdown = stop_on_signal()?;
@@ -38,6 +40,8 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
         Some(Counts::new(config)?),
         shutdown.clone().cancelled_owned(),
     ));
+    let _verification = Verification::start(config, &health)?;
+    let _judged = pipeline::ProgressWatch::watch(config, &health);
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
     let work = pipeline::run(config, &health, &shutdown, &show);

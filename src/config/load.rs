@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::Table;
 
 use super::environment::{Environment, interpolate, lookup};
 use super::mapping::{table, written};
 use super::previous;
+use super::safety;
 use super::section::{Problems, Section};
 use super::server::{Pieces, Shown, server};
 use super::{
@@ -28,6 +30,9 @@ const OVERRIDES: [(&str, &str); 3] = [
     ("target.url", "TRIBUTARY_TARGET_URL"),
     ("http.listen", "TRIBUTARY_HTTP_LISTEN"),
 ];
+
+/// For how long closed things are kept (SPEC §10).
+const RETENTION_DAYS: u32 = 400;
 
 /// A server that is not known, while other problems are looked for.
 type Connection = Option<(Server, Shown)>;
@@ -118,8 +123,14 @@ fn build(
     let (target, target_shown) = target(target_section, schema, &place, problems);
     let run = run(root.section("run", problems), problems);
     let guard = guard(root.section("guard", problems), problems);
+    let backup = safety::backup(root.section("backup", problems), problems);
+    let validate = root.section("validate", problems);
+    let verify_every = verify(root.section("verify", problems), problems);
+    let retention_days = retention(root.section("retention", problems), problems);
     let http_listen = listen(root.section("http", problems), &place, problems);
     let rules = rules::rules(root.section("rules", problems), problems);
+    let products: Vec<String> = rules.products.iter().map(|p| p.code.clone()).collect();
+    let validate = safety::validate(validate, &products, problems);
     root.finish(problems);
     let (source_shown, target_shown) = (source_shown?, target_shown?);
     let origins = Origins {
@@ -133,6 +144,10 @@ fn build(
         target: target?,
         run,
         guard,
+        backup,
+        validate,
+        verify_every,
+        retention_days,
         http_listen: http_listen?,
         rules,
         origins,
@@ -202,9 +217,11 @@ fn source(
     if publication.len() > 63 {
         problems.add(&publication_path, "a publication's name has at most 63 bytes");
     }
+    let give_up_slot_mb = section.number("give_up_slot_mb", 1..=u32::MAX, problems);
     section.finish(problems);
     let (server, shown) = connection.unzip();
-    (server.map(|server| Source { server, slot, publication, feeds }), shown)
+    let source = server.map(|server| Source { server, slot, publication, give_up_slot_mb, feeds });
+    (source, shown)
 }
 
 /// Where everything of the daemon's own lives (SPEC §10).
@@ -276,6 +293,18 @@ fn run(mut section: Section<'_>, problems: &mut Problems) -> Run {
         batch_rows: size(batch_rows, default.batch_rows),
         chunk_rows: size(chunk_rows, default.chunk_rows),
     }
+}
+
+fn verify(mut section: Section<'_>, problems: &mut Problems) -> Option<Duration> {
+    let every = section.span("every", problems);
+    section.finish(problems);
+    every
+}
+
+fn retention(mut section: Section<'_>, problems: &mut Problems) -> u32 {
+    let days = section.number("days", 1..=36_500, problems);
+    section.finish(problems);
+    days.unwrap_or(RETENTION_DAYS)
 }
 
 fn guard(mut section: Section<'_>, problems: &mut Problems) -> Guard {

@@ -127,6 +127,23 @@ pub enum NoteKind {
     UnreadableTags,
 }
 
+impl NoteKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::InvisibleCharacter,
+        Self::Mojibake,
+        Self::InvalidPhone,
+        Self::TimezoneAbbreviation,
+        Self::TimezoneAssumed,
+        Self::DateOnly,
+        Self::SpreadsheetDate,
+        Self::AmbiguousDate,
+        Self::UnparsableTimestamp,
+        Self::CurrencyAssumed,
+        Self::UnreadableTags,
+    ];
+}
+
 /// A data-quality record of one field of one row, handled automatically.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {

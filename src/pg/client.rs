@@ -5,7 +5,9 @@ use std::borrow::Cow;
 
 use bytes::Buf;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{CopyInSink, CopyOutStream, Error, Row, SimpleQueryMessage, Statement};
+use tokio_postgres::{
+    CopyInSink, CopyOutStream, Error, Row, RowStream, SimpleQueryMessage, Statement,
+};
 
 use crate::config::Schema;
 
@@ -100,6 +102,12 @@ impl Client {
         }
     }
 
+    /// Whether the connection has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.raw().is_closed()
+    }
+
     /// Runs a query.
     ///
     /// # Errors
@@ -113,6 +121,15 @@ impl Client {
             Sent::Text(text) => self.raw().query(&*text, params).await,
             Sent::Prepared(statement) => self.raw().query(statement, params).await,
         }
+    }
+
+    /// Runs a query without parameters; its rows are read as they arrive.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn query_stream(&self, sql: &str) -> Result<RowStream, Error> {
+        let none: [&(dyn ToSql + Sync); 0] = [];
+        self.raw().query_raw(&*self.schema.of(sql), none).await
     }
 
     /// Runs a query that returns one row.

@@ -88,6 +88,15 @@ impl Resume<'_> {
         let sql = "select current_database()::text";
         let row = self.source.query_one(sql, &[]).await;
         let here: String = row.context("source: asking for the database")?.get(0);
+        if state.plugin.as_deref() != Some("pgoutput") {
+            return Err(Error::refused(
+                format!(
+                    "the slot {name} of the source is none of the output plugin pgoutput: it is somebody else's"
+                ),
+                "configure another source.slot, or drop that one if nobody needs it: the tables are then read again with a \
+                 new one",
+            ));
+        }
         if state.database.as_ref() != Some(&here) {
             return Err(Error::refused(
                 format!("the slot {name} of the source is not of its database {here}"),

@@ -163,8 +163,8 @@ impl Comparison {
         Ok(rows.iter().map(Claim::read).collect())
     }
 
-    /// A page of the enrollments in the order of their ids: the last id, how many there are, and the managed ones of profiles that are no
-    /// person's. `None` at the end.
+    /// A page of the enrollments in the order of their ids: the last id, how many there are, and the managed ones of
+    /// profiles that are no person's, with these profiles. `None` at the end.
     ///
     /// # Errors
     /// Those of the target.
@@ -173,11 +173,12 @@ impl Comparison {
         tx: &Tx,
         after: Uuid,
         limit: i64,
-    ) -> Result<Option<(Uuid, u64, Vec<Uuid>)>> {
+    ) -> Result<Option<(Uuid, u64, Vec<(Uuid, Uuid)>)>> {
         let rows =
             tx.query("target: reading enrollments", &self.of_nobody, &[&after, &limit]).await?;
         let Some(last) = rows.last().map(|row| row.get(0)) else { return Ok(None) };
-        let of_nobody = rows.iter().filter(|row| row.get(2)).map(|row| row.get(0)).collect();
+        let of_nobody = rows.iter().filter(|row| row.get(2));
+        let of_nobody = of_nobody.map(|row| (row.get(0), row.get(1))).collect();
         Ok(Some((last, rows.len() as u64, of_nobody)))
     }
 }

@@ -7,6 +7,7 @@ mod column_types;
 pub mod compare;
 pub mod copy;
 pub mod delete;
+pub mod erase;
 mod join;
 pub mod merge;
 pub mod profile_ids;
@@ -14,5 +15,5 @@ pub mod replace;
 pub mod write;
 
 pub use catalog::Tables;
-pub use merge::{Merge, Merger};
+pub use merge::{Merge, Merger, forget_waiting};
 pub use write::{Fresh, Report, Written};

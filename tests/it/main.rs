@@ -5,6 +5,7 @@
 
 mod stopped;
 mod support;
+mod upgrade;
 
 mod alone;
 mod batching;
@@ -16,6 +17,7 @@ mod crashes;
 mod demo;
 mod docs;
 mod email_changes;
+mod erase;
 mod failpoints;
 mod feeds_changes;
 mod feeds_forms;
@@ -39,5 +41,8 @@ mod review;
 mod rollout;
 mod rules;
 mod schemas;
+mod slots;
 mod targets;
+mod upkeep;
 mod verify;
+mod verify_planted;

@@ -169,7 +169,7 @@ impl World {
 
     /// A second installation in the same two databases: its own schema, target tables, and the slot and publication that
     /// default from the schema.
-    pub(crate) fn beside(&self, schema: &str) -> Self {
+    pub(crate) fn second_installation(&self, schema: &str) -> Self {
         let place =
             |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
         let (source, target) = (place(&self.source), place(&self.target));
@@ -220,9 +220,11 @@ impl World {
         self.folder.path().join("tributary.toml")
     }
 
-    /// The real binary, on this world's configuration.
+    /// The real binary, on this world's configuration. `TRIBUTARY_TEST_BINARY` is another one, for measurements.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+        let binary = std::env::var_os("TRIBUTARY_TEST_BINARY");
+        let mut command =
+            Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_tributary").into()));
         command
             .args(arguments)
             .env("TRIBUTARY_CONFIG", self.config())
@@ -264,6 +266,17 @@ impl World {
     /// The same world for a second daemon: only its HTTP endpoint differs.
     pub(crate) fn on_another_port(self) -> Self {
         Self { http: free_port().unwrap(), ..self }
+    }
+
+    /// A second daemon's world beside this one: the same databases and slot, another HTTP endpoint.
+    pub(crate) fn beside(&self) -> Self {
+        let place =
+            |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
+        let (source, target) = (place(&self.source), place(&self.target));
+        let mut world = Self::between(self.layout, self.shipped, source, target);
+        world.slot.clone_from(&self.slot);
+        world.configure(|_| {});
+        world
     }
 
     /// Made-up rows into the source.

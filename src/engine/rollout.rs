@@ -48,7 +48,7 @@ impl Rollout {
     pub fn takes(self, text: &str) -> bool {
         let hash = Uuid::new_v5(&NAMESPACE, format!("rollout:{text}").as_bytes()).as_u64_pair().0;
         // The high half is as even as the whole, and the product fits.
-        (hash >> 32) * 100 >> 32 < u64::from(self.percent)
+        ((hash >> 32) * 100) >> 32 < u64::from(self.percent)
     }
 
     /// Whether a person is in. `recorded` is the person as recorded before.

@@ -196,14 +196,16 @@ async fn alone(
     actor: &str,
     patience: Patience<'_>,
 ) -> Result<Option<Answer>> {
-    if decisions::needs_target_alone(&command.request) {
+    // Opening a session makes a missing slot: never for a target that the daemon has not begun to fill.
+    let is_filled = session::checkpoint(db.client(), &config.source.slot).await?.is_some();
+    let is_before = !is_filled && matches!(command.request, Request::Rollout { .. });
+    if is_before || decisions::needs_target_alone(&command.request) {
         let Some(client) = session::lock_target(config).await? else { return Ok(None) };
         let (db, operator) = (Db::new(client), Operator::of(config));
         let done = decisions::execute_on_target(config, &db, &operator, command, actor).await;
         return told(done).map(Some);
     }
-    // Opening a session makes a missing slot: never for a target that the daemon has not begun to fill.
-    if session::checkpoint(db.client(), &config.source.slot).await?.is_none() {
+    if !is_filled {
         return Err(Error::refused(
             "this target has not been filled yet, so there is nothing to decide about",
             "start the daemon: `tributary run`",

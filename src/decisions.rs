@@ -70,6 +70,11 @@ pub enum Request {
     Accept,
     /// Recompute everybody from the stored facts.
     Rebuild,
+    /// Write the target rows of this percentage of the people (SPEC §7a).
+    Rollout {
+        /// From 0 to 100.
+        percent: u8,
+    },
     /// Forget a person.
     Erase {
         /// An address of it.
@@ -167,6 +172,12 @@ pub async fn execute_on_target(
     let done = match &command.request {
         Request::Dismiss { conflicts } => rows::dismiss(db, conflicts, &by).await,
         Request::Accept => accept(db).await,
+        // Before anything is read there is nothing to recompute.
+        Request::Rollout { percent } => {
+            let percent = (*percent).min(100);
+            let set = crate::store::outside::set(db, percent).await;
+            set.map(|_| format!("the rollout is at {percent} percent from the first backfill on"))
+        }
         Request::Rollback { run, discard } => {
             let courses = courses(&config.rules.products);
             backup::carry_out(db, run, *discard, &courses, &operator, actor).await
@@ -239,6 +250,9 @@ async fn within(
             applier.repair(tx, what, mode).await?.count();
             (format!("computed {} units anew", what.len()), Effect::default())
         }
+        Request::Rollout { percent } => {
+            (rollout(tx.db(), *percent, by.actor).await?, Effect::default())
+        }
         Request::Rollback { run, discard } => {
             let (courses, operator) = (courses(&applier.env.rules.products), &applier.operator);
             let done = backup::carry_out(tx.db(), run, *discard, &courses, operator, actor).await?;
@@ -282,6 +296,7 @@ impl Request {
             Self::Rebuild => Operation::Rebuild,
             Self::Repair(_) => Operation::Repair,
             Self::Rollback { .. } => Operation::Rollback,
+            Self::Rollout { .. } => Operation::Rollout,
             Self::Backfill => Operation::Backfill,
             _ => Operation::Decision,
         }
@@ -304,6 +319,14 @@ async fn backfill_again(db: &Db) -> Result<String> {
     }
     backup::resume_after(db, "backfill").await?;
     Ok("the daemon reads the feeds again".to_owned())
+}
+
+/// Records how far the rollout is to be, and has everybody recomputed, in one commit.
+async fn rollout(db: &Db, percent: u8, actor: &str) -> Result<String> {
+    let percent = percent.min(100);
+    let before = crate::store::outside::set(db, percent).await?;
+    queue::ask_for_rebuild(db, actor).await?;
+    Ok(format!("the rollout is at {percent} percent now, after {before}; everybody is recomputed"))
 }
 
 /// What a decision changes: rows that are placed again, and whom it touches.

@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::error::{Error, Result};
 use crate::facts::Note;
 use crate::lsn::Lsn;
-use crate::status::{Phase, SlotLog};
+use crate::status::{Phase, Rollout, SlotLog};
 
 use quality::note_kind;
 pub use quality::set_conflicts;
@@ -48,6 +48,8 @@ const BACKFILL_ESTIMATED: &str = "tributary_backfill_rows_estimated";
 const CONFLICTS: &str = "tributary_conflicts";
 const CONFLICTS_OPEN: &str = "tributary_conflicts_open";
 const LEFT_OUT: &str = "tributary_rows_left_out";
+const ROLLOUT: &str = "tributary_rollout_percent";
+const OUTSIDE: &str = "tributary_rollout_outside_rows";
 const HALTED: &str = "tributary_halted";
 const FROZEN: &str = "tributary_frozen";
 const PHASE: &str = "tributary_phase";
@@ -148,6 +150,12 @@ const METRICS: &[Metric] = &[
         LEFT_OUT,
         Unit::Count,
         "Source rows that the configuration leaves out, by feed (source) and reason (skipped, excluded).",
+    ),
+    gauge(ROLLOUT, Unit::Count, "Percent of the people whose target rows are written."),
+    gauge(
+        OUTSIDE,
+        Unit::Count,
+        "Rows that are not written as their people are outside of the rollout, by table.",
     ),
     gauge(
         HALTED,
@@ -392,6 +400,19 @@ pub(crate) fn set_lag_seconds(seconds: f64) {
 pub(crate) fn set_backfill(rows_done: u64, rows_estimated: u64) {
     metrics::gauge!(BACKFILL_DONE).set(rows_done as f64);
     metrics::gauge!(BACKFILL_ESTIMATED).set(rows_estimated as f64);
+}
+
+/// How far the rollout is.
+pub(crate) fn set_rollout(rollout: &Rollout) {
+    metrics::gauge!(ROLLOUT).set(f64::from(rollout.percent));
+    let outside = rollout.outside;
+    for (table, rows) in [
+        ("profiles", outside.profiles),
+        ("transactions", outside.transactions),
+        ("enrollments", outside.enrollments),
+    ] {
+        metrics::gauge!(OUTSIDE, "table" => table).set(rows as f64);
+    }
 }
 
 /// Whether an operator must act (P9).

@@ -84,6 +84,7 @@ fn every_metric_that_is_set_is_described() {
         set_conflicts_open(7, 0);
         let rows = LeftOut { skipped: 9, excluded: 0 };
         set_left_out(&LeftOutRows::from([("orders".into(), rows)]));
+        set_rollout(&crate::status::Rollout::default());
         let ended_at = Timestamp::from_second(1_750_000_001).unwrap();
         set_verified([("profiles", 2)].into_iter(), 3, ended_at);
         set_verified_share(0.5);
@@ -126,6 +127,8 @@ fn every_metric_that_is_set_is_described() {
         "tributary_conflicts{kind=\"underpaid\",severity=\"review\"} 7",
         "tributary_conflicts{kind=\"mojibake\",severity=\"info\"} 0",
         "tributary_conflicts_open{severity=\"review\"} 7",
+        "tributary_rollout_percent 100",
+        "tributary_rollout_outside_rows{table=\"profiles\"} 0",
         "tributary_verify_differences{table=\"profiles\"} 2",
         "tributary_verify_unsettled 3",
         "tributary_verify_last_timestamp_seconds 1750000001",

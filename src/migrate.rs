@@ -32,6 +32,7 @@ const MIGRATIONS: [(&str, &str); 10] = [
     ("V6__feeds", include_str!("../migrations/0006_feeds.sql")),
     ("V7__noticed", include_str!("../migrations/0007_noticed.sql")),
     ("V8__operations", include_str!("../migrations/0008_operations.sql")),
+    ("V9__rollout", include_str!("../migrations/0009_rollout.sql")),
     ("V10__upkeep", include_str!("../migrations/0010_upkeep.sql")),
     ("V11__import", include_str!("../migrations/0011_import.sql")),
 ];

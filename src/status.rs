@@ -93,6 +93,9 @@ pub struct Status {
     /// By feed the rows that the configuration leaves out.
     #[serde(default)]
     pub left_out: LeftOutRows,
+    /// How far the rollout is (SPEC §7a).
+    #[serde(default)]
+    pub rollout: Rollout,
     /// The log that the source keeps for the slot; `None` while it was not asked, and where there is no slot.
     #[serde(default)]
     pub slot_log: Option<SlotLog>,
@@ -129,6 +132,46 @@ pub struct Backfill {
     pub rows_done: u64,
     /// Source rows there are, by the planner's statistics; 0 when not known.
     pub rows_estimated: u64,
+}
+
+/// How far a rollout is, and what is not written of those who are outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Percent of the people who are in.
+    pub percent: u8,
+    /// Rows that are not written.
+    pub outside: Outside,
+}
+
+/// Rows that would be written of those who are outside of a rollout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// Profiles, one a person.
+    pub profiles: u64,
+    /// Transactions.
+    pub transactions: u64,
+    /// Enrollments.
+    pub enrollments: u64,
+    /// Unique values of people who are in that a row of somebody outside holds.
+    pub held_values: u64,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { percent: 100, outside: Outside::default() }
+    }
+}
+
+impl From<crate::store::outside::Counted> for Rollout {
+    fn from(counted: crate::store::outside::Counted) -> Self {
+        let outside = Outside {
+            profiles: counted.profiles,
+            transactions: counted.transactions,
+            enrollments: counted.enrollments,
+            held_values: counted.held,
+        };
+        Self { percent: counted.percent, outside }
+    }
 }
 
 /// Open conflicts by severity (SPEC §6).
@@ -202,6 +245,7 @@ mod tests {
             backfill: Backfill { rows_done: 3, rows_estimated: 4 },
             conflicts: OpenConflicts { review: 1, info: 2 },
             left_out: BTreeMap::from([("orders".into(), LeftOut { skipped: 3, excluded: 0 })]),
+            rollout: Rollout::default(),
             slot_log: Some(SlotLog {
                 retained_bytes: 9,
                 safe_bytes: Some(90),
@@ -219,6 +263,10 @@ mod tests {
             "backfill": {"rows_done": 3, "rows_estimated": 4},
             "conflicts": {"review": 1, "info": 2},
             "left_out": {"orders": {"skipped": 3, "excluded": 0}},
+            "rollout": {
+                "percent": 100,
+                "outside": {"profiles": 0, "transactions": 0, "enrollments": 0, "held_values": 0}
+            },
             "slot_log": {"retained_bytes": 9, "safe_bytes": 90, "wal_status": "reserved", "seconds_to_loss": 1.5}
         });
         assert_eq!(json, expected);

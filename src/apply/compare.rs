@@ -14,7 +14,8 @@ use crate::engine::people::{self, Decided};
 use crate::engine::rows::{self, RowPlan, RowWrite, Touched};
 use crate::engine::versions::Version;
 use crate::engine::{
-    Arrival, Env, Feeds, Person, PersonState, RowId, StoredConflict, WantedConflict, shared,
+    Arrival, Env, Feeds, Person, PersonState, RowId, StoredConflict, WantedConflict, rollout,
+    shared,
 };
 use crate::error::Result;
 use crate::facts::{FeedKind, SourceKey};
@@ -82,6 +83,7 @@ impl Applier {
             operator: Operator::of(config),
             has_foreign_profiles: true,
             has_quarantine: true,
+            has_outside: true,
             has_blocked_deletes: true,
         })
     }
@@ -130,6 +132,7 @@ impl Applier {
         owners.retain(|owner, _| touched.owners.contains(owner));
         let mut decided = people::decide(owners, &state.holders, &self.env);
         let mut persons = std::mem::take(&mut state.persons);
+        let recorded = persons.clone();
         let mut expected = Expected::default();
         let is_left_out =
             |decided: &Decided| decided.is_incomplete || state.quarantined.contains(&decided.owner);
@@ -174,10 +177,18 @@ impl Applier {
             if state.quarantined.contains(&decided.owner) {
                 expected.quarantined += 1;
             } else if !decided.is_incomplete {
-                let person = persons.get(&decided.owner).copied();
+                let rollout = self.env.rollout;
+                let mut person = persons.get(&decided.owner).copied();
+                if let Some(person) = person.as_mut().filter(|_| decided.is_person()) {
+                    person.outside =
+                        !rollout.includes(&decided.owner, recorded.get(&decided.owner));
+                }
                 let (feeds, identity) = (&self.env.feeds, &self.tables.identity);
                 let trust = Trust::Nothing;
-                expected.writes.push(diff::owner(decided, person, feeds, identity, trust, false).0);
+                let (mut write, mut person) =
+                    diff::owner(decided, person, feeds, identity, trust, false);
+                rollout::withhold(&mut write, decided, person.as_mut(), rollout, feeds);
+                expected.writes.push(write);
             }
         }
         let refused = Refused::default();

@@ -67,6 +67,8 @@ pub struct Applier {
     has_foreign_profiles: bool,
     /// Whether any owner is quarantined.
     has_quarantine: bool,
+    /// Whether anybody is counted as outside of the rollout.
+    has_outside: bool,
     /// Whether the application holds a transaction whose payment is gone.
     has_blocked_deletes: bool,
 }

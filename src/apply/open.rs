@@ -45,6 +45,7 @@ impl Applier {
             operator: Operator::of(config),
             has_foreign_profiles: false,
             has_quarantine: false,
+            has_outside: false,
             has_blocked_deletes: false,
         };
         applier.record_feeds(config, due_later).await?;
@@ -57,13 +58,14 @@ impl Applier {
         Ok(applier)
     }
 
-    /// Reads the active decisions about single rows and conflicts.
+    /// Reads the active decisions about single rows and conflicts, and how far the rollout is.
     ///
     /// # Errors
     /// Those of the target.
     pub async fn load_decisions(&mut self) -> Result<()> {
         self.env.decisions = store::alias::row_decisions(&self.db).await?;
         self.env.dismissals = store::conflict::dismissals(&self.db).await?;
+        (self.env.rollout, self.has_outside) = store::outside::rollout(&self.db).await?;
         Ok(())
     }
 

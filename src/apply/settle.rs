@@ -12,9 +12,10 @@ use super::totals::Totals;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::diff::{self, OwnerWrite, Trust};
 use crate::engine::people::{self, Decided};
+use crate::engine::rollout::{self, Withheld};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
-use crate::engine::{Person, PersonState, RowId};
+use crate::engine::{Person, PersonState, RowId, StoredRow};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Stage};
 use crate::pg::{Group, Tx};
@@ -84,6 +85,10 @@ struct Round {
     /// Persons who came, left or came back.
     changed_people: BTreeSet<String>,
     fresh: Fresh,
+    /// Persons who are outside of the rollout.
+    outside: HashSet<String>,
+    /// What is not written of each owner.
+    withheld: Vec<(String, Withheld)>,
 }
 
 impl Applier {
@@ -131,6 +136,7 @@ impl Applier {
         }
         store::row::set_incomplete(tx, &state.unreadable).await?;
         let mut round = self.decide(tx, &mut state, mode).await?;
+        self.leave_held_values(tx, &mut round).await?;
         let started = timed(Stage::Decide, started);
         let totals = Totals::of(&round.decided);
         let outcomes = take_outcomes(&mut round, &mut plan, mode);
@@ -191,6 +197,9 @@ impl Applier {
         );
         self.reconcile(&mut group, wanted, &state, &judged.scopes, mode);
         self.note_quarantine(&mut group, &state, &refused, mode);
+        if self.has_outside || !self.env.rollout.is_complete() {
+            store::outside::write(&mut group, &round.withheld);
+        }
         store::row::set_outcomes(&mut group, &refused.outcomes());
         if let Some(advance) = advance {
             store::checkpoint::advance(&mut group, advance);
@@ -203,7 +212,8 @@ impl Applier {
         let reached = self.judge_pairs(tx, group, people).await?;
         report.add(positions.map(|at| at.report(&reached)).unwrap_or_default());
         self.has_quarantine |= !refused.is_empty();
-        report.deleted += self.remove_transactions(tx, &plan, &round.writes, mode).await?;
+        self.has_outside |= !self.env.rollout.is_complete();
+        report.deleted += self.remove_transactions(tx, &plan, &round, mode).await?;
         self.settle_email_changes(tx, &state).await?;
         totals.count_unchanged(&report);
         timed(Stage::Write, started);
@@ -216,10 +226,13 @@ impl Applier {
         let decided = people::decide(rows, &state.holders, &self.env);
         let mut persons = std::mem::take(&mut state.persons);
         let before = persons.clone();
+        let rollout = self.env.rollout;
+        let strangers = self.without_profile(tx, &decided, &before).await?;
         let needs_id = |decided: &Decided| {
             let person = persons.get(&decided.owner);
             decided.unified.profile.is_some()
                 && person.is_none_or(|person| person.state == PersonState::Waiting)
+                || strangers.contains(&decided.owner)
         };
         let new: Vec<String> =
             decided.iter().filter(|d| needs_id(d)).map(|d| d.owner.clone()).collect();
@@ -259,6 +272,7 @@ impl Applier {
                 continue;
             }
             person.state = person.state.with_profile(decided.unified.profile.is_some());
+            person.outside = !rollout.includes(&decided.owner, before.get(&decided.owner));
             if before.get(&decided.owner).map(|before| before.state) != Some(person.state) {
                 changed_people.insert(decided.owner.clone());
             }
@@ -288,8 +302,22 @@ impl Applier {
             decided.par_iter().filter_map(compared).collect()
         };
         let mut writes = Vec::with_capacity(compared.len());
-        for (write, person) in compared {
+        let (mut withheld, mut outside) = (Vec::new(), HashSet::new());
+        let by_owner: HashMap<&str, &Decided> = if self.has_outside || !rollout.is_complete() {
+            decided.iter().map(|decided| (decided.owner.as_str(), decided)).collect()
+        } else {
+            HashMap::new()
+        };
+        for (mut write, mut person) in compared {
+            if let Some(decided) = by_owner.get(write.owner.as_str()) {
+                let feeds = &self.env.feeds;
+                let kept = rollout::withhold(&mut write, decided, person.as_mut(), rollout, feeds);
+                withheld.push((write.owner.clone(), kept));
+            }
             if let Some(person) = person {
+                if person.outside {
+                    outside.insert(write.owner.clone());
+                }
                 persons.insert(write.owner.clone(), person);
             }
             writes.push(write);
@@ -301,7 +329,82 @@ impl Applier {
             .cloned()
             .collect();
         let recorded = before.into_keys().collect();
-        Ok(Round { decided, writes, persons, recorded, person_writes, changed_people, fresh })
+        Ok(Round {
+            decided,
+            writes,
+            persons,
+            recorded,
+            person_writes,
+            changed_people,
+            fresh,
+            outside,
+            withheld,
+        })
+    }
+
+    /// Those who come in and of whom the target has no profile under the id that was recorded while they were outside: the
+    /// application may have made one under another id since.
+    async fn without_profile(
+        &self,
+        tx: &Tx,
+        decided: &[Decided],
+        before: &HashMap<String, Person>,
+    ) -> Result<HashSet<String>> {
+        let comes_in = |decided: &&Decided| {
+            let recorded = before.get(&decided.owner);
+            recorded.is_some_and(|person| person.outside && person.state == PersonState::Present)
+                && self.env.rollout.includes(&decided.owner, recorded)
+        };
+        let coming: HashMap<Uuid, &String> = decided
+            .iter()
+            .filter(comes_in)
+            .filter_map(|decided| Some((before.get(&decided.owner)?.profile_id, &decided.owner)))
+            .collect();
+        if coming.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ids: Vec<Uuid> = coming.keys().copied().collect();
+        let there: HashSet<Uuid> =
+            profile_ids::there(tx, &self.tables, &ids).await?.into_iter().collect();
+        let missing = coming.into_iter().filter(|(id, _)| !there.contains(id));
+        Ok(missing.map(|(_, owner)| owner.clone()).collect())
+    }
+
+    /// A unique value that a row of somebody outside holds is left out (SPEC §7a).
+    async fn leave_held_values(&self, tx: &Tx, round: &mut Round) -> Result<()> {
+        if self.env.rollout.is_complete() {
+            return Ok(());
+        }
+        let profiles = round.writes.iter().filter_map(|write| write.profile.as_ref());
+        let values: Vec<String> = profiles.filter_map(|p| p.systemeio_id.clone()).collect();
+        let held: HashSet<String> =
+            targets::write::held_outside(tx, &self.tables, &values).await?.into_iter().collect();
+        for write in &mut round.writes {
+            let Some(profile) = &mut write.profile else { continue };
+            if !profile.systemeio_id.as_ref().is_some_and(|value| held.contains(value)) {
+                continue;
+            }
+            profile.leave_systemeio_id();
+            // What is written is not what the person should have: the next time it is compared.
+            if let Some(person) = round.persons.get_mut(&write.owner) {
+                person.profile = None;
+            }
+            round.person_writes.insert(write.owner.clone());
+            let owner = round.withheld.iter_mut().find(|(owner, _)| *owner == write.owner);
+            if let Some((_, withheld)) = owner {
+                withheld.held = 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the transaction of a payment that is gone was never written, as its owner is outside.
+    fn is_withheld(&self, id: &RowId, row: &StoredRow, outside: &HashSet<String>) -> bool {
+        if self.env.rollout.is_complete() || row.outcome.is_some() {
+            return false;
+        }
+        outside.contains(&row.owner)
+            || row.owner.contains(' ') && !self.env.rollout.takes(&self.env.feeds.source_row(id))
     }
 
     /// Deletes the transactions of payments that are gone or give none (SPEC §5.3).
@@ -309,12 +412,15 @@ impl Applier {
         &mut self,
         tx: &Tx,
         plan: &RowPlan,
-        writes: &[OwnerWrite],
+        round: &Round,
         mode: Mode,
     ) -> Result<u64> {
+        let writes = &round.writes;
         let none = Some(crate::engine::NO_TRANSACTION);
         let gone = plan.gone.iter().filter(|(id, row)| {
-            self.env.feeds.kind(id.0) == crate::facts::FeedKind::Payment && row.outcome != none
+            self.env.feeds.kind(id.0) == crate::facts::FeedKind::Payment
+                && row.outcome != none
+                && !self.is_withheld(id, row, &round.outside)
         });
         let mut ids: HashMap<Uuid, RowId> =
             gone.map(|(id, _)| (self.transaction_id(id), id.clone())).collect();

@@ -295,6 +295,9 @@ impl Backfill<'_> {
         if at.stage != stage {
             failpoint::hit("phase-advanced");
         }
+        if at.is_done() {
+            applier.load_decisions().await?;
+        }
         Ok(())
     }
 
@@ -376,7 +379,11 @@ impl Backfill<'_> {
             at.left_out.save(tx).await?;
         }
         if at.stage == Stage::Done {
-            let sql = "update tributary.state set facts_hash = $1, people_hash = $2";
+            // Everybody was recomputed: whoever is in stays in from now on.
+            let sql = "update tributary.state set facts_hash = $1, people_hash = $2, \
+                       narrowing = narrowing and exists (select from tributary.command c, tributary.backfill b \
+                           where c.finished_at is null and c.request -> 'request' ->> 'do' = 'rebuild' \
+                           and c.created_at > b.started_at)";
             let hashes = (self.config.facts_hash(), self.config.people_hash());
             tx.execute("target: noting the rules", sql, &[&hashes.0, &hashes.1]).await?;
         }

@@ -21,6 +21,7 @@ pub mod output;
 mod progress;
 mod rebuild;
 mod rollback;
+mod rollout;
 mod run;
 mod slot;
 mod status;
@@ -102,6 +103,7 @@ enum Command {
     Erase(erase::Args),
     Explain(explain::Args),
     Rebuild(rebuild::Args),
+    Rollout(rollout::Args),
     Log(log::Args),
     Backups(backups::Args),
     Rollback(rollback::Args),
@@ -135,6 +137,7 @@ impl Command {
             Self::Erase(args) => erase::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
+            Self::Rollout(args) => rollout::run(args, context).await,
             Self::Log(args) => log::run(args, context).await,
             Self::Backups(args) => backups::run(args, context).await,
             Self::Rollback(args) => rollback::run(args, context).await,

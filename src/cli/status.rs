@@ -13,7 +13,7 @@ use crate::lsn::Lsn;
 use crate::pg::Client;
 use crate::session;
 use crate::source::{slot, slot_log};
-use crate::status::{LeftOut, Phase, SlotLog, Status, left_out};
+use crate::status::{LeftOut, Phase, Rollout, SlotLog, Status, left_out};
 use crate::store;
 
 /// Show phase, checkpoint, lag, backfill progress and open conflicts
@@ -101,6 +101,7 @@ async fn fill(target: &Client, config: &Config, status: &mut Status) -> Result<(
     status.conflicts.info = row.get::<_, i64>(1).unsigned_abs();
     let feeds = config.source.feeds.iter().map(|feed| feed.name.as_str());
     status.left_out = left_out(feeds, store::row::left_out(target).await?);
+    status.rollout = store::outside::count(target).await?.into();
     Ok(())
 }
 
@@ -140,6 +141,13 @@ fn render(status: &Status, running: bool) -> String {
         let LeftOut { skipped, excluded } = rows;
         text.push_str(&format!(
             "left out    {feed}: {skipped} rows skipped, {excluded} excluded by their address\n"
+        ));
+    }
+    if status.rollout != Rollout::default() {
+        let Rollout { percent, outside } = status.rollout;
+        text.push_str(&format!(
+            "rollout     {percent} percent; not written: {} profiles, {} transactions, {} enrollments\n",
+            outside.profiles, outside.transactions, outside.enrollments
         ));
     }
     if let Some(reason) = &status.halted {

@@ -119,7 +119,7 @@ impl Schema {
             let begins = !joined;
             let mut next = after.chars();
             let qualifies = next.next() == Some('.')
-                && next.next().is_some_and(|c| c.is_ascii_lowercase() || c == '"');
+                && next.next().is_some_and(|c| c.is_ascii_lowercase() || "\"'".contains(c));
             out.push_str(before);
             out.push_str(if begins && qualifies { &quoted } else { WRITTEN });
             rest = after;
@@ -142,6 +142,7 @@ mod tests {
             "select a from \"Trib-2\".person o,\"Trib-2\".state where x = 'tributary' and k = 'a@tributary.invalid'",
         );
         check("select to_regclass('tributary.state')", "select to_regclass('\"Trib-2\".state')");
+        check("to_regclass('tributary.' || $1)", "to_regclass('\"Trib-2\".' || $1)");
         check("tributary.a", "\"Trib-2\".a");
         check("tributarytributary.a", "tributarytributary.a");
         check(

@@ -139,6 +139,7 @@ async fn forget(tx: &Tx, command: i64, person: &Person) -> Result<u64> {
     for sql in [
         "delete from tributary.person where email_key = any($1)",
         "delete from tributary.quarantine where owner = any($1)",
+        "delete from tributary.outside where owner = any($1)",
         "delete from tributary.email_before where email = any($1)",
         // Their undo data goes with them.
         "delete from tributary.decision where kind in ('alias', 'separate', 'email') \

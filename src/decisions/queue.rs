@@ -91,6 +91,27 @@ fn rebuild() -> Result<serde_json::Value> {
         .map_err(|error| Error::failed("writing a request", error))
 }
 
+/// Queues a rebuild, unless one waits.
+pub(super) async fn ask_for_rebuild(db: &Db, actor: &str) -> Result<()> {
+    let command =
+        serde_json::to_value(Command { request: Request::Rebuild, note: None, conflict: None })
+            .map_err(|error| Error::failed("writing a request", error))?;
+    let sql = "insert into tributary.command (request, actor) values ($1, $2)";
+    db.execute("target: asking for a rebuild", sql, &[&command, &actor]).await?;
+    Ok(())
+}
+
+/// Whether a rebuild that was asked for is not finished.
+///
+/// # Errors
+/// Those of the target.
+pub async fn waits_for_rebuild(db: &Db) -> Result<bool> {
+    let sql = "select exists (select from tributary.command \
+               where finished_at is null and request -> 'request' = $1)";
+    let rows = db.query("target: looking for a rebuild", sql, &[&rebuild()?]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
 /// A rebuild is long work of its own, which goes on between batches.
 async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = format!(

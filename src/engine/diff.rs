@@ -38,6 +38,17 @@ pub struct ProfileWrite {
     pub is_known: bool,
 }
 
+impl ProfileWrite {
+    /// Leaves a unique value out that cannot be had.
+    pub fn leave_systemeio_id(&mut self) {
+        self.systemeio_id = None;
+        let at = columns::PROFILE.iter().position(|column| *column == "systemeio_id");
+        if let Some(value) = at.and_then(|at| self.values.get_mut(at)) {
+            *value = None;
+        }
+    }
+}
+
 /// A transaction to be written.
 #[derive(Debug, Clone)]
 pub struct TransactionWrite {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::chunks::ChunkSnapshots;
 use super::feeds::Feeds;
+use super::rollout::Rollout;
 use crate::facts::EmailKey;
 use crate::rules::Rules;
 
@@ -35,6 +36,8 @@ pub struct Env {
     pub chunks: ChunkSnapshots,
     /// The backfill that new rows belong to.
     pub generation: i64,
+    /// Whose rows are written.
+    pub rollout: Rollout,
     /// Today in the configured zone, the same for a whole batch (SPEC §5.4).
     pub today: civil::Date,
 }
@@ -51,6 +54,7 @@ impl Env {
             dismissals: HashMap::new(),
             chunks: ChunkSnapshots::default(),
             generation: 0,
+            rollout: Rollout::default(),
         }
     }
 }

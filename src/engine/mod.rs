@@ -15,6 +15,7 @@ mod feeds;
 pub mod literal;
 pub mod people;
 pub mod raw;
+pub mod rollout;
 pub mod rows;
 pub mod shared;
 mod state;

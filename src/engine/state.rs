@@ -71,6 +71,8 @@ pub struct Person {
     pub profile: Option<Uuid>,
     /// Digest of the enrollments last written.
     pub enrollments: Option<Uuid>,
+    /// Whether it is outside of the rollout (SPEC §7a).
+    pub outside: bool,
 }
 
 /// A conflict as stored, without its evidence.

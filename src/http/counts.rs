@@ -10,7 +10,7 @@ use super::Health;
 use crate::config::Config;
 use crate::connect::{Pool, pool};
 use crate::error::{Context as _, Error, Result};
-use crate::status::left_out;
+use crate::status::{Rollout, left_out};
 use crate::unify::{ConflictKind, Severity};
 
 /// How old a count may be.
@@ -78,16 +78,18 @@ impl Counts {
         let counted = tokio::time::timeout(PATIENCE, self.count_rows()).await;
         let pause = FRESH.max(begun.elapsed().saturating_mul(SHARE));
         *due = begun.checked_add(pause);
-        if let Ok(Ok(counted)) = counted {
+        if let Ok(Ok((counted, rollout))) = counted {
+            health.set_rollout(rollout);
             health.set_left_out(left_out(self.feeds.iter().map(String::as_str), counted));
         }
     }
 
-    async fn count_rows(&self) -> Result<Vec<(String, String, u64)>> {
+    async fn count_rows(&self) -> Result<(Vec<(String, String, u64)>, Rollout)> {
         let session = self.pool.get().await;
         let session =
             session.map_err(|error| Error::unavailable("target: counting rows", error))?;
-        crate::store::row::left_out(&session).await
+        let rollout = Rollout::from(crate::store::outside::count(&session).await?);
+        Ok((crate::store::row::left_out(&session).await?, rollout))
     }
 
     /// Of each kind and severity how many are open, and when the first of them was seen.

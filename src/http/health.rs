@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::lsn::Lsn;
 use crate::metrics;
-use crate::status::{Backfill, LeftOutRows, OpenConflicts, Phase, SlotLog, Status};
+use crate::status::{Backfill, LeftOutRows, OpenConflicts, Phase, Rollout, SlotLog, Status};
 
 /// The daemon's state, shared between the main loop, which sets it, and the endpoint, which reads it.
 ///
@@ -122,6 +122,12 @@ impl Health {
     /// See [`Status::unresolved`].
     pub fn set_unresolved(&self, reason: Option<String>) {
         self.status.send_modify(|status| status.unresolved = reason);
+    }
+
+    /// How far the rollout is, and what is not written.
+    pub fn set_rollout(&self, rollout: Rollout) {
+        metrics::set_rollout(&rollout);
+        self.status.send_modify(|status| status.rollout = rollout);
     }
 
     /// Why progress stands still; `None` while it does not.

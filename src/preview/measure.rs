@@ -11,6 +11,7 @@ use crate::engine::rows::Touched;
 use crate::error::{Context as _, Result};
 use crate::pg::{Client, Db};
 use crate::rules::{Product, Status};
+use crate::store;
 use crate::targets::changes::{self, Role};
 use crate::targets::replace;
 
@@ -86,6 +87,7 @@ pub(super) async fn measure(
         preview.tables.insert(role.as_str(), TableChanges::from(changes));
     }
     preview.conflicts = conflicts(client).await?;
+    preview.rollout = store::outside::count(client).await?.into();
     let (before, found) = (Places::before(), Places::now(&config.target));
     let products = &config.rules.products;
     let before = before.figures(client, products).await?;

@@ -51,7 +51,6 @@ pub async fn dry_run(
     shutdown: &CancellationToken,
     show: &(dyn Fn(&Progress) + Sync),
 ) -> Result<Option<Preview>> {
-    let started = Instant::now();
     let source = read_only_source(config).await?;
     let mut target = connect(&config.target.server, "tributary dry run", "target").await?;
     let found = preflight::connections(&target, &config.target.server, Server::Target).await?;
@@ -61,6 +60,7 @@ pub async fn dry_run(
     let mut applier = open(target, &source, &copied).await?;
     applier.db.batch("target: preparing the session", READ_ONLY).await?;
     let mut halts = Vec::new();
+    let started = Instant::now();
     schedule(&applier, &source, &copied).await?;
     applier.set_today(jiff::Timestamp::now());
     applier.scan_profiles(&|| {}).await?;
@@ -80,10 +80,11 @@ pub async fn dry_run(
             Err(other) => return Err(other),
         }
     }
+    let seconds = started.elapsed().as_secs_f64();
     let mut preview = measure::measure(&mut applier, &copied, options.replace).await?;
     preview.dry_run = true;
     preview.halts = halts;
-    preview.estimate.seconds = started.elapsed().as_secs_f64();
+    preview.estimate.seconds = seconds;
     Ok(Some(preview))
 }
 
@@ -97,8 +98,9 @@ pub async fn measured(
     options: Options,
     started: Instant,
 ) -> Result<Preview> {
+    let seconds = started.elapsed().as_secs_f64();
     let mut preview = measure::measure(applier, config, options.replace).await?;
-    preview.estimate.seconds = started.elapsed().as_secs_f64();
+    preview.estimate.seconds = seconds;
     Ok(preview)
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::status::Rollout;
 use crate::targets::changes::Changes;
 use crate::targets::replace::Reference;
 
@@ -19,6 +20,8 @@ pub struct Preview {
     pub conflicts: BTreeMap<String, u64>,
     /// What the business can count by itself.
     pub business: BTreeMap<String, Expectation>,
+    /// How far a rollout is, and what is not written of those who are outside.
+    pub rollout: Rollout,
     /// Time and space.
     pub estimate: Estimate,
     /// What the daemon would halt in front of until an operator accepts it.
@@ -103,6 +106,14 @@ impl Preview {
             let _ = writeln!(
                 text,
                 "refused     {rows} rows of {table} refer to {to} that nothing supports ({constraint})"
+            );
+        }
+        if self.rollout != Rollout::default() {
+            let Rollout { percent, outside } = self.rollout;
+            let _ = writeln!(
+                text,
+                "rollout     {percent} percent; not written: {} profiles, {} transactions, {} enrollments",
+                outside.profiles, outside.transactions, outside.enrollments
             );
         }
         let Estimate { seconds, rows, store_bytes, target_bytes } = self.estimate;

@@ -8,6 +8,7 @@ pub mod conflict;
 pub mod email_before;
 pub mod feed;
 pub mod operation_log;
+pub mod outside;
 pub mod person;
 pub mod quarantine;
 pub mod row;

@@ -17,7 +17,7 @@ pub async fn by_key(tx: &Tx, keys: &[String]) -> Result<HashMap<String, Person>>
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = "select email_key, profile_id, state, profile_digest, enrollments_digest \
+    let sql = "select email_key, profile_id, state, profile_digest, enrollments_digest, outside \
                from tributary.person where email_key = any($1)";
     let rows = tx.query("target: looking up persons", sql, &[&keys]).await?;
     Ok(rows
@@ -28,6 +28,7 @@ pub async fn by_key(tx: &Tx, keys: &[String]) -> Result<HashMap<String, Person>>
                 state: PersonState::parse(row.get(2)),
                 profile: row.get(3),
                 enrollments: row.get(4),
+                outside: row.get(5),
             };
             (row.get(0), person)
         })
@@ -63,6 +64,7 @@ struct Columns {
     states: Vec<&'static str>,
     profiles: Vec<Option<Uuid>>,
     enrollments: Vec<Option<Uuid>>,
+    outside: Vec<bool>,
 }
 
 impl Columns {
@@ -73,6 +75,7 @@ impl Columns {
             states: people.iter().map(|(_, person)| person.state.as_str()).collect(),
             profiles: people.iter().map(|(_, person)| person.profile).collect(),
             enrollments: people.iter().map(|(_, person)| person.enrollments).collect(),
+            outside: people.iter().map(|(_, person)| person.outside).collect(),
         }
     }
 
@@ -83,6 +86,7 @@ impl Columns {
             Box::new(self.states),
             Box::new(self.profiles),
             Box::new(self.enrollments),
+            Box::new(self.outside),
         ]
     }
 }

@@ -63,10 +63,15 @@ impl Merger<'_> {
         to_profile: Option<Uuid>,
         enrollments: &[(Uuid, Uuid)],
     ) -> Result<()> {
+        let is_outside = self.person(to).await?.is_some_and(|person| person.outside);
         match (from_profile, to_profile) {
             (Some(a), Some(b)) => {
                 self.set_person(from, a, "present").await?;
                 self.set_person(to, b, "present").await?;
+                self.set_outside(&[from, to], is_outside).await?;
+                if is_outside {
+                    return Ok(());
+                }
                 self.set_emails(&[(a, from), (b, to)]).await?;
                 self.assign_enrollments(enrollments).await
             }
@@ -74,7 +79,8 @@ impl Merger<'_> {
                 let sql = "delete from tributary.person where email_key = $1 and profile_id = $2";
                 self.tx.execute("target: parting people", sql, &[&to.as_str(), &a]).await?;
                 self.set_person(from, a, "present").await?;
-                self.set_emails(&[(a, from)]).await
+                self.set_outside(&[from], is_outside).await?;
+                if is_outside { Ok(()) } else { self.set_emails(&[(a, from)]).await }
             }
             (None, _) => Ok(()),
         }

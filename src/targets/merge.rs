@@ -35,6 +35,8 @@ pub struct Merger<'a> {
 pub struct Held {
     /// Its profile.
     pub profile_id: Uuid,
+    /// Whether it is outside of the rollout: nothing of it is written.
+    pub outside: bool,
 }
 
 /// An enrollment as it must be known to hand it over.
@@ -57,9 +59,9 @@ impl Merger<'_> {
     /// # Errors
     /// Those of the target.
     pub async fn person(&self, key: &EmailKey) -> Result<Option<Held>> {
-        let sql = "select profile_id from tributary.person where email_key = $1";
+        let sql = "select profile_id, outside from tributary.person where email_key = $1";
         let rows = self.tx.query("target: looking up a person", sql, &[&key.as_str()]).await?;
-        Ok(rows.first().map(|row| Held { profile_id: row.get(0) }))
+        Ok(rows.first().map(|row| Held { profile_id: row.get(0), outside: row.get(1) }))
     }
 
     /// Gives person `to` the surviving profile and marks the other one merged under `from`. Nothing
@@ -73,6 +75,7 @@ impl Merger<'_> {
         let (Some(a), Some(b)) = (self.person(from).await?, self.person(to).await?) else {
             return Ok(None);
         };
+        let is_outside = a.outside && b.outside;
         let survivor = match keep {
             Merge::KeepFrom => a.profile_id,
             Merge::KeepElder => self.elder(a.profile_id, b.profile_id).await?,
@@ -80,6 +83,10 @@ impl Merger<'_> {
         let merged = if survivor == a.profile_id { b.profile_id } else { a.profile_id };
         self.set_person(to, survivor, "present").await?;
         self.set_person(from, merged, "merged").await?;
+        self.set_outside(&[from, to], is_outside).await?;
+        if is_outside {
+            return Ok(Some(survivor));
+        }
         self.set_emails(&[(survivor, to), (merged, from)]).await?;
         let assignment = self.shared_out(survivor, merged).await?;
         let assigned = self.tx.attempt(self.assign_enrollments(&assignment)).await?;
@@ -107,6 +114,15 @@ impl Merger<'_> {
                 &[&key.as_str(), &profile, &canonical, &state],
             )
             .await?;
+        Ok(())
+    }
+
+    /// Records whether people are outside of the rollout: of two who become one, or part, both are in where one was.
+    pub(super) async fn set_outside(&self, keys: &[&EmailKey], outside: bool) -> Result<()> {
+        let keys: Vec<&str> = keys.iter().map(|key| key.as_str()).collect();
+        let sql =
+            "update tributary.person set outside = $2 where email_key = any($1) and outside <> $2";
+        self.tx.execute("target: writing a person", sql, &[&keys, &outside]).await?;
         Ok(())
     }
 

@@ -74,11 +74,21 @@ pub async fn find(tx: &Tx, tables: &Tables, keys: &[String]) -> Result<Vec<(Stri
             None => (free_id(&key, derived_is_taken, &taken), PersonState::Present, true),
         };
         taken.insert(profile_id);
-        let person = Person { profile_id, state, profile: None, enrollments: None };
+        let person = Person { profile_id, state, profile: None, enrollments: None, outside: false };
         let is_adopted = existing == Some(profile_id);
         found.push((key, Found { person, is_fresh, is_adopted }));
     }
     Ok(found)
+}
+
+/// Which of these profiles there are.
+///
+/// # Errors
+/// Those of the target.
+pub async fn there(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    let sql = format!("select id from {} where id = any($1)", tables.names.profiles);
+    let rows = tx.query("target: looking up profiles", &sql, &[&ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Notes profiles that were the application's before their person took them: a rollback must know what the daemon inserted.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::catalog::{MANAGED, PARKED, Tables};
 use crate::engine::diff::{EnrollmentWrite, OwnerWrite, ProfileWrite, TransactionWrite};
 use crate::error::{Error, Result};
-use crate::pg::{Group, Owned, Reached, TextColumns};
+use crate::pg::{Group, Owned, Reached, TextColumns, Tx};
 
 /// Rows written to one table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -178,7 +178,7 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
          from unnest($1::uuid[], $2::text[]) as n (id, email) \
          where p.email = n.email::{email_type} and p.id <> n.id and (p.id = any($1) or exists ( \
              select from tributary.person o \
-             where o.profile_id = p.id and o.email_key <> n.email)) \
+             where o.profile_id = p.id and o.email_key <> n.email and not o.outside)) \
          returning p.id) \
          update tributary.person set profile_digest = null \
          where profile_id in (select id from freed) and not profile_id = any($1)"
@@ -199,12 +199,30 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
         "with freed as (update {table} p set systemeio_id = null \
          from unnest($1::uuid[], $2::text[]) as n (id, systemeio_id) \
          where p.systemeio_id = n.systemeio_id::{kind} and p.id <> n.id \
-           and exists (select from tributary.person o where o.profile_id = p.id) \
+           and exists (select from tributary.person o where o.profile_id = p.id and not o.outside) \
          returning p.id) \
          update tributary.person set profile_digest = null \
          where profile_id in (select id from freed) and not profile_id = any($1)"
     );
     group.any(what, park, vec![Box::new(ids), Box::new(systemeio)]);
+}
+
+/// Those of these systemeio_ids that rows of people outside of the rollout hold.
+///
+/// # Errors
+/// Those of the target.
+pub async fn held_outside(tx: &Tx, tables: &Tables, values: &[String]) -> Result<Vec<String>> {
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "select p.systemeio_id::text from unnest($1::text[]) as n (value) \
+         join {} p on p.systemeio_id = n.value::{} \
+         join tributary.person o on o.profile_id = p.id and o.outside",
+        tables.names.profiles, tables.systemeio_type
+    );
+    let rows = tx.query("target: looking for unique values", &sql, &[&values]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 fn add_transactions(

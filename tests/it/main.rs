@@ -40,6 +40,7 @@ mod readiness;
 mod readme;
 mod restored;
 mod review;
+mod rollout;
 mod rules;
 mod schemas;
 mod slots;

@@ -76,7 +76,7 @@ async fn predicted_and_done(world: &World, more: &[&str]) -> Value {
     assert_same(&before.0, &fingerprint(&world.source).await);
     assert_same(&before.1, &fingerprint(&world.target).await);
     let done = report(world, &[&["backfill", "--json"], more].concat()).await;
-    for key in ["tables", "conflicts", "business", "halts", "references"] {
+    for key in ["tables", "conflicts", "business", "rollout", "halts", "references"] {
         assert_eq!(predicted[key], done[key], "{key}");
     }
     assert_eq!((&predicted["dry_run"], &done["dry_run"]), (&true.into(), &false.into()));

@@ -33,7 +33,7 @@ async fn caught_up(world: &World, schema: &str) {
 async fn two_installations_work_side_by_side_in_one_pair_of_databases_spec_10() {
     let first = World::new(SourceLayout::Canonical, Places::Shared).await;
     first.load(&dirty(71, 60), 80, 120).await;
-    let second = first.beside("Trib-2");
+    let second = first.second_installation("Trib-2");
     assert_eq!(second.slot, "trib_2");
     let checked = second.succeed(&["check"]).await;
     assert!(checked.contains("schema Trib-2 is missing"), "{checked}");

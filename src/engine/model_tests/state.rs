@@ -93,6 +93,7 @@ impl State {
             state: PersonState::Present,
             profile: None,
             enrollments: None,
+            outside: false,
         };
         match (self.persons.get(&a).copied(), self.persons.get(&b).copied()) {
             (Some(from_person), Some(to_person)) => {
@@ -154,7 +155,8 @@ impl State {
                 profile_id = Uuid::new_v4();
             }
             let state = PersonState::Present;
-            let person = Person { profile_id, state, profile: None, enrollments: None };
+            let person =
+                Person { profile_id, state, profile: None, enrollments: None, outside: false };
             self.persons.insert(decided.owner.clone(), person);
             is_fresh = true;
         }

@@ -169,7 +169,7 @@ impl World {
 
     /// A second installation in the same two databases: its own schema, target tables, and the slot and publication that
     /// default from the schema.
-    pub(crate) fn beside(&self, schema: &str) -> Self {
+    pub(crate) fn second_installation(&self, schema: &str) -> Self {
         let place =
             |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
         let (source, target) = (place(&self.source), place(&self.target));

@@ -1,0 +1,112 @@
+//! `rollout N`: in steps, without reading the source again (SPEC §7a).
+
+use serde_json::Value;
+use testkit::source_schema::SourceLayout;
+
+use crate::support::compare::assert_equals_fresh_backfill;
+use crate::support::world::{Places, World, dirty};
+
+const WRITTEN: &str =
+    "select (select count(*) from unified_profiles) || ' ' || (select count(*) from transactions)
+    || ' ' || (select count(*) from enrollments)";
+
+async fn rollout(world: &World, percent: &str) -> Value {
+    serde_json::from_str(&world.succeed(&["rollout", percent, "--json"]).await).unwrap()
+}
+
+fn outside(shown: &Value, table: &str) -> i64 {
+    shown["rollout"]["outside"][table].as_i64().unwrap()
+}
+
+async fn count(world: &World, table: &str) -> i64 {
+    world.target.value(&format!("select count(*) from {table}")).await.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_in_steps_ends_as_a_fresh_backfill_spec_7a() {
+    let world = World::new(SourceLayout::Canonical, Places::Shared).await;
+    world.load(&dirty(23, 70), 80, 100).await;
+    // A rehearsal: everything is decided, nothing is written.
+    world.succeed(&["migrate"]).await;
+    rollout(&world, "0").await;
+    let daemon = world.started().await;
+    let population = dirty(23, 70);
+    let client = world.source.connect().await;
+    testkit::load::append(&client, world.layout, &population, 80..110, 100..160).await.unwrap();
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(WRITTEN).await, "0 0 0");
+    assert!(count(&world, "tributary.person").await > 20);
+    assert!(count(&world, "tributary.conflict").await > 5);
+    world.succeed(&["verify"]).await;
+    // A decision about two who are outside writes nothing either, nor does the way back.
+    let person = "select email_key from tributary.person where state = 'present' and outside order by email_key";
+    let first = world.target.value(&format!("{person} limit 1")).await;
+    let second = world.target.value(&format!("{person} offset 1 limit 1")).await;
+    world.succeed(&["decisions", "add", "alias", &first, &second]).await;
+    assert_eq!(world.target.value(WRITTEN).await, "0 0 0");
+    let id = world.target.value("select max(id) from tributary.decision").await;
+    world.succeed(&["decisions", "revert", &id]).await;
+    assert_eq!(world.target.value(WRITTEN).await, "0 0 0");
+    let outsiders = "select count(*) from tributary.person where not outside";
+    assert_eq!(world.target.value(outsiders).await, "0");
+    let read = daemon.metric("tributary_backfill_rows_read_total").await;
+    let rehearsed = rollout(&world, "0").await;
+    let all = (outside(&rehearsed, "profiles"), outside(&rehearsed, "transactions"));
+
+    let mut before = (0, 0);
+    for percent in ["10", "50"] {
+        let shown = rollout(&world, percent).await;
+        let written =
+            (count(&world, "unified_profiles").await, count(&world, "transactions").await);
+        assert!(
+            written.0 >= before.0 && written.1 >= before.1,
+            "{percent}: {before:?} {written:?}"
+        );
+        assert_eq!(
+            (written.0 + outside(&shown, "profiles"), written.1 + outside(&shown, "transactions")),
+            all,
+            "{percent}"
+        );
+        assert!(0 < written.1 && written.1 < all.1, "{percent}: {written:?} of {all:?}");
+        world.succeed(&["verify"]).await;
+        before = written;
+    }
+    // Of two who become one, one of whom is in, both are in.
+    let out = world.target.value(&format!("{person} limit 1")).await;
+    let within = person.replace("and outside", "and not outside");
+    let within = world.target.value(&format!("{within} limit 1")).await;
+    world.succeed(&["decisions", "add", "alias", &within, &out]).await;
+    let sql = format!("select not outside from tributary.person where email_key = '{out}'");
+    assert_eq!(world.target.value(&sql).await, "true");
+    let sql = format!("select count(*) from unified_profiles where email = '{out}'");
+    assert_eq!(world.target.value(&sql).await, "1");
+    world.succeed(&["verify"]).await;
+
+    // The stream goes on for both; who was in stays in at another address.
+    world.source.execute("update systemeio set email = 'x' || n || '@example.net', contact_id = 'swap' || n
+        from (select id, row_number() over (order by id) as n from systemeio) o where o.id = systemeio.id and o.n <= 30").await;
+    world.source.execute("update xendit set amount = amount + 1 where amount > 0").await;
+    world
+        .source
+        .execute("delete from xendit where id in (select id from xendit order by id limit 20)")
+        .await;
+    daemon.wait_until_caught_up(&world).await;
+    world.succeed(&["verify"]).await;
+    let status = daemon.status().await;
+    assert_eq!(status["rollout"]["percent"], 50, "{status}");
+
+    // Narrowing writes nothing back, and says what remains.
+    let was = world.target.value(WRITTEN).await;
+    let shown = rollout(&world, "10").await;
+    assert_eq!(world.target.value(WRITTEN).await, was);
+    assert!(shown["remains"]["profiles"].as_i64() > Some(0), "{shown}");
+    world.succeed(&["verify"]).await;
+
+    let shown = rollout(&world, "100").await;
+    assert_eq!((outside(&shown, "profiles"), outside(&shown, "transactions")), (0, 0), "{shown}");
+    assert_eq!(shown["remains"]["profiles"], 0, "{shown}");
+    world.succeed(&["verify"]).await;
+    assert_eq!(daemon.metric("tributary_backfill_rows_read_total").await, read);
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    assert_equals_fresh_backfill(&world).await;
+}

@@ -6,6 +6,7 @@
 mod support;
 
 mod alone;
+mod backups;
 mod batching;
 mod beside;
 mod budgets;

@@ -60,15 +60,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     });
     let Some(mut session) = opened.await? else { return Ok(ExitCode::SUCCESS) };
     let under_way = backfill::progress(&session.applier.db).await?.filter(|at| !at.is_done());
-    match &under_way {
-        Some(at) => {
-            tracing::info!(
-                stage = at.stage.as_str(),
-                rows_done = at.rows_done,
-                "resuming a backfill"
-            );
-        }
-        _ => {}
+    if let Some(at) = &under_way {
+        tracing::info!(stage = at.stage.as_str(), rows_done = at.rows_done, "resuming a backfill");
     }
     schedule(config, &session.applier.db, under_way.as_ref(), REASON).await?;
     backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;

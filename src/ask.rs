@@ -72,7 +72,7 @@ pub async fn open_target(config: &Config) -> Result<Db> {
         return Ok(Db::new(client));
     }
     Err(Error::refused(
-        "the target has no schema tributary",
+        format!("the target has no schema {}", config.target.schema.name()),
         "run `tributary migrate`, or start the daemon with `tributary run`",
     ))
 }
@@ -165,8 +165,10 @@ async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
     // The notification is sent at the commit, when the row is there.
     let sql = "with asked as (insert into tributary.command (request, actor, os_user) \
                    values ($1, $2, $3) returning id) \
-               select id, pg_notify('tributary_command', '')::text from asked";
-    let rows = db.query("target: asking the daemon", sql, &[&request, &actor, &os_user()]).await?;
+               select id, pg_notify($4, '')::text from asked";
+    let channel = db.client().schema().channel();
+    let params: [crate::pg::Param<'_>; 4] = [&request, &actor, &os_user(), &channel];
+    let rows = db.query("target: asking the daemon", sql, &params).await?;
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
 }
 

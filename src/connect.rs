@@ -9,15 +9,16 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod};
 use rustls::ClientConfig;
 use tokio::sync::Notify;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, Client, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
+use tokio_postgres::{AsyncMessage, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{Server, TlsMode};
+use crate::config::{Schema, Server, TlsMode};
 use crate::error::{Error, Result};
+use crate::pg::Client;
 use crate::source::session;
 
 /// Longest time for one server to accept a connection, from name look-up to the end of authentication.
@@ -56,13 +57,14 @@ pub async fn connect_listening(
     notified: Arc<Notify>,
 ) -> Result<Client> {
     let config = session_config(server, application_name);
-    match server.tls {
-        TlsMode::Disable => open(&config, NoTls, what, notified).await,
+    let client = match server.tls {
+        TlsMode::Disable => open(&config, NoTls, what, notified).await?,
         _ => {
             let tls = MakeRustlsConnect::new(tls_config(server, what)?);
-            open(&config, tls, what, notified).await
+            open(&config, tls, what, notified).await?
         }
-    }
+    };
+    Ok(Client::new(client, server.schema.clone()))
 }
 
 async fn open<T>(
@@ -70,7 +72,7 @@ async fn open<T>(
     tls: T,
     what: &'static str,
     notified: Arc<Notify>,
-) -> Result<Client>
+) -> Result<tokio_postgres::Client>
 where
     T: MakeTlsConnect<Socket> + Send,
     T::Stream: Send + 'static,
@@ -117,6 +119,22 @@ fn pooler_refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error> {
     })
 }
 
+/// A pool of connections to one server.
+pub struct Pool {
+    pool: deadpool_postgres::Pool,
+    schema: Schema,
+}
+
+impl Pool {
+    /// A session of the pool.
+    ///
+    /// # Errors
+    /// The server is away, or all sessions are in use.
+    pub async fn get(&self) -> std::result::Result<Client, PoolError> {
+        Ok(Client::pooled(self.pool.get().await?, self.schema.clone()))
+    }
+}
+
 /// A pool of connections for short read-only queries of commands and endpoints. It connects when first
 /// used.
 ///
@@ -136,14 +154,15 @@ pub fn pool(server: &Server, application_name: &str, size: usize) -> Result<Pool
             Manager::from_config(config, tls, manager)
         }
     };
-    Pool::builder(manager)
+    let pool = deadpool_postgres::Pool::builder(manager)
         .max_size(size)
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .wait_timeout(Some(POOL_TIMEOUT))
         .create_timeout(Some(CONNECT_TIMEOUT))
         .recycle_timeout(Some(POOL_TIMEOUT))
         .build()
-        .map_err(|error| Error::failed("making a connection pool", error))
+        .map_err(|error| Error::failed("making a connection pool", error))?;
+    Ok(Pool { pool, schema: server.schema.clone() })
 }
 
 /// The server's configuration with a name, a time limit and the pinned settings. Of two settings of one

@@ -5,6 +5,7 @@
 //! out together, or refused with a reason.
 
 mod alias;
+pub mod erase;
 pub mod queue;
 mod rows;
 
@@ -69,6 +70,11 @@ pub enum Request {
     Accept,
     /// Recompute everybody from the stored facts.
     Rebuild,
+    /// Forget a person.
+    Erase {
+        /// An address of it.
+        email: String,
+    },
     /// Recompute what `verify` found to differ.
     Repair(Repair),
     /// Bring the target tables back to a backup, and halt.
@@ -239,6 +245,10 @@ async fn within(
             return queue::record(tx.db(), id, true, done).await;
         }
         Request::Backfill => (backfill_again(tx.db()).await?, Effect::default()),
+        Request::Erase { email } => {
+            let email = parse_email(email)?;
+            (erase::erase(applier, tx, id, &email).await?, Effect::default())
+        }
         Request::Rebuild => {
             return Err(Error::refused(
                 "a rebuild is not carried out within a transaction",
@@ -387,7 +397,10 @@ async fn mark_reverted(tx: &Tx, id: i64, by: &By<'_>) -> Result<()> {
 }
 
 /// An address that a person typed, as a key.
-fn parse_email(text: &str) -> Result<EmailKey> {
+///
+/// # Errors
+/// A refusal of what is none.
+pub fn parse_email(text: &str) -> Result<EmailKey> {
     email_key(text).0.map_err(|reason| {
         Error::refused(
             format!("that is not an e-mail address to match people by ({})", reason.as_str()),

@@ -52,6 +52,7 @@
 //! | [`backfill`] | the feeds in chunks, then the people in pages; reconcile and rebuild; every round resumable | the stream |
 //! | [`backup`] | copies of the target tables, and the rollback to them | what a row should say |
 //! | [`decisions`] | what operators and the email change rule decided, and the way back | the stream |
+//! | [`preview`] | the backfill on temporary copies: what it would do; what a real one did, in the same words | how rows are decided and written |
 //! | [`verify`] | source, stored rows and target compared while the daemon works; repairs are asked of the writer | how rows are written |
 //! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
 //! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |
@@ -117,6 +118,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod pg;
 pub mod pipeline;
+pub mod preview;
 pub mod retry;
 pub mod rules;
 pub mod session;

@@ -27,7 +27,9 @@ mod large;
 mod maintenance;
 mod notice;
 mod receive;
+mod retention;
 mod retries;
+mod spare;
 pub mod watchdog;
 mod write;
 
@@ -109,6 +111,12 @@ pub async fn run(
         }
         if started.elapsed() >= LASTED {
             backoff.reset();
+        }
+        // Only the slot that this daemon has followed is its own to give up.
+        if epoch.is_some()
+            && let Err(error) = spare::give_up(config).await
+        {
+            tracing::warn!(%error, "what the slot keeps is not known");
         }
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");

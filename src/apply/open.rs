@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio_postgres::Client;
 
 use super::{Applier, NARROW_LOOK_UPS};
 use crate::backfill;
@@ -11,7 +10,7 @@ use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::facts::Feed;
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 use crate::session::fence;
 use crate::source::RowReader;
 use crate::store;

@@ -26,7 +26,6 @@ mod sweep;
 
 use std::sync::Arc;
 
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use left_out::{RULES_WAIT, rules_wait};
@@ -42,7 +41,7 @@ use crate::engine::{Fact, Feeds};
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::failpoint;
-use crate::pg::{Db, Tx};
+use crate::pg::{Client, Db, Tx};
 use crate::source::{publication, slot};
 use crate::store::operation_log;
 

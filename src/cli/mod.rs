@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod conflicts;
 mod decisions;
+mod erase;
 mod explain;
 mod healthcheck;
 mod log;
@@ -97,6 +98,7 @@ enum Command {
     Verify(verify::Args),
     Conflicts(conflicts::Args),
     Decisions(decisions::Args),
+    Erase(erase::Args),
     Explain(explain::Args),
     Rebuild(rebuild::Args),
     Log(log::Args),
@@ -128,6 +130,7 @@ impl Command {
             Self::Verify(args) => verify::run(args, context).await,
             Self::Conflicts(args) => conflicts::run(args, context).await,
             Self::Decisions(args) => decisions::run(args, context).await,
+            Self::Erase(args) => erase::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
             Self::Log(args) => log::run(args, context).await,

@@ -13,6 +13,7 @@ use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::verify::Verification;
 use crate::{metrics, pipeline};
 
 /// The main loop comes round at least this often while it is alive, or a server works on a statement of it
@@ -38,6 +39,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
         Some(Counts::new(config)?),
         shutdown.clone().cancelled_owned(),
     ));
+    let _verification = Verification::start(config, &health)?;
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
     let work = pipeline::run(config, &health, &shutdown, &show);

@@ -67,7 +67,7 @@ pub(super) struct Args {
 /// Those of both servers; refusals with their remedy.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let config = &context.config()?;
-    let options = Options { show_values: args.show_values, examples: args.examples };
+    let options = Options { show_values: args.show_values, examples: args.examples, rest: 0 };
     let progress = Progress(Mutex::new(Instant::now()));
     let show = |stage: &'static str, done: u64| progress.show(stage, done);
     let journal = Journal::begin(config, Operation::Verify, json!({})).await;

@@ -115,6 +115,18 @@ impl<'t> Section<'t> {
         self.value(key).and_then(|value| number(value, &path, range, problems))
     }
 
+    /// A span of time such as `90s`, `30m`, `24h` or `7d`.
+    pub(super) fn span(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<std::time::Duration> {
+        let path = self.path_of(key);
+        let value = self.value(key)?;
+        let read = value.as_str().and_then(span);
+        expect(read, value, &path, "a span of time such as \"24h\" (s, m, h or d)", problems)
+    }
+
     /// Tells the keys that no call above asked for, with the nearest that there is.
     pub(super) fn finish(self, problems: &mut Problems) {
         for key in self.table.into_iter().flatten().map(|(key, _)| key) {
@@ -124,6 +136,30 @@ impl<'t> Section<'t> {
             }
         }
     }
+}
+
+/// A whole number above 0 with a unit.
+fn span(text: &str) -> Option<std::time::Duration> {
+    let text = text.trim();
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let number: u32 = number.trim().parse().ok().filter(|number| *number > 0)?;
+    Some(std::time::Duration::from_secs(seconds * u64::from(number)))
+}
+
+/// A span of time as it is written: in the largest unit that leaves no rest.
+pub(super) fn written_span(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
+    let unit = units.into_iter().find(|(_, length)| seconds > 0 && seconds % length == 0);
+    let (unit, length) = unit.unwrap_or(("s", 1));
+    format!("{}{unit}", seconds / length)
 }
 
 /// A text that is not blank.
@@ -195,4 +231,26 @@ pub(super) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) ->
 pub(super) fn is_bare(key: &str) -> bool {
     !key.is_empty()
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_and_written() {
+        let check = |text: &str, seconds: Option<u64>| {
+            assert_eq!(span(text).map(|span| span.as_secs()), seconds, "{text}");
+        };
+        check("90s", Some(90));
+        check("30m", Some(1_800));
+        check(" 24 h ", Some(86_400));
+        check("7d", Some(604_800));
+        for bad in ["", "h", "0h", "24", "1.5h", "-1h", "24 hours", "1é", "99999999999d"] {
+            check(bad, None);
+        }
+        for text in ["90s", "5m", "36h", "1d", "7d"] {
+            assert_eq!(written_span(span(text).unwrap()), text);
+        }
+    }
 }

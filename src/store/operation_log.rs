@@ -10,10 +10,10 @@
 //! | a backfill or rebuild, resumed or not | [`begin_backfill`], [`backfill_done`] in its last commit |
 //! | what is one transaction (a decision, a rollback) | [`record`] inside of it |
 
+use crate::pg::Client;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::config::Config;

@@ -3,7 +3,9 @@
 // A test fails by panicking; clippy knows that only of functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod stopped;
 mod support;
+mod upgrade;
 
 mod alone;
 mod backups;
@@ -16,6 +18,7 @@ mod crashes;
 mod demo;
 mod docs;
 mod email_changes;
+mod erase;
 mod failpoints;
 mod feeds_changes;
 mod feeds_forms;
@@ -30,11 +33,16 @@ mod operation;
 mod output;
 mod people;
 mod preflight;
+mod previews;
 mod purity;
 mod readiness;
 mod readme;
 mod restored;
 mod review;
 mod rules;
+mod schemas;
+mod slots;
 mod targets;
+mod upkeep;
 mod verify;
+mod verify_planted;

@@ -54,6 +54,7 @@
 //! | [`decisions`] | what operators and the email change rule decided, and the way back | the stream |
 //! | [`preview`] | the backfill on temporary copies: what it would do; what a real one did, in the same words | how rows are decided and written |
 //! | [`verify`] | source, stored rows and target compared while the daemon works; repairs are asked of the writer | how rows are written |
+//! | [`validate`] | the target looked at with plain SQL, which psql runs too | how rows are written |
 //! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
 //! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |
 //! | [`pipeline`] | the loop: receive, batch, apply, confirm; what is done beside the stream | row rules |
@@ -128,4 +129,5 @@ pub mod store;
 pub mod systemd;
 pub mod targets;
 pub mod unify;
+pub mod validate;
 pub mod verify;

@@ -23,6 +23,7 @@ mod rollback;
 mod run;
 mod slot;
 mod status;
+mod validate;
 mod verify;
 
 use std::path::PathBuf;
@@ -96,6 +97,7 @@ enum Command {
     Migrate,
     Status(status::Args),
     Verify(verify::Args),
+    Validate(validate::Args),
     Conflicts(conflicts::Args),
     Decisions(decisions::Args),
     Erase(erase::Args),
@@ -128,6 +130,7 @@ impl Command {
             Self::Migrate => migrate::run(&context.config()?).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Verify(args) => verify::run(args, context).await,
+            Self::Validate(args) => validate::run(args, context).await,
             Self::Conflicts(args) => conflicts::run(args, context).await,
             Self::Decisions(args) => decisions::run(args, context).await,
             Self::Erase(args) => erase::run(args, context).await,

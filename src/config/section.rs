@@ -157,7 +157,7 @@ fn span(text: &str) -> Option<std::time::Duration> {
 pub(super) fn written_span(span: std::time::Duration) -> String {
     let seconds = span.as_secs();
     let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
-    let unit = units.into_iter().find(|(_, length)| seconds > 0 && seconds % length == 0);
+    let unit = units.into_iter().find(|(_, length)| seconds > 0 && seconds.is_multiple_of(*length));
     let (unit, length) = unit.unwrap_or(("s", 1));
     format!("{}{unit}", seconds / length)
 }

@@ -150,6 +150,12 @@ async fn the_target_comes_back_as_it_was_and_the_daemon_waits() {
     daemon.wait_for_phase("streaming").await;
     daemon.wait_until_caught_up(&world).await;
     world.succeed(&["verify"]).await;
+    let points = json(&world, &["validate", "--json"]).await;
+    assert!(points["ok"] == true && points["points"].as_array().unwrap().len() > 20, "{points}");
+    assert!(world.succeed(&["validate", "--sql"]).await.contains("\\set profiles"));
+    world.target.execute("update transactions set amount = -1 where status = 'PAID'").await;
+    let wrong = world.run(&["validate"]).await;
+    assert_eq!(wrong.status.code(), Some(3), "{wrong:?}");
 
     // Through the daemon, too; the newest stay.
     world.configure(|table| set(table, "backup", "keep", 1));

@@ -10,6 +10,7 @@ mod check;
 mod completions;
 mod config;
 mod conflicts;
+mod cutover;
 mod decisions;
 mod erase;
 mod explain;
@@ -106,6 +107,7 @@ enum Command {
     Log(log::Args),
     Backups(backups::Args),
     Rollback(rollback::Args),
+    Cutover(cutover::Args),
     /// Accept the guarded delete that the daemon halted in front of
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
@@ -139,6 +141,7 @@ impl Command {
             Self::Log(args) => log::run(args, context).await,
             Self::Backups(args) => backups::run(args, context).await,
             Self::Rollback(args) => rollback::run(args, context).await,
+            Self::Cutover(args) => cutover::run(args, context).await,
             Self::Accept => accept::run(context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,

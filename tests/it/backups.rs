@@ -217,3 +217,34 @@ async fn logged(world: &World) {
     assert!(world.succeed(&["log", "show", &id]).await.contains("backfill"));
     assert!(world.succeed(&["log", "--since", "2100-01-01"]).await.contains("nothing"));
 }
+
+/// A cut-over that stops at a limit, one that goes back because its validation fails, and one that is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_over_stops_goes_back_or_is_done() {
+    let world = World::canonical(ROWS).await;
+    world.target.execute(APPLICATION).await;
+    world.succeed(&["migrate"]).await;
+    let before = dump(&world).await;
+    let stopped = world.run(&["cutover", "--abort-if", "insert>5"]).await;
+    assert_eq!(stopped.status.code(), Some(3), "{stopped:?}");
+    assert!(dump(&world).await == before, "something was written");
+    world.configure(|table| set(table, "validate", "people", vec![100, 200]));
+    let failed = world.run(&["cutover"]).await;
+    assert_eq!(failed.status.code(), Some(3), "{failed:?}");
+    assert!(dump(&world).await == before, "it did not go back");
+    // It dies once the copies are there: the next attempt begins anew.
+    world.configure(|table| set(table, "validate", "people", vec![60, 60]));
+    let mut killed = world.command(&["cutover"]);
+    let killed = killed.env("TRIBUTARY_FAILPOINT", "people-committed").output().await.unwrap();
+    assert_eq!(killed.status.signal(), Some(6), "{killed:?}");
+    world.succeed(&["cutover", "--abort-if", "insert>0"]).await;
+    let backups = json(&world, &["backups", "list", "--json"]).await;
+    assert_eq!(backups.as_array().map(Vec::len), Some(2), "{backups}");
+    let log = json(&world, &["log", "--operation", "cutover", "--json"]).await;
+    let outcomes: Vec<&str> =
+        log.as_array().unwrap().iter().filter_map(|entry| entry["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["done", "interrupted", "refused", "refused"], "{log}");
+    let run = backups[0]["run"].as_str().unwrap();
+    world.succeed(&["rollback", run]).await;
+    assert!(dump(&world).await == before, "the way back");
+}

@@ -55,6 +55,7 @@
 //! | [`preview`] | the backfill on temporary copies: what it would do; what a real one did, in the same words | how rows are decided and written |
 //! | [`import`] | exports into tables of the target: plan, ids, batches with their cursor, comparison, audit | feeds, the stream |
 //! | [`verify`] | source, stored rows and target compared while the daemon works; repairs are asked of the writer | how rows are written |
+//! | [`validate`] | the target looked at with plain SQL, which psql runs too | how rows are written |
 //! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
 //! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |
 //! | [`pipeline`] | the loop: receive, batch, apply, confirm; what is done beside the stream | row rules |
@@ -130,4 +131,5 @@ pub mod store;
 pub mod systemd;
 pub mod targets;
 pub mod unify;
+pub mod validate;
 pub mod verify;

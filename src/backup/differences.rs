@@ -171,7 +171,7 @@ impl Compared<'_> {
                  and not exists (select from tributary.adopted_profile a where a.profile_id = t.id)"
                 .to_owned(),
             "transactions" => {
-                "t.metadata::jsonb ? 'source' and t.metadata::jsonb ? 'source_id'".to_owned()
+                "coalesce(t.metadata::jsonb ?& array['source', 'source_id'], false)".to_owned()
             }
             "enrollments" => {
                 "coalesce(t.metadata::jsonb ->> 'managed_by' = 'tributary', false)".to_owned()

@@ -30,6 +30,8 @@ use crate::targets::replace;
 const REASON: &str = "backfill";
 /// How often it is looked how far a daemon is.
 const POLL: Duration = Duration::from_millis(500);
+/// How long nobody may hold the lock while the daemon begins a new session, or another one takes over.
+const CHANGES_SESSION: Duration = Duration::from_secs(20);
 
 /// Read the feeds and bring the target in line with them, without following the stream
 ///
@@ -175,7 +177,7 @@ async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
         print(&format!("refused: {}\n", answer.text))?;
         return Ok(Some(ExitCode::FAILURE));
     }
-    let bar = Bar::new();
+    let (bar, mut seen) = (Bar::new(), Instant::now());
     loop {
         tokio::time::sleep(POLL).await;
         let Some(at) = backfill::progress(&db).await? else { break };
@@ -187,7 +189,9 @@ async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
         if let Some(halt) = crate::halt::recorded(&db).await? {
             return Err(Error::Halted(Box::new(halt)));
         }
-        if !session::is_locked(&db).await? {
+        if session::is_locked(&db).await? {
+            seen = Instant::now();
+        } else if seen.elapsed() >= CHANGES_SESSION {
             return Err(Error::refused(
                 "the daemon ended during the backfill",
                 "repeat the command: it goes on with it",

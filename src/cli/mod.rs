@@ -10,6 +10,7 @@ mod check;
 mod completions;
 mod config;
 mod conflicts;
+mod cutover;
 mod decisions;
 mod erase;
 mod explain;
@@ -25,6 +26,7 @@ mod rollout;
 mod run;
 mod slot;
 mod status;
+mod validate;
 mod verify;
 
 use std::path::PathBuf;
@@ -98,6 +100,7 @@ enum Command {
     Migrate,
     Status(status::Args),
     Verify(verify::Args),
+    Validate(validate::Args),
     Conflicts(conflicts::Args),
     Decisions(decisions::Args),
     Erase(erase::Args),
@@ -107,6 +110,7 @@ enum Command {
     Log(log::Args),
     Backups(backups::Args),
     Rollback(rollback::Args),
+    Cutover(cutover::Args),
     /// Accept the guarded delete that the daemon halted in front of
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
@@ -132,6 +136,7 @@ impl Command {
             Self::Migrate => migrate::run(&context.config()?).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Verify(args) => verify::run(args, context).await,
+            Self::Validate(args) => validate::run(args, context).await,
             Self::Conflicts(args) => conflicts::run(args, context).await,
             Self::Decisions(args) => decisions::run(args, context).await,
             Self::Erase(args) => erase::run(args, context).await,
@@ -141,6 +146,7 @@ impl Command {
             Self::Log(args) => log::run(args, context).await,
             Self::Backups(args) => backups::run(args, context).await,
             Self::Rollback(args) => rollback::run(args, context).await,
+            Self::Cutover(args) => cutover::run(args, context).await,
             Self::Accept => accept::run(context).await,
             Self::Import(args) => import::run(args, context).await,
             Self::Slot(args) => slot::run(args, context).await,

@@ -78,6 +78,8 @@ const LARGE_TRANSACTION: &[&str] =
 const COMMAND: &[&str] = &["command-executed", "command-answered"];
 const HALT: &[&str] = &["halt-recorded"];
 const ALTERED: &[&str] = &["reconcile-scheduled"];
+/// Taken by `backups.rs`.
+const THE_WAY_BACK: &[&str] = &["backup-copied", "rollback-restored"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_start_survives_every_failpoint_p1() {
@@ -104,8 +106,8 @@ async fn commands_and_halts_survive_every_failpoint_p7() {
 
 #[test]
 fn every_failpoint_is_taken() {
-    let all =
-        [FIRST_START, LOST_SLOT, SMALL_TRANSACTION, LARGE_TRANSACTION, COMMAND, HALT, ALTERED];
+    let beside = [COMMAND, HALT, ALTERED, THE_WAY_BACK].concat();
+    let all = [FIRST_START, LOST_SLOT, SMALL_TRANSACTION, LARGE_TRANSACTION, &beside];
     let taken: BTreeSet<&str> = all.concat().iter().map(|point| name(point)).collect();
     assert_eq!(taken, BTreeSet::from(failpoint::NAMES));
 }

@@ -8,6 +8,7 @@ mod support;
 mod upgrade;
 
 mod alone;
+mod backups;
 mod batching;
 mod beside;
 mod budgets;

@@ -12,14 +12,14 @@ mod feeds;
 mod feeds_tests;
 mod hash;
 mod load;
-mod mapping;
+pub(crate) mod mapping;
 mod new;
 mod previous;
 mod products;
 mod rules;
 mod safety;
 mod schema;
-mod section;
+pub(crate) mod section;
 mod server;
 mod show;
 #[cfg(test)]

@@ -27,6 +27,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time a query waits for a connection of a full pool: below the time in which probes give up.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The servers whose certificates are reported.
+const SERVERS: [&str; 2] = ["source", "target"];
+
 /// Connects, and spawns the task that drives the connection until the client is dropped. `what` names the
 /// server in messages, such as `source`.
 ///
@@ -58,7 +61,12 @@ pub async fn connect_listening(
 ) -> Result<Client> {
     let config = session_config(server, application_name);
     let client = match server.tls {
-        TlsMode::Disable => open(&config, NoTls, what, notified).await?,
+        TlsMode::Disable => {
+            if let Some(name) = SERVERS.into_iter().find(|name| *name == what) {
+                crate::metrics::set_certificate_expiry(name, f64::INFINITY);
+            }
+            open(&config, NoTls, what, notified).await?
+        }
         _ => {
             let tls = MakeRustlsConnect::new(tls_config(server, what)?);
             open(&config, tls, what, notified).await?
@@ -133,6 +141,12 @@ impl Pool {
     pub async fn get(&self) -> std::result::Result<Client, PoolError> {
         Ok(Client::pooled(self.pool.get().await?, self.schema.clone()))
     }
+
+    /// How many connections it has, and how many are asked for.
+    #[must_use]
+    pub fn status(&self) -> deadpool_postgres::Status {
+        self.pool.status()
+    }
 }
 
 /// A pool of connections for short read-only queries of commands and endpoints. It connects when first
@@ -182,6 +196,7 @@ fn session_config(server: &Server, application_name: &str) -> tokio_postgres::Co
 }
 
 fn tls_config(server: &Server, what: &str) -> Result<ClientConfig> {
-    certificates::client_config(server.tls, server.ca_file.as_deref())
+    let seen = SERVERS.into_iter().find(|name| *name == what);
+    certificates::client_config(server.tls, server.ca_file.as_deref(), seen)
         .map_err(|problem| Error::Config(format!("{what}: {problem}")))
 }

@@ -184,6 +184,23 @@ pub struct Policy {
 }
 
 impl ErrorKind {
+    /// The word in metric labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Altered => "altered",
+            Self::Config => "config",
+            Self::Gone => "gone",
+            Self::Refused => "refused",
+            Self::SlotLost => "slot_lost",
+            Self::Halted => "halted",
+            Self::Data => "data",
+            Self::Superseded => "superseded",
+            Self::Failed => "failed",
+        }
+    }
+
     /// Every kind.
     pub const ALL: [Self; 10] = [
         Self::Unavailable,

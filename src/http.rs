@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -120,6 +120,7 @@ fn router(health: Arc<Health>, prometheus: PrometheusHandle, counts: Option<Coun
 
 async fn metrics(State(endpoint): State<Arc<Endpoint>>) -> Response {
     endpoint.refresh().await;
+    crate::metrics::collect_process();
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, endpoint.prometheus.render()).into_response()
 }
@@ -128,9 +129,10 @@ async fn livez(State(endpoint): State<Arc<Endpoint>>) -> Response {
     verdict(endpoint.health.dead_because(), &endpoint.health.status())
 }
 
-async fn readyz(State(endpoint): State<Arc<Endpoint>>) -> Response {
-    let status = endpoint.health.status();
-    verdict(health::unready_because(&status), &status)
+/// With `?standby=1` a daemon that waits is ready while the one that it waits for makes progress (SPEC §9).
+async fn readyz(State(endpoint): State<Arc<Endpoint>>, RawQuery(query): RawQuery) -> Response {
+    let standby = query.is_some_and(|query| query.split('&').any(|pair| pair == "standby=1"));
+    verdict(endpoint.health.unready_because(standby), &endpoint.health.status())
 }
 
 async fn status(State(endpoint): State<Arc<Endpoint>>) -> Json<Status> {

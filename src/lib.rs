@@ -113,6 +113,7 @@ pub mod facts;
 pub mod failpoint;
 pub mod halt;
 pub mod http;
+pub mod import;
 pub mod logging;
 pub mod lsn;
 pub mod metrics;

@@ -3,6 +3,11 @@
 //! Labels hold only words of this program and of its configuration (table roles, kinds, phases, feeds), never a customer value (P14), so
 //! the number of series is bounded. Without [`install`] all functions do nothing.
 
+mod quality;
+mod servers;
+mod start;
+mod work;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,10 +15,21 @@ use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::error::{Error, Result};
-use crate::facts::{Note, NoteKind};
+use crate::facts::Note;
 use crate::lsn::Lsn;
-use crate::status::{LeftOutRows, Phase, SlotLog};
-use crate::unify::{ConflictKind, Severity};
+use crate::status::{Phase, SlotLog};
+
+use quality::note_kind;
+pub use quality::set_conflicts;
+pub(crate) use quality::{set_conflicts_open, set_left_out};
+pub use servers::count_error;
+pub(crate) use servers::{
+    set_backfill_stage, set_certificate_expiry, set_checkpoint_at, set_oldest_review,
+    set_password_expiry, set_pool, set_quarantined, set_slot_active,
+};
+pub use start::feeds as start_feeds;
+pub(crate) use work::set_progress_at;
+pub use work::{Batch, Stage, count_batch_content, count_rows_unchanged, set_queue, time};
 
 const ROWS_APPLIED: &str = "tributary_rows_applied_total";
 const TRANSACTIONS: &str = "tributary_transactions_total";
@@ -46,6 +62,25 @@ const WAL_SAFE: &str = "tributary_slot_safe_bytes";
 const WAL_STATUS: &str = "tributary_slot_wal_status";
 const WAL_SECONDS: &str = "tributary_slot_loss_seconds";
 const BUILD_INFO: &str = "tributary_build_info";
+const STAGE_SECONDS: &str = "tributary_stage_seconds";
+const BATCH_ROWS: &str = "tributary_batch_rows";
+const BATCH_BYTES: &str = "tributary_batch_bytes";
+const BATCHES_REFUSED: &str = "tributary_batches_refused_total";
+const COMMIT_DELAY: &str = "tributary_commit_delay_seconds";
+const ROWS_UNCHANGED: &str = "tributary_rows_unchanged_total";
+const SOURCE_COMMIT_AT: &str = "tributary_source_commit_timestamp_seconds";
+const CHECKPOINT_AT: &str = "tributary_checkpoint_timestamp_seconds";
+const PROGRESS_AT: &str = "tributary_progress_timestamp_seconds";
+const SLOT_ACTIVE: &str = "tributary_slot_active";
+const OLDEST_REVIEW_AT: &str = "tributary_conflict_oldest_review_timestamp_seconds";
+const QUARANTINED: &str = "tributary_quarantined_owners";
+const ERRORS: &str = "tributary_errors_total";
+const QUEUE_BYTES: &str = "tributary_queue_bytes";
+const QUEUE_EVENTS: &str = "tributary_queue_events";
+const POOL: &str = "tributary_pool_connections";
+const BACKFILL_STAGE: &str = "tributary_backfill_stage";
+const PASSWORD_EXPIRY: &str = "tributary_password_expiry_timestamp_seconds";
+const CERTIFICATE_EXPIRY: &str = "tributary_certificate_expiry_timestamp_seconds";
 
 enum Kind {
     Counter,
@@ -63,6 +98,10 @@ const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Metric {
     Metric(name, Kind::Gauge, unit, help)
 }
 
+const fn histogram(name: &'static str, unit: Unit, help: &'static str) -> Metric {
+    Metric(name, Kind::Histogram, unit, help)
+}
+
 const METRICS: &[Metric] = &[
     counter(
         ROWS_APPLIED,
@@ -70,16 +109,12 @@ const METRICS: &[Metric] = &[
     ),
     counter(TRANSACTIONS, "Source transactions applied."),
     counter(BATCHES, "Target transactions committed by the apply loop."),
-    Metric(
+    histogram(
         BATCH_SECONDS,
-        Kind::Histogram,
         Unit::Seconds,
         "Time from the first change of a target transaction to its commit.",
     ),
-    counter(
-        CHANGES,
-        "Row changes received, by feed (source) and insert, update, delete or truncate (op).",
-    ),
+    counter(CHANGES, "Row changes received, by feed (source) and upsert, rekey or delete (op)."),
     counter(
         NOTES,
         "Data-quality notes of the rows read, by kind; timezone_assumed and currency_assumed are only here.",
@@ -128,7 +163,7 @@ const METRICS: &[Metric] = &[
     gauge(
         IS_LEADER,
         Unit::Count,
-        "1 while this daemon holds the lock of its target; 0 while it waits.",
+        "1 while this daemon holds the lock of its target with an open session; else 0.",
     ),
     gauge(LAST_COMMIT, Unit::Seconds, "Unix time of the last commit in the target."),
     gauge(
@@ -160,6 +195,75 @@ const METRICS: &[Metric] = &[
         "Time until the slot may be lost at the present rate of log; +Inf where that is not in sight.",
     ),
     gauge(BUILD_INFO, Unit::Count, "1, with the version as a label."),
+    histogram(
+        STAGE_SECONDS,
+        Unit::Seconds,
+        "Time of each stage (decode, fetch, decide, write, commit) of a batch or a round; decode: of a source transaction.",
+    ),
+    histogram(BATCH_ROWS, Unit::Count, "Row changes of a target transaction of the stream."),
+    histogram(
+        BATCH_BYTES,
+        Unit::Bytes,
+        "Memory that the row changes of a target transaction take.",
+    ),
+    counter(BATCHES_REFUSED, "Batches that the target refused at first and that were taken apart."),
+    histogram(
+        COMMIT_DELAY,
+        Unit::Seconds,
+        "From the commit in the source to the commit in the target, of the newest transaction of each batch.",
+    ),
+    counter(
+        ROWS_UNCHANGED,
+        "Rows that were decided and left alone, as they are equal, by table role (table).",
+    ),
+    gauge(
+        SOURCE_COMMIT_AT,
+        Unit::Seconds,
+        "Unix time at which the source committed the newest change that is applied.",
+    ),
+    gauge(CHECKPOINT_AT, Unit::Seconds, "Unix time at which the checkpoint last advanced."),
+    gauge(
+        PROGRESS_AT,
+        Unit::Seconds,
+        "Unix time at which the work was last brought forward: a commit, a part of a transaction, a round.",
+    ),
+    gauge(SLOT_ACTIVE, Unit::Count, "1 while a walsender reads from the slot; else 0."),
+    gauge(
+        OLDEST_REVIEW_AT,
+        Unit::Seconds,
+        "Unix time at which the oldest open conflict that needs a review was first seen; 0 without one.",
+    ),
+    gauge(QUARANTINED, Unit::Count, "Owners whose rows the target refuses, with retries."),
+    counter(
+        ERRORS,
+        "Errors that ended a session of the daemon, by kind and server (source, target, none).",
+    ),
+    gauge(QUEUE_BYTES, Unit::Bytes, "What was read from the stream and waits to be applied."),
+    gauge(
+        QUEUE_EVENTS,
+        Unit::Count,
+        "Events that were read from the stream and wait to be applied.",
+    ),
+    gauge(
+        POOL,
+        Unit::Count,
+        "Connections of the HTTP endpoint to the target, by state: open, idle; waiting: requests for one.",
+    ),
+    gauge(
+        BACKFILL_STAGE,
+        Unit::Count,
+        "1 for the stage of the backfill or rebuild, 0 for the others; done: none is under way.",
+    ),
+    gauge(
+        PASSWORD_EXPIRY,
+        Unit::Seconds,
+        "Unix time at which the password of the role ends, by server; infinite where it does not.",
+    ),
+    gauge(
+        CERTIFICATE_EXPIRY,
+        Unit::Seconds,
+        "Unix time at which the certificate of the server ends, by server; infinite without TLS.",
+    ),
 ];
 
 /// Buckets of [`BATCH_SECONDS`]: from a single change on a local server to a transaction of millions of
@@ -167,22 +271,54 @@ const METRICS: &[Metric] = &[
 const BATCH_BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0];
 
+/// Stages of a single change take a millisecond or less.
+const STAGE_BUCKETS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 60.0];
+/// Up to `run.batch_rows`; beyond it is a large transaction.
+const ROWS_BUCKETS: [f64; 8] = [1.0, 10.0, 100.0, 500.0, 1_000.0, 5_000.0, 50_000.0, 500_000.0];
+/// A batch ends at 1 MiB.
+const BYTES_BUCKETS: [f64; 8] = [
+    1_024.0,
+    8_192.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    8_388_608.0,
+    67_108_864.0,
+    1_073_741_824.0,
+];
+
 /// Collects metrics from here on. Once a process; fails when something else collects already.
 pub fn install() -> Result<PrometheusHandle> {
     let handle = builder()?
         .install_recorder()
         .map_err(|error| Error::failed("collecting metrics", error))?;
     describe();
+    collect_process();
     Ok(handle)
 }
 
-fn builder() -> Result<PrometheusBuilder> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(BATCH_SECONDS.to_owned()), &BATCH_BUCKETS)
-        .map_err(|error| Error::failed("collecting metrics", error))
+/// Reads the metrics of the process (`process_*`) anew.
+pub fn collect_process() {
+    metrics_process::Collector::default().collect();
 }
 
-/// Tells the help texts, and starts at zero what an alert would otherwise find missing.
+fn builder() -> Result<PrometheusBuilder> {
+    let buckets: [(&str, &[f64]); 5] = [
+        (BATCH_SECONDS, &BATCH_BUCKETS),
+        (STAGE_SECONDS, &STAGE_BUCKETS),
+        (COMMIT_DELAY, &BATCH_BUCKETS),
+        (BATCH_ROWS, &ROWS_BUCKETS),
+        (BATCH_BYTES, &BYTES_BUCKETS),
+    ];
+    buckets.into_iter().try_fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
+        builder
+            .set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
+            .map_err(|error| Error::failed("collecting metrics", error))
+    })
+}
+
+/// Sets the help texts, and starts every series.
 fn describe() {
     for Metric(name, kind, unit, help) in METRICS {
         match kind {
@@ -191,16 +327,8 @@ fn describe() {
             Kind::Histogram => metrics::describe_histogram!(*name, *unit, *help),
         }
     }
-    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    for name in [TRANSACTIONS, BATCHES, BACKFILL_READ] {
-        metrics::counter!(name).absolute(0);
-    }
-    for server in ["source", "target"] {
-        metrics::counter!(RECONNECTS, "server" => server).absolute(0);
-    }
-    set_halted(false);
-    set_frozen(false);
-    set_phase(Phase::Starting);
+    metrics_process::Collector::default().describe();
+    start::everything();
 }
 
 /// Rows written to a target table. `table` is its role, such as `profiles`; `op` is `insert`, `update` or
@@ -218,7 +346,7 @@ pub fn count_batch(source_transactions: u64, elapsed: Duration, committed_at: Ti
     metrics::gauge!(LAST_COMMIT).set(committed_at.as_duration().as_secs_f64());
 }
 
-/// Row changes that arrived. `op` is `insert`, `update`, `delete` or `truncate`.
+/// Row changes that arrived. `op` is `upsert`, `rekey` or `delete`.
 pub fn count_changes(feed: &str, op: &'static str, changes: u64) {
     metrics::counter!(CHANGES, "source" => feed.to_owned(), "op" => op).increment(changes);
 }
@@ -266,34 +394,6 @@ pub(crate) fn set_backfill(rows_done: u64, rows_estimated: u64) {
     metrics::gauge!(BACKFILL_ESTIMATED).set(rows_estimated as f64);
 }
 
-/// All open conflicts: a kind that is not among `counts` has none.
-pub fn set_conflicts(counts: &[(ConflictKind, Severity, u64)]) {
-    for kind in ConflictKind::ALL {
-        for severity in [Severity::Review, Severity::Info] {
-            let open = |(k, s, _): &&(ConflictKind, Severity, u64)| *k == kind && *s == severity;
-            let count: u64 = counts.iter().filter(open).map(|(_, _, count)| count).sum();
-            metrics::gauge!(CONFLICTS, "kind" => kind.as_str(), "severity" => severity.as_str())
-                .set(count as f64);
-        }
-    }
-}
-
-/// Open conflicts by severity.
-pub(crate) fn set_conflicts_open(review: u64, info: u64) {
-    metrics::gauge!(CONFLICTS_OPEN, "severity" => "review").set(review as f64);
-    metrics::gauge!(CONFLICTS_OPEN, "severity" => "info").set(info as f64);
-}
-
-/// Rows that the configuration leaves out, by feed.
-pub(crate) fn set_left_out(left_out: &LeftOutRows) {
-    for (feed, rows) in left_out {
-        for (reason, rows) in [("skipped", rows.skipped), ("excluded", rows.excluded)] {
-            metrics::gauge!(LEFT_OUT, "source" => feed.clone(), "reason" => reason)
-                .set(rows as f64);
-        }
-    }
-}
-
 /// Whether an operator must act (P9).
 pub(crate) fn set_halted(halted: bool) {
     metrics::gauge!(HALTED).set(f64::from(u8::from(halted)));
@@ -304,12 +404,11 @@ pub(crate) fn set_frozen(frozen: bool) {
     metrics::gauge!(FROZEN).set(f64::from(u8::from(frozen)));
 }
 
-/// The phase, and with it whether this daemon is the writer.
+/// The phase.
 pub(crate) fn set_phase(now: Phase) {
     for phase in Phase::ALL {
         metrics::gauge!(PHASE, "phase" => phase.as_str()).set(f64::from(u8::from(phase == now)));
     }
-    metrics::gauge!(IS_LEADER).set(f64::from(u8::from(now.holds_lock())));
 }
 
 /// Share of everything that was verified within `verify.every`.
@@ -341,20 +440,9 @@ pub(crate) fn set_slot_log(log: &SlotLog) {
     metrics::gauge!(WAL_SECONDS).set(log.seconds_to_loss.unwrap_or(f64::INFINITY));
 }
 
-fn note_kind(kind: NoteKind) -> &'static str {
-    match kind {
-        NoteKind::InvisibleCharacter => "invisible_character",
-        NoteKind::Mojibake => "mojibake",
-        NoteKind::InvalidPhone => "invalid_phone",
-        NoteKind::TimezoneAbbreviation => "timezone_abbreviation",
-        NoteKind::TimezoneAssumed => "timezone_assumed",
-        NoteKind::DateOnly => "date_only",
-        NoteKind::SpreadsheetDate => "spreadsheet_date",
-        NoteKind::AmbiguousDate => "ambiguous_date",
-        NoteKind::UnparsableTimestamp => "unparsable_timestamp",
-        NoteKind::CurrencyAssumed => "currency_assumed",
-        NoteKind::UnreadableTags => "unreadable_tags",
-    }
+/// Whether this daemon is the one writer of its target.
+pub(crate) fn set_leading(leads: bool) {
+    metrics::gauge!(IS_LEADER).set(f64::from(u8::from(leads)));
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::status::LeftOut;
+use crate::error::{ErrorKind, Server};
+use crate::facts::NoteKind;
+use crate::status::{LeftOut, LeftOutRows};
+use crate::unify::{ConflictKind, Severity};
 
 /// What `/metrics` shows after `record`.
 fn rendered(record: impl FnOnce()) -> String {
@@ -21,6 +24,44 @@ fn names_are_unique_prefixed_and_say_what_they_count() {
         assert!(name.starts_with("tributary_"), "{name}");
         assert_eq!(name.ends_with("_total"), matches!(kind, Kind::Counter), "{name}");
         assert!(help.ends_with('.'), "{name}");
+    }
+}
+
+/// A scrape right after the start shows every series; what is not known yet is not a number.
+#[test]
+fn every_series_is_there_from_the_start() {
+    let text = rendered(|| {
+        start_feeds(["orders"].into_iter());
+        collect_process();
+    });
+    let samples = |name: &str| {
+        let ends = |rest: &str| {
+            let rest = rest.strip_prefix("_count").unwrap_or(rest);
+            rest.starts_with([' ', '{'])
+        };
+        text.lines().filter(|line| line.strip_prefix(name).is_some_and(ends)).count()
+    };
+    for Metric(name, ..) in METRICS {
+        assert!(samples(name) > 0, "{name} is missing in\n{text}");
+    }
+    for (name, series) in [
+        (ERRORS, 30),
+        (STAGE_SECONDS, 5),
+        (NOTES, 11),
+        (CHANGES, 3),
+        (CONFLICTS, 2 * ConflictKind::ALL.len()),
+        (BACKFILL_STAGE, 11),
+        ("process_resident_memory_bytes", 1),
+        ("process_cpu_seconds_total", 1),
+    ] {
+        assert_eq!(samples(name), series, "{name} in\n{text}");
+    }
+    for line in [
+        "tributary_lag_seconds NaN",
+        "tributary_rows_applied_total{table=\"transactions\",op=\"delete\"} 0",
+        "tributary_commit_delay_seconds_bucket{le=\"+Inf\"} 0",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is missing in\n{text}");
     }
 }
 
@@ -54,6 +95,17 @@ fn every_metric_that_is_set_is_described() {
         });
         set_halted(true);
         set_phase(Phase::Streaming);
+        set_leading(true);
+        let source_commit = Timestamp::from_second(1_750_000_000).ok();
+        let batch = Batch { rows: 3, bytes: 2_000, source_commit, was_refused: true };
+        count_batch_content(&batch, Timestamp::from_second(1_750_000_002).unwrap());
+        time(Stage::Fetch, Duration::from_millis(2));
+        count_rows_unchanged("profiles", 6);
+        count_error(ErrorKind::Unavailable, Some(Server::Source));
+        set_backfill_stage(Some(crate::backfill::Stage::People));
+        set_password_expiry("target", f64::INFINITY);
+        set_slot_active(true);
+        set_queue(2, 300);
     });
     for line in [
         "tributary_rows_applied_total{table=\"profiles\",op=\"insert\"} 3",
@@ -87,6 +139,18 @@ fn every_metric_that_is_set_is_described() {
         "tributary_phase{phase=\"streaming\"} 1",
         "tributary_phase{phase=\"starting\"} 0",
         "tributary_is_leader 1",
+        "tributary_batch_rows_bucket{le=\"10\"} 1",
+        "tributary_batches_refused_total 1",
+        "tributary_commit_delay_seconds_sum 2",
+        "tributary_source_commit_timestamp_seconds 1750000000",
+        "tributary_stage_seconds_bucket{stage=\"fetch\",le=\"0.0025\"} 1",
+        "tributary_rows_unchanged_total{table=\"profiles\"} 6",
+        "tributary_errors_total{kind=\"unavailable\",server=\"source\"} 1",
+        "tributary_backfill_stage{stage=\"people\"} 1",
+        "tributary_backfill_stage{stage=\"rows\"} 0",
+        "tributary_password_expiry_timestamp_seconds{server=\"target\"} inf",
+        "tributary_slot_active 1",
+        "tributary_queue_bytes 300",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is missing in\n{text}");
     }

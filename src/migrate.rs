@@ -23,7 +23,7 @@ const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
 
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -33,6 +33,7 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ("V7__noticed", include_str!("../migrations/0007_noticed.sql")),
     ("V8__operations", include_str!("../migrations/0008_operations.sql")),
     ("V10__upkeep", include_str!("../migrations/0010_upkeep.sql")),
+    ("V11__import", include_str!("../migrations/0011_import.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.
@@ -80,6 +81,18 @@ pub async fn logged(client: &mut Client, config: &Config, asked: bool) -> Result
     if let Err(error) = logged {
         tracing::warn!(%error, "nothing is logged");
     }
+    done
+}
+
+/// Brings schema tributary alone up to date, for commands that need no table of the daemon's.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_schema(client: &mut Client) -> Result<Vec<String>> {
+    lock(client).await?;
+    let schema = client.schema().clone();
+    let done = own_schema(client, &schema).await;
+    let _ = client.execute("select pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await;
     done
 }
 

@@ -22,10 +22,12 @@ mod commands;
 mod control;
 mod due;
 mod durability;
+mod expiry;
 mod follow;
 mod large;
 mod maintenance;
 mod notice;
+mod progress;
 mod receive;
 mod retention;
 mod retries;
@@ -49,21 +51,20 @@ use crate::error::{Error, Next, Result, Server};
 use crate::halt::{self, Halt};
 use crate::http::Health;
 use crate::lsn::Lsn;
+use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
 use crate::store::operation_log::{self, Finish, Outcome};
 
 pub use commands::serve_commands;
+pub use progress::Progress as ProgressWatch;
 
 /// Shows progress of long work to a person or the log.
 pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
 
 /// A session that lasted this long was a success, also where nothing was to be committed.
 const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// How long a source may leave the look at its catalog unanswered before nobody counts on a backfill that reads it.
-const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// How often it is looked whether what is missing is back.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -90,12 +91,15 @@ pub async fn run(
         health.tick();
         let started = tokio::time::Instant::now();
         let worked = one_session(config, health, shutdown, show, &mut backoff, &mut epoch).await;
+        // The lock ended with the session.
+        health.set_leading(false);
         let error = match worked {
             Ok(()) if shutdown.is_cancelled() => return Ok(()),
             // The operator accepted a halt, or asked for something that starts over.
             Ok(()) => continue,
             Err(error) => error,
         };
+        metrics::count_error(error.kind(), error.server());
         match error.policy().next {
             Next::Reconnect => {}
             Next::ReconnectThenHalt if attempts.count(&health.status()) < ATTEMPTS => {}
@@ -120,7 +124,7 @@ pub async fn run(
         }
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
-        crate::metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
+        metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
         // Nothing works until another session is open.
         if matches!(health.phase(), Phase::Streaming | Phase::Backfilling) {
             health.set_phase(Phase::Starting);
@@ -230,6 +234,7 @@ async fn one_session(
         health.set_phase(Phase::Starting);
     }
     *epoch = Some(session.leadership.epoch);
+    health.set_leading(true);
     health.set_checkpoint(session.checkpoint);
     let unresolved = halt::failure(&session.applier.db).await?.map(|halt| halt.reason());
     if let Some(reason) = &unresolved {
@@ -278,7 +283,7 @@ async fn work(
         backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
     }
     let backfilled = backfill(config, session, health, shutdown, show, until);
-    let backfilled = watched(backfilled, &mut notice, health);
+    let backfilled = watched(backfilled, &mut notice);
     if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
         return Ok(());
     }
@@ -294,24 +299,14 @@ async fn backfill_is_due(session: &Session) -> Result<bool> {
 }
 
 /// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.
-/// While the source does not answer, it is not ready.
 async fn watched(
     backfill: impl Future<Output = Result<bool>>,
     notice: &mut Notice,
-    health: &Health,
 ) -> Result<bool> {
-    tokio::pin!(backfill);
-    let done = loop {
-        tokio::select! {
-            done = &mut backfill => break done,
-            altered = notice.altered() => break Err(altered),
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {
-                health.set_frozen(notice.silence() >= SILENT_AFTER);
-            }
-        }
-    };
-    health.set_frozen(false);
-    done
+    tokio::select! {
+        done = backfill => done,
+        altered = notice.altered() => Err(altered),
+    }
 }
 
 /// What every log line of a phase tells beside its own fields.
@@ -332,6 +327,7 @@ pub async fn backfill(
     until: Until,
 ) -> Result<bool> {
     let pending = crate::backfill::progress(&session.applier.db).await?;
+    metrics::set_backfill_stage(pending.as_ref().map(|at| at.stage));
     if let Some(at) = &pending {
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
     }
@@ -341,7 +337,7 @@ pub async fn backfill(
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
-        health.tick();
+        metrics::set_backfill_stage(Some(at.stage));
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         show(at);
     };

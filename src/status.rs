@@ -44,12 +44,6 @@ impl Phase {
             Self::Halted => "halted",
         }
     }
-
-    /// Whether a daemon in this phase is the one writer of its target.
-    #[must_use]
-    pub fn holds_lock(self) -> bool {
-        matches!(self, Self::Backfilling | Self::Streaming | Self::Halted)
-    }
 }
 
 impl fmt::Display for Phase {
@@ -75,6 +69,9 @@ pub struct Status {
     /// Progress stands still although the source writes on.
     #[serde(default)]
     pub frozen: bool,
+    /// Why; `None` while it does not.
+    #[serde(default)]
+    pub frozen_because: Option<String>,
     /// When the daemon started; `None` in an answer from the database alone.
     #[serde(default)]
     pub started_at: Option<Timestamp>,
@@ -217,7 +214,7 @@ mod tests {
         let json = serde_json::to_value(&status).unwrap();
         let expected = serde_json::json!({
             "version": "1.2.3", "slot": "tributary", "phase": "waiting_for_lock", "halted": null, "unresolved": null,
-            "frozen": false, "started_at": null, "checkpoint_lsn": "16/10", "source_lsn": "16/110",
+            "frozen": false, "frozen_because": null, "started_at": null, "checkpoint_lsn": "16/10", "source_lsn": "16/110",
             "lag_bytes": 256, "lag_seconds": 0.5,
             "backfill": {"rows_done": 3, "rows_estimated": 4},
             "conflicts": {"review": 1, "info": 2},

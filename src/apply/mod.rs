@@ -25,6 +25,7 @@ mod quarantine;
 mod read;
 mod repair;
 mod settle;
+mod totals;
 
 use std::sync::Arc;
 

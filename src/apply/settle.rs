@@ -1,12 +1,14 @@
 //! Decide and write: the owners that a set of changes touches become what their rows imply.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Instant;
 
 use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::fetch::State;
 use super::quarantine::Refused;
+use super::totals::Totals;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::diff::{self, OwnerWrite, Trust};
 use crate::engine::people::{self, Decided};
@@ -14,6 +16,7 @@ use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
 use crate::engine::{Person, PersonState, RowId};
 use crate::error::{Error, Result};
+use crate::metrics::{self, Stage};
 use crate::pg::{Group, Tx};
 use crate::store::{self, checkpoint::Advance};
 use crate::targets::{self, Fresh, Report, profile_ids};
@@ -116,16 +119,20 @@ impl Applier {
         mode: Mode,
         advance: Option<&Advance>,
     ) -> Result<Report> {
+        let started = Instant::now();
         let mut state = self.fetch(tx, &plan, &touched).await?;
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
         self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;
+        let started = timed(Stage::Fetch, started);
         if !mode.with_quarantined && !state.quarantined.is_empty() {
             // Their answer changed, and may be accepted now: the batch is written with savepoints.
             return Err(Error::data("target: writing owners", "one of them is quarantined"));
         }
         store::row::set_incomplete(tx, &state.unreadable).await?;
         let mut round = self.decide(tx, &mut state, mode).await?;
+        let started = timed(Stage::Decide, started);
+        let totals = Totals::of(&round.decided);
         let outcomes = take_outcomes(&mut round, &mut plan, mode);
         let members = mark_members(&judged.members, &mut plan);
 
@@ -198,6 +205,8 @@ impl Applier {
         self.has_quarantine |= !refused.is_empty();
         report.deleted += self.remove_transactions(tx, &plan, &round.writes, mode).await?;
         self.settle_email_changes(tx, &state).await?;
+        totals.count_unchanged(&report);
+        timed(Stage::Write, started);
         Ok(report)
     }
 
@@ -332,6 +341,12 @@ impl Applier {
         self.judge_blocked(tx, ids.values(), wanted).await?;
         Ok(deleted)
     }
+}
+
+/// Reports the time of a stage; returns the beginning of the next one.
+fn timed(stage: Stage, started: Instant) -> Instant {
+    metrics::time(stage, started.elapsed());
+    Instant::now()
 }
 
 /// The outcomes that the round found: into the rows of the plan where they are written anyway; the others are

@@ -31,7 +31,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 11] = [
+    /// Every stage, in order.
+    pub const ALL: [Self; 11] = [
         Self::Rows,
         Self::Recheck,
         Self::Emails,

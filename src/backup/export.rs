@@ -88,7 +88,7 @@ async fn write(db: &Db, copy: &str, path: &Path) -> Result<(i64, String)> {
     let mut file = GzEncoder::new(BufWriter::new(create(path)?), Compression::default());
     let (mut rows, mut digest) = (0, Sha256::new());
     let sql = format!("select to_json(t)::text from {copy} t order by id");
-    let stream = db.client().query_stream(&sql).await.context("target: reading a backup")?;
+    let stream = db.client().query_stream(&sql, &[]).await.context("target: reading a backup")?;
     tokio::pin!(stream);
     while let Some(row) = stream.try_next().await.context("target: reading a backup")? {
         let mut line: String = row.get(0);

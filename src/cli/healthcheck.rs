@@ -32,6 +32,10 @@ pub(super) struct Args {
     #[arg(long)]
     ready: bool,
 
+    /// With --ready: also while it waits for a daemon that works on the target
+    #[arg(long, requires = "ready")]
+    standby: bool,
+
     /// Ask this address, whatever the configuration says
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
@@ -43,7 +47,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Some(listen) => listen,
         None => context.config()?.http_listen,
     };
-    let path = if args.ready { "/readyz" } else { "/livez" };
+    let path = match (args.ready, args.standby) {
+        (true, true) => "/readyz?standby=1",
+        (true, false) => "/readyz",
+        (false, _) => "/livez",
+    };
     let answer = http::fetch(listen, path).await?;
     print(&format!("{}\n", answer.body.trim_end()))?;
     Ok(if answer.code == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

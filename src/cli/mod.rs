@@ -15,6 +15,7 @@ mod decisions;
 mod erase;
 mod explain;
 mod healthcheck;
+mod import;
 mod log;
 mod migrate;
 pub mod output;
@@ -112,6 +113,7 @@ enum Command {
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
     Accept,
+    Import(import::Args),
     Slot(slot::Args),
     Config(config::Args),
     Healthcheck(healthcheck::Args),
@@ -143,6 +145,7 @@ impl Command {
             Self::Rollback(args) => rollback::run(args, context).await,
             Self::Cutover(args) => cutover::run(args, context).await,
             Self::Accept => accept::run(context).await,
+            Self::Import(args) => import::run(args, context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,
             Self::Healthcheck(args) => healthcheck::run(args, context).await,

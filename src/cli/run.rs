@@ -29,6 +29,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// What no retry mends.
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let prometheus = metrics::install()?;
+    metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));
     let listener = http::bind(config.http_listen).await?;
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
     let shutdown = stop_on_signal()?;
@@ -40,6 +41,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
         shutdown.clone().cancelled_owned(),
     ));
     let _verification = Verification::start(config, &health)?;
+    let _judged = pipeline::ProgressWatch::watch(config, &health);
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
     let work = pipeline::run(config, &health, &shutdown, &show);

@@ -10,12 +10,18 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use x509_cert::der::Decode as _;
 
 use crate::config::TlsMode;
 use crate::error::Error;
 
 /// The TLS side of a connection, or what is wrong with the certificates to trust.
-pub(super) fn client_config(mode: TlsMode, ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+/// Of `seen`, the end of its certificate is reported.
+pub(super) fn client_config(
+    mode: TlsMode,
+    ca_file: Option<&Path>,
+    seen: Option<&'static str>,
+) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match mode {
         TlsMode::Disable | TlsMode::Require => {
@@ -32,6 +38,7 @@ pub(super) fn client_config(mode: TlsMode, ca_file: Option<&Path>) -> Result<Cli
                 .map_err(|error| error.to_string())?
         }
     };
+    let verifier = Arc::new(Seen { verifier, server: seen });
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -120,6 +127,59 @@ impl ServerCertVerifier for Trust {
     }
 }
 
+/// Reports when the certificate of a server ends, also where it is not checked otherwise.
+#[derive(Debug)]
+struct Seen {
+    verifier: Arc<dyn ServerCertVerifier>,
+    server: Option<&'static str>,
+}
+
+impl ServerCertVerifier for Seen {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let (Some(server), Some(at)) = (self.server, expiry(end_entity)) {
+            crate::metrics::set_certificate_expiry(server, at);
+        }
+        let of = &self.verifier;
+        of.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// In Unix time; `None` where the certificate cannot be read.
+fn expiry(certificate: &CertificateDer<'_>) -> Option<f64> {
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    let at = certificate.tbs_certificate.validity.not_after;
+    Some(at.to_unix_duration().as_secs_f64())
+}
+
 /// A failure of encryption that trying again does not mend, with its remedy.
 pub(super) fn refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error> {
     let mut source = std::error::Error::source(error);
@@ -144,4 +204,28 @@ pub(super) fn refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error
         source = cause.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
+        MIIBiTCCAS+gAwIBAgIUR1UH2jxI+aVgKfqHqfd0bY2ByTYwCgYIKoZIzj0EAwIw\n\
+        GTEXMBUGA1UEAwwOZGIuZXhhbXBsZS5jb20wIBcNMjYxMTI3MDA0NTAyWhgPMjEy\n\
+        NjExMDMwMDQ1MDJaMBkxFzAVBgNVBAMMDmRiLmV4YW1wbGUuY29tMFkwEwYHKoZI\n\
+        zj0CAQYIKoZIzj0DAQcDQgAEkWUk8QV0cIfR8XqTMo6se3k6nHWEBiDdTXTY1E8g\n\
+        M0Z50gvG7uyVz9lbX85vaz/H/u2WMeEobVbuXqdBi8CK4aNTMFEwHQYDVR0OBBYE\n\
+        FFoTwgxYQNtzCZRLln5ekykviyTkMB8GA1UdIwQYMBaAFFoTwgxYQNtzCZRLln5e\n\
+        kykviyTkMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhANY+B5Ci\n\
+        3xcczWcPzb6ZErc+FqN2Z4ZPbgazjZueduGlAiAhI71ttI7DUyXYTvLG5Fob2Uu3\n\
+        9kYOGWxXWjhA4V+gPQ==\n\
+        -----END CERTIFICATE-----\n";
+
+    #[test]
+    fn the_end_of_a_certificate_is_read() {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+        assert_eq!(expiry(&certificate), Some(4_949_340_302.0));
+        assert_eq!(expiry(&CertificateDer::from(vec![0x30, 0x03, 1, 1, 0])), None);
+    }
 }

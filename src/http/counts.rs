@@ -53,11 +53,19 @@ impl Counts {
         *counted_at = Some(Instant::now());
         if let Ok(Ok(counts)) = counted {
             let of = |severity: Severity| -> u64 {
-                counts.iter().filter(|(_, s, _)| *s == severity).map(|(_, _, n)| n).sum()
+                counts.iter().filter(|(_, s, _, _)| *s == severity).map(|(_, _, n, _)| n).sum()
             };
             health.set_conflicts(of(Severity::Review), of(Severity::Info));
+            let seen =
+                counts.iter().filter(|(_, s, _, _)| *s == Severity::Review).map(|(.., at)| *at);
+            let oldest = seen.reduce(f64::min).unwrap_or(0.0);
+            crate::metrics::set_oldest_review(oldest);
+            let counts: Vec<_> =
+                counts.into_iter().map(|count| (count.0, count.1, count.2)).collect();
             crate::metrics::set_conflicts(&counts);
         }
+        let pool = self.pool.status();
+        crate::metrics::set_pool(pool.size, pool.available, pool.waiting);
         self.refresh_rows(health).await;
     }
 
@@ -82,11 +90,13 @@ impl Counts {
         crate::store::row::left_out(&session).await
     }
 
-    async fn count(&self) -> Result<Vec<(ConflictKind, Severity, u64)>> {
+    /// Of each kind and severity how many are open, and when the first of them was seen.
+    async fn count(&self) -> Result<Vec<(ConflictKind, Severity, u64, f64)>> {
         let what = "target: counting conflicts";
         let session = self.pool.get().await;
         let session = session.map_err(|error| Error::unavailable(what, error))?;
-        let sql = "select kind, severity, count(*) from tributary.conflict \
+        let sql = "select kind, severity, count(*), \
+                   extract(epoch from min(first_seen_at))::float8 from tributary.conflict \
                    where status = 'open' group by kind, severity";
         let statement = session.prepare_cached(sql).await.context(what)?;
         let rows = session.query(&statement, &[]).await.context(what)?;
@@ -94,8 +104,12 @@ impl Counts {
             let kind = ConflictKind::parse(row.get(0))?;
             let is_review = row.get::<_, &str>(1) == "review";
             let severity = if is_review { Severity::Review } else { Severity::Info };
-            Some((kind, severity, row.get::<_, i64>(2).unsigned_abs()))
+            Some((kind, severity, row.get::<_, i64>(2).unsigned_abs(), row.get(3)))
         });
-        Ok(counts.collect())
+        let counts = counts.collect();
+        let sql = "select count(*) from tributary.quarantine";
+        let quarantined = session.query_one(sql, &[]).await.context(what)?.get::<_, i64>(0);
+        crate::metrics::set_quarantined(quarantined.unsigned_abs());
+        Ok(counts)
     }
 }

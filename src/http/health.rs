@@ -1,6 +1,7 @@
 //! What the main loop tells about itself, and what follows from it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,6 +22,10 @@ pub struct Health {
     /// Milliseconds from `born` to the last tick.
     ticked: AtomicU64,
     tick_bound: Duration,
+    /// Counts what was done, so that a standstill shows.
+    steps: AtomicU64,
+    /// Why the daemon that this one waits for does not count as working.
+    holder_stands_still: Mutex<Option<&'static str>>,
 }
 
 impl Health {
@@ -35,7 +40,14 @@ impl Health {
             ..Status::default()
         };
         let (status, _) = watch::channel(status);
-        Self { status, born: Instant::now(), ticked: AtomicU64::new(0), tick_bound }
+        Self {
+            status,
+            born: Instant::now(),
+            ticked: AtomicU64::new(0),
+            tick_bound,
+            steps: AtomicU64::new(0),
+            holder_stands_still: Mutex::new(Some("it was not looked at yet")),
+        }
     }
 
     /// A copy of the present state.
@@ -61,6 +73,23 @@ impl Health {
     pub fn tick(&self) {
         let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.ticked.store(millis, Ordering::Relaxed);
+    }
+
+    /// Something was done that brings the work forward: a part of a transaction, a round of a backfill.
+    pub fn step(&self) {
+        self.tick();
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        metrics::set_progress_at(Timestamp::now());
+    }
+
+    /// How much was done so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Whether this daemon has the lock of its target, with an open session.
+    pub fn set_leading(&self, leads: bool) {
+        metrics::set_leading(leads);
     }
 
     /// Enters a phase. Every phase but [`Phase::Halted`] clears the reason of a halt.
@@ -95,15 +124,33 @@ impl Health {
         self.status.send_modify(|status| status.unresolved = reason);
     }
 
-    /// Whether progress stands still although the source writes on.
-    pub fn set_frozen(&self, frozen: bool) {
-        self.status.send_modify(|status| status.frozen = frozen);
-        metrics::set_frozen(frozen);
+    /// Why progress stands still; `None` while it does not.
+    pub fn set_frozen(&self, because: Option<&str>) {
+        self.status.send_modify(|status| {
+            status.frozen = because.is_some();
+            status.frozen_because = because.map(str::to_owned);
+        });
+        metrics::set_frozen(because.is_some());
+    }
+
+    /// Why the daemon that this one waits for does not count as working; `None` while it does.
+    pub(crate) fn set_holder_stands_still(&self, because: Option<&'static str>) {
+        let mut held = self.holder_stands_still.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = because;
     }
 
     /// Everything up to here is committed in the target.
     pub fn set_checkpoint(&self, lsn: Lsn) {
         metrics::set_checkpoint_lsn(lsn);
+        if self.status.borrow().checkpoint_lsn != Some(lsn) {
+            metrics::set_checkpoint_at(Timestamp::now());
+            metrics::set_progress_at(Timestamp::now());
+        }
+        self.update_lag(|status| status.checkpoint_lsn = Some(lsn));
+    }
+
+    /// How far the daemon is that this one waits for.
+    pub(crate) fn set_checkpoint_of_holder(&self, lsn: Lsn) {
         self.update_lag(|status| status.checkpoint_lsn = Some(lsn));
     }
 
@@ -122,6 +169,7 @@ impl Health {
 
     /// Progress of the backfill, in source rows of all feeds.
     pub fn set_backfill(&self, rows_done: u64, rows_estimated: u64) {
+        self.step();
         let backfill = Backfill { rows_done, rows_estimated };
         self.status.send_modify(|status| status.backfill = backfill);
         metrics::set_backfill(rows_done, rows_estimated);
@@ -176,6 +224,16 @@ impl Health {
             .then(|| format!("the main loop has not come round for {} s", silence.as_secs()))
     }
 
+    /// Why this daemon does not do its work, or as a `standby` cannot be expected to take over from one that does.
+    pub(super) fn unready_because(&self, standby: bool) -> Option<String> {
+        let status = self.status.borrow();
+        if standby && status.phase == Phase::WaitingForLock {
+            let held = self.holder_stands_still.lock().unwrap_or_else(PoisonError::into_inner);
+            return held.map(|why| format!("another daemon works on this target: {why}"));
+        }
+        unready_because(&status)
+    }
+
     fn update_lag(&self, change: impl FnOnce(&mut Status)) {
         let mut lag = None;
         self.status.send_modify(|status| {
@@ -190,17 +248,14 @@ impl Health {
 }
 
 /// Why a daemon in this state does not do its work (SPEC §9, `/readyz`); `None` when it does.
-pub(super) fn unready_because(status: &Status) -> Option<String> {
+fn unready_because(status: &Status) -> Option<String> {
     match status.phase {
         Phase::Starting => Some("the daemon is starting".to_owned()),
         Phase::WaitingForLock => Some("another daemon works on this target".to_owned()),
         Phase::Halted => {
             Some(status.halted.clone().unwrap_or_else(|| "the daemon has halted".to_owned()))
         }
-        Phase::Backfilling | Phase::Streaming if status.frozen => {
-            Some("progress stands still although the source writes on".to_owned())
-        }
-        Phase::Backfilling | Phase::Streaming => None,
+        Phase::Backfilling | Phase::Streaming => status.frozen_because.clone(),
     }
 }
 
@@ -227,10 +282,28 @@ mod tests {
         for (phase, frozen, expected) in table {
             let health = health();
             health.set_phase(phase);
-            health.set_frozen(frozen);
+            health.set_frozen(frozen.then_some("it stands still"));
             let complaint = unready_because(&health.status());
             assert_eq!(complaint.is_none(), expected, "{phase} {frozen}: {complaint:?}");
         }
+    }
+
+    /// SPEC §9: a standby is ready while the daemon that it waits for makes progress.
+    #[test]
+    fn a_standby_is_ready_while_the_other_one_works() {
+        let health = health();
+        health.set_phase(Phase::WaitingForLock);
+        assert!(health.unready_because(true).is_some(), "not looked at yet");
+        for (because, expected) in [(None, true), (Some("it has halted"), false)] {
+            health.set_holder_stands_still(because);
+            assert_eq!(health.unready_because(true).is_none(), expected);
+            assert!(health.unready_because(false).is_some());
+        }
+        // Once it has taken over, its own work counts.
+        health.set_phase(Phase::Streaming);
+        assert_eq!(health.unready_because(true), None);
+        health.set_frozen(Some("it stands still"));
+        assert_eq!(health.unready_because(true).as_deref(), Some("it stands still"));
     }
 
     /// P9: the reason is told, and gone once the daemon goes on.

@@ -37,6 +37,11 @@ async fn tells_whether_the_daemon_is_alive_and_ready() {
     };
     check("/livez", 200, "\"phase\":\"starting\"").await;
     check("/readyz", 503, "the daemon is starting").await;
+    health.set_phase(Phase::WaitingForLock);
+    check("/readyz?standby=1", 503, "not looked at yet").await;
+    health.set_holder_stands_still(None);
+    check("/readyz?x=2&standby=1", 200, "\"phase\":\"waiting_for_lock\"").await;
+    check("/readyz?standby=0", 503, "another daemon works").await;
     health.set_phase(Phase::Streaming);
     health.set_checkpoint(Lsn(0x10));
     check("/readyz", 200, "\"ok\":true").await;

@@ -102,6 +102,12 @@ impl Client {
         }
     }
 
+    /// Whether the connection has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.raw().is_closed()
+    }
+
     /// Runs a query.
     ///
     /// # Errors
@@ -117,13 +123,12 @@ impl Client {
         }
     }
 
-    /// Runs a query without parameters; its rows are read as they arrive.
+    /// Runs a query; its rows are read as they arrive.
     ///
     /// # Errors
     /// The driver's.
-    pub async fn query_stream(&self, sql: &str) -> Result<RowStream, Error> {
-        let none: [&(dyn ToSql + Sync); 0] = [];
-        self.raw().query_raw(&*self.schema.of(sql), none).await
+    pub async fn query_stream(&self, sql: &str, params: Params<'_>) -> Result<RowStream, Error> {
+        self.raw().query_raw(&*self.schema.of(sql), params.iter().copied()).await
     }
 
     /// Runs a query that returns one row.

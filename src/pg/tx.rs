@@ -71,7 +71,10 @@ impl Tx {
     /// # Errors
     /// The driver's, classified. The outcome is then unknown.
     pub async fn commit(self) -> Result<()> {
-        self.db.batch("target: committing", "commit").await
+        let started = std::time::Instant::now();
+        let committed = self.db.batch("target: committing", "commit").await;
+        crate::metrics::time(crate::metrics::Stage::Commit, started.elapsed());
+        committed
     }
 
     /// Gives the transaction up.

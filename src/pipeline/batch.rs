@@ -40,6 +40,8 @@ pub(super) struct OpenTransaction {
     pub changes: Vec<RowChange>,
     /// Bytes of memory that they take.
     pub bytes: usize,
+    /// Of the changes that were applied in parts.
+    pub bytes_before: usize,
     /// How many changes were received.
     pub received: usize,
     /// Whether parts of it were applied already.
@@ -117,7 +119,8 @@ pub(super) struct Batch {
     pub end_lsn: Lsn,
     /// When the last one committed.
     pub commit_time: Option<Timestamp>,
-    bytes: usize,
+    /// Bytes of memory that the changes take.
+    pub bytes: usize,
 }
 
 impl Batch {

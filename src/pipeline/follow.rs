@@ -45,8 +45,6 @@ const TICK: Duration = Duration::from_millis(200);
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Looking for new profiles of the application reads all of them: one part in this many of the time.
 const LOOKING_SHARE: u32 = 500;
-/// Without a step forward for this long while the source's log moves, progress is frozen (`/readyz`).
-const FROZEN_AFTER: Duration = Duration::from_secs(60);
 
 /// The state of following.
 pub(super) struct Follow<'a> {
@@ -68,8 +66,6 @@ pub(super) struct Follow<'a> {
     /// Whether the source waits for the confirmation of that position, for instance in order to stop.
     idle_is_awaited: bool,
     idle_at: Instant,
-    /// When the checkpoint last moved.
-    moved_at: Instant,
     /// When new profiles of the application are looked for again.
     look_at: Instant,
     /// Where it began, while what it failed at before is not known to be over.
@@ -134,7 +130,6 @@ pub(super) async fn follow(
         idle: None,
         idle_is_awaited: false,
         idle_at: Instant::now(),
-        moved_at: Instant::now(),
         look_at: Instant::now(),
         failed_at,
         notice,
@@ -293,7 +288,7 @@ impl Follow<'_> {
             return Ok(());
         }
         let started = Instant::now();
-        let Batch { changes, transactions, end_lsn, commit_time, .. } =
+        let Batch { changes, transactions, end_lsn, commit_time, bytes } =
             std::mem::take(&mut self.batch);
         let rows = changes.len();
         self.session.applier.set_today(Timestamp::now());
@@ -303,7 +298,8 @@ impl Follow<'_> {
         let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
         let stages = write::apply_batch(self.session, slot, &changes, span).await?;
         self.committed(end_lsn, commit_time);
-        Applied { rows, transactions, stages, started }.report();
+        let source_commit = commit_time.filter(|_| rows > 0);
+        Applied { rows, bytes, source_commit, transactions, stages, started }.report();
         Ok(())
     }
 
@@ -330,7 +326,6 @@ impl Follow<'_> {
 
     fn advanced(&mut self, lsn: Lsn) {
         self.session.checkpoint = lsn;
-        self.moved_at = Instant::now();
         self.backoff.reset();
         self.health.set_checkpoint(lsn);
     }
@@ -355,6 +350,7 @@ impl Follow<'_> {
 
     async fn tick(&mut self, maintenance: &mut Maintenance) -> Result<()> {
         self.health.tick();
+        self.receiver.report_depth();
         if self.open.as_ref().is_none_or(|open| !open.in_parts) {
             self.look_after(maintenance).await?;
         }
@@ -375,9 +371,6 @@ impl Follow<'_> {
             self.health.set_unresolved(None);
             self.failed_at = None;
         }
-        let behind = self.health.status().lag_bytes.is_some_and(|bytes| bytes > 0);
-        let frozen = behind && self.moved_at.elapsed() >= FROZEN_AFTER;
-        self.health.set_frozen(frozen);
         maintenance.run(self.config, self.session, self.health).await
     }
 

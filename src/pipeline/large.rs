@@ -20,10 +20,10 @@ impl Follow<'_> {
             open.rows_before = write::begin_large(&self.session.applier).await?;
             open.in_parts = true;
         }
-        open.bytes = 0;
+        open.bytes_before += std::mem::take(&mut open.bytes);
         let changes = std::mem::take(&mut open.changes);
         write::apply_part(&mut self.session.applier, &changes).await?;
-        self.health.tick();
+        self.health.step();
         Ok(())
     }
 
@@ -75,9 +75,11 @@ impl Follow<'_> {
         let started = Instant::now();
         let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
         let stages = write::commit_large(self.session, slot, span, self.health).await?;
-        let rows = self.open.take().map_or(0, |open| open.received);
+        let open = self.open.take().unwrap_or_default();
+        let (rows, bytes) = (open.received, open.bytes_before + open.bytes);
         self.committed(end_lsn, Some(commit_time));
-        Applied { rows, transactions: 1, stages, started }.report();
+        let source_commit = Some(commit_time);
+        Applied { rows, bytes, source_commit, transactions: 1, stages, started }.report();
         Ok(())
     }
 

@@ -139,7 +139,7 @@ impl Maintenance {
             applier.reread_incomplete(&mut self.absent, *checkpoint, end_of_log).await?;
         }
         while session.applier.retry_quarantined().await? {
-            health.tick();
+            health.step();
         }
         let now = Instant::now();
         if self.profiles_at.is_none_or(|at| now >= at) {
@@ -166,9 +166,10 @@ impl Maintenance {
             self.expiring.retain(|owner| !owners.contains(owner));
             // The row is compared itself: the application may have set the status.
             session.applier.recompute_alone(Touched::owners(owners), Mode::COMPARED).await?;
+            health.step();
         }
         let show = |at: &backfill::Progress| {
-            health.tick();
+            crate::metrics::set_backfill_stage(Some(at.stage));
             health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         };
         if let Some(rebuild) = &self.rebuild {

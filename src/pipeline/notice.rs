@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::connect::connect;
@@ -29,8 +28,6 @@ struct Seen {
     print: Option<Print>,
     /// How far the source is, as far as that survives a crash.
     position: Option<Position>,
-    /// When the source last answered.
-    answered: Instant,
 }
 
 /// The loop's end. The task ends once this is dropped.
@@ -44,12 +41,7 @@ pub(super) struct Notice {
 impl Notice {
     /// Begins to look. `print` is what the session began with.
     pub(super) fn start(config: &Config, print: Option<Print>) -> Self {
-        let (tell, seen) = watch::channel(Seen {
-            altered: None,
-            print: None,
-            position: None,
-            answered: Instant::now(),
-        });
+        let (tell, seen) = watch::channel(Seen { altered: None, print: None, position: None });
         let eye = Eye { config: config.clone(), print, source: None, earlier: None, tell };
         Self { beside: seen.clone(), seen, task: tokio::spawn(eye.run()) }
     }
@@ -78,11 +70,6 @@ impl Notice {
     /// How far the source is, as far as that survives a crash.
     pub(super) fn position(&self) -> Option<Position> {
         self.beside.borrow().position
-    }
-
-    /// How long the source has not answered.
-    pub(super) fn silence(&self) -> Duration {
-        self.beside.borrow().answered.elapsed()
     }
 }
 
@@ -142,7 +129,6 @@ impl Eye {
             self.print.clone_from(&now);
         }
         self.tell.send_if_modified(|seen| {
-            seen.answered = Instant::now();
             seen.position = Some(position);
             if altered != Altered::Nothing {
                 seen.altered = Some(altered.why());

@@ -6,6 +6,7 @@
 //! the server also while a long batch is being applied.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -15,6 +16,7 @@ use super::batch::change_bytes;
 use crate::decode::{Assembler, Event};
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
+use crate::metrics;
 use crate::source::{Stream, StreamItem};
 
 /// Bytes of assembled events that wait to be applied: two full batches (`batch::BATCH_BYTES`), so that
@@ -75,6 +77,7 @@ impl Confirm {
 pub(super) struct Receiver {
     queue: mpsc::Receiver<Result<Received>>,
     confirm: Confirm,
+    room: Arc<Semaphore>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -85,16 +88,18 @@ impl Receiver {
         let (sender, queue) = mpsc::channel(QUEUE_EVENTS);
         let (confirm, confirmed) = watch::channel(Lsn(0));
         let stop = CancellationToken::new();
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
         let reader = Reader {
             stream,
             assembler,
             queue: sender,
-            room: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            room: Arc::clone(&room),
             confirmed,
             stop: stop.clone(),
+            decoding: Duration::ZERO,
         };
         let task = tokio::spawn(reader.run());
-        Self { queue, confirm: Confirm(confirm), stop, task }
+        Self { queue, confirm: Confirm(confirm), room, stop, task }
     }
 
     /// The next event, when it arrives. Cancellation-safe.
@@ -109,6 +114,11 @@ impl Receiver {
             Err(mpsc::error::TryRecvError::Empty) => None,
             Err(mpsc::error::TryRecvError::Disconnected) => Some(Err(ended())),
         }
+    }
+
+    /// Reports what waits to be applied.
+    pub(super) fn report_depth(&self) {
+        report_depth(&self.room, self.queue.len());
     }
 
     /// The way back to the server.
@@ -130,6 +140,10 @@ impl Drop for Receiver {
     }
 }
 
+fn report_depth(room: &Semaphore, events: usize) {
+    metrics::set_queue(events, QUEUE_BYTES.saturating_sub(room.available_permits()));
+}
+
 fn ended() -> Error {
     Error::unavailable("source: replication stream", "the receiver has ended")
 }
@@ -143,6 +157,8 @@ struct Reader {
     room: Arc<Semaphore>,
     confirmed: watch::Receiver<Lsn>,
     stop: CancellationToken,
+    /// Of the transaction that arrives.
+    decoding: Duration,
 }
 
 impl Reader {
@@ -158,7 +174,7 @@ impl Reader {
                 }
                 item = self.stream.next() => item,
             };
-            let arrived = item.and_then(|item| self.assemble(item));
+            let arrived = item.and_then(|item| self.assemble_timed(item));
             let last = arrived.is_err();
             if let Some(arrived) = arrived.transpose()
                 && (!self.hand_over(arrived).await || last)
@@ -175,6 +191,16 @@ impl Reader {
         self.stream.confirm(lsn);
     }
 
+    fn assemble_timed(&mut self, item: StreamItem) -> Result<Option<Arrived>> {
+        let started = Instant::now();
+        let arrived = self.assemble(item);
+        self.decoding += started.elapsed();
+        if matches!(arrived, Ok(Some(Arrived::Event(Event::Commit { .. })))) {
+            metrics::time(metrics::Stage::Decode, std::mem::take(&mut self.decoding));
+        }
+        arrived
+    }
+
     fn assemble(&mut self, item: StreamItem) -> Result<Option<Arrived>> {
         Ok(match item {
             StreamItem::Keepalive { wal_end, reply_requested } => {
@@ -187,6 +213,10 @@ impl Reader {
     /// Puts an event into the queue, waiting for room where there is none; `false`: nobody wants it.
     async fn hand_over(&mut self, arrived: Result<Arrived>) -> bool {
         let bytes = arrived.as_ref().map_or(EVENT_BYTES, bytes_of);
+        if self.room.available_permits() < bytes {
+            // The loop may be long with the batch in hand.
+            report_depth(&self.room, QUEUE_EVENTS - self.queue.capacity());
+        }
         let place = place(Arc::clone(&self.room), self.queue.clone(), bytes);
         tokio::pin!(place);
         loop {

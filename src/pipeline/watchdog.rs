@@ -38,9 +38,9 @@ pub async fn look(config: &Config, health: &Arc<Health>) {
     if health.silence() < health.tick_bound() / 2 {
         return;
     }
-    let servers = [(&config.target.server, "target"), (&config.source.server, "source")];
-    for (server, name) in servers {
-        let works = tokio::time::timeout(PATIENCE, works(server, name)).await;
+    for (server, name) in servers(config) {
+        // One that waits for a lock of the application waits honestly too.
+        let works = tokio::time::timeout(PATIENCE, works(server, name, "true")).await;
         if matches!(works, Ok(Ok(true))) {
             tracing::debug!(server = name, "a statement takes long");
             health.tick();
@@ -49,12 +49,31 @@ pub async fn look(config: &Config, health: &Arc<Health>) {
     }
 }
 
-/// Whether a server works on a statement of this daemon, or has it wait for a lock.
-async fn works(server: &Server, name: &'static str) -> Result<bool> {
+/// Whether a server has worked for two seconds on a statement of a daemon, which waits for no lock.
+pub(super) async fn works_unblocked(config: &Config) -> bool {
+    let is_working = "wait_event_type is distinct from 'Lock' \
+                      and query_start < clock_timestamp() - interval '2 seconds'";
+    for (server, name) in servers(config) {
+        let works = tokio::time::timeout(PATIENCE, works(server, name, is_working)).await;
+        if matches!(works, Ok(Ok(true))) {
+            return true;
+        }
+    }
+    false
+}
+
+fn servers(config: &Config) -> [(&Server, &'static str); 2] {
+    [(&config.target.server, "target"), (&config.source.server, "source")]
+}
+
+/// Whether a server has a statement of this daemon in hand that is so.
+async fn works(server: &Server, name: &'static str, is_so: &str) -> Result<bool> {
     let client = connect(server, "tributary watchdog", name).await?;
-    let sql = "select exists (select from pg_stat_activity where application_name = $1 \
-               and state = 'active' and backend_type = 'client backend' \
-               and usename = current_user and datname = current_database())";
-    let row = client.query_one(sql, &[&WORKERS]).await;
+    let sql = format!(
+        "select exists (select from pg_stat_activity where application_name = $1 \
+         and state = 'active' and backend_type = 'client backend' \
+         and usename = current_user and datname = current_database() and {is_so})"
+    );
+    let row = client.query_one(&sql, &[&WORKERS]).await;
     Ok(row.context("the watchdog")?.get(0))
 }

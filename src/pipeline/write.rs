@@ -127,7 +127,7 @@ pub(super) async fn delete_all(applier: &mut Applier, feed: Feed, health: &Healt
         let changes: Vec<RowChange> =
             keys.into_iter().map(|key| RowChange::read(feed, key, None)).collect();
         applier.apply_part(&tx, &changes).await?;
-        health.tick();
+        health.step();
     }
 }
 
@@ -144,7 +144,7 @@ pub(super) async fn commit_large(
     session.publication.is_unaltered().await?;
     let started = Instant::now();
     let tx = Tx::on(&session.applier.db);
-    let report = session.applier.finish_large(&tx, &|| health.tick()).await?;
+    let report = session.applier.finish_large(&tx, &|| health.step()).await?;
     failpoint::hit("parts-recomputed");
     let mut group = Group::default();
     checkpoint::advance(&mut group, &advance(slot, span));
@@ -158,6 +158,8 @@ pub(super) async fn commit_large(
 /// What was applied in one target transaction, for metrics and the log.
 pub(super) struct Applied {
     pub(super) rows: usize,
+    pub(super) bytes: usize,
+    pub(super) source_commit: Option<Timestamp>,
     pub(super) transactions: u32,
     pub(super) stages: Stages,
     pub(super) started: Instant,
@@ -166,7 +168,12 @@ pub(super) struct Applied {
 impl Applied {
     pub(super) fn report(&self) {
         let elapsed = self.started.elapsed();
-        crate::metrics::count_batch(u64::from(self.transactions), elapsed, Timestamp::now());
+        let now = Timestamp::now();
+        crate::metrics::count_batch(u64::from(self.transactions), elapsed, now);
+        let &Self { rows, bytes, source_commit, stages, .. } = self;
+        let was_refused = stages.was_refused;
+        let batch = crate::metrics::Batch { rows, bytes, source_commit, was_refused };
+        crate::metrics::count_batch_content(&batch, now);
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         tracing::debug!(
             rows = self.rows,

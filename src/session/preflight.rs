@@ -8,8 +8,9 @@ use crate::error::{self, Context, Error, Result};
 use crate::pg::Client;
 use crate::source::Finding;
 
-/// Sessions that the daemon has on the source: the reader of rows, that of a backfill, that of the catalog, the stream.
-const SOURCE_SESSIONS: i32 = 4;
+/// Sessions that the daemon has on the source: the reader of rows, that of a backfill, that of the catalog, that which asks
+/// for the end of the log, the stream.
+const SOURCE_SESSIONS: i32 = 5;
 
 /// What stands against using a server through this URL: a pooler that gives each transaction another session, a limit of
 /// connections.

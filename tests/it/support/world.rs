@@ -268,6 +268,17 @@ impl World {
         Self { http: free_port().unwrap(), ..self }
     }
 
+    /// A second daemon's world beside this one: the same databases and slot, another HTTP endpoint.
+    pub(crate) fn standby(&self) -> Self {
+        let place =
+            |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
+        let (source, target) = (place(&self.source), place(&self.target));
+        let mut world = Self::between(self.layout, self.shipped, source, target);
+        world.slot.clone_from(&self.slot);
+        world.configure(|_| {});
+        world
+    }
+
     /// Made-up rows into the source.
     pub(crate) async fn load(&self, population: &Population, contacts: u64, payments: u64) {
         let client = self.source.connect().await;

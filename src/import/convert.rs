@@ -229,16 +229,15 @@ fn boolean(raw: &Raw<'_>) -> Result<Option<bool>, Reason> {
     let text = match raw {
         Raw::Bool(flag) => return Ok(Some(*flag)),
         Raw::Null => return Ok(None),
-        Raw::Number(text) => text.trim_end_matches('0').trim_end_matches('.'),
+        Raw::Number(text) => match text.split_once('.') {
+            // 1.0 is 1; 10 is neither 0 nor 1.
+            Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
+            _ => text,
+        },
         Raw::Text(text) => text,
         Raw::Json(_) => return Err("not a boolean"),
     };
-    if matches!(raw, Raw::Number(number) if number == "0") {
-        return Ok(Some(false));
-    }
-    let Some(text) = clean(text) else {
-        return if matches!(raw, Raw::Number(_)) { Ok(Some(false)) } else { Ok(None) };
-    };
+    let Some(text) = clean(text) else { return Ok(None) };
     match text.to_lowercase().as_str() {
         "1" | "true" | "t" | "yes" | "y" | "on" => Ok(Some(true)),
         "0" | "false" | "f" | "no" | "n" | "off" => Ok(Some(false)),

@@ -106,7 +106,7 @@ fn texts_are_changed_as_the_plan_says() {
         "{ from = 'a', name = 'last' }",
         text(),
         r#"{"a":"JUAN DELA CRUZ"}"#,
-        Ok(Some("dela Cruz")),
+        Ok(Some("Dela Cruz")),
     );
     check("{ join = ['a', 'b'], separator = '-' }", text(), r#"{"a":"x","b":2}"#, Ok(Some("x-2")));
     check(

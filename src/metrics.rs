@@ -22,7 +22,7 @@ use crate::status::Phase;
 use quality::note_kind;
 pub use quality::set_conflicts;
 pub(crate) use quality::{set_conflicts_open, set_left_out};
-pub use servers::count_error;
+pub use servers::{count_error, count_reload};
 pub(crate) use servers::{
     set_backfill_stage, set_certificate_expiry, set_checkpoint_at, set_oldest_review,
     set_password_expiry, set_pool, set_quarantined, set_slot_active,
@@ -54,6 +54,7 @@ const PHASE: &str = "tributary_phase";
 const IS_LEADER: &str = "tributary_is_leader";
 const LAST_COMMIT: &str = "tributary_last_commit_timestamp_seconds";
 const BUILD_INFO: &str = "tributary_build_info";
+const RELOADS: &str = "tributary_reloads_total";
 const STAGE_SECONDS: &str = "tributary_stage_seconds";
 const BATCH_ROWS: &str = "tributary_batch_rows";
 const BATCH_BYTES: &str = "tributary_batch_bytes";
@@ -159,6 +160,10 @@ const METRICS: &[Metric] = &[
     ),
     gauge(LAST_COMMIT, Unit::Seconds, "Unix time of the last commit in the target."),
     gauge(BUILD_INFO, Unit::Count, "1, with the version as a label."),
+    counter(
+        RELOADS,
+        "Reloads of the configuration, by result (changed, unchanged, refused, invalid).",
+    ),
     histogram(
         STAGE_SECONDS,
         Unit::Seconds,

@@ -35,5 +35,6 @@ mod readme;
 mod restored;
 mod review;
 mod rules;
+mod service;
 mod targets;
 mod verify;

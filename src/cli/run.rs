@@ -30,6 +30,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// What no retry mends.
 pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let mut config = context.config()?;
+    crate::connect::warn_of_plaintext(&config);
     let mut reload = Reload::of(context.config_file())?;
     let prometheus = metrics::install()?;
     metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));

@@ -34,6 +34,7 @@ mod readiness;
 mod readme;
 mod restored;
 mod review;
+mod roles;
 mod rules;
 mod service;
 mod targets;

@@ -16,9 +16,11 @@ use crate::config::Config;
 use crate::connect::connect;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
+use crate::halt;
 use crate::pg::Db;
 use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock, Watcher};
+use crate::store::operation_log::{Operator, os_user};
 
 /// How often the answer is looked for.
 const POLL: Duration = Duration::from_millis(200);
@@ -70,7 +72,7 @@ pub async fn open_target(config: &Config) -> Result<Db> {
         return Ok(Db::new(client));
     }
     Err(Error::refused(
-        "the target has no schema tributary",
+        format!("the target has no schema {}", config.target.schema.name()),
         "run `tributary migrate`, or start the daemon with `tributary run`",
     ))
 }
@@ -80,8 +82,7 @@ pub async fn open_target(config: &Config) -> Result<Db> {
 /// # Errors
 /// Those of the target.
 pub async fn actor(db: &Db, by: Option<&str>) -> Result<String> {
-    let login = || ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    let given = by.map(str::to_owned).or_else(login).filter(|name| !name.trim().is_empty());
+    let given = by.map(str::to_owned).or_else(os_user).filter(|name| !name.trim().is_empty());
     if let Some(name) = given {
         return Ok(name.trim().to_owned());
     }
@@ -100,6 +101,11 @@ pub async fn ask(
     actor: &str,
     patience: Patience<'_>,
 ) -> Result<Answer> {
+    if !decisions::may_follow_a_rollback(&command.request)
+        && let Err(error) = halt::refuse_rolled_back(db).await
+    {
+        return told(Err(error));
+    }
     if !session::is_locked(db).await?
         && let Some(answer) = alone(config, db, command, actor, patience).await?
     {
@@ -157,10 +163,12 @@ async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
     let request =
         serde_json::to_value(command).map_err(|error| Error::failed("writing a request", error))?;
     // The notification is sent at the commit, when the row is there.
-    let sql = "with asked as (insert into tributary.command (request, actor) values ($1, $2) \
-                   returning id) \
-               select id, pg_notify('tributary_command', '')::text from asked";
-    let rows = db.query("target: asking the daemon", sql, &[&request, &actor]).await?;
+    let sql = "with asked as (insert into tributary.command (request, actor, os_user) \
+                   values ($1, $2, $3) returning id) \
+               select id, pg_notify($4, '')::text from asked";
+    let channel = db.client().schema().channel();
+    let params: [crate::pg::Param<'_>; 4] = [&request, &actor, &os_user(), &channel];
+    let rows = db.query("target: asking the daemon", sql, &params).await?;
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
 }
 
@@ -190,7 +198,8 @@ async fn alone(
 ) -> Result<Option<Answer>> {
     if decisions::needs_target_alone(&command.request) {
         let Some(client) = session::lock_target(config).await? else { return Ok(None) };
-        let done = decisions::execute_on_target(&Db::new(client), command, actor).await;
+        let (db, operator) = (Db::new(client), Operator::of(config));
+        let done = decisions::execute_on_target(config, &db, &operator, command, actor).await;
         return told(done).map(Some);
     }
     // Opening a session makes a missing slot: never for a target that the daemon has not begun to fill.

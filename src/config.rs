@@ -13,13 +13,15 @@ mod feeds_tests;
 mod hash;
 mod http;
 mod load;
-mod mapping;
+pub(crate) mod mapping;
 mod new;
 mod previous;
 mod products;
 mod reload;
 mod rules;
-mod section;
+mod safety;
+mod schema;
+pub(crate) mod section;
 mod server;
 mod show;
 #[cfg(test)]
@@ -29,14 +31,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use environment::Environment;
 pub use new::{FoundTable, new_config};
 pub use previous::upgraded;
 pub use reload::Changes;
+pub use schema::Schema;
 pub use show::{Origins, written_sources};
 
 pub use mapping::{FieldSource, Fields};
+pub use safety::{Backups, Expectations};
 
 use crate::facts::AmountUnit;
 use crate::rules::{Rules, Status};
@@ -52,6 +57,14 @@ pub struct Config {
     pub run: Run,
     /// Limits of P9.
     pub guard: Guard,
+    /// Copies that are taken before a backfill.
+    pub backup: Backups,
+    /// What the validation pack expects.
+    pub validate: Expectations,
+    /// How often everything is verified beside the stream; `None`: when `tributary verify` is run, no other time.
+    pub verify_every: Option<Duration>,
+    /// For how long closed things are kept (SPEC §10).
+    pub retention_days: u32,
     /// The HTTP endpoint.
     pub http_listen: SocketAddr,
     /// Who may ask it for more than `/livez` and `/readyz`.
@@ -73,6 +86,8 @@ pub struct Source {
     pub slot: String,
     /// Name of the publication.
     pub publication: String,
+    /// The log kept for the slot, in MiB, beyond which the daemon gives the slot up; `None`: never.
+    pub give_up_slot_mb: Option<u32>,
     /// What is read of it, in the order of the names.
     pub feeds: Vec<FeedConfig>,
 }
@@ -82,6 +97,8 @@ pub struct Source {
 pub struct Target {
     /// How to connect.
     pub server: Server,
+    /// The schema of the daemon's own tables (SPEC §10).
+    pub schema: Schema,
     /// The profiles table.
     pub profiles: TableName,
     /// The transactions table.
@@ -93,6 +110,16 @@ pub struct Target {
     /// Whether new people take the id of an `auth.users` row with their e-mail, where that table exists
     /// (SPEC §4.1).
     pub link_auth_users: bool,
+    /// Where the tables are temporary copies, as in a dry run: what they are copies of.
+    pub copies_of: Option<Box<Target>>,
+}
+
+impl Target {
+    /// The tables that last: those that temporary copies stand for, else these.
+    #[must_use]
+    pub fn lasting(&self) -> &Self {
+        self.copies_of.as_deref().unwrap_or(self)
+    }
 }
 
 /// How the daemon works.
@@ -174,6 +201,8 @@ pub struct Server {
     pub tls: TlsMode,
     /// `sslrootcert`: the certificates to trust, else the system's.
     pub ca_file: Option<PathBuf>,
+    /// The schema of the daemon's own tables, where there are any.
+    pub schema: Schema,
 }
 
 impl fmt::Debug for Server {

@@ -10,16 +10,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod};
 use rustls::ClientConfig;
 use tokio::sync::Notify;
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, Client, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
+use tokio_postgres::{AsyncMessage, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{Config, Server, TlsMode};
+use crate::config::{Config, Schema, Server, TlsMode};
 use crate::error::{Error, Result};
+use crate::pg::Client;
 use crate::source::session;
 
 /// Longest time for one server to accept a connection, from name look-up to the end of authentication.
@@ -88,18 +89,19 @@ pub async fn connect_listening(
     notified: Arc<Notify>,
 ) -> Result<Client> {
     let config = session_config(server, application_name);
-    match server.tls {
+    let client = match server.tls {
         TlsMode::Disable => {
             if let Some(name) = SERVERS.into_iter().find(|name| *name == what) {
                 crate::metrics::set_certificate_expiry(name, f64::INFINITY);
             }
-            open(&config, NoTls, what, notified).await
+            open(&config, NoTls, what, notified).await?
         }
         _ => {
             let tls = MakeRustlsConnect::new(tls_config(server, what)?);
-            open(&config, tls, what, notified).await
+            open(&config, tls, what, notified).await?
         }
-    }
+    };
+    Ok(Client::new(client, server.schema.clone()))
 }
 
 async fn open<T>(
@@ -107,7 +109,7 @@ async fn open<T>(
     tls: T,
     what: &'static str,
     notified: Arc<Notify>,
-) -> Result<Client>
+) -> Result<tokio_postgres::Client>
 where
     T: MakeTlsConnect<Socket> + Send,
     T::Stream: Send + 'static,
@@ -154,6 +156,29 @@ fn pooler_refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error> {
     })
 }
 
+/// A pool of connections to one server.
+#[derive(Clone)]
+pub struct Pool {
+    pool: deadpool_postgres::Pool,
+    schema: Schema,
+}
+
+impl Pool {
+    /// A session of the pool.
+    ///
+    /// # Errors
+    /// The server is away, or all sessions are in use.
+    pub async fn get(&self) -> std::result::Result<Client, PoolError> {
+        Ok(Client::pooled(self.pool.get().await?, self.schema.clone()))
+    }
+
+    /// How many connections it has, and how many are asked for.
+    #[must_use]
+    pub fn status(&self) -> deadpool_postgres::Status {
+        self.pool.status()
+    }
+}
+
 /// A pool of connections for short read-only queries of commands and endpoints. It connects when first
 /// used.
 ///
@@ -173,14 +198,15 @@ pub fn pool(server: &Server, application_name: &str, size: usize) -> Result<Pool
             Manager::from_config(config, tls, manager)
         }
     };
-    Pool::builder(manager)
+    let pool = deadpool_postgres::Pool::builder(manager)
         .max_size(size)
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .wait_timeout(Some(POOL_TIMEOUT))
         .create_timeout(Some(CONNECT_TIMEOUT))
         .recycle_timeout(Some(POOL_TIMEOUT))
         .build()
-        .map_err(|error| Error::failed("making a connection pool", error))
+        .map_err(|error| Error::failed("making a connection pool", error))?;
+    Ok(Pool { pool, schema: server.schema.clone() })
 }
 
 /// The server's configuration with a name, a time limit and the pinned settings. Of two settings of one

@@ -5,6 +5,7 @@
 //! out together, or refused with a reason.
 
 mod alias;
+pub mod erase;
 pub mod queue;
 mod rows;
 
@@ -12,11 +13,16 @@ pub(crate) use alias::undo;
 use serde::{Deserialize, Serialize};
 
 use crate::apply::{Applier, Mode, Repair};
+use crate::backup;
+use crate::config::Config;
 use crate::engine::rows::{RowPlan, Touched};
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
 use crate::failpoint;
 use crate::pg::{Db, Tx};
+use crate::rules::Product;
+use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
+use uuid::Uuid;
 
 /// What an operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +70,22 @@ pub enum Request {
     Accept,
     /// Recompute everybody from the stored facts.
     Rebuild,
+    /// Forget a person.
+    Erase {
+        /// An address of it.
+        email: String,
+    },
     /// Recompute what `verify` found to differ.
     Repair(Repair),
+    /// Bring the target tables back to a backup, and halt.
+    Rollback {
+        /// The backup.
+        run: String,
+        /// Whether what the application wrote since may be lost.
+        discard: bool,
+    },
+    /// End the halt after a rollback, and read the feeds again.
+    Backfill,
 }
 
 /// A request with who made it and why.
@@ -120,28 +140,70 @@ async fn attempt(
 /// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source, nor the rules.
 #[must_use]
 pub fn needs_target_alone(request: &Request) -> bool {
-    matches!(request, Request::Dismiss { .. } | Request::Accept)
+    matches!(request, Request::Dismiss { .. } | Request::Accept | Request::Rollback { .. })
+}
+
+/// Whether a request may be carried out while the target is rolled back.
+#[must_use]
+pub fn may_follow_a_rollback(request: &Request) -> bool {
+    needs_target_alone(request) || matches!(request, Request::Backfill)
 }
 
 /// Carries such a request out on a session that holds the lock.
 ///
 /// # Errors
 /// As [`execute`].
-pub async fn execute_on_target(db: &Db, command: &Command, actor: &str) -> Result<String> {
+pub async fn execute_on_target(
+    config: &Config,
+    db: &Db,
+    operator: &Operator,
+    command: &Command,
+    actor: &str,
+) -> Result<String> {
+    let (started_at, request) = (jiff::Timestamp::now(), &command.request);
+    let operator = Operator { asked_by: Some(actor.to_owned()), ..operator.clone() };
     let by = By { actor, note: command.note.as_deref(), conflict: command.conflict };
     db.batch("target: beginning", "begin; set local synchronous_commit = on").await?;
     let done = match &command.request {
         Request::Dismiss { conflicts } => rows::dismiss(db, conflicts, &by).await,
         Request::Accept => accept(db).await,
+        Request::Rollback { run, discard } => {
+            let courses = courses(&config.rules.products);
+            backup::carry_out(db, run, *discard, &courses, &operator, actor).await
+        }
         _ => Err(Error::failed("a decision", "it needs the source")),
     };
+    let is_logged = matches!(request, Request::Rollback { .. });
+    if done.is_ok() && !is_logged {
+        let end = Finish::new(Outcome::Done).with(request.logged());
+        operation_log::record(db.client(), &operator, request.operation(), started_at, &end)
+            .await?;
+    }
     let (end, what) = if done.is_ok() {
         ("commit", "target: committing")
     } else {
         ("rollback", "target: going back")
     };
     db.batch(what, end).await?;
+    if let Err(error) = &done {
+        let end = refused(error, request);
+        operation_log::record(db.client(), &operator, request.operation(), started_at, &end)
+            .await?;
+    }
     done
+}
+
+/// The end of a request that was not carried out. Its reason may name people, and is in its answer.
+fn refused(error: &Error, request: &Request) -> Finish {
+    let end = Finish::new(Outcome::of(error)).with(request.logged());
+    // That of a rollback names tables and counts alone.
+    let is_discreet = matches!(request, Request::Rollback { .. });
+    if is_discreet { Finish { errors: vec![error.to_string()], ..end } } else { end }
+}
+
+/// The ids of the courses that `migrate` inserts.
+fn courses(products: &[Product]) -> Vec<Uuid> {
+    products.iter().filter(|product| product.course).map(|product| product.id).collect()
 }
 
 async fn accept(db: &Db) -> Result<String> {
@@ -159,6 +221,9 @@ async fn within(
 ) -> Result<()> {
     tx.batch("target: durable commit", "set local synchronous_commit = on").await?;
     let note = command.note.as_deref();
+    if !may_follow_a_rollback(&command.request) {
+        crate::halt::refuse_rolled_back(tx.db()).await?;
+    }
     let by = By { actor, note, conflict: command.conflict };
     let (answer, effect) = match &command.request {
         Request::Alias { from, to } => alias::alias(applier, tx, from, to, &by).await?,
@@ -174,6 +239,16 @@ async fn within(
             applier.repair(tx, what, mode).await?.count();
             (format!("computed {} units anew", what.len()), Effect::default())
         }
+        Request::Rollback { run, discard } => {
+            let (courses, operator) = (courses(&applier.env.rules.products), &applier.operator);
+            let done = backup::carry_out(tx.db(), run, *discard, &courses, operator, actor).await?;
+            return queue::record(tx.db(), id, true, done).await;
+        }
+        Request::Backfill => (backfill_again(tx.db()).await?, Effect::default()),
+        Request::Erase { email } => {
+            let email = parse_email(email)?;
+            (erase::erase(applier, tx, id, &email).await?, Effect::default())
+        }
         Request::Rebuild => {
             return Err(Error::refused(
                 "a rebuild is not carried out within a transaction",
@@ -188,7 +263,47 @@ async fn within(
         credit(tx, conflict, &by).await?;
     }
     failpoint::hit("command-executed");
-    queue::record(tx.db(), id, true, answer).await
+    queue::record(tx.db(), id, true, answer).await?;
+    let done = Finish::new(Outcome::Done).with(command.request.logged());
+    let operation = command.request.operation();
+    if matches!(command.request, Request::Backfill) {
+        // The backfill has its own entry.
+        return Ok(());
+    }
+    operation_log::record_command(tx.db(), &applier.operator, operation, id, &done).await
+}
+
+impl Request {
+    /// As what it is logged.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::Accept => Operation::Accept,
+            Self::Rebuild => Operation::Rebuild,
+            Self::Repair(_) => Operation::Repair,
+            Self::Rollback { .. } => Operation::Rollback,
+            Self::Backfill => Operation::Backfill,
+            _ => Operation::Decision,
+        }
+    }
+
+    /// What the log keeps of it: which kind, and nothing about whom (P14).
+    fn logged(&self) -> serde_json::Value {
+        let kind = serde_json::to_value(self).ok().and_then(|value| value.get("do").cloned());
+        serde_json::json!({ "request": kind })
+    }
+}
+
+/// After a rollback the running daemon goes on: everything is due to be read already.
+async fn backfill_again(db: &Db) -> Result<String> {
+    if crate::halt::rolled_back(db).await?.is_none() {
+        return Err(Error::refused(
+            "a tributary daemon works on this target",
+            "stop it first; after a rollback it would read the feeds again when asked",
+        ));
+    }
+    backup::resume_after(db, "backfill").await?;
+    Ok("the daemon reads the feeds again".to_owned())
 }
 
 /// What a decision changes: rows that are placed again, and whom it touches.
@@ -282,7 +397,10 @@ async fn mark_reverted(tx: &Tx, id: i64, by: &By<'_>) -> Result<()> {
 }
 
 /// An address that a person typed, as a key.
-fn parse_email(text: &str) -> Result<EmailKey> {
+///
+/// # Errors
+/// A refusal of what is none.
+pub fn parse_email(text: &str) -> Result<EmailKey> {
     email_key(text).0.map_err(|reason| {
         Error::refused(
             format!("that is not an e-mail address to match people by ({})", reason.as_str()),

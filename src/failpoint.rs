@@ -6,7 +6,7 @@
 //! Release builds hold none of this.
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 33] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -42,6 +42,9 @@ pub const NAMES: [&str; 31] = [
     "command-executed",
     "command-answered",
     "halt-recorded",
+    // The way back.
+    "backup-copied",
+    "rollback-restored",
 ];
 
 /// Aborts the process here where the environment asks for it.

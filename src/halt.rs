@@ -34,6 +34,11 @@ pub enum HaltCause {
         /// All rules, in one text.
         rules: String,
     },
+    /// The target was brought back to a backup: nothing is applied until a backfill is asked for.
+    RolledBack {
+        /// The backup.
+        run: String,
+    },
     /// Attempts that all ended in the same way.
     Failures {
         /// The last error, without row values (P14).
@@ -93,6 +98,10 @@ impl Halt {
                  then restart the daemon"
             );
         }
+        if let HaltCause::RolledBack { .. } = self.cause {
+            let next = "nothing is applied until `tributary backfill` or `tributary cutover`";
+            return format!("{}; {next}", self.what());
+        }
         format!("{}; if that is meant, run `tributary accept`", self.what())
     }
 
@@ -118,6 +127,9 @@ impl Halt {
             HaltCause::Sweep { .. } => {
                 format!("{} are no longer in the source", each(&Deletes::of_table))
             }
+            HaltCause::RolledBack { run } => {
+                format!("rolled_back: the target tables are those of backup {run}")
+            }
             HaltCause::Failures { error, .. } => error.clone(),
         }
     }
@@ -142,6 +154,7 @@ impl HaltCause {
             Self::Truncate { commit_lsn } | Self::MassDelete { commit_lsn } => commit_lsn.clone(),
             Self::Sweep { generation } => generation.to_string(),
             Self::Configuration { rules } => rules.clone(),
+            Self::RolledBack { run } => run.clone(),
             Self::Failures { error, .. } => error.clone(),
         }
     }
@@ -160,6 +173,9 @@ impl Guard {
 /// # Errors
 /// Those of the target.
 pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
+    if matches!(halt.cause, HaltCause::RolledBack { .. }) {
+        return Ok(rolled_back(db).await?.is_none());
+    }
     let accepted = accepted(db).await?;
     Ok(halt.keys().iter().all(|key| accepted.contains(key)))
 }
@@ -211,6 +227,32 @@ pub async fn failure(db: &Db) -> Result<Option<Halt>> {
     Ok(recorded(db).await?.filter(Halt::is_failure))
 }
 
+/// The halt in front of tables that were brought back to a backup, until a backfill is asked for. It is recorded for itself:
+/// whatever else the daemon halts for meanwhile does not end it.
+///
+/// # Errors
+/// Those of the target.
+pub async fn rolled_back(db: &Db) -> Result<Option<Halt>> {
+    let sql = "select rolled_back from tributary.state";
+    let rows = db.query("target: reading the state", sql, &[]).await?;
+    let run: Option<String> = rows.first().and_then(|row| row.get(0));
+    Ok(run.map(|run| Halt::new(HaltCause::RolledBack { run }, Vec::new())))
+}
+
+/// Refuses what would write people while the target is rolled back.
+///
+/// # Errors
+/// The refusal.
+pub async fn refuse_rolled_back(db: &Db) -> Result<()> {
+    match rolled_back(db).await? {
+        None => Ok(()),
+        Some(halt) => Err(Error::refused(
+            halt.what(),
+            "run `tributary backfill` (or `tributary cutover`) first; what you ask for needs rows that are up to date",
+        )),
+    }
+}
+
 /// It has come further than what it failed at.
 ///
 /// # Errors
@@ -221,7 +263,11 @@ pub async fn clear_failure(db: &Db) -> Result<()> {
     Ok(())
 }
 
-async fn recorded(db: &Db) -> Result<Option<Halt>> {
+/// What the daemon halted for, as recorded.
+///
+/// # Errors
+/// Those of the target.
+pub async fn recorded(db: &Db) -> Result<Option<Halt>> {
     let rows =
         db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
     let halted: Option<Value> = rows.first().and_then(|row| row.get(0));
@@ -234,6 +280,10 @@ async fn recorded(db: &Db) -> Result<Option<Halt>> {
 /// A refusal when nothing is halted.
 pub async fn pending(db: &Db) -> Result<Halt> {
     match recorded(db).await? {
+        Some(Halt { cause: HaltCause::RolledBack { .. }, .. }) => Err(Error::refused(
+            "the daemon halted because the target was rolled back, so there is nothing to accept",
+            "`tributary backfill` or `tributary cutover` goes on",
+        )),
         Some(halt) if !halt.is_failure() => Ok(halt),
         Some(_) => Err(Error::refused(
             "the daemon halted because its attempts failed, so there is nothing to accept",

@@ -50,7 +50,9 @@
 //! |---|---|---|
 //! | [`apply`] | fetch, decide, write; quarantine; large transactions in parts | the replication protocol |
 //! | [`backfill`] | the feeds in chunks, then the people in pages; reconcile and rebuild; every round resumable | the stream |
+//! | [`backup`] | copies of the target tables, and the rollback to them | what a row should say |
 //! | [`decisions`] | what operators and the email change rule decided, and the way back | the stream |
+//! | [`preview`] | the backfill on temporary copies: what it would do; what a real one did, in the same words | how rows are decided and written |
 //! | [`verify`] | source, stored rows and target compared while the daemon works; repairs are asked of the writer | how rows are written |
 //! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
 //! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |
@@ -97,6 +99,7 @@
 pub mod apply;
 pub mod ask;
 pub mod backfill;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod connect;
@@ -109,12 +112,14 @@ pub mod facts;
 pub mod failpoint;
 pub mod halt;
 pub mod http;
+pub mod import;
 pub mod logging;
 pub mod lsn;
 pub mod metrics;
 pub mod migrate;
 pub mod pg;
 pub mod pipeline;
+pub mod preview;
 pub mod retry;
 pub mod rules;
 pub mod session;

@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::error::{Error, Result};
 use crate::facts::Note;
 use crate::lsn::Lsn;
-use crate::status::Phase;
+use crate::status::{Phase, SlotLog};
 
 use quality::note_kind;
 pub use quality::set_conflicts;
@@ -53,6 +53,14 @@ const FROZEN: &str = "tributary_frozen";
 const PHASE: &str = "tributary_phase";
 const IS_LEADER: &str = "tributary_is_leader";
 const LAST_COMMIT: &str = "tributary_last_commit_timestamp_seconds";
+const VERIFIED_SHARE: &str = "tributary_verified_share";
+const VERIFY_DIFFERENCES: &str = "tributary_verify_differences";
+const VERIFY_UNSETTLED: &str = "tributary_verify_unsettled";
+const VERIFY_LAST: &str = "tributary_verify_last_timestamp_seconds";
+const WAL_RETAINED: &str = "tributary_slot_retained_bytes";
+const WAL_SAFE: &str = "tributary_slot_safe_bytes";
+const WAL_STATUS: &str = "tributary_slot_wal_status";
+const WAL_SECONDS: &str = "tributary_slot_loss_seconds";
 const BUILD_INFO: &str = "tributary_build_info";
 const RELOADS: &str = "tributary_reloads_total";
 const STAGE_SECONDS: &str = "tributary_stage_seconds";
@@ -159,6 +167,34 @@ const METRICS: &[Metric] = &[
         "1 while this daemon holds the lock of its target with an open session; else 0.",
     ),
     gauge(LAST_COMMIT, Unit::Seconds, "Unix time of the last commit in the target."),
+    gauge(
+        VERIFIED_SHARE,
+        Unit::Percent,
+        "Share of all rows and people, 0 to 1, that was verified within verify.every.",
+    ),
+    gauge(
+        VERIFY_DIFFERENCES,
+        Unit::Count,
+        "Rows that the last complete verification beside the stream found to differ, by table.",
+    ),
+    gauge(VERIFY_UNSETTLED, Unit::Count, "Rows that it could not compare, as they kept changing."),
+    gauge(VERIFY_LAST, Unit::Seconds, "Unix time at which it ended."),
+    gauge(WAL_RETAINED, Unit::Bytes, "Log that the source keeps for the slot."),
+    gauge(
+        WAL_SAFE,
+        Unit::Bytes,
+        "Log that the source can still write before the slot may be lost; +Inf without a limit there.",
+    ),
+    gauge(
+        WAL_STATUS,
+        Unit::Count,
+        "1 for the slot's wal_status (status: reserved, extended, unreserved, lost), 0 for the others.",
+    ),
+    gauge(
+        WAL_SECONDS,
+        Unit::Seconds,
+        "Time until the slot may be lost at the present rate of log; +Inf where that is not in sight.",
+    ),
     gauge(BUILD_INFO, Unit::Count, "1, with the version as a label."),
     counter(
         RELOADS,
@@ -378,6 +414,35 @@ pub(crate) fn set_phase(now: Phase) {
     for phase in Phase::ALL {
         metrics::gauge!(PHASE, "phase" => phase.as_str()).set(f64::from(u8::from(phase == now)));
     }
+}
+
+/// Share of everything that was verified within `verify.every`.
+pub(crate) fn set_verified_share(share: f64) {
+    metrics::gauge!(VERIFIED_SHARE).set(share);
+}
+
+/// What the last complete verification beside the stream found, by table, and when it ended.
+pub(crate) fn set_verified<'a>(
+    tables: impl Iterator<Item = (&'a str, u64)>,
+    unsettled: u64,
+    ended_at: Timestamp,
+) {
+    for (table, rows) in tables {
+        metrics::gauge!(VERIFY_DIFFERENCES, "table" => table.to_owned()).set(rows as f64);
+    }
+    metrics::gauge!(VERIFY_UNSETTLED).set(unsettled as f64);
+    metrics::gauge!(VERIFY_LAST).set(ended_at.as_duration().as_secs_f64());
+}
+
+/// The log that the source keeps for the slot.
+pub(crate) fn set_slot_log(log: &SlotLog) {
+    metrics::gauge!(WAL_RETAINED).set(log.retained_bytes as f64);
+    metrics::gauge!(WAL_SAFE).set(log.safe_bytes.map_or(f64::INFINITY, |bytes| bytes as f64));
+    for status in ["reserved", "extended", "unreserved", "lost"] {
+        let is_now = log.wal_status.as_deref() == Some(status);
+        metrics::gauge!(WAL_STATUS, "status" => status).set(f64::from(u8::from(is_now)));
+    }
+    metrics::gauge!(WAL_SECONDS).set(log.seconds_to_loss.unwrap_or(f64::INFINITY));
 }
 
 /// Whether this daemon is the one writer of its target.

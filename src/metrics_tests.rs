@@ -84,6 +84,15 @@ fn every_metric_that_is_set_is_described() {
         set_conflicts_open(7, 0);
         let rows = LeftOut { skipped: 9, excluded: 0 };
         set_left_out(&LeftOutRows::from([("orders".into(), rows)]));
+        let ended_at = Timestamp::from_second(1_750_000_001).unwrap();
+        set_verified([("profiles", 2)].into_iter(), 3, ended_at);
+        set_verified_share(0.5);
+        set_slot_log(&SlotLog {
+            retained_bytes: 10,
+            safe_bytes: None,
+            wal_status: Some("extended".into()),
+            seconds_to_loss: Some(60.0),
+        });
         set_halted(true);
         set_phase(Phase::Streaming);
         set_leading(true);
@@ -117,6 +126,15 @@ fn every_metric_that_is_set_is_described() {
         "tributary_conflicts{kind=\"underpaid\",severity=\"review\"} 7",
         "tributary_conflicts{kind=\"mojibake\",severity=\"info\"} 0",
         "tributary_conflicts_open{severity=\"review\"} 7",
+        "tributary_verify_differences{table=\"profiles\"} 2",
+        "tributary_verify_unsettled 3",
+        "tributary_verify_last_timestamp_seconds 1750000001",
+        "tributary_verified_share 0.5",
+        "tributary_slot_retained_bytes 10",
+        "tributary_slot_safe_bytes inf",
+        "tributary_slot_wal_status{status=\"extended\"} 1",
+        "tributary_slot_wal_status{status=\"lost\"} 0",
+        "tributary_slot_loss_seconds 60",
         "tributary_halted 1",
         "tributary_phase{phase=\"streaming\"} 1",
         "tributary_phase{phase=\"starting\"} 0",

@@ -4,12 +4,14 @@
 mod tables;
 
 use refinery::{Migration, Runner};
-use tokio_postgres::Client;
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use crate::config::{Config, TableName, quote_identifier};
+use crate::config::{Config, Schema, TableName, quote_identifier};
 use crate::error::{Context, Error, Result};
+use crate::pg::Client;
 use crate::rules::Product;
+use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 
 pub use tables::{ColumnSpec, TargetTable};
 
@@ -17,8 +19,11 @@ pub use tables::{ColumnSpec, TargetTable};
 /// the session.
 const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 
-/// The history of schema `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 7] = [
+/// The advisory lock that writing transactions share and a take-over holds alone, as the migrations write it.
+pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
+
+/// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
+const MIGRATIONS: [(&str, &str); 10] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -26,6 +31,9 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("V5__reconcile", include_str!("../migrations/0005_reconcile.sql")),
     ("V6__feeds", include_str!("../migrations/0006_feeds.sql")),
     ("V7__noticed", include_str!("../migrations/0007_noticed.sql")),
+    ("V8__operations", include_str!("../migrations/0008_operations.sql")),
+    ("V10__upkeep", include_str!("../migrations/0010_upkeep.sql")),
+    ("V11__import", include_str!("../migrations/0011_import.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.
@@ -40,6 +48,54 @@ pub async fn migrate(client: &mut Client, config: &Config) -> Result<Vec<String>
     done
 }
 
+/// As [`migrate`], with an entry in the operation log; where it is not `asked` for, only if anything was done. Before the
+/// log is there nothing can be written of what is under way.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn logged(client: &mut Client, config: &Config, asked: bool) -> Result<Vec<String>> {
+    let (started_at, operator) = (jiff::Timestamp::now(), Operator::of(config));
+    let entry = if asked && operation_log::is_there(client).await? {
+        let begun = operation_log::begin(client, &operator, Operation::Migrate, &json!({})).await;
+        begun.inspect_err(|error| tracing::warn!(%error, "nothing is logged")).ok()
+    } else {
+        None
+    };
+    let done = migrate(client, config).await;
+    let end = match &done {
+        Ok(lines) => {
+            Finish::new(Outcome::Done).counted(lines.len() as u64, 0).with(json!({ "done": lines }))
+        }
+        Err(error) => Finish::failed(error),
+    };
+    let is_worth_it = asked || end.processed != Some(0);
+    let logged = match entry {
+        Some(id) => operation_log::finish(client, id, &end).await,
+        None if is_worth_it && operation_log::is_there(client).await? => {
+            let operation = Operation::Migrate;
+            operation_log::record(client, &operator, operation, started_at, &end).await.map(drop)
+        }
+        None => Ok(()),
+    };
+    // A role that may not write the log has migrated nevertheless.
+    if let Err(error) = logged {
+        tracing::warn!(%error, "nothing is logged");
+    }
+    done
+}
+
+/// Brings schema tributary alone up to date, for commands that need no table of the daemon's.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_schema(client: &mut Client) -> Result<Vec<String>> {
+    lock(client).await?;
+    let schema = client.schema().clone();
+    let done = own_schema(client, &schema).await;
+    let _ = client.execute("select pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await;
+    done
+}
+
 async fn lock(client: &Client) -> Result<()> {
     client
         .execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK])
@@ -49,7 +105,14 @@ async fn lock(client: &Client) -> Result<()> {
 }
 
 async fn locked(client: &mut Client, config: &Config) -> Result<Vec<String>> {
-    let mut done = own_schema(client).await?;
+    let mut done = own_schema(client, &config.target.schema).await?;
+    done.extend(targets(client, config).await?);
+    Ok(done)
+}
+
+/// The target tables, as far as they are missing, and the courses.
+pub(crate) async fn targets(client: &Client, config: &Config) -> Result<Vec<String>> {
+    let mut done = Vec::new();
     for table in tables::all(&config.target) {
         done.extend(target_table(client, &table).await?);
     }
@@ -57,27 +120,42 @@ async fn locked(client: &mut Client, config: &Config) -> Result<Vec<String>> {
     Ok(done)
 }
 
-async fn own_schema(client: &mut Client) -> Result<Vec<String>> {
+/// The migrations with their names, written for this schema.
+pub(crate) fn migrations(schema: &Schema) -> impl Iterator<Item = (&'static str, String)> {
+    let lock = schema.lock(WRITERS_LOCK).to_string();
+    MIGRATIONS
+        .iter()
+        .map(move |(name, sql)| (*name, schema.of(sql).replace(&WRITERS_LOCK.to_string(), &lock)))
+}
+
+/// The number of a migration.
+pub(crate) fn version(name: &str) -> i32 {
+    let number = name.strip_prefix('V').and_then(|rest| rest.split("__").next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+async fn own_schema(client: &mut Client, schema: &Schema) -> Result<Vec<String>> {
     let exists = client
-        .query_opt("select 1 from pg_namespace where nspname = 'tributary'", &[])
+        .query_opt("select 1 from pg_namespace where nspname = $1", &[&schema.name()])
         .await
-        .context("target: looking for schema tributary")?;
+        .context("target: looking for the daemon's schema")?;
     if exists.is_none() {
-        client.batch_execute("create schema if not exists tributary").await.map_err(|error| {
-            refuse_privilege(Error::postgres("target: creating schema tributary", &error))
+        let create = format!("create schema if not exists {}", schema.quoted());
+        client.batch_execute(&create).await.map_err(|error| {
+            let error = Error::postgres("target: creating the daemon's schema", &error);
+            refuse_privilege(error, schema)
         })?;
     }
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(name, sql)| Migration::unapplied(name, sql))
+    let migrations = migrations(schema)
+        .map(|(name, sql)| Migration::unapplied(name, &sql))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Error::failed("reading the built-in migrations", error))?;
     let mut runner = Runner::new(&migrations);
-    runner.set_migration_table_name("tributary.schema_history");
+    runner.set_migration_table_name(format!("{}.schema_history", schema.quoted()));
     let report = runner
-        .run_async(client)
+        .run_async(client.driver())
         .await
-        .map_err(|error| refuse_privilege(migration_error(&error)))?;
+        .map_err(|error| refuse_privilege(migration_error(&error), schema))?;
     Ok(report
         .applied_migrations()
         .iter()
@@ -87,7 +165,7 @@ async fn own_schema(client: &mut Client) -> Result<Vec<String>> {
 
 /// The driver's error is the cause of the library's, which does not tell it.
 fn migration_error(error: &refinery::Error) -> Error {
-    const WHAT: &str = "target: migrating schema tributary";
+    const WHAT: &str = "target: migrating the daemon's schema";
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         if let Some(driver) = inner.downcast_ref::<tokio_postgres::Error>() {
@@ -98,15 +176,18 @@ fn migration_error(error: &refinery::Error) -> Error {
     Error::failed(WHAT, error)
 }
 
-fn refuse_privilege(error: Error) -> Error {
+fn refuse_privilege(error: Error, schema: &Schema) -> Error {
     if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
         return error;
     }
+    let schema = schema.quoted();
     Error::refused(
         error.to_string(),
-        "run `tributary migrate` once with a role that may create in the target database, or: \
-         create schema tributary authorization <the role of the target URL>; where the schema exists: \
-         grant all on schema tributary to that role",
+        format!(
+            "run `tributary migrate` once with a role that may create in the target database, or: \
+             create schema {schema} authorization <the role of the target URL>; where the schema exists: \
+             grant all on schema {schema} to that role"
+        ),
     )
 }
 

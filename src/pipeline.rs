@@ -29,7 +29,9 @@ mod maintenance;
 mod notice;
 mod progress;
 mod receive;
+mod retention;
 mod retries;
+mod spare;
 pub mod watchdog;
 mod write;
 
@@ -42,6 +44,7 @@ use tracing::{Instrument as _, Span};
 use self::control::Control;
 use self::notice::Notice;
 use crate::backfill::{Backfill, MadeBy, Progress, Until};
+use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Next, Result, Server};
@@ -52,6 +55,7 @@ use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
+use crate::store::operation_log::{self, Finish, Outcome};
 
 pub use commands::serve_commands;
 pub use progress::Progress as ProgressWatch;
@@ -111,6 +115,12 @@ pub async fn run(
         }
         if started.elapsed() >= LASTED {
             backoff.reset();
+        }
+        // Only the slot that this daemon has followed is its own to give up.
+        if epoch.is_some()
+            && let Err(error) = spare::give_up(config).await
+        {
+            tracing::warn!(%error, "what the slot keeps is not known");
         }
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
@@ -258,11 +268,18 @@ async fn work(
     show: Show<'_>,
     backoff: &mut Backoff,
 ) -> Result<()> {
+    if let Some(halt) = halt::rolled_back(&session.applier.db).await? {
+        return Err(Error::Halted(Box::new(halt)));
+    }
     session.applier.set_today(jiff::Timestamp::now());
     session.applier.scan_profiles(&|| health.tick()).await?;
     let mut notice = Notice::start(config, session.publication.print.clone());
     let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
     let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
+    if backfill_is_due(session).await? {
+        health.set_phase(Phase::Backfilling);
+        backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
+    }
     let backfilled = backfill(config, session, health, shutdown, show, until);
     let backfilled = watched(backfilled, &mut notice);
     if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
@@ -272,6 +289,11 @@ async fn work(
     follow::follow(config, session, health, shutdown, backoff, control, notice)
         .instrument(span(config, Phase::Streaming))
         .await
+}
+
+async fn backfill_is_due(session: &Session) -> Result<bool> {
+    let at = crate::backfill::progress(&session.applier.db).await?;
+    Ok(at.is_some_and(|at| !at.is_done()))
 }
 
 /// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.
@@ -317,8 +339,23 @@ pub async fn backfill(
         health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         show(at);
     };
+    let (db, operator) = (Arc::clone(&session.applier.db), session.applier.operator.clone());
+    let logged = operation_log::begin_backfill(&db, &operator).await?;
     let work = Backfill { config, source, shutdown, progress: &progress };
-    work.run(&mut session.applier, until).await
+    let worked = work.run(&mut session.applier, until).await;
+    let end = match &worked {
+        Ok(true) => None,
+        Ok(false) => Some(Finish::new(Outcome::Stopped)),
+        // The next session goes on with it.
+        Err(Error::Unavailable { .. } | Error::Superseded(_)) => None,
+        Err(error) => Some(Finish::failed(error)),
+    };
+    if let (Some(id), Some(end)) = (logged, end) {
+        // What failed may have left a transaction open.
+        crate::pg::Tx::on(&db).rollback().await?;
+        operation_log::finish(db.client(), id, &end).await?;
+    }
+    worked
 }
 
 #[cfg(test)]

@@ -36,7 +36,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use self::installation::{
@@ -53,7 +52,7 @@ use crate::connect::connect;
 use crate::engine::{FeedEntry, FeedLayout, Feeds};
 use crate::error::{Context, Error, Result, Server};
 use crate::lsn::Lsn;
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 use crate::source::{self, RowReader, Watch, publication};
 use crate::store::feed::Recorded;
 use crate::{backfill, failpoint, migrate, store};
@@ -174,7 +173,11 @@ pub async fn open(
 }
 
 /// The feeds with their numbers, and how their rows are read by what the source's catalog says now.
-async fn feeds(source: &Client, config: &Config, recorded: &[Recorded]) -> Result<Feeds> {
+pub(crate) async fn feeds(
+    source: &Client,
+    config: &Config,
+    recorded: &[Recorded],
+) -> Result<Feeds> {
     let mut entries = Vec::new();
     for info in store::feed::numbered(recorded, &config.source.feeds)? {
         let configured = config.source.feeds.iter().find(|feed| feed.name == info.name);
@@ -216,7 +219,7 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
         take_over(target, config).await?;
     }
     if config.run.migrate {
-        for line in migrate::migrate(target, config).await? {
+        for line in migrate::logged(target, config, false).await? {
             tracing::info!("{line}");
         }
     } else {
@@ -254,14 +257,17 @@ async fn require_schema(target: &Client) -> Result<()> {
         return Ok(());
     }
     Err(Error::refused(
-        "the target's schema tributary is missing or older than this version, and run.migrate is false",
+        format!(
+            "the target's schema {} is missing or older than this version, and run.migrate is false",
+            target.schema().name()
+        ),
         "run `tributary migrate` once",
     ))
 }
 
 /// A changed rule is noticed by its hash: owners and people are decided again from the stored rows. A backfill that began
 /// under other rules starts over.
-async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
+pub(crate) async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
     let under_way = backfill::progress(db).await?.filter(|at| !at.is_done());
     if let Some(at) = under_way {
         if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {

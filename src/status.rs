@@ -93,6 +93,9 @@ pub struct Status {
     /// By feed the rows that the configuration leaves out.
     #[serde(default)]
     pub left_out: LeftOutRows,
+    /// The log that the source keeps for the slot; `None` while it was not asked, and where there is no slot.
+    #[serde(default)]
+    pub slot_log: Option<SlotLog>,
 }
 
 impl Status {
@@ -103,6 +106,20 @@ impl Status {
             _ => None,
         };
     }
+}
+
+/// The log that the source keeps for the slot (SPEC §8, P12).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SlotLog {
+    /// From the oldest that the slot needs to the end.
+    pub retained_bytes: u64,
+    /// How much more the source can write before the slot may be lost; `None`: it has no limit
+    /// (`max_slot_wal_keep_size`).
+    pub safe_bytes: Option<u64>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: Option<String>,
+    /// When that is, at the present rate of log; `None` where it is not in sight.
+    pub seconds_to_loss: Option<f64>,
 }
 
 /// Progress of a backfill.
@@ -185,6 +202,12 @@ mod tests {
             backfill: Backfill { rows_done: 3, rows_estimated: 4 },
             conflicts: OpenConflicts { review: 1, info: 2 },
             left_out: BTreeMap::from([("orders".into(), LeftOut { skipped: 3, excluded: 0 })]),
+            slot_log: Some(SlotLog {
+                retained_bytes: 9,
+                safe_bytes: Some(90),
+                wal_status: Some("reserved".into()),
+                seconds_to_loss: Some(1.5),
+            }),
             ..Status::default()
         };
         status.measure_lag();
@@ -195,7 +218,8 @@ mod tests {
             "lag_bytes": 256, "lag_seconds": 0.5,
             "backfill": {"rows_done": 3, "rows_estimated": 4},
             "conflicts": {"review": 1, "info": 2},
-            "left_out": {"orders": {"skipped": 3, "excluded": 0}}
+            "left_out": {"orders": {"skipped": 3, "excluded": 0}},
+            "slot_log": {"retained_bytes": 9, "safe_bytes": 90, "wal_status": "reserved", "seconds_to_loss": 1.5}
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);

@@ -11,10 +11,10 @@ use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::versions::{self, Version};
 use crate::engine::{Arrival, RowChange, RowId, StoredRow, email_change, raw, unchanged};
 use crate::error::{Error, Result};
-use crate::facts::{EmailKey, RawRow, SourceKey};
+use crate::facts::{RawRow, SourceKey};
 use crate::failpoint;
 use crate::pg::{Group, Tx};
-use crate::store::{self, checkpoint::Advance};
+use crate::store::{self, alias::Roots, checkpoint::Advance};
 use crate::targets::Report;
 
 /// What a batch came to.
@@ -154,19 +154,20 @@ impl Applier {
         tx: &Tx,
         versions: Vec<Version>,
         mut stored: HashMap<RowId, StoredRow>,
-        roots: Option<HashMap<EmailKey, EmailKey>>,
+        roots: Option<Roots>,
         arrival: Arrival,
     ) -> Result<RowPlan> {
         let transitions = versions::transitions(&versions, &stored, &self.env);
         let mut touched = Touched::default();
-        let roots = if transitions.iter().any(email_change::may_move) {
-            self.change_emails(tx, &transitions, &mut stored, &mut touched).await?;
-            store::alias::roots(&self.db, &emails_of(&versions)).await?
+        let emails = emails_of(&versions);
+        let moved = if transitions.iter().any(email_change::may_move) {
+            self.change_emails(tx, &transitions, &emails, &mut stored, &mut touched).await?
         } else {
-            match roots {
-                Some(roots) => roots,
-                None => store::alias::roots(&self.db, &emails_of(&versions)).await?,
-            }
+            None
+        };
+        let roots = match moved.or(roots) {
+            Some(roots) => roots,
+            None => store::alias::roots(&self.db, &emails).await?,
         };
         let mut plan = rows::decide(versions, &stored, &roots, arrival, &self.env);
         count_notes(&plan);

@@ -21,6 +21,7 @@ use crate::facts::{FeedKind, SourceKey};
 use crate::pg::{Db, Tx};
 use crate::source::RowReader;
 use crate::store;
+use crate::store::operation_log::Operator;
 use crate::targets::compare::Claim;
 use crate::targets::{Tables, profile_ids};
 use crate::unify::{self, ConflictKind};
@@ -78,6 +79,7 @@ impl Applier {
             env,
             tables,
             reader,
+            operator: Operator::of(config),
             has_foreign_profiles: true,
             has_quarantine: true,
             has_blocked_deletes: true,
@@ -131,7 +133,7 @@ impl Applier {
         let mut expected = Expected::default();
         let is_left_out =
             |decided: &Decided| decided.is_incomplete || state.quarantined.contains(&decided.owner);
-        let (mut unrecorded, mut misrecorded) = (Vec::new(), Vec::new());
+        let (mut unrecorded, mut misrecorded) = (Vec::new(), Vec::<Misrecorded>::new());
         for decided in decided.iter().filter(|decided| decided.is_person()) {
             if is_left_out(decided) {
                 continue;
@@ -160,6 +162,10 @@ impl Applier {
             });
         }
         for (key, found) in profile_ids::find(tx, &self.tables, &unrecorded).await? {
+            let of_key = misrecorded.iter_mut().find(|person| person.owner == key);
+            if let Some(person) = of_key.filter(|person| person.profile.is_none()) {
+                person.profile = Some(found.person.profile_id);
+            }
             persons.insert(key, found.person);
         }
         expected.misrecorded = misrecorded;

@@ -12,7 +12,7 @@ use crate::engine::people::Decided;
 use crate::engine::{Person, PersonState, RowId, StoredConflict, WantedConflict};
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
-use crate::pg::{Group, Tx};
+use crate::pg::{Group, Reached, Tx};
 use crate::store;
 use crate::unify::{self, Conflict, ConflictKind};
 
@@ -112,6 +112,16 @@ impl Applier {
         conflicts: Vec<Conflict>,
     ) -> Result<()> {
         let stored = store::conflict::by_scope(tx, scopes).await?;
+        self.write_judged(tx, conflicts, stored).await
+    }
+
+    /// Makes these open conflicts of some scopes, all of them, the wanted ones.
+    async fn write_judged(
+        &self,
+        tx: &Tx,
+        conflicts: Vec<Conflict>,
+        stored: HashMap<Uuid, StoredConflict>,
+    ) -> Result<()> {
         let wanted =
             wanted(conflicts.into_iter().map(|conflict| WantedConflict::of(conflict, None)));
         let over = stored
@@ -141,27 +151,41 @@ impl Applier {
         self.judge_scopes(tx, &scopes, wanted).await
     }
 
-    /// `possible_duplicate` of persons who came, left or came back, and of those whom that concerns.
-    pub(super) async fn judge_pairs(&self, tx: &Tx, people: BTreeSet<String>) -> Result<()> {
+    /// Sends what `group` holds, then judges `possible_duplicate` of persons who came, left or came back, and of those
+    /// whom that concerns.
+    pub(super) async fn judge_pairs(
+        &self,
+        tx: &Tx,
+        group: Group,
+        people: BTreeSet<String>,
+    ) -> Result<Reached> {
         let people: Vec<String> = people.into_iter().filter(|key| !key.contains(' ')).collect();
-        for round in people.chunks(OWNERS_PER_ROUND) {
-            let canonical: Vec<String> =
-                round.iter().map(|key| canonical_key(&EmailKey::trusted(key.clone()))).collect();
-            let members = store::alias::pairs_touched(tx, round, &canonical).await?;
-            let members: Vec<String> = members.into_iter().collect();
+        let mut rounds = people.chunks(OWNERS_PER_ROUND);
+        group.prepare(tx).await?;
+        let first = pairs_touched(tx, rounds.next().unwrap_or_default());
+        let (reached, members) = tokio::try_join!(group.send(tx), first)?;
+        self.judge_pairs_of(tx, &members).await?;
+        for round in rounds {
+            let members = pairs_touched(tx, round).await?;
             self.judge_pairs_of(tx, &members).await?;
         }
-        Ok(())
+        Ok(reached)
     }
 
     /// `possible_duplicate` of exactly these persons.
     pub(super) async fn judge_pairs_of(&self, tx: &Tx, members: &[String]) -> Result<()> {
-        let pairs = store::alias::pairs(tx, members).await?;
-        let wanted =
-            pairs.iter().map(|(a, b, canonical)| unify::possible_duplicate(a, b, canonical));
+        if members.is_empty() {
+            return Ok(());
+        }
         let scopes: Vec<String> =
             members.iter().map(|member| unify::scope_of_pair(member)).collect();
-        self.judge_scopes(tx, &scopes, wanted.collect()).await
+        let (pairs, stored) = tokio::try_join!(
+            store::alias::pairs(tx, members),
+            store::conflict::by_scope(tx, &scopes)
+        )?;
+        let wanted =
+            pairs.iter().map(|(a, b, canonical)| unify::possible_duplicate(a, b, canonical));
+        self.write_judged(tx, wanted.collect(), stored).await
     }
 
     /// Closes collisions and splits of the touched persons whose cause is gone.
@@ -197,6 +221,16 @@ impl Applier {
             );
         }
     }
+}
+
+/// Persons whose pairing may change when these come, leave or come back.
+pub(super) async fn pairs_touched(tx: &Tx, people: &[String]) -> Result<Vec<String>> {
+    if people.is_empty() {
+        return Ok(Vec::new());
+    }
+    let canonical: Vec<String> =
+        people.iter().map(|key| canonical_key(&EmailKey::trusted(key.clone()))).collect();
+    Ok(store::alias::pairs_touched(tx, people, &canonical).await?.into_iter().collect())
 }
 
 /// Conflicts that only history shows: they are closed by their own rule.

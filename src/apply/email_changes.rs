@@ -1,6 +1,6 @@
 //! Carries out what the e-mail change rule decides (SPEC §4.3): aliases, persons, owners of rows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Applier;
 use crate::engine::email_change::{self, Counts, Knowledge, Step, Transition};
@@ -9,9 +9,9 @@ use crate::engine::versions::RowVersion;
 use crate::engine::{RowId, StoredRow};
 use crate::error::Result;
 use crate::facts::{EmailKey, FeedKind, canonical_key};
-use crate::pg::Tx;
-use crate::store;
-use crate::targets::{Merge, Merger};
+use crate::pg::{Group, Tx};
+use crate::store::{self, alias::Roots};
+use crate::targets::{Merge, Merger, forget_waiting};
 use crate::unify::{self, Conflict};
 
 /// Who automatic decisions are recorded for.
@@ -22,15 +22,19 @@ type Move = (EmailKey, EmailKey, bool);
 
 impl Applier {
     /// Judges transitions in commit order and carries the moves out. The rows in `stored` are then whose they are.
+    /// Returns the persons of `emails`, where anybody moved.
     pub(super) async fn change_emails(
         &mut self,
         tx: &Tx,
         transitions: &[Transition],
+        emails: &[String],
         stored: &mut HashMap<RowId, StoredRow>,
         touched: &mut Touched,
-    ) -> Result<()> {
+    ) -> Result<Option<Roots>> {
         let known = self.counted(tx, transitions).await?;
-        self.follow(tx, transitions, known.into(), stored, touched).await
+        let mut moving = Moving { emails, stored, touched, roots: None };
+        self.follow(tx, transitions, known.into(), &mut moving).await?;
+        Ok(moving.roots)
     }
 
     /// As [`Applier::change_emails`], of a part of the changes of a large transaction or a reconcile whose rows are stored
@@ -60,7 +64,9 @@ impl Applier {
                 }
             }
         }
-        self.follow(tx, transitions, known.into(), &mut HashMap::new(), touched).await
+        let stored = &mut HashMap::new();
+        let mut moving = Moving { emails: &[], stored, touched, roots: None };
+        self.follow(tx, transitions, known.into(), &mut moving).await
     }
 
     async fn follow(
@@ -68,8 +74,7 @@ impl Applier {
         tx: &Tx,
         transitions: &[Transition],
         mut known: Knowledge,
-        stored: &mut HashMap<RowId, StoredRow>,
-        touched: &mut Touched,
+        moving: &mut Moving<'_>,
     ) -> Result<()> {
         let steps = email_change::walk(transitions, &mut known);
         let mut conflicts: Vec<(Conflict, Option<String>)> = Vec::new();
@@ -79,24 +84,24 @@ impl Applier {
                 Step::Collision { from, to, contact: row } => {
                     let conflict = unify::email_change_collision(from.as_str(), to.as_str(), &row);
                     conflicts.push(concerning(conflict, &from, &to));
-                    touched.owners.extend([from.to_string(), to.to_string()]);
+                    moving.touched.owners.extend([from.to_string(), to.to_string()]);
                 }
                 Step::Split { from, to, contact: row } => {
                     let conflict = unify::email_change_split(from.as_str(), to.as_str(), &row);
                     conflicts.push(concerning(conflict, &from, &to));
-                    touched.owners.extend([from.to_string(), to.to_string()]);
+                    moving.touched.owners.extend([from.to_string(), to.to_string()]);
                 }
                 Step::Move { from, to, reopened } => {
                     let named: HashSet<&EmailKey> =
                         wave.iter().flat_map(|(from, to, _)| [from, to]).collect();
                     if named.contains(&from) || named.contains(&to) {
-                        self.carry_out(tx, std::mem::take(&mut wave), stored, touched).await?;
+                        self.carry_out(tx, std::mem::take(&mut wave), moving).await?;
                     }
                     wave.push((from, to, reopened));
                 }
             }
         }
-        self.carry_out(tx, wave, stored, touched).await?;
+        self.carry_out(tx, wave, moving).await?;
         if !conflicts.is_empty() {
             self.open_conflicts(tx, conflicts).await?;
         }
@@ -124,7 +129,7 @@ impl Applier {
         }
         let mut stored: HashMap<RowId, StoredRow> =
             placed.iter().map(|(id, row, _)| (id.clone(), row.clone())).collect();
-        self.change_emails(tx, &transitions, &mut stored, touched).await?;
+        self.change_emails(tx, &transitions, &[], &mut stored, touched).await?;
         for (id, row, _) in placed {
             if let Some(moved) = stored.remove(id) {
                 *row = moved;
@@ -141,33 +146,25 @@ impl Applier {
             .flat_map(|transition| transition.old.iter().chain(&transition.new))
             .collect();
         let keys: Vec<String> = involved.iter().map(std::string::ToString::to_string).collect();
-        let members = store::alias::members(tx, &keys).await?;
-        let mut people: BTreeMap<String, String> =
-            keys.into_iter().map(|key| (key.clone(), key)).collect();
-        for member in &members {
-            people.insert(member.root.to_string(), member.root.to_string());
-        }
-        for member in &members {
-            people.insert(member.from.to_string(), member.root.to_string());
-        }
-        let (keys, persons): (Vec<String>, Vec<String>) = people.into_iter().unzip();
         let sql = include_str!("../store/sql/row_counts.sql");
-        let rows = tx.query("target: counting rows of persons", sql, &[&keys, &persons]).await?;
-        let counts = rows.iter().map(|row| {
-            let counts = Counts { facts: row.get(1), contacts: row.get(2) };
-            (EmailKey::trusted(row.get(0)), counts)
-        });
-        Ok(Counted { counts: counts.collect(), members, keys, persons })
+        let rows = tx.query("target: counting rows of persons", sql, &[&keys]).await?;
+        let mut counted = Counted::default();
+        for row in rows {
+            let (key, person): (String, String) = (row.get(0), row.get(1));
+            let counts = Counts { facts: row.get(3), contacts: row.get(4) };
+            counted.counts.insert(EmailKey::trusted(key.clone()), counts);
+            if let Some(automatic) = row.get::<_, Option<bool>>(2) {
+                let (from, root) = (EmailKey::trusted(key.clone()), person.clone());
+                counted.aliases.push((from, EmailKey::trusted(root), automatic));
+            }
+            counted.keys.push(key);
+            counted.persons.push(person);
+        }
+        Ok(counted)
     }
 
     /// Carries out moves that name each person once, as sets.
-    async fn carry_out(
-        &mut self,
-        tx: &Tx,
-        wave: Vec<Move>,
-        stored: &mut HashMap<RowId, StoredRow>,
-        touched: &mut Touched,
-    ) -> Result<()> {
+    async fn carry_out(&mut self, tx: &Tx, wave: Vec<Move>, moving: &mut Moving<'_>) -> Result<()> {
         if wave.is_empty() {
             return Ok(());
         }
@@ -176,17 +173,19 @@ impl Applier {
         let canonical: Vec<String> = wave.iter().map(|(_, to, _)| canonical_key(to)).collect();
         let reopened = wave.iter().filter(|(_, _, reopened)| *reopened);
         let reopened: Vec<&str> = reopened.map(|(_, to, _)| to.as_str()).collect();
-        let merger = Merger { tx, tables: &self.tables };
-        store::alias::revert_automatic(tx, &reopened, ACTOR).await?;
-        merger.forget_waiting(&from).await?;
-        merger.forget_waiting(&to).await?;
-        store::alias::record_moves(tx, &from, &to, ACTOR).await?;
+        let mut group = Group::default();
+        store::alias::revert_automatic(&mut group, &reopened, ACTOR);
+        forget_waiting(&mut group, from.iter().chain(&to).map(|key| (*key).to_owned()).collect());
+        let onto_people = store::alias::record_moves(tx, group, &from, &to, ACTOR).await?;
         // The rare pairs where both have a profile are joined one by one; the others move as a set.
-        for (id, from, to) in store::alias::moves_onto_people(tx, &from, &to).await? {
+        let merger = Merger { tx, tables: &self.tables };
+        for (id, from, to) in onto_people {
             merger.join_people(&from, &to, Merge::KeepFrom, id).await?;
         }
-        store::alias::rename_persons(tx, &from, &to, &canonical).await?;
-        store::alias::hand_over(tx, &from, &to, touched).await?;
+        let mut group = Group::default();
+        store::alias::rename_persons(&mut group, &from, &to, canonical);
+        let Moving { emails, stored, touched, roots } = moving;
+        *roots = Some(store::alias::hand_over(tx, group, (&from, &to), emails, touched).await?);
         let by_from: HashMap<&str, &str> = from.iter().copied().zip(to.iter().copied()).collect();
         for row in stored.values_mut() {
             if let Some(to) = by_from.get(row.owner.as_str()) {
@@ -203,10 +202,22 @@ impl Applier {
     }
 }
 
+/// What moves are carried out on.
+struct Moving<'a> {
+    /// Addresses whose persons are asked for,
+    emails: &'a [String],
+    /// and those persons after the last move.
+    roots: Option<Roots>,
+    /// Stored rows, which get other owners.
+    stored: &'a mut HashMap<RowId, StoredRow>,
+    touched: &'a mut Touched,
+}
+
 /// E-mail keys with the rows that carry them.
+#[derive(Default)]
 struct Counted {
-    /// The aliases of the persons.
-    members: Vec<store::alias::Member>,
+    /// Those that are aliases, with their persons, and whether the rule made the alias.
+    aliases: Vec<(EmailKey, EmailKey, bool)>,
     /// The keys,
     keys: Vec<String>,
     /// and the person of each.
@@ -216,8 +227,8 @@ struct Counted {
 
 impl From<Counted> for Knowledge {
     fn from(known: Counted) -> Self {
-        let roots = known.members.iter().map(|m| (m.from.clone(), m.root.clone()));
-        let automatic = known.members.iter().filter(|m| m.automatic).map(|m| m.from.clone());
+        let roots = known.aliases.iter().map(|(from, root, _)| (from.clone(), root.clone()));
+        let automatic = known.aliases.iter().filter(|alias| alias.2).map(|alias| alias.0.clone());
         Self::new(roots, automatic, known.counts)
     }
 }

@@ -176,10 +176,9 @@ impl Applier {
                 .collect();
             let mut touched = Touched::default();
             self.change_emails_within(tx, &transitions, generation, &mut touched).await?;
-            self.judge_pairs(tx, touched.people.clone()).await?;
             let mut group = Group::default();
             remember_touched(&mut group, &touched);
-            group.send(tx).await?;
+            self.judge_pairs(tx, group, touched.people).await?;
             alive();
         }
     }

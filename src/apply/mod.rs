@@ -42,6 +42,7 @@ pub use settle::Mode;
 use crate::engine::Env;
 use crate::pg::Db;
 use crate::source::RowReader;
+use crate::store::operation_log::Operator;
 use crate::targets::Tables;
 
 /// Settings of a session whose look-ups are all narrow (P16).
@@ -60,6 +61,8 @@ pub struct Applier {
     pub tables: Tables,
     /// Reads single rows of the source.
     pub reader: RowReader,
+    /// As what it works, for the operation log.
+    pub operator: Operator,
     /// Whether there are profiles that belong to no person: only then another one may have a person's address.
     has_foreign_profiles: bool,
     /// Whether any owner is quarantined.

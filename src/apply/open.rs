@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio_postgres::Client;
 
 use super::{Applier, NARROW_LOOK_UPS};
 use crate::backfill;
@@ -11,10 +10,11 @@ use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::facts::Feed;
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 use crate::session::fence;
 use crate::source::RowReader;
 use crate::store;
+use crate::store::operation_log::Operator;
 use crate::targets::Tables;
 
 impl Applier {
@@ -42,6 +42,7 @@ impl Applier {
             env,
             tables,
             reader,
+            operator: Operator::of(config),
             has_foreign_profiles: false,
             has_quarantine: false,
             has_blocked_deletes: false,

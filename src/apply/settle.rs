@@ -198,13 +198,12 @@ impl Applier {
         // Freeing what thousands of owners were decided from takes as long as a statement.
         let decided = std::mem::take(&mut round.decided);
         rayon::spawn(move || drop(decided));
-        let reached = group.send(tx).await?;
+        let mut people = std::mem::take(&mut round.changed_people);
+        people.extend(touched.people);
+        let reached = self.judge_pairs(tx, group, people).await?;
         report.add(positions.map(|at| at.report(&reached)).unwrap_or_default());
         self.has_quarantine |= !refused.is_empty();
         report.deleted += self.remove_transactions(tx, &plan, &round.writes, mode).await?;
-        let mut people = round.changed_people;
-        people.extend(touched.people);
-        self.judge_pairs(tx, people).await?;
         self.settle_email_changes(tx, &state).await?;
         totals.count_unchanged(&report);
         timed(Stage::Write, started);
@@ -235,6 +234,7 @@ impl Applier {
             profile_ids::find(tx, &self.tables, &new),
             targets::delete::there(tx, &self.tables, looked_up),
         )?;
+        profile_ids::adopt(tx, &found).await?;
         let there: HashSet<Uuid> = there.into_iter().collect();
         let mut fresh = Fresh::default();
         fresh.transactions.extend(looked_up.iter().filter(|id| !there.contains(id)));

@@ -26,7 +26,6 @@ mod sweep;
 
 use std::sync::Arc;
 
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use left_out::{RULES_WAIT, rules_wait};
@@ -42,8 +41,9 @@ use crate::engine::{Fact, Feeds};
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::failpoint;
-use crate::pg::{Db, Tx};
+use crate::pg::{Client, Db, Tx};
 use crate::source::{publication, slot};
+use crate::store::operation_log;
 
 /// Owners unified in one target transaction of the people stage.
 const OWNERS_PER_COMMIT: i64 = 500;
@@ -341,6 +341,9 @@ impl Backfill<'_> {
             [&at.stage.as_str(), &at.cursor, &feed, &at.generation, &before.0.as_str(), &before.1];
         let advanced = tx.execute("target: advancing the backfill", sql, &params).await?;
         if advanced == 1 {
+            if at.is_done() {
+                operation_log::backfill_done(tx.db()).await?;
+            }
             return Ok(());
         }
         Err(Error::Superseded("the backfill moved on without this daemon".into()))

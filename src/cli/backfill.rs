@@ -1,23 +1,35 @@
 //! `tributary backfill`: the backfill alone, as a full reconcile.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::output::print;
+use super::output::{self, print};
 use super::progress::Bar;
 use super::run::stop_on_signal;
+use crate::ask::{Patience, actor, ask, open_target};
 use crate::backfill::{self, Progress};
-use crate::config::{Config, Target};
+use crate::backup;
+use crate::config::Config;
 use crate::connect::connect;
+use crate::decisions::{Command, Request};
 use crate::error::{Error, Result};
 use crate::http::Health;
+use crate::pg::{Db, Tx};
 use crate::pipeline;
+use crate::preview::{self, Preview};
 use crate::session::{self, OnLock, Watcher};
-use crate::source::{preflight, slot, snapshot};
+use crate::targets::replace;
+
+/// What the backup of this command is taken before.
+const REASON: &str = "backfill";
+/// How often it is looked how far a daemon is.
+const POLL: Duration = Duration::from_millis(500);
 
 /// Read the feeds and bring the target in line with them, without following the stream
 ///
@@ -25,9 +37,18 @@ use crate::source::{preflight, slot, snapshot};
 /// interrupted one is resumed. The replication slot is made if there is none, and left for `run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print what would be read and from where, and write nothing.
+    /// Predict what would be written, and write nothing: the backfill works on temporary copies of the target.
     #[arg(long)]
     dry_run: bool,
+    /// Remove the rows of the target tables that no source supports, unless other tables refer to them.
+    #[arg(long)]
+    replace: bool,
+    /// Print one JSON object: rows by table, conflicts by kind, figures expected and found.
+    #[arg(long)]
+    json: bool,
+    /// Write that JSON object into a file.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 /// Reads the feeds and brings the targets in line. The slot is made if there is none and left for
@@ -38,9 +59,15 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let config = &context.config()?;
     if args.dry_run {
-        return plan(config).await;
+        return predict(&args, config).await;
+    }
+    if let Some(code) = ask_after_a_rollback(config).await? {
+        return Ok(code);
     }
     let shutdown = stop_on_signal()?;
+    if args.replace {
+        refuse_referenced(config, &shutdown).await?;
+    }
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
         session::open(config, OnLock::Refuse, &shutdown, &Watcher::NOBODY)
     });
@@ -54,7 +81,14 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
                 "resuming a backfill"
             );
         }
-        _ => backfill::schedule(&session.applier.db, config, backfill::Stage::Rows).await?,
+        _ => {}
+    }
+    schedule(config, &session.applier.db, under_way.as_ref(), REASON).await?;
+    backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
+    // Nothing has been written since the session was opened: the image below is of the moment of the backup.
+    let is_measured = args.json || args.replace || args.report.is_some();
+    if is_measured {
+        preview::Before::take(&session.applier.db, &config.target).await?;
     }
     let started = Instant::now();
     let health =
@@ -71,6 +105,17 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let finished = finished?;
     crate::store::checkpoint::flush(&session.applier.db).await?;
+    if is_measured && finished {
+        let options = preview::Options { replace: args.replace };
+        let found = preview::measured(&mut session.applier, config, options, started).await?;
+        crate::store::checkpoint::flush(&session.applier.db).await?;
+        show_preview(&args, &found)?;
+        return if found.references.is_empty() {
+            Ok(ExitCode::SUCCESS)
+        } else {
+            Err(replace::refusal(&found.references))
+        };
+    }
     let rows = backfill::progress(&session.applier.db).await?.map_or(0, |at| at.rows_done);
     let seconds = started.elapsed().as_secs_f64();
     let left_out = crate::store::row::left_out(session.applier.db.client()).await?;
@@ -86,33 +131,137 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn plan(config: &Config) -> Result<ExitCode> {
-    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        connect(&config.source.server, "tributary", "source")
-    });
-    let source = opened.await?;
-    // Nothing is asked of the target; but a plan for one that is away would promise too much.
-    crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        connect(&config.target.server, "tributary", "target")
-    })
-    .await?;
-    let mut lines = Vec::new();
-    for feed in &config.source.feeds {
-        let (name, table) = (&feed.name, &feed.table);
-        let plan = snapshot::plan(&source, table).await?;
-        let (rows, blocks) = (plan.rows_estimated, plan.blocks);
-        lines.push(format!("read {table} ({name}): about {rows} rows, {blocks} blocks"));
+/// Rows that nothing supports are removed at the end; whether other tables refer to them is predicted first, so that a
+/// refusal finds everything as it was.
+async fn refuse_referenced(config: &Config, shutdown: &CancellationToken) -> Result<()> {
+    let options = preview::Options { replace: true };
+    let found = preview::dry_run(config, options, shutdown, &|_| {}).await?;
+    match found.filter(|found| !found.references.is_empty()) {
+        Some(found) => Err(replace::refusal(&found.references)),
+        None => Ok(()),
     }
-    let slot_is_there = slot::state(&source, &config.source.slot).await?.is_some();
-    let verb = if slot_is_there { "use" } else { "make" };
-    lines.push(format!("{verb} the slot {}", config.source.slot));
-    let Target { profiles, transactions, enrollments, courses, .. } = &config.target;
-    let tables = [profiles, transactions, enrollments, courses];
-    lines.extend(tables.map(|table| format!("write {table}")));
-    for finding in preflight(&source, &config.source).await?.iter().filter(|f| !f.ok) {
-        lines.push(format!("problem: {}: {}", finding.name, finding.detail));
+}
+
+/// Has everything read again, unless an earlier attempt is to be gone on with, and a backup taken first: both are due in one
+/// commit. What was interrupted after its backup has it.
+pub(super) async fn schedule(
+    config: &Config,
+    db: &Arc<Db>,
+    under_way: Option<&Progress>,
+    reason: &str,
+) -> Result<()> {
+    let tx = Tx::on(db);
+    tx.start("begin").await?;
+    let has_backup = match under_way {
+        Some(at) => {
+            let sql = "select exists (select from tributary.backup where generation = $1)";
+            let rows = tx.query("target: looking for a backup", sql, &[&at.generation]).await?;
+            rows.first().is_some_and(|row| row.get(0))
+        }
+        None => {
+            backfill::schedule(db, config, backfill::Stage::Rows).await?;
+            false
+        }
+    };
+    if !has_backup {
+        backup::resume_after(db, reason).await?;
     }
-    lines.push("nothing was written\n".to_owned());
-    print(&lines.join("\n"))?;
+    tx.commit().await
+}
+
+/// After a rollback the running daemon reads the feeds again when it is asked; `None`: there is no such daemon.
+async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
+    let Ok(db) = open_target(config).await else { return Ok(None) };
+    if !session::is_locked(&db).await? || crate::halt::rolled_back(&db).await?.is_none() {
+        return Ok(None);
+    }
+    let actor = actor(&db, None).await?;
+    let command = Command::of(Request::Backfill);
+    let answer = ask(config, &db, &command, &actor, Patience::Minute).await?;
+    if !answer.done {
+        print(&format!("refused: {}\n", answer.text))?;
+        return Ok(Some(ExitCode::FAILURE));
+    }
+    let bar = Bar::new();
+    loop {
+        tokio::time::sleep(POLL).await;
+        let Some(at) = backfill::progress(&db).await? else { break };
+        bar.show(&at);
+        if at.is_done() {
+            print(&format!("the daemon has read {} rows\n", at.rows_done))?;
+            break;
+        }
+        if let Some(halt) = crate::halt::recorded(&db).await? {
+            return Err(Error::Halted(Box::new(halt)));
+        }
+        if !session::is_locked(&db).await? {
+            return Err(Error::refused(
+                "the daemon ended during the backfill",
+                "repeat the command: it goes on with it",
+            ));
+        }
+    }
+    Ok(Some(ExitCode::SUCCESS))
+}
+
+/// Predicts, and writes nothing.
+async fn predict(args: &Args, config: &Config) -> Result<ExitCode> {
+    let shutdown = stop_on_signal()?;
+    // Both must be there: a prediction for one that is away would promise too much.
+    for (server, name) in [(&config.source.server, "source"), (&config.target.server, "target")] {
+        crate::retry::within(crate::retry::COMMAND_PATIENCE, || connect(server, "tributary", name))
+            .await?;
+    }
+    let bar = Bar::new();
+    let show = |at: &Progress| bar.show(at);
+    let options = preview::Options { replace: args.replace };
+    let found = preview::dry_run(config, options, &shutdown, &show).await?;
+    let Some(found) = found else {
+        print("stopped; nothing was written\n")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    show_preview(args, &found)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the report where it is wanted, and shows it.
+fn show_preview(args: &Args, found: &Preview) -> Result<()> {
+    let text = output::json(found)?;
+    if let Some(file) = &args.report {
+        let written = std::fs::write(file, &text);
+        written.map_err(|error| Error::failed(format!("writing {}", file.display()), error))?;
+    }
+    print(&if args.json { text } else { rendered(found) })
+}
+
+fn rendered(found: &Preview) -> String {
+    let mut tables =
+        output::table(&["table", "insert", "update", "unchanged", "unsupported", "delete"]);
+    let mut columns = output::table(&["changes in", "rows", "such as"]);
+    for (name, table) in &found.tables {
+        let counts =
+            [table.insert, table.update.total, table.unchanged, table.unsupported, table.delete];
+        let counts = counts.map(|count| count.to_string());
+        tables.add_row(std::iter::once((*name).to_owned()).chain(counts));
+        let example = |of: &str| table.examples.get(of).map_or(String::new(), |ids| ids.join(", "));
+        for (column, rows) in &table.update.by_column {
+            columns.add_row([format!("{name}.{column}"), rows.to_string(), example(column)]);
+        }
+        if table.unsupported > 0 {
+            let rows = table.unsupported.to_string();
+            columns.add_row([format!("{name}: no source"), rows, example("unsupported")]);
+        }
+    }
+    let mut conflicts = output::table(&["open conflicts", "count"]);
+    for (kind, count) in &found.conflicts {
+        conflicts.add_row([kind.clone(), count.to_string()]);
+    }
+    let mut business = output::table(&["figure", "expected", "found", "before"]);
+    for (name, figure) in &found.business {
+        let counts = [figure.expected, figure.found, figure.before].map(|count| count.to_string());
+        business.add_row(std::iter::once(name.clone()).chain(counts));
+    }
+    let parts = [tables, columns, business, conflicts];
+    let parts = parts.iter().filter(|table| table.row_count() > 0).map(output::text);
+    format!("{}\n{}", parts.collect::<Vec<_>>().join("\n"), found.advice())
 }

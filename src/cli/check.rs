@@ -26,7 +26,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     if let Some(target) = &target {
         findings.extend(connections(target, &config.target.server, error::Server::Target).await?);
         findings.extend(target_findings(target, config).await?);
-        findings.push(privacy(target).await?);
+        findings.push(privacy(target, config.target.schema.name()).await?);
         findings.extend(session::preflight::target(target, config, true).await?);
     }
     if let (Some(source), Some(target)) = (&source, &target) {
@@ -50,7 +50,7 @@ async fn reached(
     name: &'static str,
     server: &Server,
     findings: &mut Vec<Finding>,
-) -> Result<Option<tokio_postgres::Client>> {
+) -> Result<Option<crate::pg::Client>> {
     let patience = crate::retry::COMMAND_PATIENCE;
     match crate::retry::within(patience, || connect(server, "tributary check", name)).await {
         Ok(client) => Ok(Some(client)),
@@ -67,8 +67,8 @@ async fn reached(
 
 /// The schema must be of this slot, and a slot that exists already this target's own.
 async fn slot_of_another(
-    source: &tokio_postgres::Client,
-    target: &tokio_postgres::Client,
+    source: &crate::pg::Client,
+    target: &crate::pg::Client,
     config: &Config,
 ) -> Result<Option<Finding>> {
     let name = &config.source.slot;
@@ -96,8 +96,8 @@ async fn slot_of_another(
 }
 
 /// The stored rows are those of customers: nobody reads them but the daemon's own roles.
-async fn privacy(target: &tokio_postgres::Client) -> Result<Finding> {
-    let row = target.query_one(include_str!("sql/opened.sql"), &[]).await;
+async fn privacy(target: &crate::pg::Client, schema: &str) -> Result<Finding> {
+    let row = target.query_one(include_str!("sql/opened.sql"), &[&schema]).await;
     let revokes: Vec<String> = row.context("target: reading the grants")?.get(0);
     let check = "target.privacy";
     if revokes.is_empty() {
@@ -110,7 +110,7 @@ async fn privacy(target: &tokio_postgres::Client) -> Result<Finding> {
     ))
 }
 
-async fn target_findings(target: &tokio_postgres::Client, config: &Config) -> Result<Vec<Finding>> {
+async fn target_findings(target: &crate::pg::Client, config: &Config) -> Result<Vec<Finding>> {
     let row = target
         .query_one(include_str!("sql/target_privileges.sql"), &[])
         .await
@@ -118,6 +118,7 @@ async fn target_findings(target: &tokio_postgres::Client, config: &Config) -> Re
     let (create, migrated, standby): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
     let (may_use, may_migrate): (bool, bool) = (row.get(3), row.get(4));
     let (has_schema, role): (bool, String) = (row.get(5), row.get(6));
+    let schema = config.target.schema.name();
     let mut findings = Vec::new();
     findings.push(if standby {
         Finding::failed("target", "is a standby: nothing can be written", "name the primary server")
@@ -128,17 +129,17 @@ async fn target_findings(target: &tokio_postgres::Client, config: &Config) -> Re
         let role = quote_identifier(&role);
         Finding::failed(
             "target schema",
-            "the role may not use schema tributary, or not create in it though run.migrate is true",
-            format!("run on the target: GRANT ALL ON SCHEMA tributary TO {role};"),
+            format!("the role may not use schema {schema}, or not create in it though run.migrate is true"),
+            format!("run on the target: GRANT ALL ON SCHEMA {} TO {role};", config.target.schema.quoted()),
         )
     } else if migrated {
-        Finding::passed("target schema", "schema tributary exists")
+        Finding::passed("target schema", format!("schema {schema} exists"))
     } else if (create || has_schema) && config.run.migrate {
-        Finding::passed("target schema", "schema tributary is missing; `run` makes it")
+        Finding::passed("target schema", format!("schema {schema} is missing; `run` makes it"))
     } else {
         Finding::failed(
             "target schema",
-            "schema tributary is missing",
+            format!("schema {schema} is missing"),
             "run `tributary migrate` with a role that may create it",
         )
     });

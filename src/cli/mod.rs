@@ -5,18 +5,23 @@
 
 mod accept;
 mod backfill;
+mod backups;
 mod check;
 mod completions;
 mod config;
 mod conflicts;
 mod decisions;
+mod erase;
 mod explain;
 mod healthcheck;
+mod import;
+mod log;
 mod migrate;
 pub mod output;
 mod progress;
 mod rebuild;
 mod reload;
+mod rollback;
 mod run;
 mod slot;
 mod status;
@@ -95,12 +100,17 @@ enum Command {
     Verify(verify::Args),
     Conflicts(conflicts::Args),
     Decisions(decisions::Args),
+    Erase(erase::Args),
     Explain(explain::Args),
     Rebuild(rebuild::Args),
+    Log(log::Args),
+    Backups(backups::Args),
+    Rollback(rollback::Args),
     /// Accept the guarded delete that the daemon halted in front of
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
     Accept,
+    Import(import::Args),
     Slot(slot::Args),
     Config(config::Args),
     Healthcheck(healthcheck::Args),
@@ -123,9 +133,14 @@ impl Command {
             Self::Verify(args) => verify::run(args, context).await,
             Self::Conflicts(args) => conflicts::run(args, context).await,
             Self::Decisions(args) => decisions::run(args, context).await,
+            Self::Erase(args) => erase::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
+            Self::Log(args) => log::run(args, context).await,
+            Self::Backups(args) => backups::run(args, context).await,
+            Self::Rollback(args) => rollback::run(args, context).await,
             Self::Accept => accept::run(context).await,
+            Self::Import(args) => import::run(args, context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,
             Self::Healthcheck(args) => healthcheck::run(args, context).await,

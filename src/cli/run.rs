@@ -15,6 +15,7 @@ use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::verify::Verification;
 use crate::{metrics, pipeline, systemd};
 
 /// The main loop comes round at least this often while it is alive, or a server works on a statement of it
@@ -79,6 +80,10 @@ async fn until_reload(
     show: pipeline::Show<'_>,
     reload: &mut Reload,
 ) -> Ended {
+    let _verification = match Verification::start(config, health) {
+        Ok(verification) => verification,
+        Err(error) => return Ended::Done(Err(error)),
+    };
     let _judged = pipeline::ProgressWatch::watch(config, health);
     let stretch = shutdown.child_token();
     let work = pipeline::run(config, health, &stretch, show);

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use tokio_postgres::Client;
-
 use super::Context;
 use super::output::{self, print};
 use crate::config::Config;
@@ -12,9 +10,10 @@ use crate::error::{Context as _, Error, Result};
 use crate::halt::Halt;
 use crate::http;
 use crate::lsn::Lsn;
+use crate::pg::Client;
 use crate::session;
-use crate::source::slot;
-use crate::status::{LeftOut, Phase, Status, left_out};
+use crate::source::{slot, slot_log};
+use crate::status::{LeftOut, Phase, SlotLog, Status, left_out};
 use crate::store;
 
 /// Show phase, checkpoint, lag, backfill progress and open conflicts
@@ -74,6 +73,8 @@ async fn read(config: &Config) -> Result<Status> {
     }
     if let Ok(source) = connect(&config.source.server, "tributary status", "source").await {
         status.source_lsn = slot::current_lsn(&source).await.ok();
+        let looked = slot_log::look(&source, &config.source.slot).await;
+        status.slot_log = looked.ok().flatten().map(|(_, log)| log);
     }
     status.measure_lag();
     Ok(status)
@@ -104,6 +105,19 @@ async fn fill(target: &Client, config: &Config, status: &mut Status) -> Result<(
     Ok(())
 }
 
+fn slot_log_line(log: &SlotLog) -> String {
+    let mut line = format!("{} bytes of log", log.retained_bytes);
+    match (log.wal_status.as_deref(), log.safe_bytes) {
+        (Some("lost"), _) => line.push_str(", and is lost"),
+        (_, Some(bytes)) => line.push_str(&format!(", safe for {bytes} bytes more")),
+        _ => {}
+    }
+    if let Some(seconds) = log.seconds_to_loss {
+        line.push_str(&format!(", about {seconds:.0} s at the present rate"));
+    }
+    line
+}
+
 fn render(status: &Status, running: bool) -> String {
     let lsn = |lsn: Option<Lsn>| lsn.map_or_else(|| "none".to_owned(), |lsn| lsn.to_string());
     let daemon = if running { status.phase.as_str() } else { "no daemon answers" };
@@ -120,6 +134,9 @@ fn render(status: &Status, running: bool) -> String {
         status.conflicts.review,
         status.conflicts.info,
     );
+    if let Some(log) = &status.slot_log {
+        text.push_str(&format!("slot keeps  {}\n", slot_log_line(log)));
+    }
     for (feed, rows) in status.left_out.iter().filter(|(_, rows)| **rows != LeftOut::default()) {
         let LeftOut { skipped, excluded } = rows;
         text.push_str(&format!(

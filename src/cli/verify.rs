@@ -5,10 +5,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::Context;
 use super::output::{self, print};
 use crate::error::Result;
+use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
 use crate::verify::{Example, Options, Report, Table, repair, verify};
 
 /// How often it is logged how far it is.
@@ -65,10 +67,13 @@ pub(super) struct Args {
 /// Those of both servers; refusals with their remedy.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let config = &context.config()?;
-    let options = Options { show_values: args.show_values, examples: args.examples };
+    let options = Options { show_values: args.show_values, examples: args.examples, rest: 0 };
     let progress = Progress(Mutex::new(Instant::now()));
     let show = |stage: &'static str, done: u64| progress.show(stage, done);
-    let mut report = verify(config, options, &show).await?;
+    let journal = Journal::begin(config, Operation::Verify, json!({})).await;
+    let verified = verify(config, options, &show).await;
+    journal.close(&verified, logged).await;
+    let mut report = verified?;
     let mut repaired = None;
     if args.repair && report.differences > 0 {
         repaired = Some(report.differences);
@@ -86,6 +91,15 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         print(&render(&report, repaired))?;
     }
     Ok(output::exit(report.differences == 0))
+}
+
+/// What the log keeps of a report: counts alone.
+fn logged(report: &Report) -> Finish {
+    let checked = &report.checked;
+    let rows = checked.source_rows + checked.owners + checked.transactions + checked.enrollments;
+    Finish::new(Outcome::Done)
+        .counted(rows, report.differences)
+        .with(json!({ "checked": checked, "tables": report.tables, "streaming": report.streaming }))
 }
 
 #[derive(Serialize)]

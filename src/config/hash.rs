@@ -68,7 +68,7 @@ impl Config {
     }
 
     fn people_text(&self) -> String {
-        let (rules, target) = (&self.rules, &self.target);
+        let (rules, target) = (&self.rules, self.target.lasting());
         let mut lines = Lines::default();
         lines.add("people", [PEOPLE_VERSION.to_string()]);
         for table in [&target.profiles, &target.transactions, &target.enrollments, &target.courses]

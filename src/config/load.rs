@@ -1,15 +1,19 @@
 //! From a file to a [`Config`].
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::Table;
 
 use super::environment::{Environment, interpolate, lookup};
 use super::mapping::{table, written};
 use super::previous;
+use super::safety;
 use super::section::{Problems, Section};
 use super::server::{Pieces, Shown, server};
-use super::{Config, FeedConfig, Guard, Origins, Run, Server, Source, TableName, Target, rules};
+use super::{
+    Config, FeedConfig, Guard, Origins, Run, Schema, Server, Source, TableName, Target, rules,
+};
 use crate::error::{Error, Result};
 
 /// What is read where nothing else is named.
@@ -25,6 +29,9 @@ const OVERRIDES: [(&str, &str); 3] = [
     ("target.url", "TRIBUTARY_TARGET_URL"),
     ("http.listen", "TRIBUTARY_HTTP_LISTEN"),
 ];
+
+/// For how long closed things are kept (SPEC §10).
+const RETENTION_DAYS: u32 = 400;
 
 /// A server that is not known, while other problems are looked for.
 type Connection = Option<(Server, Shown)>;
@@ -109,13 +116,21 @@ fn build(
     let place = Place { file, overrides, env };
     let feeds = super::feeds::feeds(&mut root.section("feeds", problems), problems);
     let section = root.section("source", problems);
-    let (source, source_shown) = source(section, feeds, &place, problems);
-    let (target, target_shown) = target(root.section("target", problems), &place, problems);
+    let mut target_section = root.section("target", problems);
+    let schema = schema(&mut target_section, problems);
+    let (source, source_shown) = source(section, feeds, &schema, &place, problems);
+    let (target, target_shown) = target(target_section, schema, &place, problems);
     let run = run(root.section("run", problems), problems);
     let guard = guard(root.section("guard", problems), problems);
     let http = super::http::http(root.section("http", problems), &place, problems);
     let log_level = super::http::log_level(root.section("log", problems), problems);
+    let backup = safety::backup(root.section("backup", problems), problems);
+    let validate = root.section("validate", problems);
+    let verify_every = verify(root.section("verify", problems), problems);
+    let retention_days = retention(root.section("retention", problems), problems);
     let rules = rules::rules(root.section("rules", problems), problems);
+    let products: Vec<String> = rules.products.iter().map(|p| p.code.clone()).collect();
+    let validate = safety::validate(validate, &products, problems);
     root.finish(problems);
     let (source_shown, target_shown, http) = (source_shown?, target_shown?, http?);
     let origins = Origins {
@@ -132,6 +147,10 @@ fn build(
         http_listen: http.listen,
         http_access: http.access,
         log_level,
+        backup,
+        validate,
+        verify_every,
+        retention_days,
         rules,
         origins,
     })
@@ -184,27 +203,42 @@ fn connection(section: &mut Section<'_>, place: &Place<'_>, problems: &mut Probl
 fn source(
     mut section: Section<'_>,
     feeds: Vec<FeedConfig>,
+    schema: &Schema,
     place: &Place<'_>,
     problems: &mut Problems,
 ) -> (Option<Source>, Option<Shown>) {
     let connection = connection(&mut section, place, problems);
     let (slot_path, publication_path) = (section.path_of("slot"), section.path_of("publication"));
-    let slot = section.text("slot", problems).unwrap_or("tributary").to_owned();
+    let slot = section.text("slot", problems).map_or_else(|| schema.identifier(), str::to_owned);
     let is_slot_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    if slot.len() > 63 || !slot.bytes().all(is_slot_byte) {
+    if slot.is_empty() || slot.len() > 63 || !slot.bytes().all(is_slot_byte) {
         problems.add(&slot_path, "a slot's name is 1 to 63 of a-z, 0-9 and _");
     }
-    let publication = section.text("publication", problems).unwrap_or("tributary").to_owned();
+    let publication = section.text("publication", problems);
+    let publication = publication.map_or_else(|| schema.identifier(), str::to_owned);
     if publication.len() > 63 {
         problems.add(&publication_path, "a publication's name has at most 63 bytes");
     }
+    let give_up_slot_mb = section.number("give_up_slot_mb", 1..=u32::MAX, problems);
     section.finish(problems);
     let (server, shown) = connection.unzip();
-    (server.map(|server| Source { server, slot, publication, feeds }), shown)
+    let source = server.map(|server| Source { server, slot, publication, give_up_slot_mb, feeds });
+    (source, shown)
+}
+
+/// Where everything of the daemon's own lives (SPEC §10).
+fn schema(section: &mut Section<'_>, problems: &mut Problems) -> Schema {
+    let path = section.path_of("schema");
+    let Some(name) = section.text("schema", problems) else { return Schema::default() };
+    Schema::configured(name).unwrap_or_else(|problem| {
+        problems.add(&path, problem);
+        Schema::default()
+    })
 }
 
 fn target(
     mut section: Section<'_>,
+    schema: Schema,
     place: &Place<'_>,
     problems: &mut Problems,
 ) -> (Option<Target>, Option<Shown>) {
@@ -214,28 +248,31 @@ fn target(
     let transactions = named("transactions", "public.transactions");
     let enrollments = named("enrollments", "public.enrollments");
     let courses = named("courses", "public.courses");
-    check_targets(&[&profiles, &transactions, &enrollments, &courses], problems);
+    check_targets(&[&profiles, &transactions, &enrollments, &courses], &schema, problems);
     let link_auth_users = section.flag("link_auth_users", problems).unwrap_or(true);
     section.finish(problems);
     let (server, shown) = connection.unzip();
     let target = server.map(|server| Target {
-        server,
+        server: Server { schema: schema.clone(), ..server },
+        schema,
         profiles,
         transactions,
         enrollments,
         courses,
         link_auth_users,
+        copies_of: None,
     });
     (target, shown)
 }
 
-fn check_targets(tables: &[&TableName], problems: &mut Problems) {
+fn check_targets(tables: &[&TableName], schema: &Schema, problems: &mut Problems) {
     for (index, table) in tables.iter().enumerate() {
         if !table.name.is_empty() && tables[..index].contains(table) {
             problems.add("target", format!("two of its tables are {}", written(table)));
         }
-        if table.schema == "tributary" {
-            problems.add("target", "the schema tributary is for the daemon's own tables");
+        if table.schema == schema.name() {
+            let name = schema.name();
+            problems.add("target", format!("the schema {name} is for the daemon's own tables"));
         }
     }
 }
@@ -258,6 +295,18 @@ fn run(mut section: Section<'_>, problems: &mut Problems) -> Run {
         batch_rows: size(batch_rows, default.batch_rows),
         chunk_rows: size(chunk_rows, default.chunk_rows),
     }
+}
+
+fn verify(mut section: Section<'_>, problems: &mut Problems) -> Option<Duration> {
+    let every = section.span("every", problems);
+    section.finish(problems);
+    every
+}
+
+fn retention(mut section: Section<'_>, problems: &mut Problems) -> u32 {
+    let days = section.number("days", 1..=36_500, problems);
+    section.finish(problems);
+    days.unwrap_or(RETENTION_DAYS)
 }
 
 fn guard(mut section: Section<'_>, problems: &mut Problems) -> Guard {

@@ -243,7 +243,7 @@ pub(super) fn table(
 
 /// `schema.table` as the catalog writes it; without a schema it is `public`. A name with a dot in it
 /// stands in double quotes.
-fn table_name(written: &str) -> Result<TableName, String> {
+pub(crate) fn table_name(written: &str) -> Result<TableName, String> {
     let mut parts = vec![String::new()];
     let mut in_quotes = false;
     let mut characters = written.chars().peekable();
@@ -272,7 +272,7 @@ fn table_name(written: &str) -> Result<TableName, String> {
 }
 
 /// The name so that [`table_name`] reads it back.
-pub(super) fn written(table: &TableName) -> String {
+pub(crate) fn written(table: &TableName) -> String {
     let part = |name: &str| {
         let plain = !name.contains(['.', '"']);
         if plain { name.to_owned() } else { super::quote_identifier(name) }

@@ -5,30 +5,30 @@ use toml::{Table, Value};
 /// What is wrong with a configuration, in the order it was found. An operator who mends a file wants to
 /// see all of it at once.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
+pub(crate) struct Problems {
     /// One a line.
-    pub(super) told: Vec<String>,
+    pub(crate) told: Vec<String>,
     /// Paths of values that are not what the operator meant, so that no more is to be said of them.
     spoilt: Vec<String>,
 }
 
 impl Problems {
     /// Adds a problem of the value at `path`. The text must not hold the value of a secret.
-    pub(super) fn add(&mut self, path: &str, problem: impl AsRef<str>) {
+    pub(crate) fn add(&mut self, path: &str, problem: impl AsRef<str>) {
         if !self.spoilt.iter().any(|spoilt| spoilt == path) {
             self.told.push(format!("{path}: {}", problem.as_ref()));
         }
     }
 
     /// Adds a problem that leaves the value without a meaning: nothing else is told of it.
-    pub(super) fn spoil(&mut self, path: &str, problem: impl AsRef<str>) {
+    pub(crate) fn spoil(&mut self, path: &str, problem: impl AsRef<str>) {
         self.told.push(format!("{path}: {}", problem.as_ref()));
         self.spoilt.push(path.to_owned());
     }
 }
 
 /// A table of the file, which may be absent.
-pub(super) struct Section<'t> {
+pub(crate) struct Section<'t> {
     path: String,
     table: Option<&'t Table>,
     known: Vec<&'static str>,
@@ -36,34 +36,34 @@ pub(super) struct Section<'t> {
 
 impl<'t> Section<'t> {
     /// The whole file.
-    pub(super) fn root(table: &'t Table) -> Self {
+    pub(crate) fn root(table: &'t Table) -> Self {
         Self { path: String::new(), table: Some(table), known: Vec::new() }
     }
 
     /// A table that is an element of a list, such as `rules.products[2]`.
-    pub(super) fn element(path: String, table: &'t Table) -> Self {
+    pub(crate) fn element(path: String, table: &'t Table) -> Self {
         Self { path, table: Some(table), known: Vec::new() }
     }
 
     /// The path of a key of this table, such as `source.xendit.key`.
-    pub(super) fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         let key = if is_bare(key) { key.to_owned() } else { format!("{key:?}") };
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
     /// The path of this table.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// The value of a key, which is known from now on.
-    pub(super) fn value(&mut self, key: &'static str) -> Option<&'t Value> {
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'t Value> {
         self.known.push(key);
         self.table?.get(key)
     }
 
     /// The table at a key; what is no table counts as absent.
-    pub(super) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Section<'t> {
+    pub(crate) fn section(&mut self, key: &'static str, problems: &mut Problems) -> Section<'t> {
         let path = self.path_of(key);
         let table = self.value(key).and_then(|value| {
             expect(value.as_table(), value, &path, &format!("a table: [{path}]"), problems)
@@ -72,23 +72,23 @@ impl<'t> Section<'t> {
     }
 
     /// Every key with its value, whatever its name, for tables whose keys are data.
-    pub(super) fn entries(&mut self) -> impl Iterator<Item = (&'t str, &'t Value)> + use<'t> {
+    pub(crate) fn entries(&mut self) -> impl Iterator<Item = (&'t str, &'t Value)> + use<'t> {
         self.table.into_iter().flatten().map(|(key, value)| (key.as_str(), value))
     }
 
     /// Whether the file has this table.
-    pub(super) fn is_present(&self) -> bool {
+    pub(crate) fn is_present(&self) -> bool {
         self.table.is_some()
     }
 
     /// A text that is not blank.
-    pub(super) fn text(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'t str> {
+    pub(crate) fn text(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'t str> {
         let path = self.path_of(key);
         self.value(key).and_then(|value| text(value, &path, problems))
     }
 
     /// A list of texts that are not blank.
-    pub(super) fn texts(
+    pub(crate) fn texts(
         &mut self,
         key: &'static str,
         problems: &mut Problems,
@@ -98,14 +98,14 @@ impl<'t> Section<'t> {
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&mut self, key: &'static str, problems: &mut Problems) -> Option<bool> {
+    pub(crate) fn flag(&mut self, key: &'static str, problems: &mut Problems) -> Option<bool> {
         let path = self.path_of(key);
         self.value(key)
             .and_then(|value| expect(value.as_bool(), value, &path, "true or false", problems))
     }
 
     /// A whole number within a range.
-    pub(super) fn number(
+    pub(crate) fn number(
         &mut self,
         key: &'static str,
         range: std::ops::RangeInclusive<u32>,
@@ -115,8 +115,20 @@ impl<'t> Section<'t> {
         self.value(key).and_then(|value| number(value, &path, range, problems))
     }
 
+    /// A span of time such as `90s`, `30m`, `24h` or `7d`.
+    pub(super) fn span(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<std::time::Duration> {
+        let path = self.path_of(key);
+        let value = self.value(key)?;
+        let read = value.as_str().and_then(span);
+        expect(read, value, &path, "a span of time such as \"24h\" (s, m, h or d)", problems)
+    }
+
     /// Tells the keys that no call above asked for, with the nearest that there is.
-    pub(super) fn finish(self, problems: &mut Problems) {
+    pub(crate) fn finish(self, problems: &mut Problems) {
         for key in self.table.into_iter().flatten().map(|(key, _)| key) {
             if !self.known.contains(&key.as_str()) {
                 let hint = nearest(key, self.known.iter().copied());
@@ -126,8 +138,32 @@ impl<'t> Section<'t> {
     }
 }
 
+/// A whole number above 0 with a unit.
+fn span(text: &str) -> Option<std::time::Duration> {
+    let text = text.trim();
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let number: u32 = number.trim().parse().ok().filter(|number| *number > 0)?;
+    Some(std::time::Duration::from_secs(seconds * u64::from(number)))
+}
+
+/// A span of time as it is written: in the largest unit that leaves no rest.
+pub(super) fn written_span(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
+    let unit = units.into_iter().find(|(_, length)| seconds > 0 && seconds % length == 0);
+    let (unit, length) = unit.unwrap_or(("s", 1));
+    format!("{}{unit}", seconds / length)
+}
+
 /// A text that is not blank.
-pub(super) fn text<'t>(value: &'t Value, path: &str, problems: &mut Problems) -> Option<&'t str> {
+pub(crate) fn text<'t>(value: &'t Value, path: &str, problems: &mut Problems) -> Option<&'t str> {
     let text = expect(value.as_str(), value, path, "a text in quotes", problems)?;
     if text.trim().is_empty() {
         problems.add(path, "must not be empty");
@@ -137,7 +173,7 @@ pub(super) fn text<'t>(value: &'t Value, path: &str, problems: &mut Problems) ->
 }
 
 /// A list of texts that are not blank.
-pub(super) fn texts(value: &Value, path: &str, problems: &mut Problems) -> Option<Vec<String>> {
+pub(crate) fn texts(value: &Value, path: &str, problems: &mut Problems) -> Option<Vec<String>> {
     let list = expect(value.as_array(), value, path, "a list of texts", problems)?;
     let each = list.iter().enumerate();
     each.map(|(index, value)| text(value, &format!("{path}[{index}]"), problems).map(str::to_owned))
@@ -147,7 +183,7 @@ pub(super) fn texts(value: &Value, path: &str, problems: &mut Problems) -> Optio
 }
 
 /// A whole number within a range.
-pub(super) fn number(
+pub(crate) fn number(
     value: &Value,
     path: &str,
     range: std::ops::RangeInclusive<u32>,
@@ -160,7 +196,7 @@ pub(super) fn number(
 
 /// What was read, or the problem that the value is something else. The value itself is not told, for it
 /// may be a secret in the wrong place.
-pub(super) fn expect<T>(
+pub(crate) fn expect<T>(
     read: Option<T>,
     value: &Value,
     path: &str,
@@ -183,7 +219,7 @@ pub(super) fn expect<T>(
 }
 
 /// `; did you mean "x"?`, or nothing where there is no name at all.
-pub(super) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> String {
+pub(crate) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> String {
     let folded = wanted.to_lowercase();
     names
         .min_by_key(|name| strsim::osa_distance(&folded, &name.to_lowercase()))
@@ -192,7 +228,29 @@ pub(super) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) ->
 }
 
 /// Whether TOML lets the key stand without quotes.
-pub(super) fn is_bare(key: &str) -> bool {
+pub(crate) fn is_bare(key: &str) -> bool {
     !key.is_empty()
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_and_written() {
+        let check = |text: &str, seconds: Option<u64>| {
+            assert_eq!(span(text).map(|span| span.as_secs()), seconds, "{text}");
+        };
+        check("90s", Some(90));
+        check("30m", Some(1_800));
+        check(" 24 h ", Some(86_400));
+        check("7d", Some(604_800));
+        for bad in ["", "h", "0h", "24", "1.5h", "-1h", "24 hours", "1é", "99999999999d"] {
+            check(bad, None);
+        }
+        for text in ["90s", "5m", "36h", "1d", "7d"] {
+            assert_eq!(written_span(span(text).unwrap()), text);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::conninfo::{self, Parameters};
 use super::environment::{Environment, lookup};
 use super::section::{Problems, nearest};
-use super::{Server, TlsMode};
+use super::{Schema, Server, TlsMode};
 
 /// Parameters that the driver understands, and the three that are dealt with here.
 const KNOWN: [&str; 20] = [
@@ -101,7 +101,8 @@ pub(super) fn server(
     }
     let shown = Shown { conninfo: conninfo::render(&shown), origins };
     let postgres = driver_config(parameters, tls, pieces.path, problems)?;
-    (problems.told.len() == before).then_some((Server { postgres, tls, ca_file }, shown))
+    (problems.told.len() == before)
+        .then_some((Server { postgres, tls, ca_file, schema: Schema::default() }, shown))
 }
 
 /// Refuses what nothing here understands, and takes it out, so that the driver does not tell its name: a

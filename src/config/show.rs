@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::hash::date_order;
 use super::mapping::written;
+use super::section::written_span;
 use super::server::Shown;
 use super::{Access, Config, FeedConfig, FieldSource, SkipRule, SkippedBy};
 use crate::facts::{ANY, AmountUnit, FeedKind, When};
@@ -65,6 +66,9 @@ impl Config {
         self.show_server("source.url", &self.origins.source, page);
         page.value("slot", &source.slot);
         page.value("publication", &source.publication);
+        if let Some(limit) = source.give_up_slot_mb {
+            page.raw("give_up_slot_mb", limit);
+        }
         for feed in &source.feeds {
             show_feed(feed, page);
         }
@@ -74,6 +78,7 @@ impl Config {
         let target = &self.target;
         page.table("target");
         self.show_server("target.url", &self.origins.target, page);
+        page.value("schema", target.schema.name());
         page.value("profiles", &written(&target.profiles));
         page.value("transactions", &written(&target.transactions));
         page.value("enrollments", &written(&target.enrollments));
@@ -89,6 +94,13 @@ impl Config {
         page.table("guard");
         page.raw("delete_rows", self.guard.delete_rows);
         page.raw("delete_percent", format!("{:?}", self.guard.delete_percent));
+        super::safety::show(&self.backup, &self.validate, page);
+        page.table("verify");
+        if let Some(every) = self.verify_every {
+            page.value("every", &written_span(every));
+        }
+        page.table("retention");
+        page.raw("days", self.retention_days);
         page.table("http");
         if let Some(variable) = self.override_of("http.listen") {
             page.line(&format!("# replaced by {variable}"));
@@ -254,7 +266,7 @@ impl Page {
         self.0.push('\n');
     }
 
-    fn table(&mut self, path: &str) {
+    pub(super) fn table(&mut self, path: &str) {
         self.line(&format!("\n[{path}]"));
     }
 

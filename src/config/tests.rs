@@ -40,6 +40,7 @@ fn everything_but_the_urls_has_the_default_that_the_shipped_file_shows() {
     assert_eq!((fields(&shipped, "xendit"), fields(&shipped, "systemeio")), (27, 21));
     assert_eq!(format!("{:?}", shipped.run), format!("{:?}", bare.run));
     assert_eq!(format!("{:?}", shipped.guard), format!("{:?}", bare.guard));
+    assert_eq!((&shipped.backup, &shipped.validate), (&bare.backup, &bare.validate));
     assert_eq!(shipped.rules.status_words, crate::rules::Rules::default().status_words);
     assert_eq!(shipped.rules.products, crate::rules::Rules::default().products);
     assert_eq!(shipped.http_listen.to_string(), "127.0.0.1:9464");
@@ -87,6 +88,11 @@ fn a_problem_names_its_key_and_what_was_meant() {
     check("[run]\nmigrate = \"yes\"", "run.migrate: must be true or false, not a text");
     check("run = 1", "run: must be a table: [run], not 1");
     check("[guard]\ndelete_percent = 101", "guard.delete_percent: must be a number from 0 to 100");
+    check("[backup]\nkeep = 0", "backup.keep: must be a whole number from 1 to 1000");
+    check("[validate]\npeople = [2, 1]", "validate.people: must be two whole numbers");
+    check("[validate.paid]\np3p = [1, 2]", "validate.paid: no product has the code p3p");
+    check("[verify]\nevery = 24", "verify.every: must be a span of time such as \"24h\"");
+    check("[retention]\ndays = 0", "retention.days: must be a whole number from 1 to 36500, not 0");
     check("[http]\nlisten = \":1\"", "http.listen: must be an address and a port");
     check(
         "[feeds.xendit]\ntabel = \"x\"",
@@ -405,6 +411,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     # password from PGPASSWORD
     # sslmode disable by default
     url = "host=127.0.0.1 port=5432 user=writer password=*** dbname=writer sslmode=disable"
+    schema = "tributary"
     profiles = "public.unified_profiles"
     transactions = "public.transactions"
     enrollments = "public.enrollments"
@@ -419,6 +426,11 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     [guard]
     delete_rows = 1000
     delete_percent = 10.0
+
+    [verify]
+
+    [retention]
+    days = 400
 
     [http]
     # replaced by TRIBUTARY_HTTP_LISTEN

@@ -10,7 +10,12 @@ use super::*;
 fn server(port: u16, tls: TlsMode) -> Server {
     let mode = if tls == TlsMode::Disable { "disable" } else { "require" };
     let text = format!("host=127.0.0.1 port={port} user=u password=s3cret sslmode={mode}");
-    Server { postgres: text.parse().unwrap(), tls, ca_file: None }
+    Server {
+        postgres: text.parse().unwrap(),
+        tls,
+        ca_file: None,
+        schema: crate::config::Schema::default(),
+    }
 }
 
 async fn listener() -> (TcpListener, u16) {

@@ -8,7 +8,7 @@ use crate::apply::Applier;
 use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
 use crate::facts::EmailKey;
-use crate::pg::Tx;
+use crate::pg::{Group, Tx};
 use crate::store;
 use crate::targets::{Merge, Merger};
 
@@ -47,9 +47,11 @@ pub(super) async fn alias(
         .join_people(&from, &person, Merge::KeepElder, id)
         .await?;
     let mut touched = people_touched(from.as_str(), person.as_str());
-    store::alias::hand_over(tx, &[from.as_str()], &[person.as_str()], &mut touched).await?;
+    let (handed, person) = ([from.as_str()], [person.as_str()]);
+    let moved = (&handed[..], &person[..]);
+    store::alias::hand_over(tx, Group::default(), moved, &[], &mut touched).await?;
     let kept = survivor.map(|id| format!(", profile {id} stays")).unwrap_or_default();
-    Ok((format!("decision {id}: {from} belongs to {person}{kept}"), touched.into()))
+    Ok((format!("decision {id}: {from} belongs to {}{kept}", person[0]), touched.into()))
 }
 
 /// Never suggest this pair again.

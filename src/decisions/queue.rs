@@ -1,10 +1,11 @@
 //! Commands that wait in `tributary.command`, as the writer of the target takes them.
 
-use super::{Command, Request, execute};
+use super::{Command, Request, execute, refused};
 use crate::apply::Applier;
 use crate::backfill;
 use crate::error::{Error, Result};
 use crate::pg::Db;
+use crate::store::operation_log;
 
 /// A command with its place in the queue.
 struct Waiting {
@@ -21,17 +22,33 @@ struct Waiting {
 pub async fn serve(applier: &mut Applier) -> Result<bool> {
     let mut any = false;
     while let Some(Waiting { id, actor, command }) = next(&applier.db).await? {
-        let executed = match command {
-            Ok(command) => execute(applier, id, &command, &actor).await,
-            Err(error) => Err(error),
+        let executed = match &command {
+            Ok(command) => execute(applier, id, command, &actor).await,
+            Err(_) => Err(Error::failed("reading a command", "it is of another version")),
         };
         match executed {
-            Ok(()) => tracing::info!(command = id, ok = true, "carried out a command"),
-            Err(error) => answer(&applier.db, id, Err(error)).await?,
+            Ok(()) => {
+                tracing::info!(command = id, ok = true, "carried out a command");
+                if matches!(&command, Ok(Command { request: Request::Rollback { .. }, .. })) {
+                    return halted(applier).await;
+                }
+            }
+            Err(error) => {
+                let request = command.as_ref().ok().map(|command| &command.request);
+                answer(applier, id, request, Err(error)).await?;
+            }
         }
         any = true;
     }
     Ok(any)
+}
+
+/// Nothing more is applied after a rollback.
+async fn halted(applier: &Applier) -> Result<bool> {
+    match crate::halt::rolled_back(&applier.db).await? {
+        Some(halt) => Err(Error::Halted(Box::new(halt))),
+        None => Ok(true),
+    }
 }
 
 /// A rebuild that was asked for.
@@ -59,6 +76,16 @@ pub async fn waiting_rebuild(db: &Db) -> Result<Option<WaitingRebuild>> {
     Ok(rows.first().map(|row| WaitingRebuild { id: row.get(0), has_begun: row.get(1) }))
 }
 
+/// Who asked for a command.
+///
+/// # Errors
+/// Those of the target.
+pub async fn asked_by(db: &Db, id: i64) -> Result<Option<String>> {
+    let sql = "select actor from tributary.command where id = $1";
+    let rows = db.query("target: reading a command", sql, &[&id]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
 fn rebuild() -> Result<serde_json::Value> {
     serde_json::to_value(Request::Rebuild)
         .map_err(|error| Error::failed("writing a request", error))
@@ -69,7 +96,7 @@ async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = format!(
         "select id, request, actor from tributary.command \
          where finished_at is null and request -> 'request' is distinct from $1 \
-         and (request -> 'request' ->> 'do' in ('accept', 'dismiss') or not {}) \
+         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill') or not {}) \
          order by id limit 1",
         backfill::RULES_WAIT
     );
@@ -88,13 +115,25 @@ async fn next(db: &Db) -> Result<Option<Waiting>> {
 /// # Errors
 /// Those of the target, and those in `answered` that say nothing about the command
 /// ([`crate::error::Policy::answers`]): it then stays without an answer.
-pub async fn answer(db: &Db, id: i64, answered: Result<String>) -> Result<()> {
+pub async fn answer(
+    applier: &Applier,
+    id: i64,
+    request: Option<&Request>,
+    answered: Result<String>,
+) -> Result<()> {
     let (ok, answer) = match answered {
         Ok(answer) => (true, answer),
-        Err(error) if error.policy().answers => (false, error.to_string()),
+        Err(error) if error.policy().answers => {
+            if let Some(request) = request {
+                let (operation, end) = (request.operation(), refused(&error, request));
+                let (db, operator) = (&applier.db, &applier.operator);
+                operation_log::record_command(db, operator, operation, id, &end).await?;
+            }
+            (false, error.to_string())
+        }
         Err(error) => return Err(error),
     };
-    record(db, id, ok, answer).await?;
+    record(&applier.db, id, ok, answer).await?;
     tracing::info!(command = id, ok, "carried out a command");
     Ok(())
 }

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::pg::Client;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use testkit::traffic::TrafficCount;
-use tokio_postgres::Client;
 
 use super::DemoFeeds;
 use super::samples;

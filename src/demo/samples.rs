@@ -1,8 +1,7 @@
 //! A few people whose rows were dirty: what came in, and what came out.
 
 use serde_json::Value;
-use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
 use super::DemoFeeds;
 use crate::error::{Context as _, Result};
@@ -28,7 +27,7 @@ pub(super) struct Person {
 /// The people that show most of what the rules mend.
 pub(super) async fn people(
     source: &Client,
-    target: &Client,
+    target: &crate::pg::Client,
     feeds: DemoFeeds,
 ) -> Result<Vec<Person>> {
     let contacts = include_str!("sql/contacts.sql");
@@ -47,19 +46,18 @@ pub(super) async fn people(
         let email: &str = row.get(0);
         let keys: Vec<String> = row.get(1);
         people.push(Person {
-            before: lines(source, &before, &keys).await?,
-            after: lines(target, include_str!("sql/after.sql"), &email).await?,
+            before: lines(&source.query(&before, &[&keys]).await.context(WHAT)?),
+            after: lines(
+                &target.query(include_str!("sql/after.sql"), &[&email]).await.context(WHAT)?,
+            ),
         });
     }
     Ok(people)
 }
 
-async fn lines(client: &Client, sql: &str, parameter: &(dyn ToSql + Sync)) -> Result<Vec<Line>> {
-    let rows = client.query(sql, &[parameter]).await.context(WHAT)?;
-    Ok(rows
-        .iter()
-        .map(|row| Line { table: row.get(0), values: line(&row.get::<_, Value>(1)) })
-        .collect())
+fn lines(rows: &[Row]) -> Vec<Line> {
+    let line = |row: &Row| Line { table: row.get(0), values: line(&row.get::<_, Value>(1)) };
+    rows.iter().map(line).collect()
 }
 
 /// Pairs of name and value as `name "value"`; what is NULL or empty is left out.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::child::Daemon;
 use super::{CONNECTIONS, DemoFeeds, DemoOptions, say};
+use crate::config::Schema;
 use crate::error::{Context as _, Error, Result};
 use crate::lsn::Lsn;
 use crate::status::{Phase, Status};
@@ -43,7 +44,7 @@ pub(super) struct Stage {
     // The daemon is dropped before the servers that it talks to.
     daemon: Option<Daemon>,
     pub(super) source: Client,
-    pub(super) target: Client,
+    pub(super) target: crate::pg::Client,
     /// Rows of the feeds beside the canonical ones.
     pub(super) further_rows: u64,
     pub(super) feeds: DemoFeeds,
@@ -61,7 +62,8 @@ impl Stage {
             .map_err(|error| Error::failed("starting a throwaway PostgreSQL", error))??;
         cluster.create_database(SOURCE).await?;
         cluster.create_database(TARGET).await?;
-        let (source, target) = (cluster.connect(SOURCE).await?, cluster.connect(TARGET).await?);
+        let source = cluster.connect(SOURCE).await?;
+        let target = crate::pg::Client::new(cluster.connect(TARGET).await?, Schema::default());
         let people = (options.contacts * 4 / 5).max(1);
         let population = Population { seed: options.seed, people, dirt: DirtRates::default() };
         load::create_tables(&source, SourceLayout::Canonical).await?;

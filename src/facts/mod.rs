@@ -38,6 +38,8 @@ pub use contact::{contact, skips_contact};
 pub use email::{canonical_key, email_key};
 pub use feed::{Feed, FeedInfo, FeedKind};
 pub use key::{row_of_key, source_key};
+pub use money::parse_amount;
+pub use name::split_name;
 pub use payment::{payment, skips_payment};
 pub use phone::phone;
 pub use product::match_products;
@@ -48,8 +50,8 @@ pub use row::{
 };
 pub use source::{ANY, Part, Skip, SkipOf, Source, When};
 pub use status::status_word;
-pub(crate) use tags::{is_same_but_for_case, merged as merged_tags};
-pub use time::parse_timestamp;
+pub(crate) use tags::{array_texts, is_same_but_for_case, merged as merged_tags};
+pub use time::{parse_date, parse_timestamp, parse_zone};
 
 use crate::rules::Status;
 

@@ -25,6 +25,12 @@ pub(super) fn amount(raw: &str, kind: ColumnKind, parts: u32) -> Option<Decimal>
     }
 }
 
+/// SPEC §3.8: an amount as people write it, of a number of parts of the unit (two where it counts hundredths).
+#[must_use]
+pub fn parse_amount(raw: &str, parts: u32) -> Option<Decimal> {
+    written(raw, parts)
+}
+
 /// Currencies by the number of decimals that ISO 4217 gives them, two where no list but the last names them.
 const EXPONENTS: [(u32, &str); 4] = [
     (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),

@@ -43,6 +43,13 @@ pub(super) fn full_name(raw: &str) -> (FullName, bool) {
     (full, mended)
 }
 
+/// SPEC §3.4: the first and the last name of a name in one text.
+#[must_use]
+pub fn split_name(raw: &str) -> (Option<String>, Option<String>) {
+    let (full, _) = full_name(raw);
+    (full.first, full.last)
+}
+
 /// The text that was read as Windows-1252 though it was UTF-8, if this is one.
 fn mended(raw: &str) -> (Cow<'_, str>, bool) {
     if raw.is_ascii() || !raw.contains(['Ã', 'Â']) {

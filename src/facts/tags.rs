@@ -93,7 +93,7 @@ fn json_array(json: &str) -> Option<Vec<String>> {
 }
 
 /// The elements of an array of texts as PostgreSQL prints it.
-pub(super) fn array_texts(raw: &str) -> Option<Vec<String>> {
+pub(crate) fn array_texts(raw: &str) -> Option<Vec<String>> {
     literal::postgres_array(raw)
 }
 

@@ -63,6 +63,26 @@ fn is_of_our_time(instant: Timestamp, zone: &TimeZone) -> bool {
         || YEARS.contains(&zone.to_datetime(instant).year())
 }
 
+/// The calendar date that a text means: of a form of SPEC §3.7 without a zone the date as it is written, of an instant
+/// the local date in the configured zone. Years are not limited: people are born before 2000.
+#[must_use]
+pub fn parse_date(raw: &str, rules: &Rules) -> Option<Date> {
+    let text = cleaned(raw)?;
+    match forms::parse(&text, rules.date_order) {
+        Some((local, Tail::Nothing)) => Date::new(local.year, local.month, local.day).ok(),
+        Some((local, _)) if local.time.is_none() => {
+            Date::new(local.year, local.month, local.day).ok()
+        }
+        _ => Some(rules.zone.to_datetime(read(&text, None, rules)?.0).date()),
+    }
+}
+
+/// The zone that a name or an offset means (SPEC §3.7).
+#[must_use]
+pub fn parse_zone(text: &str) -> Option<TimeZone> {
+    zone::parse(text)
+}
+
 /// Whether the text of a timezone column can be understood (SPEC §3.7).
 pub(super) fn is_zone(text: &str) -> bool {
     zone::parse(text).is_some()

@@ -4,13 +4,12 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::Health;
 use crate::config::Config;
-use crate::connect::pool;
+use crate::connect::{Pool, pool};
 use crate::error::{Context as _, Error, Result};
 use crate::status::left_out;
 use crate::unify::{ConflictKind, Severity};

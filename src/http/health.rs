@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::lsn::Lsn;
 use crate::metrics;
-use crate::status::{Backfill, LeftOutRows, OpenConflicts, Phase, Status};
+use crate::status::{Backfill, LeftOutRows, OpenConflicts, Phase, SlotLog, Status};
 
 /// The daemon's state, shared between the main loop, which sets it, and the endpoint, which reads it.
 ///
@@ -186,6 +186,14 @@ impl Health {
         let backfill = Backfill { rows_done, rows_estimated };
         self.status.send_modify(|status| status.backfill = backfill);
         metrics::set_backfill(rows_done, rows_estimated);
+    }
+
+    /// The log that the source keeps for the slot.
+    pub fn set_slot_log(&self, log: Option<SlotLog>) {
+        if let Some(log) = &log {
+            metrics::set_slot_log(log);
+        }
+        self.status.send_modify(|status| status.slot_log = log);
     }
 
     /// By feed the rows that the configuration leaves out.

@@ -31,7 +31,7 @@ where
     I: IntoIterator<Item = &'a [Option<String>]>,
 {
     let sql = format!("copy {table} ({columns}) from stdin");
-    let mut sink = pin!(tx.db().client().copy_in::<_, Bytes>(&sql).await.context(what)?);
+    let mut sink = pin!(tx.db().client().copy_in::<Bytes>(&sql).await.context(what)?);
     let mut sent = 0_u64;
     let mut piece = BytesMut::with_capacity(PIECE);
     for row in rows {

@@ -86,15 +86,24 @@ impl Group {
         self.statements.push(Statement { what, sql: sql.into(), params, expected });
     }
 
+    /// Prepares the statements, so that what is sent together with the group is executed after it.
+    ///
+    /// # Errors
+    /// The driver's, classified.
+    pub async fn prepare(&self, tx: &Tx) -> Result<()> {
+        for statement in &self.statements {
+            tx.db().prepare(statement.what, &statement.sql).await?;
+        }
+        Ok(())
+    }
+
     /// Sends everything and compares what was reached.
     ///
     /// # Errors
     /// The first statement's that failed; [`Error::Data`] where one reached other rows than it must.
     pub async fn send(self, tx: &Tx) -> Result<Reached> {
         // Preparing takes a round trip the first time only, and must not change the order of execution.
-        for statement in &self.statements {
-            tx.db().prepare(statement.what, &statement.sql).await?;
-        }
+        self.prepare(tx).await?;
         let sent: Vec<BoxFuture<'_, Result<Vec<u64>>>> =
             self.statements.iter().map(|statement| statement.run(tx)).collect();
         try_join_all(sent).await

@@ -1,5 +1,6 @@
 //! The target's session: cached statements, pipelined round trips, the open transaction as a type.
 
+mod client;
 mod copy;
 mod db;
 mod group;
@@ -7,6 +8,7 @@ mod plans;
 mod text;
 mod tx;
 
+pub use client::{Client, Sql};
 pub use copy::{COPY_FROM, copy_binary, copy_text};
 pub use db::{Db, Param};
 pub use group::{Group, Owned, Reached};

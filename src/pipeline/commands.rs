@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 use super::Show;
 use crate::backfill::{self, Backfill, Stage};
 use crate::config::Config;
-use crate::decisions::queue;
+use crate::decisions::{Request, queue};
 use crate::error::{Error, Result};
 use crate::pg::Tx;
 use crate::session::Session;
+use crate::store::operation_log::{self, Operator};
 
 /// A rebuild that was asked for and is under way.
 pub(super) struct Rebuild {
@@ -28,9 +29,11 @@ impl Rebuild {
         let Some(command) = queue::waiting_rebuild(&session.applier.db).await? else {
             return Ok(None);
         };
-        let begun = if command.has_begun { Ok(()) } else { begin(config, session).await };
+        let begun =
+            if command.has_begun { Ok(()) } else { begin(config, session, command.id).await };
         if let Err(error) = begun {
-            queue::answer(&session.applier.db, command.id, Err(error)).await?;
+            let request = Some(&Request::Rebuild);
+            queue::answer(&session.applier, command.id, request, Err(error)).await?;
             return Ok(None);
         }
         Ok(Some(Self { command: command.id }))
@@ -56,7 +59,8 @@ impl Rebuild {
                 Err(error)
             }
         };
-        queue::answer(&session.applier.db, self.command, answer).await?;
+        let request = Some(&Request::Rebuild);
+        queue::answer(&session.applier, self.command, request, answer).await?;
         Ok(true)
     }
 }
@@ -83,10 +87,13 @@ pub(super) async fn recompute(
 }
 
 /// A rebuild takes the place of the backfill: one that still has to read or sweep must not be forgotten.
-async fn begin(config: &Config, session: &Session) -> Result<()> {
+async fn begin(config: &Config, session: &Session, command: i64) -> Result<()> {
     let at = backfill::progress(&session.applier.db).await?;
     if at.is_none_or(|at| at.stage.has_read()) {
-        return backfill::schedule(&session.applier.db, config, Stage::Place).await;
+        backfill::schedule(&session.applier.db, config, Stage::Place).await?;
+        let asked = queue::asked_by(&session.applier.db, command).await?;
+        let operator = Operator { asked_by: asked, ..session.applier.operator.clone() };
+        return operation_log::begin_backfill(&session.applier.db, &operator).await.map(drop);
     }
     Err(Error::refused(
         "a backfill has not read everything yet, and it ends by recomputing everybody",

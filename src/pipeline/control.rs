@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::Statement;
 
-use crate::config::Config;
+use crate::config::{Config, quote_identifier};
 use crate::connect::connect_listening;
 use crate::error::{Context as _, Error, Result};
 use crate::lsn::Lsn;
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 
 /// How often commands are looked for where no notification came, as when the session that hears them broke.
 pub(super) const COMMAND_POLL: Duration = Duration::from_secs(5);
@@ -49,7 +49,8 @@ impl Control {
         let heard = Arc::clone(&notified);
         let server = &config.target.server;
         let client = connect_listening(server, "tributary control", "target", heard).await?;
-        client.batch_execute("listen tributary_command").await.context(what)?;
+        let channel = quote_identifier(&config.target.schema.channel());
+        client.batch_execute(&format!("listen {channel}")).await.context(what)?;
         let here: String = client.query_one(SERVER, &[]).await.context(what)?.get(0);
         let there = writer.query(what, SERVER, &[]).await?;
         if there.first().map(|row| row.get::<_, String>(0)).as_ref() != Some(&here) {

@@ -104,6 +104,7 @@ pub(super) async fn follow(
     let publication = &config.source.publication;
     let reader = leadership.application_name();
     let stream = Stream::open(server, &reader, slot, publication, session.checkpoint).await?;
+    slot::require_not_beyond(&session.source, slot, session.checkpoint).await?;
     failpoint::hit("stream-opened");
     session::settle(&session.applier.db, leadership).await?;
     tracing::info!(from = %session.checkpoint, "streaming");

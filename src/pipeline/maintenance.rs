@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands::{self, Rebuild};
 use super::control::{COMMAND_POLL, Control};
+use super::retention::Retention;
 use super::retries::Retries;
+use super::spare;
 use crate::apply::{Absent, Applier, Mode, OWNERS_PER_ROUND};
 use crate::backfill;
 use crate::config::Config;
@@ -25,6 +27,7 @@ use crate::halt::{self, Halt, HaltCause};
 use crate::http::Health;
 use crate::session::Session;
 use crate::source::slot;
+use crate::source::slot_log::{self, LogRate};
 use crate::status::Phase;
 
 /// How often the source is asked for the end of its log.
@@ -59,6 +62,9 @@ pub(super) struct Maintenance {
     recomputes: bool,
     /// Whether the source did not answer when last asked.
     source_is_silent: bool,
+    /// How fast its log grows.
+    rate: LogRate,
+    retention: Retention,
 }
 
 impl Maintenance {
@@ -78,17 +84,24 @@ impl Maintenance {
             rebuild: None,
             recomputes: false,
             source_is_silent: false,
+            rate: LogRate::default(),
+            retention: Retention::default(),
         }
     }
 
     /// What may go on in front of a configuration that is not accepted yet: nothing that would apply its rules (P9).
-    async fn serve_alone(&mut self, session: &mut Session, health: &Arc<Health>) -> Result<()> {
+    async fn serve_alone(
+        &mut self,
+        config: &Config,
+        session: &mut Session,
+        health: &Arc<Health>,
+    ) -> Result<()> {
         if due(&mut self.served_at, COMMAND_POLL) || self.commands_wait {
             self.commands_wait = false;
             queue::serve(&mut session.applier).await?;
         }
         if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
-            self.ask_the_source(session, health).await?;
+            self.ask_the_source(config, session, health).await?;
         }
         Ok(())
     }
@@ -133,8 +146,9 @@ impl Maintenance {
             session.applier.scan_profiles(&|| health.tick()).await?;
             self.profiles_at = Some(now + PROFILES_INTERVAL.max(now.elapsed() * PROFILES_SHARE));
         }
+        self.retention.run(&session.applier, config.retention_days).await?;
         if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
-            self.ask_the_source(session, health).await?;
+            self.ask_the_source(config, session, health).await?;
         }
         Ok(())
     }
@@ -196,17 +210,35 @@ impl Maintenance {
 
     /// A source that shuts down ends this session first, and then waits until what it streamed is confirmed:
     /// only its second silence ends the stream too.
-    async fn ask_the_source(&mut self, session: &Session, health: &Arc<Health>) -> Result<()> {
-        match slot::current_lsn(&session.source).await {
-            Ok(lsn) => health.set_source_lsn(lsn),
+    async fn ask_the_source(
+        &mut self,
+        config: &Config,
+        session: &Session,
+        health: &Arc<Health>,
+    ) -> Result<()> {
+        let asked = async {
+            let lsn = slot::current_lsn(&session.source).await?;
+            Ok((lsn, slot_log::look(&session.source, &config.source.slot).await?))
+        };
+        let log = match asked.await {
+            Ok((lsn, log)) => {
+                health.set_source_lsn(lsn);
+                log
+            }
             Err(Error::Unavailable { .. }) if !self.source_is_silent => {
                 self.source_is_silent = true;
                 return Ok(());
             }
             Err(error) => return Err(error),
-        }
+        };
         self.source_is_silent = false;
-        Ok(())
+        let log = log.map(|(end, mut log)| {
+            self.rate.project(Instant::now(), end, &mut log);
+            log
+        });
+        let over_limit = log.as_ref().and_then(|log| spare::over_limit(config, log));
+        health.set_slot_log(log);
+        over_limit.map_or(Ok(()), Err)
     }
 }
 
@@ -235,8 +267,8 @@ pub(super) async fn wait_until_accepted(
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();
-        if matches!(halt.cause, HaltCause::Configuration { .. }) {
-            maintenance.serve_alone(session, health).await?;
+        if matches!(halt.cause, HaltCause::Configuration { .. } | HaltCause::RolledBack { .. }) {
+            maintenance.serve_alone(config, session, health).await?;
         } else {
             maintenance.run(config, session, health).await?;
         }

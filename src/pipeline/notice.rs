@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
 
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Result};
+use crate::pg::Client;
 use crate::source::Watch;
 use crate::source::position::{self, Look, Position};
 use crate::source::watch::{Altered, Print};

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pg::Client;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use tokio_postgres::Client;
 
 use super::watchdog::works_unblocked;
 use crate::config::{Config, Server, Source};

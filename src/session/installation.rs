@@ -12,7 +12,6 @@
 //! The schema records the slot and source of its installation. A daemon with another slot is refused with the
 //! remedy; it does not wait for a lock that it must never get.
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -20,11 +19,10 @@ use crate::backfill;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
-use crate::pg::Db;
+use crate::migrate::WRITERS_LOCK;
+use crate::pg::{Client, Db};
 use crate::source::position::Position;
 
-/// The advisory lock that writing transactions share and a take-over holds alone; as in `tributary.fence`.
-const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
 /// How often a take-over asks for that lock, a second each time, before it gives up for now.
 const ATTEMPTS: u32 = 5;
 /// What `tributary.fence` refuses with.
@@ -154,10 +152,11 @@ pub async fn refuse_another_slot(target: &Client, config: &Config) -> Result<()>
     match recorded.filter(|recorded| recorded != slot) {
         Some(other) => Err(Error::refused(
             format!(
-                "the target's schema tributary belongs to the installation with the slot {other}"
+                "the target's schema {} belongs to the installation with the slot {other}",
+                config.target.schema.name()
             ),
             format!(
-                "for a second installation, configure another target database; if this is the same one, set \
+                "for a second installation, configure another target.schema; if this is the same one, set \
                  source.slot = \"{other}\"; if that one is retired, run `tributary slot drop` with its \
                  configuration"
             ),
@@ -173,10 +172,11 @@ pub async fn refuse_another_slot(target: &Client, config: &Config) -> Result<()>
 /// [`Error::Unavailable`] where a session that is not a daemon's holds the writers' lock; those of the target.
 pub async fn take_over(target: &Client, config: &Config) -> Result<Leadership> {
     const WHAT: &str = "target: taking over";
+    let lock = config.target.schema.lock(WRITERS_LOCK);
     for attempt in 1..=ATTEMPTS {
         let begin = "begin; set local synchronous_commit = on; set local lock_timeout = '1s'";
         target.batch_execute(begin).await.context(WHAT)?;
-        match target.execute("select pg_advisory_xact_lock($1)", &[&WRITERS_LOCK]).await {
+        match target.execute("select pg_advisory_xact_lock($1)", &[&lock]).await {
             Ok(_) => {
                 let leadership = raise_epoch(target, config).await?;
                 target.batch_execute("commit").await.context(WHAT)?;
@@ -187,7 +187,7 @@ pub async fn take_over(target: &Client, config: &Config) -> Result<Leadership> {
         }
         target.batch_execute("rollback").await.context(WHAT)?;
         let sql = include_str!("sql/end_writers.sql");
-        let ended = target.query_one(sql, &[&WRITERS_LOCK]).await.context(WHAT)?;
+        let ended = target.query_one(sql, &[&lock]).await.context(WHAT)?;
         let sessions: i64 = ended.get(0);
         tracing::warn!(attempt, sessions, "ended what still wrote for the former daemon");
     }
@@ -205,7 +205,8 @@ async fn raise_epoch(target: &Client, config: &Config) -> Result<Leadership> {
     let leadership = Leadership { id: row.get(0), epoch: row.get(1), relocated: row.get(2) };
     if leadership.relocated {
         tracing::warn!(
-            "schema tributary is on another server or in another database than before: it was moved, or it is a copy"
+            schema = config.target.schema.name(),
+            "the daemon's schema is on another server or in another database than before: it was moved, or it is a copy"
         );
     }
     Ok(leadership)

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::installation::{self, Recorded};
@@ -11,7 +10,7 @@ use crate::backfill;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 
 /// The advisory lock of the one writer of a target.
 const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
@@ -46,7 +45,8 @@ pub async fn is_locked(db: &Db) -> Result<bool> {
     let sql = "select exists (select from pg_locks where locktype = 'advisory' and granted \
                and objsubid = 1 and ((classid::bigint << 32) | objid::bigint) = $1 \
                and database = (select oid from pg_database where datname = current_database()))";
-    let rows = db.query("target: looking at the writer's lock", sql, &[&WRITER_LOCK]).await?;
+    let lock = db.client().schema().lock(WRITER_LOCK);
+    let rows = db.query("target: looking at the writer's lock", sql, &[&lock]).await?;
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
@@ -87,8 +87,9 @@ pub(super) async fn lock(
 }
 
 async fn try_lock(target: &Client) -> Result<bool> {
+    let lock = target.schema().lock(WRITER_LOCK);
     let row = target
-        .query_one("select pg_try_advisory_lock($1)", &[&WRITER_LOCK])
+        .query_one("select pg_try_advisory_lock($1)", &[&lock])
         .await
         .context("target: asking for the writer's lock")?;
     Ok(row.get(0))

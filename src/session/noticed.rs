@@ -7,14 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::Client;
-
 use crate::apply::Applier;
 use crate::backfill::{self, Stage};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 use crate::source::catalog::Table;
 use crate::source::watch::{Altered, AlteredFeed, Print};
 use crate::source::{Watch, slot};

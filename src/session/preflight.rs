@@ -1,10 +1,11 @@
 //! What must hold before a session works: tried where the catalog does not tell (`check` and `run` alike, SPEC §9, P20).
 
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::SimpleQueryMessage;
 
 use crate::config::{Config, Server, TableName, quote_identifier};
 use crate::connect::connect;
 use crate::error::{self, Context, Error, Result};
+use crate::pg::Client;
 use crate::source::Finding;
 
 /// Sessions that the daemon has on the source: the reader of rows, that of a backfill, that of the catalog, that which asks
@@ -257,7 +258,7 @@ impl Written<'_> {
 
 /// The first point that does not hold, as what `run` meets: it stays up until it is mended, unless another server or database
 /// must be named.
-pub(super) fn require(server: error::Server, findings: Vec<Finding>) -> Result<()> {
+pub(crate) fn require(server: error::Server, findings: Vec<Finding>) -> Result<()> {
     let Some(failed) = findings.into_iter().find(|finding| !finding.ok) else { return Ok(()) };
     let problem = format!("{}: {}", server.as_str(), failed.detail);
     let remedy = failed.remedy.unwrap_or_default();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::Watcher;
@@ -10,6 +9,7 @@ use super::installation::{self, Leadership};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
+use crate::pg::Client;
 use crate::source::{position, slot};
 use crate::{backfill, failpoint};
 
@@ -88,6 +88,15 @@ impl Resume<'_> {
         let sql = "select current_database()::text";
         let row = self.source.query_one(sql, &[]).await;
         let here: String = row.context("source: asking for the database")?.get(0);
+        if state.plugin.as_deref() != Some("pgoutput") {
+            return Err(Error::refused(
+                format!(
+                    "the slot {name} of the source is none of the output plugin pgoutput: it is somebody else's"
+                ),
+                "configure another source.slot, or drop that one if nobody needs it: the tables are then read again with a \
+                 new one",
+            ));
+        }
         if state.database.as_ref() != Some(&here) {
             return Err(Error::refused(
                 format!("the slot {name} of the source is not of its database {here}"),
@@ -114,11 +123,15 @@ impl Resume<'_> {
         if ahead && self.leadership.relocated {
             return Err(Error::refused(
                 format!(
-                    "the schema tributary of this target is a copy, and the slot {name} is ahead of it: \
-                     it serves what was copied"
+                    "the schema {} of this target is a copy, and the slot {name} is ahead of it: \
+                     it serves what was copied",
+                    self.config.target.schema.name()
                 ),
-                "where the original is in use: drop schema tributary here and configure another source.slot; where \
-                 it is retired: run `tributary slot drop` and start again, which reads the tables with a new slot",
+                format!(
+                    "where the original is in use: drop schema {} here and configure another source.slot; where \
+                     it is retired: run `tributary slot drop` and start again, which reads the tables with a new slot",
+                    self.config.target.schema.quoted()
+                ),
             ));
         }
         Ok(())

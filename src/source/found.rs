@@ -1,10 +1,9 @@
 //! The tables of a database that could be feeds, for `config new` (SPEC §9).
 
-use tokio_postgres::Client;
-
 use super::layout::named_types;
 use crate::config::{FoundTable, TableName};
 use crate::error::{Context, Result};
+use crate::pg::Client;
 
 /// Every table with its columns and the key that it has.
 ///

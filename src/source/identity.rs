@@ -2,10 +2,9 @@
 //!
 //! <https://www.postgresql.org/docs/current/logical-replication-publication.html#LOGICAL-REPLICATION-PUBLICATION-REPLICA-IDENTITY>
 
-use tokio_postgres::Client;
-
 use crate::config::{FeedConfig, TableName, quote_identifier};
 use crate::error::{Context, Result};
+use crate::pg::Client;
 
 /// Something that stands against following a table, and what to run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::Client;
-
 use crate::config::{FeedConfig, FieldSource, Fields, SkippedBy, TableName};
 use crate::engine::FeedLayout;
 use crate::error::{Context, Error, Result};
@@ -11,6 +9,7 @@ use crate::facts::{
     Column, ColumnKind, Columns, FeedInfo, FieldClass, FieldRules, Layout, LogicalField, Part,
     Skip, SkipOf, Source,
 };
+use crate::pg::Client;
 
 /// A column as the catalog has it.
 #[derive(Debug, Clone)]

@@ -13,6 +13,7 @@ pub mod publication;
 mod reader;
 pub mod session;
 pub mod slot;
+pub mod slot_log;
 pub mod snapshot;
 pub mod stream;
 pub mod watch;

@@ -3,10 +3,9 @@
 //! Only what survives a crash counts, or each crash would look like a restore: the log as far as it is on disk, transaction
 //! ids whose end is in that log, and the slot's `restart_lsn`, which the server writes to disk before it lets log go.
 
-use tokio_postgres::Client;
-
 use crate::error::{Context, Result};
 use crate::lsn::Lsn;
+use crate::pg::Client;
 
 /// What of a server survives a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 
 use super::{identity, layout, publication, slot};
 use crate::config::{FeedConfig, Source};
 use crate::engine::FeedEntry;
 use crate::error::{Context, Error, Result};
 use crate::facts::{Feed, FeedInfo, FeedKind};
+use crate::pg::Client;
 
 /// The oldest major version that is followed: 14 brought reads by ranges of `ctid`.
 const OLDEST_VERSION: i32 = 14;

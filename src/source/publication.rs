@@ -5,12 +5,12 @@
 //!
 //! <https://www.postgresql.org/docs/current/sql-createpublication.html>
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::identity::{self, Problem};
 use crate::config::{FeedConfig, Source, TableName, quote_identifier};
 use crate::error::{Context, Error, Result};
+use crate::pg::Client;
 
 /// Makes the publication where it is missing, adds the tables of new feeds, and checks one that exists.
 ///

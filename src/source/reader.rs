@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio_postgres::Client;
-
 use super::snapshot;
 use crate::config::TableName;
 use crate::engine::{FeedEntry, Feeds};
 use crate::error::Result;
 use crate::facts::{Feed, RawRow, SourceKey, source_key};
+use crate::pg::Client;
 
 /// Rows asked for in one query.
 const ROWS_PER_QUERY: usize = 1_000;

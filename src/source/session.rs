@@ -4,9 +4,8 @@
 //! would give different facts (P3); so each of them pins these settings, whatever the server, database
 //! or role has as its default.
 
-use tokio_postgres::Client;
-
 use crate::error::{Context, Result};
+use crate::pg::Client;
 
 /// Settings of every session that reads rows.
 const PINNED: [(&str, &str); 6] = [

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::config::Server;
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
+use crate::pg::Client;
 
 /// How often a slot that is in use is looked at again.
 const POLL: Duration = Duration::from_millis(250);
@@ -82,8 +82,7 @@ pub async fn create(client: &Client, name: &str, waits: &Waits<'_>) -> Result<Ls
     let sql = "select pg_backend_pid()";
     let row = client.query_one(sql, &[]).await.context("source: making the slot")?;
     let pid: i32 = row.get(0);
-    let sql =
-        "select lsn::text from pg_create_logical_replication_slot($1::text::name, 'pgoutput')";
+    let sql = creation(client).await?;
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&name];
     let created = client.query_one(sql, &parameters);
     tokio::pin!(created);
@@ -108,6 +107,35 @@ pub async fn create(client: &Client, name: &str, waits: &Waits<'_>) -> Result<Ls
     };
     let text: String = row.get(0);
     Lsn::parse(&text).ok_or_else(|| Error::failed("source: making the slot", "no consistent point"))
+}
+
+/// From version 17 on a slot can be kept on standbys too, so that it outlives a fail-over. A standby itself makes none of
+/// these.
+async fn creation(client: &Client) -> Result<&'static str> {
+    let sql =
+        "select current_setting('server_version_num')::int >= 170000 and not pg_is_in_recovery()";
+    let row = client.query_one(sql, &[]).await.context("source: making the slot")?;
+    Ok(if row.get(0) {
+        "select lsn::text from pg_create_logical_replication_slot($1::text::name, 'pgoutput', failover => true)"
+    } else {
+        "select lsn::text from pg_create_logical_replication_slot($1::text::name, 'pgoutput')"
+    })
+}
+
+/// Checks the slot that a stream has just opened: since it was looked at, somebody may have advanced it, or made another
+/// of its name, and the server would silently begin there. Nobody else can while it is read.
+///
+/// # Errors
+/// [`Error::Unavailable`]: the next session finds out what that means.
+pub async fn require_not_beyond(client: &Client, name: &str, checkpoint: Lsn) -> Result<()> {
+    let confirmed = state(client, name).await?.and_then(|state| state.confirmed_flush_lsn);
+    match confirmed {
+        Some(confirmed) if confirmed <= checkpoint => Ok(()),
+        _ => Err(Error::unavailable(
+            "source: opening the stream",
+            format!("the slot {name} was advanced or replaced meanwhile"),
+        )),
+    }
 }
 
 /// The transactions that a session waits for, in words; empty where the source does not tell.

@@ -13,13 +13,13 @@
 use std::pin::pin;
 
 use futures_util::StreamExt;
-use tokio_postgres::Client;
 
 use super::session;
 use crate::config::{TableName, quote_identifier};
 use crate::decode::CopyDecoder;
 use crate::error::{Context, Error, Result};
 use crate::facts::{Columns, RawRow};
+use crate::pg::Client;
 
 /// Bytes of COPY text after which a chunk of several blocks is cut short (P13): wide values lie out of
 /// line, so that the number of blocks alone says little about the size of their rows. Large enough that

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Statement};
 
 use super::catalog::Table;
 use crate::config::Source;
 use crate::error::{Context, Error, Result};
+use crate::pg::Client;
 
 const READING: &str = "source: reading the catalog";
 

@@ -8,13 +8,16 @@ use crate::engine::RowDecisions;
 use crate::engine::rows::Touched;
 use crate::error::Result;
 use crate::facts::{EmailKey, Feed};
-use crate::pg::{Db, Tx};
+use crate::pg::{Db, Group, Owned, Param, Tx};
 
-/// The person at which the alias of each of these keys ends; keys without an alias are left out.
+/// The person at which the alias of each key ends; keys without an alias are left out.
+pub type Roots = HashMap<EmailKey, EmailKey>;
+
+/// The persons of these keys.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn roots(db: &Db, emails: &[String]) -> Result<HashMap<EmailKey, EmailKey>> {
+pub async fn roots(db: &Db, emails: &[String]) -> Result<Roots> {
     if emails.is_empty() {
         return Ok(HashMap::new());
     }
@@ -25,28 +28,6 @@ pub async fn roots(db: &Db, emails: &[String]) -> Result<HashMap<EmailKey, Email
 
 fn key(row: &tokio_postgres::Row, at: usize) -> EmailKey {
     EmailKey::trusted(row.get::<_, String>(at))
-}
-
-/// An alias of a person that some e-mail keys belong to.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// The address.
-    pub from: EmailKey,
-    /// The person.
-    pub root: EmailKey,
-    /// Whether the e-mail change rule made it.
-    pub automatic: bool,
-}
-
-/// Every alias of the persons of these keys.
-///
-/// # Errors
-/// Those of the target.
-pub async fn members(tx: &Tx, keys: &[String]) -> Result<Vec<Member>> {
-    let sql = include_str!("sql/alias_component.sql");
-    let rows = tx.query("target: looking up aliases", sql, &[&keys]).await?;
-    let member = |row| Member { from: key(row, 0), root: key(row, 1), automatic: row.get(2) };
-    Ok(rows.iter().map(member).collect())
 }
 
 /// The active decisions about single rows.
@@ -77,12 +58,18 @@ pub async fn derive(db: &Db) -> Result<()> {
     db.batch("target: deriving aliases", include_str!("sql/derive_aliases.sql")).await
 }
 
-/// The rows of each person `from` become those of `to`, and so do the aliases that end there. What they share with
-/// others is touched.
+/// The rows of each person `from` become those of `to`, and so do the aliases that end there, after what `group` holds.
+/// What they share with others is touched. Returns the [`roots`] of `emails` from then on.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn hand_over(tx: &Tx, from: &[&str], to: &[&str], touched: &mut Touched) -> Result<()> {
+pub async fn hand_over(
+    tx: &Tx,
+    mut group: Group,
+    (from, to): (&[&str], &[&str]),
+    emails: &[String],
+    touched: &mut Touched,
+) -> Result<Roots> {
     for sql in [
         "delete from tributary.alias where from_key = any($2) and $1::text[] is not null",
         "update tributary.alias a set root_key = n.t \
@@ -93,9 +80,12 @@ pub async fn hand_over(tx: &Tx, from: &[&str], to: &[&str], touched: &mut Touche
          set owner = n.t, email_key = nullif(coalesce(r.email_key, n.f), n.t), outcome = null \
          from unnest($1::text[], $2::text[]) as n (f, t) where r.owner = n.f",
     ] {
-        tx.execute("target: handing rows over", sql, &[&from, &to]).await?;
+        group.any("target: handing rows over", sql, vec![owned(from), owned(to)]);
     }
-    touch_shared_ids(tx, to, touched).await
+    group.prepare(tx).await?;
+    let shared = touch_shared_ids(tx, to, touched);
+    let (_, (), roots) = tokio::try_join!(group.send(tx), shared, roots(tx.db(), emails))?;
+    Ok(roots)
 }
 
 /// After an alias is gone: the rows of `person` go back to whom they belong.
@@ -130,55 +120,47 @@ pub async fn is_known(tx: &Tx, key: &EmailKey) -> Result<bool> {
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
-/// Automatic aliases whose address came back are reverted.
-///
-/// # Errors
-/// Those of the target.
-pub async fn revert_automatic(tx: &Tx, addresses: &[&str], actor: &str) -> Result<()> {
+/// Adds to a group that automatic aliases whose address came back are reverted.
+pub fn revert_automatic(group: &mut Group, addresses: &[&str], actor: &str) {
     if !addresses.is_empty() {
         let sql = include_str!("sql/revert_automatic_aliases.sql");
-        tx.execute("target: reverting aliases", sql, &[&addresses, &actor]).await?;
+        let params = vec![owned(addresses), Box::new(actor.to_owned())];
+        group.any("target: reverting aliases", sql, params);
     }
-    Ok(())
 }
 
-/// Records one automatic alias a move.
+/// Sends what `group` holds, and records one automatic alias a move. Returns the moves where both sides have a profile,
+/// with the decision that records each.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn record_moves(tx: &Tx, from: &[&str], to: &[&str], actor: &str) -> Result<()> {
-    let sql = include_str!("sql/record_moves.sql");
-    tx.execute("target: recording moves", sql, &[&from, &to, &actor]).await?;
-    Ok(())
-}
-
-/// Moves where both sides have a profile, with the decision that records each.
-///
-/// # Errors
-/// Those of the target.
-pub async fn moves_onto_people(
+pub async fn record_moves(
     tx: &Tx,
+    mut group: Group,
     from: &[&str],
     to: &[&str],
+    actor: &str,
 ) -> Result<Vec<(i64, EmailKey, EmailKey)>> {
+    let sql = include_str!("sql/record_moves.sql");
+    let params = vec![owned(from), owned(to), Box::new(actor.to_owned())];
+    group.exactly(from.len(), "target: recording moves", sql, params);
+    group.prepare(tx).await?;
     let sql = include_str!("sql/moves_onto_people.sql");
-    let rows = tx.query("target: looking up persons", sql, &[&from, &to]).await?;
+    let params: [Param<'_>; 2] = [&from, &to];
+    let onto = tx.query("target: looking up persons", sql, &params);
+    let (_, rows) = tokio::try_join!(group.send(tx), onto)?;
     Ok(rows.iter().map(|row| (row.get(0), key(row, 1), key(row, 2))).collect())
 }
 
-/// Gives persons their new addresses, where nobody has them.
-///
-/// # Errors
-/// Those of the target.
-pub async fn rename_persons(
-    tx: &Tx,
-    from: &[&str],
-    to: &[&str],
-    canonical: &[String],
-) -> Result<()> {
+/// Adds to a group that persons get their new addresses, where nobody has them.
+pub fn rename_persons(group: &mut Group, from: &[&str], to: &[&str], canonical: Vec<String>) {
     let sql = include_str!("sql/rename_persons.sql");
-    tx.execute("target: renaming persons", sql, &[&from, &to, &canonical]).await?;
-    Ok(())
+    let params = vec![owned(from), owned(to), Box::new(canonical)];
+    group.any("target: renaming persons", sql, params);
+}
+
+fn owned(keys: &[&str]) -> Owned {
+    Box::new(keys.iter().map(|key| (*key).to_owned()).collect::<Vec<String>>())
 }
 
 /// Persons whose pairing may change when these come or leave (SPEC §6, `possible_duplicate`).

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio_postgres::Client;
 
 use crate::config::FeedConfig;
 use crate::engine::Feeds;
 use crate::error::{Context, Error, Result};
 use crate::facts::{Column, ColumnKind, Feed, FeedInfo, FeedKind};
-use crate::pg::Tx;
+use crate::pg::{Client, Tx};
 
 /// The numbers of the feeds that every installation had before there were others.
 const FIRST: [(&str, i16); 2] = [("systemeio", 1), ("xendit", 2)];

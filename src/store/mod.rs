@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod conflict;
 pub mod email_before;
 pub mod feed;
+pub mod operation_log;
 pub mod person;
 pub mod quarantine;
 pub mod row;

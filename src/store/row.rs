@@ -351,7 +351,7 @@ pub async fn count(db: &crate::pg::Db, feed: Feed, generation: i64) -> Result<(u
 ///
 /// # Errors
 /// Those of the target.
-pub async fn left_out(target: &tokio_postgres::Client) -> Result<Vec<(String, String, u64)>> {
+pub async fn left_out(target: &crate::pg::Client) -> Result<Vec<(String, String, u64)>> {
     let sql = include_str!("sql/left_out_counts.sql");
     let rows = target.query(sql, &[]).await.context("target: counting rows")?;
     let count = |row: &Row| (row.get(0), row.get(1), row.get::<_, i64>(2).unsigned_abs());

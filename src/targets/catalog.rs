@@ -7,14 +7,13 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::column_types::{column_types, require_uuid, type_of};
-use crate::config::Target;
+use crate::config::{TableName, Target};
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Context, Error, Result};
-use crate::pg::text_params;
+use crate::pg::{Client, text_params};
 use crate::rules::NAMESPACE;
 
 /// An address of no person, for a profile `p` that waits for its own within one transaction: swapping two
@@ -32,6 +31,26 @@ pub struct Names {
     pub enrollments: String,
     /// Courses.
     pub courses: String,
+    /// Transactions whose foreign keys hold: these, and those that they are copies of.
+    pub referenced: Vec<String>,
+    /// Tables whose foreign keys do not, as copies stand for them.
+    pub copied: Vec<String>,
+}
+
+impl Names {
+    fn of(target: &Target) -> Self {
+        let copied = target.copies_of.iter().flat_map(|of| [&of.transactions, &of.enrollments]);
+        let mut referenced = vec![target.transactions.quoted()];
+        referenced.extend(target.copies_of.iter().map(|of| of.transactions.quoted()));
+        Self {
+            profiles: target.profiles.quoted(),
+            transactions: target.transactions.quoted(),
+            enrollments: target.enrollments.quoted(),
+            courses: target.courses.quoted(),
+            referenced,
+            copied: copied.map(TableName::quoted).collect(),
+        }
+    }
 }
 
 /// Statements and facts about the target tables, read from the catalog at start.
@@ -81,17 +100,13 @@ pub struct Tables {
 impl Tables {
     /// Reads the catalog of the target.
     pub async fn read(client: &Client, target: &Target) -> Result<Self> {
-        let names = Names {
-            profiles: target.profiles.quoted(),
-            transactions: target.transactions.quoted(),
-            enrollments: target.enrollments.quoted(),
-            courses: target.courses.quoted(),
-        };
+        let names = Names::of(target);
         let profile = column_types(client, &target.profiles).await?;
         let transaction = column_types(client, &target.transactions).await?;
         let enrollment = column_types(client, &target.enrollments).await?;
+        let lasting = target.lasting();
         let auth = client
-            .query_one(include_str!("sql/auth_users.sql"), &[&names.profiles])
+            .query_one(include_str!("sql/auth_users.sql"), &[&lasting.profiles.quoted()])
             .await
             .context("target: looking for auth.users")?;
         let tables = [&names.profiles, &names.transactions, &names.enrollments];
@@ -124,7 +139,7 @@ impl Tables {
             .query_one(secured, &[&names.profiles, &names.transactions])
             .await
             .context("target: asking for row-level security")?;
-        let identity = identity(&names, [&profile, &transaction, &enrollment]);
+        let identity = identity(lasting, [&profile, &transaction, &enrollment]);
         let begin = match deferrable {
             Some(names) => format!("begin; set constraints {names} immediate"),
             None => "begin".to_owned(),
@@ -367,8 +382,10 @@ fn write_enrollments(table: &str, types: &HashMap<String, String>) -> Result<Str
 }
 
 /// The digest's seed: the tables by name and the types of their columns.
-fn identity(names: &Names, types: [&HashMap<String, String>; 3]) -> Uuid {
-    let mut text = format!("{} {} {}", names.profiles, names.transactions, names.enrollments);
+fn identity(target: &Target, types: [&HashMap<String, String>; 3]) -> Uuid {
+    let [profiles, transactions, enrollments] =
+        [&target.profiles, &target.transactions, &target.enrollments].map(TableName::quoted);
+    let mut text = format!("{profiles} {transactions} {enrollments}");
     for types in types {
         let sorted: std::collections::BTreeMap<&String, &String> = types.iter().collect();
         for (column, kind) in sorted {

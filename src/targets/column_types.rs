@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Client;
-
 use crate::config::TableName;
 use crate::error::{Context, Error, Result};
+use crate::pg::Client;
 
 /// The type of each column of a table, as values are cast to it.
 ///

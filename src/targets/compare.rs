@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::catalog::{MANAGED, comparable, new_rows};
@@ -13,7 +13,7 @@ use crate::config::Target;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::engine::diff::{EnrollmentWrite, ProfileWrite, TransactionWrite};
 use crate::error::{Error, Result};
-use crate::pg::{TextColumns, Tx};
+use crate::pg::{Client, TextColumns, Tx};
 
 /// The statements that compare.
 #[derive(Debug, Clone)]
@@ -163,8 +163,8 @@ impl Comparison {
         Ok(rows.iter().map(Claim::read).collect())
     }
 
-    /// A page of the enrollments in the order of their ids: the last id, how many there are, and the managed ones of profiles that are no
-    /// person's. `None` at the end.
+    /// A page of the enrollments in the order of their ids: the last id, how many there are, and the managed ones of
+    /// profiles that are no person's, with these profiles. `None` at the end.
     ///
     /// # Errors
     /// Those of the target.
@@ -173,11 +173,12 @@ impl Comparison {
         tx: &Tx,
         after: Uuid,
         limit: i64,
-    ) -> Result<Option<(Uuid, u64, Vec<Uuid>)>> {
+    ) -> Result<Option<(Uuid, u64, Vec<(Uuid, Uuid)>)>> {
         let rows =
             tx.query("target: reading enrollments", &self.of_nobody, &[&after, &limit]).await?;
         let Some(last) = rows.last().map(|row| row.get(0)) else { return Ok(None) };
-        let of_nobody = rows.iter().filter(|row| row.get(2)).map(|row| row.get(0)).collect();
+        let of_nobody = rows.iter().filter(|row| row.get(2));
+        let of_nobody = of_nobody.map(|row| (row.get(0), row.get(1))).collect();
         Ok(Some((last, rows.len() as u64, of_nobody)))
     }
 }

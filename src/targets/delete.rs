@@ -63,7 +63,8 @@ pub async fn there(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> 
 async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>> {
     let sql = include_str!("sql/references_to_transactions.sql");
     let transactions = &tables.names.transactions;
-    let found = tx.query("target: reading foreign keys", sql, &[transactions]).await?;
+    let params: [crate::pg::Param<'_>; 2] = [&tables.names.referenced, &tables.names.copied];
+    let found = tx.query("target: reading foreign keys", sql, &params).await?;
     let mut referenced = BTreeMap::new();
     for row in &found {
         let (table, condition): (String, String) = (row.get(0), row.get(1));

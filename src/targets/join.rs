@@ -2,10 +2,11 @@
 
 use uuid::Uuid;
 
-use super::merge::{Merge, Merger};
+use super::merge::{Merge, Merger, forget_waiting};
 use crate::decisions::undo;
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
+use crate::pg::Group;
 
 impl Merger<'_> {
     /// Gives person `to` the profile that survives, and keeps with decision `id` what was before.
@@ -19,7 +20,9 @@ impl Merger<'_> {
         keep: Merge,
         id: i64,
     ) -> Result<Option<Uuid>> {
-        self.forget_waiting(&[from.as_str(), to.as_str()]).await?;
+        let mut group = Group::default();
+        forget_waiting(&mut group, vec![from.to_string(), to.to_string()]);
+        group.send(self.tx).await?;
         let a = self.person(from).await?.map(|person| person.profile_id);
         let b = self.person(to).await?.map(|person| person.profile_id);
         let held: Vec<Uuid> = a.into_iter().chain(b).collect();

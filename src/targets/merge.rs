@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::catalog::{PARKED, Tables};
 use crate::error::Result;
 use crate::facts::EmailKey;
-use crate::pg::Tx;
+use crate::pg::{Group, Tx};
 
 /// Which profile survives a merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,15 +44,14 @@ struct Course {
     course_id: Uuid,
 }
 
-impl Merger<'_> {
-    /// Those who wait for an auth user have no profile, and so nothing to hand over: they start again under the
-    /// other address.
-    pub async fn forget_waiting(&self, keys: &[&str]) -> Result<()> {
-        let sql = "delete from tributary.person where email_key = any($1) and state = 'waiting'";
-        self.tx.execute("target: forgetting who waits", sql, &[&keys]).await?;
-        Ok(())
-    }
+/// Adds to a group that those of these keys who wait for an auth user are forgotten: they have no profile, and so nothing
+/// to hand over, and start again under the other address.
+pub fn forget_waiting(group: &mut Group, keys: Vec<String>) {
+    let sql = "delete from tributary.person where email_key = any($1) and state = 'waiting'";
+    group.any("target: forgetting who waits", sql, vec![Box::new(keys)]);
+}
 
+impl Merger<'_> {
     /// The person with this e-mail key.
     ///
     /// # Errors

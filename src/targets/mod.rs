@@ -2,15 +2,18 @@
 //! written, deleted, joined and quarantined. SQL beside it; nothing here decides what a row should say.
 
 pub mod catalog;
+pub mod changes;
 mod column_types;
 pub mod compare;
 pub mod copy;
 pub mod delete;
+pub mod erase;
 mod join;
 pub mod merge;
 pub mod profile_ids;
+pub mod replace;
 pub mod write;
 
 pub use catalog::Tables;
-pub use merge::{Merge, Merger};
+pub use merge::{Merge, Merger, forget_waiting};
 pub use write::{Fresh, Report, Written};

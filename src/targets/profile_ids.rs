@@ -22,6 +22,8 @@ pub struct Found {
     pub person: Person,
     /// Whether the target has no profile with that id.
     pub is_fresh: bool,
+    /// Whether it is a profile that was there without a person.
+    pub is_adopted: bool,
 }
 
 /// How many profiles beside those in `own` and of other persons have each address.
@@ -73,9 +75,25 @@ pub async fn find(tx: &Tx, tables: &Tables, keys: &[String]) -> Result<Vec<(Stri
         };
         taken.insert(profile_id);
         let person = Person { profile_id, state, profile: None, enrollments: None };
-        found.push((key, Found { person, is_fresh }));
+        let is_adopted = existing == Some(profile_id);
+        found.push((key, Found { person, is_fresh, is_adopted }));
     }
     Ok(found)
+}
+
+/// Notes profiles that were the application's before their person took them: a rollback must know what the daemon inserted.
+///
+/// # Errors
+/// Those of the target.
+pub async fn adopt(tx: &Tx, found: &[(String, Found)]) -> Result<()> {
+    let adopted = found.iter().filter(|(_, found)| found.is_adopted);
+    let profiles: Vec<Uuid> = adopted.map(|(_, found)| found.person.profile_id).collect();
+    if profiles.is_empty() {
+        return Ok(());
+    }
+    let sql = "insert into tributary.adopted_profile (profile_id) select unnest($1::uuid[]) \
+               on conflict do nothing";
+    tx.execute("target: noting profiles", sql, &[&profiles]).await.map(drop)
 }
 
 /// The derived id; another one where a profile that another person kept already has it.

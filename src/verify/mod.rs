@@ -16,6 +16,8 @@
 
 mod affected;
 mod conflicts;
+mod continuous;
+mod differing;
 mod people;
 mod queue;
 mod repair;
@@ -26,8 +28,7 @@ mod rows;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
-
+pub use continuous::Verification;
 pub use repair::repair;
 pub use report::{Difference, Example, Field, Problem, Report, Table};
 
@@ -39,7 +40,7 @@ use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::lsn::Lsn;
-use crate::pg::{Db, Tx};
+use crate::pg::{Client, Db, Tx};
 use crate::source::RowReader;
 use crate::targets::compare::Comparison;
 use crate::{backfill, session};
@@ -51,6 +52,8 @@ pub type Show<'a> = &'a (dyn Fn(&'static str, u64) + Sync);
 const POLL: Duration = Duration::from_millis(200);
 /// How long a checkpoint that stands still is waited for: longer than an idle source's takes (SPEC §9: 30 s).
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest rest after a page.
+const LONGEST_REST: Duration = Duration::from_secs(10);
 /// How often it is asked whether the daemon still streams.
 const STANDING: Duration = Duration::from_secs(2);
 
@@ -61,6 +64,8 @@ pub struct Options {
     pub show_values: bool,
     /// Examples of each table.
     pub examples: usize,
+    /// How many times as long as a page took it rests after it, so as to leave the servers to others.
+    pub rest: u32,
 }
 
 /// One verification.
@@ -83,6 +88,8 @@ struct Verifier<'a> {
     second_looks: u32,
     /// Transactions that were reported already.
     reported: std::collections::HashSet<uuid::Uuid>,
+    /// When the present page began.
+    page_began: Instant,
     report: Report,
 }
 
@@ -122,11 +129,21 @@ impl<'a> Verifier<'a> {
             affected: Affected::default(),
             second_looks: people::SECOND_LOOKS,
             reported: std::collections::HashSet::new(),
+            page_began: Instant::now(),
             report: Report::default(),
         };
         verifier.is_streaming = verifier.streams().await?;
         verifier.report.streaming = verifier.is_streaming;
         Ok(verifier)
+    }
+
+    /// Between two pages, with no transaction open.
+    async fn rest(&mut self) {
+        let pause = self.page_began.elapsed() * self.options.rest;
+        if !pause.is_zero() {
+            tokio::time::sleep(pause.min(LONGEST_REST)).await;
+        }
+        self.page_began = Instant::now();
     }
 
     fn db(&self) -> &Arc<Db> {

@@ -12,7 +12,7 @@ use crate::engine::diff::OwnerWrite;
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::{RowId, SharedId};
 use crate::error::Result;
-use crate::facts::{Feed, FeedKind};
+use crate::facts::FeedKind;
 use crate::pg::Tx;
 use crate::store;
 use crate::targets::compare::Differing;
@@ -23,6 +23,8 @@ const OWNERS: i64 = 500;
 /// Second looks at owners that differed. The daemon has no part in them but at midnight, or where the application has
 /// just made a profile or an auth user.
 pub(super) const SECOND_LOOKS: u32 = 30;
+/// The field of a profile that says whose it is recorded as.
+const PERSON: &str = "person";
 /// How long before a second look.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -38,25 +40,6 @@ impl Verifier<'_> {
         self.affected_owners().await?;
         self.shared_ids().await?;
         self.pairs().await
-    }
-
-    /// Who else carries an id of a row that differs: with whom it stays depends on that row (SPEC §4.4).
-    async fn affect_sharers(&mut self) -> Result<()> {
-        let (feeds, values): (Vec<i16>, Vec<&str>) = self
-            .affected
-            .shared
-            .iter()
-            .map(|(feed, value)| (feed.number(), value.as_str()))
-            .unzip();
-        let sql = "select distinct r.owner from unnest($1::int2[], $2::text[]) as n (feed, value) \
-                   join tributary.source_row r on r.feed = n.feed and r.shared_id = n.value \
-                   join tributary.feed f on f.number = r.feed and f.kind = 'contact'";
-        let rows =
-            self.db().query("target: looking up shared ids", sql, &[&feeds, &values]).await?;
-        for row in &rows {
-            self.affected.owner(row.get(0));
-        }
-        Ok(())
     }
 
     async fn owners(&mut self) -> Result<()> {
@@ -78,6 +61,7 @@ impl Verifier<'_> {
             }
             self.record(found);
             (self.show)("people", self.report.checked.owners);
+            self.rest().await;
         }
     }
 
@@ -94,56 +78,6 @@ impl Verifier<'_> {
         Ok(found)
     }
 
-    /// Owners and shared ids of rows that differ, with the rows of the source in place of the stored ones.
-    async fn affected_owners(&mut self) -> Result<()> {
-        if self.affected.rows.is_empty() {
-            return Ok(());
-        }
-        if self.affected.has_too_many_rows() {
-            self.report.skipped = self.affected.owners.len() as u64;
-            return Ok(());
-        }
-        let tx = self.applier.begin_reading().await?;
-        let plan = self.substitutes(&tx).await?;
-        let touched = Touched {
-            owners: self.affected.owners.iter().cloned().collect(),
-            shared: self.affected.shared.iter().cloned().collect(),
-            ..Touched::default()
-        };
-        let (mut found, quarantined) = self.look(&tx, &plan, &touched).await?;
-        let payments = plan.gone.iter().map(|(id, _)| id);
-        let payments: Vec<RowId> = payments.filter(|id| self.is_payment(id)).cloned().collect();
-        found.extend(self.unwanted(&tx, &payments, None).await?);
-        tx.rollback().await?;
-        self.report.quarantined += quarantined;
-        self.record(found);
-        Ok(())
-    }
-
-    /// The rows that differ, as the source has them.
-    async fn substitutes(&self, tx: &Tx) -> Result<RowPlan> {
-        let ids: Vec<RowId> = self.affected.rows.iter().cloned().collect();
-        let feeds = &self.applier.env.feeds;
-        let mut by_feed: BTreeMap<Feed, Vec<RowId>> = BTreeMap::new();
-        for id in ids {
-            by_feed.entry(id.0).or_default().push(id);
-        }
-        let mut versions = Vec::new();
-        for (feed, ids) in by_feed {
-            let asks: Vec<_> = ids.iter().filter_map(|id| feeds.row_of_key(feed, &id.1)).collect();
-            let found = self.read(feed, asks.iter()).await?;
-            for id in ids {
-                versions.push(match found.get(&id.1) {
-                    Some(source) => self.version(feed, &id.1, &source.row),
-                    None => {
-                        crate::engine::versions::Version { tx: 0, id, previous: None, row: None }
-                    }
-                });
-            }
-        }
-        self.applier.substituted(tx, versions).await
-    }
-
     async fn shared_ids(&mut self) -> Result<()> {
         let mut after: Option<SharedId> = None;
         loop {
@@ -156,6 +90,7 @@ impl Verifier<'_> {
             let (found, _) = self.look(&tx, &RowPlan::default(), &touched).await?;
             tx.rollback().await?;
             self.record(found);
+            self.rest().await;
         }
     }
 
@@ -167,23 +102,35 @@ impl Verifier<'_> {
             tx.rollback().await?;
             let Some(last) = last else { return Ok(()) };
             after = last;
-            let found = self.conflicts(&expected);
+            let mut found = self.conflicts(&expected);
+            let is_judged = |touch: &Touch| match touch {
+                Touch::Person(person) => !self.affected.has_scope(&unify::scope_of_pair(person)),
+                _ => true,
+            };
+            found.retain(|difference| is_judged(&difference.touch));
             self.record(found);
+            self.rest().await;
         }
     }
 
-    fn record(&mut self, found: Vec<Difference>) {
+    pub(super) fn record(&mut self, found: Vec<Difference>) {
         for difference in found {
-            if difference.table == Table::Transactions {
-                let id = difference.id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
-                self.reported.extend(id);
+            let id = difference.id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
+            match (difference.table, &difference.touch) {
+                (Table::Transactions, _) => self.reported.extend(id),
+                (Table::Profiles, Touch::Owner(owner))
+                    if difference.fields.iter().any(|field| field.name == PERSON) =>
+                {
+                    self.affected.person(owner, id);
+                }
+                _ => {}
             }
             self.report.add(difference, self.options);
         }
     }
 
     /// Everything of these owners and shared ids that is not as it should be, and how many owners are quarantined.
-    async fn look(
+    pub(super) async fn look(
         &self,
         tx: &Tx,
         plan: &RowPlan,
@@ -218,7 +165,7 @@ impl Verifier<'_> {
         // A profile that is recorded as another person's, or as nobody's, is one row that differs.
         for person in &expected.misrecorded {
             let field = Field {
-                name: "person".to_owned(),
+                name: PERSON.to_owned(),
                 found: person.found.map(|state| state.as_str().to_owned()),
                 expected: Some(person.expected.as_str().to_owned()),
             };
@@ -250,7 +197,7 @@ impl Verifier<'_> {
     }
 
     /// Transactions of payments that give none. Those that the application holds are left to history (SPEC §5.3).
-    async fn unwanted(
+    pub(super) async fn unwanted(
         &self,
         tx: &Tx,
         payments: &[RowId],
@@ -335,7 +282,7 @@ impl Verifier<'_> {
         }
     }
 
-    fn is_payment(&self, id: &RowId) -> bool {
+    pub(super) fn is_payment(&self, id: &RowId) -> bool {
         self.applier.env.feeds.kind(id.0) == FeedKind::Payment
     }
 }

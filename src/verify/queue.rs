@@ -18,7 +18,7 @@ use crate::store::row::FullRow;
 /// Rows that wait: reading stops until fewer do.
 const MOST: usize = 5_000;
 /// How often a row that changes each time is looked at.
-const TRIES: u32 = 5;
+pub(super) const TRIES: u32 = 5;
 
 /// A row that is to be looked at again.
 #[derive(Debug, Clone)]

@@ -50,6 +50,7 @@ impl Verifier<'_> {
                 self.report.add(difference, self.options);
             }
             (self.show)("transactions", self.report.checked.transactions);
+            self.rest().await;
         }
     }
 
@@ -67,7 +68,10 @@ impl Verifier<'_> {
             let Some((last, count, of_nobody)) = page else { return Ok(()) };
             after = last;
             self.report.checked.enrollments += count;
-            for id in of_nobody {
+            for (id, profile) in of_nobody {
+                if self.affected.profiles.contains(&profile) {
+                    continue;
+                }
                 let difference = Difference {
                     table: Table::Enrollments,
                     id: Some(id.to_string()),
@@ -94,7 +98,7 @@ impl Verifier<'_> {
             after = last;
             for row in &rows {
                 let (kind, scope): (&str, &str) = (row.get(1), row.get(2));
-                if is_left_to_history(kind) || self.affected.scopes.contains(scope) {
+                if is_left_to_history(kind) || self.affected.has_scope(scope) {
                     continue;
                 }
                 let fingerprint = row.get(0);

@@ -98,6 +98,7 @@ impl Verifier<'_> {
         self.report.checked.source_rows += rows.len() as u64;
         (self.show)("source rows", self.report.checked.source_rows);
         self.settle_some().await?;
+        self.rest().await;
         Ok(chunk.next_block)
     }
 
@@ -132,6 +133,7 @@ impl Verifier<'_> {
                 }
             }
             self.settle_some().await?;
+            self.rest().await;
         }
     }
 

@@ -97,6 +97,12 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The port that it listens on, on loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of a database over loopback, with the password.
     #[must_use]
     pub fn url(&self, database: &str) -> String {

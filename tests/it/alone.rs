@@ -2,10 +2,10 @@
 
 use testkit::cluster::{self, StopMode};
 use testkit::source_schema::SourceLayout;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tributary::config::{Server, TlsMode};
+use tributary::config::{Schema, Server, TlsMode};
 use tributary::lsn::Lsn;
+use tributary::pg::Client;
 use tributary::session::{SUPERSEDED, begin_fenced};
 use tributary::source::Stream;
 
@@ -25,7 +25,8 @@ const INSERT: &str =
 /// A session on the target under this name.
 async fn named(world: &World, name: &str) -> Client {
     let name = name.replace(' ', "%20");
-    cluster::connect(&format!("{}&application_name={name}", world.target.url())).await.unwrap()
+    let url = format!("{}&application_name={name}", world.target.url());
+    Client::new(cluster::connect(&url).await.unwrap(), Schema::default())
 }
 
 async fn epoch(world: &World) -> i64 {
@@ -130,7 +131,8 @@ async fn reader(world: &World, name: &str, from: Lsn) -> Stream {
     let is_free = || async { world.source.value(&free).await == "true" };
     eventually("a slot without a reader", String::new, is_free).await;
     let url = world.source.url().replace("?sslmode=disable", "");
-    let server = Server { postgres: url.parse().unwrap(), tls: TlsMode::Disable, ca_file: None };
+    let (postgres, schema) = (url.parse().unwrap(), Schema::default());
+    let server = Server { postgres, tls: TlsMode::Disable, ca_file: None, schema };
     Stream::open(&server, name, &world.slot, &world.slot, from).await.unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! Budgets that are not times (P13, P16).
 
+use crate::support::counting::{Cost, CountingProxy};
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::world::World;
@@ -74,4 +75,61 @@ async fn the_rows_read_for_a_change_do_not_grow_with_the_tables() {
     let few = rows_read_per_change(300).await;
     let many = rows_read_per_change(6_000).await;
     assert!(many <= few * 1.3 + 5.0, "{few} rows a change with few people, {many} with many");
+}
+
+/// Statements and sequential round trips of the transaction that applies one change, in the median.
+async fn cost_of(
+    world: &World,
+    daemon: &Daemon,
+    proxy: &CountingProxy,
+    change: impl Fn(i64) -> String,
+) -> (usize, usize) {
+    daemon.wait_until_caught_up(world).await;
+    proxy.take();
+    for n in 1..=CHANGES {
+        world.source.execute(&change(n)).await;
+        daemon.wait_until_caught_up(world).await;
+    }
+    let costs = proxy.take();
+    assert!(costs.len() >= CHANGES as usize, "{} transactions were seen", costs.len());
+    let median = |of: fn(&Cost) -> usize| {
+        let mut all: Vec<usize> = costs.iter().map(of).collect();
+        all.sort_unstable();
+        all[all.len() / 2]
+    };
+    (median(|cost| cost.statements), median(|cost| cost.round_trips))
+}
+
+/// A change takes few statements, and fewer round trips one after the other, `begin` and `commit` included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_takes_few_statements_and_round_trips() {
+    let world = World::canonical(&people(300)).await;
+    let port = world.target.cluster.port();
+    let proxy = CountingProxy::before(port).await;
+    let url = proxy.url(&world.target.url(), port);
+    let mut daemon = Daemon::start_with(&world, &[("TRIBUTARY_TARGET_URL", &url)]);
+    daemon.wait_for_phase("streaming").await;
+    let known = |n| {
+        format!("update xendit set amount = 500 + {n} where customer_email = 'p{n}@example.com'")
+    };
+    let new = |n| {
+        format!(
+            "insert into systemeio (id, email, contact_id, first_name, created_at)
+             values (gen_random_uuid(), 'new{n}@example.com', 'n{n}', 'Ben', now())"
+        )
+    };
+    let moved = |n| {
+        format!(
+            "update systemeio set email = 'moved{n}@example.com' where email = 'new{n}@example.com'"
+        )
+    };
+    let known = cost_of(&world, &daemon, &proxy, known).await;
+    let new = cost_of(&world, &daemon, &proxy, new).await;
+    let moved = cost_of(&world, &daemon, &proxy, moved).await;
+    println!("statements, round trips: known {known:?}, new {new:?}, moved {moved:?}");
+    let within =
+        |cost: (usize, usize), limit: (usize, usize)| cost.0 <= limit.0 && cost.1 <= limit.1;
+    assert!(within(known, (20, 6)), "of a known person: {known:?}");
+    assert!(within(new, (30, 9)), "of a new person: {new:?}");
+    assert!(within(moved, (30, 9)), "of a person that moves: {moved:?}");
 }

@@ -3,7 +3,9 @@
 // A test fails by panicking; clippy knows that only of functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod stopped;
 mod support;
+mod upgrade;
 
 mod alone;
 mod batching;
@@ -15,6 +17,7 @@ mod crashes;
 mod demo;
 mod docs;
 mod email_changes;
+mod erase;
 mod failpoints;
 mod feeds_changes;
 mod feeds_forms;
@@ -29,6 +32,7 @@ mod operation;
 mod output;
 mod people;
 mod preflight;
+mod previews;
 mod purity;
 mod readiness;
 mod readme;
@@ -36,6 +40,10 @@ mod restored;
 mod review;
 mod roles;
 mod rules;
+mod schemas;
 mod service;
+mod slots;
 mod targets;
+mod upkeep;
 mod verify;
+mod verify_planted;

@@ -60,7 +60,7 @@ async fn is_ready(daemon: &Daemon, path: &str) {
 async fn a_blocked_target() {
     let world = World::canonical(&ROWS.replace("1, 200", "1, 20")).await;
     let daemon = world.started().await;
-    let standby_world = world.beside();
+    let standby_world = world.standby();
     let mut standby = standby_world.start();
     standby.wait_for_phase("waiting_for_lock").await;
     is_ready(&daemon, "/readyz").await;

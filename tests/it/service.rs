@@ -33,7 +33,7 @@ impl Manager {
 
     /// Has the daemon reload, and waits until it says that this is over.
     async fn reloads(&self, daemon: &Daemon) {
-        daemon.signal("-HUP").await;
+        daemon.signal("HUP").await;
         let message = self.hears("RELOADING=1").await;
         assert!(message.contains("MONOTONIC_USEC="), "{message}");
         self.hears("READY=1").await;
@@ -110,7 +110,7 @@ async fn the_service_manager_is_informed_and_a_reload_is_validated() {
     says(&daemon, &["DEBUG", "applied a batch"]).await;
     assert!(!daemon.whole_log().contains("example.com"), "P14");
 
-    daemon.signal("-TERM").await;
+    daemon.signal("TERM").await;
     manager.hears("STOPPING=1").await;
     assert_eq!(daemon.terminate().await.code(), Some(0));
 }

@@ -1,10 +1,10 @@
--- What takes back each grant that opens the daemon's own schemas, backups included, to everybody or to the roles of a public API.
+-- $1: the daemon's own schema. What takes back each grant that opens the daemon's own schemas, backups included, to everybody or to the roles of a public API.
 with others (oid, name) as (
     select 0::oid, 'public'
     union all
     select r.oid, quote_ident(r.rolname) from pg_roles r where r.rolname in ('anon', 'authenticated')
 ), own as (
-    select n.oid, n.nspname, n.nspacl from pg_namespace n where n.nspname ~ '^tributary(_|$)'
+    select n.oid, n.nspname, n.nspacl from pg_namespace n where n.nspname = $1 or starts_with(n.nspname, $1 || '_')
 ), granted (revoke) as (
     select format('REVOKE ALL ON SCHEMA %I FROM %s;', own.nspname, others.name)
       from own, aclexplode(own.nspacl) a, others

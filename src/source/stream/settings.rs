@@ -161,7 +161,12 @@ mod tests {
     use super::*;
 
     fn server(url: &str, tls: TlsMode) -> Server {
-        Server { postgres: url.parse().unwrap(), tls, ca_file: Some("/ca.pem".into()) }
+        Server {
+            postgres: url.parse().unwrap(),
+            tls,
+            ca_file: Some("/ca.pem".into()),
+            schema: crate::config::Schema::default(),
+        }
     }
 
     #[test]

@@ -45,15 +45,16 @@ impl Daemon {
         std::fs::read_to_string(self.log.path()).unwrap()
     }
 
-    /// Sends a signal, such as `-HUP`.
+    /// Sends a signal, such as `STOP`.
     pub(crate) async fn signal(&self, name: &str) {
         let pid = self.child.id().expect("the daemon runs").to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().await.unwrap().success());
+        let arguments = [format!("-{name}"), pid];
+        assert!(Command::new("kill").args(arguments).status().await.unwrap().success());
     }
 
     /// Sends SIGTERM and waits for the end.
     pub(crate) async fn terminate(mut self) -> ExitStatus {
-        self.signal("-TERM").await;
+        self.signal("TERM").await;
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("SIGTERM was ignored\n{}", self.log())).unwrap()
     }

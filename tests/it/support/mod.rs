@@ -1,8 +1,10 @@
 //! What the scenarios stand on.
 
 pub(crate) mod compare;
+pub(crate) mod counting;
 pub(crate) mod daemon;
 pub(crate) mod feeds;
+pub(crate) mod fingerprint;
 pub(crate) mod world;
 
 use std::future::Future;
@@ -25,4 +27,10 @@ pub(crate) async fn eventually<F, Fut>(
         assert!(start.elapsed() < PATIENCE, "never happened: {what}\n{}", explain());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// A number from the environment, for tests that can be made longer.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name);
+    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }

@@ -167,6 +167,31 @@ impl World {
         fresh
     }
 
+    /// A second installation in the same two databases: its own schema, target tables, and the slot and publication that
+    /// default from the schema.
+    pub(crate) fn beside(&self, schema: &str) -> Self {
+        let place =
+            |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
+        let (source, target) = (place(&self.source), place(&self.target));
+        let mut world = Self::between(self.layout, self.shipped, source, target);
+        world.slot = tributary::config::Schema::named(schema).identifier();
+        world.configure(|table| {
+            let source = table["source"].as_table_mut().unwrap();
+            source.remove("slot");
+            source.remove("publication");
+            set(table, "target", "schema", schema);
+            for (key, name) in [
+                ("profiles", "unified_profiles"),
+                ("transactions", "transactions"),
+                ("enrollments", "enrollments"),
+                ("courses", "courses"),
+            ] {
+                set(table, "target", key, format!("second.{name}"));
+            }
+        });
+        world
+    }
+
     /// The same source and slot with a copy of the target, which nobody may be connected to.
     pub(crate) async fn with_copied_target(&self) -> Self {
         let source = Place { cluster: self.source.cluster, database: self.source.database.clone() };
@@ -195,9 +220,11 @@ impl World {
         self.folder.path().join("tributary.toml")
     }
 
-    /// The real binary, on this world's configuration.
+    /// The real binary, on this world's configuration. `TRIBUTARY_TEST_BINARY` is another one, for measurements.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+        let binary = std::env::var_os("TRIBUTARY_TEST_BINARY");
+        let mut command =
+            Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_tributary").into()));
         command
             .args(arguments)
             .env("TRIBUTARY_CONFIG", self.config())
@@ -242,7 +269,7 @@ impl World {
     }
 
     /// A second daemon's world beside this one: the same databases and slot, another HTTP endpoint.
-    pub(crate) fn beside(&self) -> Self {
+    pub(crate) fn standby(&self) -> Self {
         let place =
             |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
         let (source, target) = (place(&self.source), place(&self.target));

@@ -1,0 +1,314 @@
+//! What a rollback would do, and what the application wrote since the backup and would lose.
+//!
+//! The application wrote: rows that the daemon did not insert, columns that the daemon never writes, and rows of other tables
+//! that refer to what would be deleted. Rows that are gone since come back in any case: nothing is lost by that.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::tables::{self, Found, list, text};
+use super::{Backup, Copied};
+use crate::config::quote_identifier;
+use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
+use crate::error::{Error, Result};
+use crate::pg::Db;
+
+const WHAT: &str = "target: comparing with the backup";
+
+/// Rows named as examples of what the application wrote.
+const EXAMPLES: i64 = 5;
+
+/// What a rollback does to one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// The table.
+    pub table: String,
+    /// Rows that were added since.
+    pub delete: i64,
+    /// Rows that are gone since.
+    pub insert: i64,
+    /// Rows that differ.
+    pub update: i64,
+}
+
+/// Something that the application wrote since the backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Written {
+    /// The table.
+    pub table: String,
+    /// What of it, in words.
+    pub what: String,
+    /// In how many rows.
+    pub rows: i64,
+    /// Ids of some of them.
+    pub examples: Vec<String>,
+    /// Whether even `--discard-application-changes` does not help: the row must go first.
+    pub blocks: bool,
+}
+
+/// What a rollback would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// The backup.
+    pub run: String,
+    /// By table.
+    pub tables: Vec<Changes>,
+    /// What the application would lose.
+    pub application: Vec<Written>,
+}
+
+impl Plan {
+    /// Refuses what would lose writes of the application.
+    ///
+    /// # Errors
+    /// The refusal, with what they are.
+    pub(super) fn require(&self, discard: bool) -> Result<()> {
+        let stop = |one: &&Written| one.blocks || !discard;
+        let stops: Vec<String> = self
+            .application
+            .iter()
+            .filter(stop)
+            .map(|one| format!("{}: {} in {} rows", one.table, one.what, one.rows))
+            .collect();
+        if stops.is_empty() {
+            return Ok(());
+        }
+        let blocked = self.application.iter().any(|one| one.blocks);
+        Err(Error::refused(
+            format!("the application wrote since backup {}:\n  {}", self.run, stops.join("\n  ")),
+            if blocked {
+                "delete the rows of other tables that refer to rows which were added since, or keep them: a rollback \
+                 never deletes them; `tributary rollback <run> --dry-run` names some"
+            } else {
+                "`tributary rollback <run> --dry-run` names some; to lose them, repeat with \
+                 --discard-application-changes"
+            },
+        ))
+    }
+}
+
+/// Compares the tables with the backup. In a transaction of one snapshot, or with the tables locked.
+///
+/// # Errors
+/// A refusal where a table cannot be brought back; those of the target.
+pub async fn plan(db: &Db, backup: &Backup, courses: &[Uuid]) -> Result<Plan> {
+    let names: Vec<String> = backup.tables.iter().map(|table| table.table.clone()).collect();
+    let (mut tables, mut application) = (Vec::new(), Vec::new());
+    for table in &backup.tables {
+        let found = tables::find(db, &table.table).await?;
+        require_columns(table, &found)?;
+        let compared = Compared { db, table, copy: backup.copy_of(table), found, courses };
+        compared.require_key().await?;
+        tables.push(compared.changes().await?);
+        application.extend(compared.rows_of_the_application().await?);
+        application.extend(compared.columns_of_the_application().await?);
+        application.extend(compared.references(&names).await?);
+    }
+    Ok(Plan { run: backup.run.clone(), tables, application })
+}
+
+/// Every column that was copied must still be there.
+fn require_columns(table: &Copied, found: &Found) -> Result<()> {
+    match table.columns.iter().find(|column| !found.columns.contains(column)) {
+        None => Ok(()),
+        Some(column) => Err(Error::refused(
+            format!("the column {column} of {}, which the backup holds, is gone", table.table),
+            "add it again with the type that it had (the copy in the backup's schema has it), then repeat",
+        )),
+    }
+}
+
+/// One table beside its copy.
+struct Compared<'a> {
+    db: &'a Db,
+    table: &'a Copied,
+    copy: String,
+    found: Found,
+    /// Courses of the configuration, which `migrate` inserts.
+    courses: &'a [Uuid],
+}
+
+impl Compared<'_> {
+    async fn count(&self, sql: &str) -> Result<i64> {
+        let rows = self.db.query(WHAT, sql, &[]).await?;
+        Ok(rows.first().map_or(0, |row| row.get(0)))
+    }
+
+    /// Rows are brought back by their id.
+    async fn require_key(&self) -> Result<()> {
+        for name in [&self.table.table, &self.copy] {
+            let sql = format!("select count(*) - count(distinct id) from {name}");
+            if self.count(&sql).await? != 0 {
+                return Err(Error::refused(
+                    format!(
+                        "{name} has rows without an id, or several with one: they cannot be told apart"
+                    ),
+                    "copy the tables back by hand from the backup's schema, with the daemon stopped",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn changes(&self) -> Result<Changes> {
+        let (table, copy) = (&self.table.table, &self.copy);
+        let (now, then) = (text("t", &self.table.columns), text("b", &self.table.columns));
+        let sql = format!(
+            "select count(*) filter (where b.id is null), count(*) filter (where t.id is null), \
+                 count(*) filter (where t.id = b.id and {now} is distinct from {then}) \
+             from {table} t full join {copy} b on b.id = t.id"
+        );
+        let rows = self.db.query(WHAT, &sql, &[]).await?;
+        let row = rows.first().ok_or_else(|| Error::failed(WHAT, "no row"))?;
+        let (delete, insert, update) = (row.get(0), row.get(1), row.get(2));
+        Ok(Changes { table: table.clone(), delete, insert, update })
+    }
+
+    /// Whether the daemon inserted a row `t` that was added since.
+    fn is_ours(&self) -> String {
+        match self.table.role.as_str() {
+            "profiles" => "exists (select from tributary.person o where o.profile_id = t.id) \
+                 and not exists (select from tributary.adopted_profile a where a.profile_id = t.id)"
+                .to_owned(),
+            "transactions" => {
+                "t.metadata::jsonb ? 'source' and t.metadata::jsonb ? 'source_id'".to_owned()
+            }
+            "enrollments" => {
+                "coalesce(t.metadata::jsonb ->> 'managed_by' = 'tributary', false)".to_owned()
+            }
+            _ => {
+                let ids: Vec<String> = self.courses.iter().map(|id| format!("'{id}'")).collect();
+                format!("t.id::text = any(array[{}]::text[])", ids.join(", "))
+            }
+        }
+    }
+
+    /// Columns that the daemon never writes.
+    fn of_the_application(&self) -> impl Iterator<Item = &String> {
+        let (owned, bookkeeping): (&[&str], &[&str]) = match self.table.role.as_str() {
+            "profiles" => (&PROFILE, &["updated_at", "last_api_sync_at", "api_sync_version"]),
+            "transactions" => {
+                (&TRANSACTION, &["last_api_sync_at", "api_sync_version", "processed_at"])
+            }
+            "enrollments" => (&ENROLLMENT, &["metadata", "created_at", "updated_at"]),
+            _ => (&["id"], &[]),
+        };
+        let is_ours = move |column: &str| owned.contains(&column) || bookkeeping.contains(&column);
+        let columns = self.found.columns.iter().filter(|c| !self.found.generated.contains(c));
+        columns.filter(move |column| !is_ours(column))
+    }
+
+    async fn written(&self, what: String, blocks: bool, from: &str) -> Result<Option<Written>> {
+        let sql = format!("select count(*) {from}");
+        let rows = self.count(&sql).await?;
+        if rows == 0 {
+            return Ok(None);
+        }
+        let sql = format!("select t.id::text {from} order by t.id limit {EXAMPLES}");
+        let examples = self.db.query(WHAT, &sql, &[]).await?;
+        let examples = examples.iter().map(|row| row.get(0)).collect();
+        Ok(Some(Written { table: self.table.table.clone(), what, rows, examples, blocks }))
+    }
+
+    fn added(&self) -> String {
+        let (table, copy) = (&self.table.table, &self.copy);
+        format!("from {table} t where not exists (select from {copy} b where b.id = t.id)")
+    }
+
+    async fn rows_of_the_application(&self) -> Result<Option<Written>> {
+        let from = format!("{} and not ({})", self.added(), self.is_ours());
+        self.written("rows that it inserted".to_owned(), false, &from).await
+    }
+
+    async fn columns_of_the_application(&self) -> Result<Vec<Written>> {
+        let (table, copy) = (&self.table.table, &self.copy);
+        let mut all = Vec::new();
+        for column in self.of_the_application() {
+            let name = quote_identifier(column);
+            let from = if self.table.columns.contains(column) {
+                format!(
+                    "from {table} t join {copy} b on b.id = t.id \
+                     where row(t.{name})::text is distinct from row(b.{name})::text"
+                )
+            } else {
+                format!("from {table} t where t.{name} is not null")
+            };
+            let what = if self.table.columns.contains(column) {
+                format!("column {column} that it changed")
+            } else {
+                format!("column {column} that was added (its values stay in rows that stay)")
+            };
+            all.extend(
+                self.written(what, false, &from)
+                    .await?
+                    .filter(|_| self.table.columns.contains(column)),
+            );
+        }
+        let defaults = self.db.query(WHAT, include_str!("sql/defaults.sql"), &[table]).await?;
+        for row in &defaults {
+            let (column, default): (String, Option<String>) = (row.get(0), row.get(1));
+            if !self.of_the_application().any(|known| *known == column) {
+                continue;
+            }
+            let name = quote_identifier(&column);
+            let default = default.unwrap_or_else(|| "null".to_owned());
+            // Rows that the application inserted count once.
+            let from = format!(
+                "{} and {} and row(t.{name})::text is distinct from row(coalesce({default}, null))::text \
+                 and t.{name} is not null",
+                self.added(),
+                self.is_ours()
+            );
+            let what = format!("column {column} that it wrote in rows that were added since");
+            if self.table.role != "courses" {
+                all.extend(self.written(what, false, &from).await?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Rows of other tables that refer to what would be deleted.
+    async fn references(&self, own: &[String]) -> Result<Vec<Written>> {
+        let sql = include_str!("sql/references.sql");
+        let mut all = Vec::new();
+        for row in self.db.query(WHAT, sql, &[&self.table.table, &own]).await? {
+            let (other, on_delete): (String, String) = (row.get("table"), row.get("on_delete"));
+            let condition: String = row.get("condition");
+            let from =
+                format!("{} and exists (select from {other} r where {condition})", self.added());
+            let (what, blocks) = match on_delete.as_str() {
+                "c" => (
+                    format!("added since, to which rows of {other} refer that would go with them"),
+                    false,
+                ),
+                "n" | "d" => (
+                    format!("added since, to which rows of {other} refer that would lose that"),
+                    false,
+                ),
+                _ => (format!("added since, to which rows of {other} refer"), true),
+            };
+            all.extend(self.written(what, blocks, &from).await?);
+        }
+        Ok(all)
+    }
+}
+
+/// `x = b.x, y = b.y` of the columns that may be updated.
+pub(super) fn assignments(table: &Copied, found: &Found) -> String {
+    let each = table.columns.iter().filter(|column| {
+        !found.generated.contains(column) && !found.always.contains(column) && *column != "id"
+    });
+    let each = each.map(|column| {
+        let name = quote_identifier(column);
+        format!("{name} = b.{name}")
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// The columns that may be inserted: for the table, and from the copy.
+pub(super) fn insertable(table: &Copied, found: &Found) -> (String, String) {
+    let columns: Vec<String> =
+        table.columns.iter().filter(|column| !found.generated.contains(column)).cloned().collect();
+    let names: Vec<String> = columns.iter().map(|column| quote_identifier(column)).collect();
+    (names.join(", "), list("b", &columns))
+}

@@ -1,0 +1,170 @@
+//! The way back (SPEC §9): copies of the target tables, and the rollback to them.
+//!
+//! A copy is taken of profiles, courses, transactions and enrollments in one snapshot, into a schema of its own, before the
+//! first backfill into tables that hold rows and before the commands `backfill` and `cutover`. That it is due is recorded
+//! with the backfill it belongs to; the commit of the copies clears that. So a process that dies takes it again, or has it.
+//!
+//! A rollback brings rows back by their key, in one transaction: it deletes what was added, inserts what was deleted,
+//! updates what differs. Rows that other tables refer to stay. In front of the tables as they were the daemon is halted.
+//!
+//! | module | does |
+//! |---|---|
+//! | `tables` | what the catalog says of a table; its checksum |
+//! | `take` | the copies, and which of them stay |
+//! | `differences` | what a rollback would do, and what the application wrote since |
+//! | `restore` | the rollback |
+//! | `export` | copies as files, read back to be sure |
+
+mod differences;
+mod export;
+mod restore;
+mod tables;
+mod take;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use differences::{Changes, Plan, Written, plan};
+pub use export::{Exported, export};
+pub use restore::{carry_out, resume_after};
+pub use take::take_if_due;
+
+use crate::config::quote_identifier;
+use crate::error::{Error, Result};
+use crate::pg::Db;
+
+/// The copy of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// Which of the target tables: `profiles`, `courses`, `transactions` or `enrollments`.
+    pub role: String,
+    /// The table, quoted.
+    pub table: String,
+    /// The copied columns.
+    pub columns: Vec<String>,
+    /// Rows.
+    pub rows: i64,
+    /// Size of the copy.
+    pub bytes: i64,
+    /// Of the rows, in whatever order they lie.
+    pub checksum: String,
+}
+
+/// A backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct Backup {
+    /// Its name.
+    pub run: String,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// Before what.
+    pub reason: String,
+    /// Where the copies are.
+    pub schema: String,
+    /// What was copied, referenced tables first.
+    pub tables: Vec<Copied>,
+    /// Rows of all tables.
+    pub rows: i64,
+    /// Size of all copies.
+    pub bytes: i64,
+    /// Whether the schema is still there.
+    pub present: bool,
+    /// The backfill that it was taken before.
+    pub generation: Option<i64>,
+}
+
+impl Backup {
+    fn of(row: &tokio_postgres::Row) -> Result<Self> {
+        let tables: Vec<Copied> = serde_json::from_value(row.get(4))
+            .map_err(|error| Error::failed("reading tributary.backup", error))?;
+        Ok(Self {
+            run: row.get(0),
+            at: row.get(1),
+            reason: row.get(2),
+            schema: row.get(3),
+            rows: tables.iter().map(|table| table.rows).sum(),
+            bytes: tables.iter().map(|table| table.bytes).sum(),
+            tables,
+            generation: row.get(5),
+            present: row.get(6),
+        })
+    }
+
+    /// The copy of a table, quoted.
+    #[must_use]
+    pub fn copy_of(&self, table: &Copied) -> String {
+        copy(&self.schema, &table.role)
+    }
+}
+
+fn copy(schema: &str, role: &str) -> String {
+    format!("{}.{}", quote_identifier(schema), quote_identifier(role))
+}
+
+/// The backups that were not dropped, newest first.
+///
+/// # Errors
+/// Those of the target.
+pub async fn list(db: &Db) -> Result<Vec<Backup>> {
+    let run: Option<&str> = None;
+    let rows = db.query("target: reading backups", include_str!("sql/list.sql"), &[&run]).await?;
+    rows.iter().map(Backup::of).collect()
+}
+
+/// One backup, whose copies are there.
+///
+/// # Errors
+/// A refusal where it is not there; those of the target.
+pub async fn find(db: &Db, run: &str) -> Result<Backup> {
+    let rows = db.query("target: reading backups", include_str!("sql/list.sql"), &[&run]).await?;
+    let found = rows.first().map(Backup::of).transpose()?;
+    match found {
+        Some(backup) if backup.present => Ok(backup),
+        Some(backup) => Err(Error::refused(
+            format!("the copies of backup {run} are gone: there is no schema {}", backup.schema),
+            format!("`tributary backups drop {run}` forgets it"),
+        )),
+        None => Err(Error::refused(
+            "there is no backup of that name",
+            "`tributary backups list` shows them",
+        )),
+    }
+}
+
+/// Drops a backup.
+///
+/// # Errors
+/// A refusal where it is not there, or where something else is in its schema; those of the target.
+pub async fn drop(db: &Db, run: &str) -> Result<()> {
+    const WHAT: &str = "target: dropping a backup";
+    db.batch(WHAT, "begin").await?;
+    let dropped = drop_within(db, run).await;
+    db.batch(WHAT, if dropped.is_ok() { "commit" } else { "rollback" }).await?;
+    dropped
+}
+
+async fn drop_within(db: &Db, run: &str) -> Result<()> {
+    const WHAT: &str = "target: dropping a backup";
+    // A rollback to it holds this row until it is done.
+    let sql = "update tributary.backup set dropped_at = now() where run = $1 and dropped_at is null \
+               and set_config('synchronous_commit', 'on', true) is not null returning schema_name, tables";
+    let rows = db.query(WHAT, sql, &[&run]).await?;
+    let Some(row) = rows.first() else {
+        return Err(Error::refused(
+            "there is no backup of that name",
+            "`tributary backups list` shows them",
+        ));
+    };
+    let schema: String = row.get(0);
+    let tables: Vec<Copied> = serde_json::from_value(row.get(1))
+        .map_err(|error| Error::failed("reading tributary.backup", error))?;
+    let copies: Vec<String> = tables.iter().map(|table| copy(&schema, &table.role)).collect();
+    if !copies.is_empty() {
+        db.batch(WHAT, &format!("drop table if exists {}", copies.join(", "))).await?;
+    }
+    let sql = format!("drop schema if exists {} restrict", quote_identifier(&schema));
+    db.batch(WHAT, &sql).await.map_err(|error| {
+        let remedy = format!("move what you put into schema {schema} elsewhere, then repeat");
+        Error::refused(error.to_string(), remedy)
+    })
+}

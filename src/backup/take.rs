@@ -1,0 +1,218 @@
+//! Taking copies.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio_postgres::error::SqlState;
+
+use super::{Backup, Copied, copy, list, tables};
+use crate::apply::Applier;
+use crate::config::{Config, quote_identifier};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::pg::{Db, Param};
+use crate::session::fence;
+use crate::store::operation_log::{self, Finish, Operation, Outcome};
+
+/// What is recorded as the reason of the backup before the first backfill.
+const FIRST: &str = "first backfill";
+
+const WHAT: &str = "target: taking a backup";
+
+/// The statements of one transaction read every row once and have no narrow look-up.
+const WIDE: &str = "set local synchronous_commit = on; set local enable_seqscan = on; \
+                    set local enable_sort = on; set local row_security = off";
+
+/// Takes the backup that is due before the scheduled backfill, if one is, and returns its name.
+///
+/// # Errors
+/// A refusal where there is no room or no right to take it; those of the target.
+pub async fn take_if_due(config: &Config, applier: &Applier, epoch: i64) -> Result<Option<String>> {
+    let db = &applier.db;
+    let sql = "select s.backup_due, b.generation from tributary.state s \
+               left join tributary.backfill b on b.phase <> 'done'";
+    let rows = db.query(WHAT, sql, &[]).await?;
+    let due = rows.first().and_then(|row| Some((row.get::<_, Option<String>>(0)?, row.get(1))));
+    let Some((reason, generation)) = due else { return Ok(None) };
+    if !config.backup.enabled {
+        tracing::warn!("backups are switched off: there is no way back from this backfill");
+        return forget(db).await.map(|()| None);
+    }
+    if reason == FIRST && is_empty(config, db).await? {
+        return forget(db).await.map(|()| None);
+    }
+    let started_at = jiff::Timestamp::now();
+    let taken = take(config, db, epoch, &reason, generation).await;
+    let end = match &taken {
+        Ok(backup) => {
+            let rows = backup.rows.unsigned_abs();
+            Finish::new(Outcome::Done)
+                .counted(rows, 0)
+                .with(json!({ "run": backup.run, "reason": reason }))
+        }
+        Err(error) => Finish::failed(error),
+    };
+    let (client, operator) = (db.client(), &applier.operator);
+    if taken.is_err() {
+        db.batch(WHAT, "rollback").await?;
+    }
+    operation_log::record(client, operator, Operation::Backup, started_at, &end).await?;
+    let backup = taken?;
+    tracing::info!(run = backup.run, rows = backup.rows, "took a backup of the target tables");
+    retain(config, db).await?;
+    Ok(Some(backup.run))
+}
+
+async fn forget(db: &Db) -> Result<()> {
+    db.execute(WHAT, "update tributary.state set backup_due = null", &[]).await.map(drop)
+}
+
+/// Courses come from the configuration and do not count.
+async fn is_empty(config: &Config, db: &Db) -> Result<bool> {
+    for (role, table) in tables::written(config) {
+        let sql = format!("select exists (select from {table})");
+        let rows = db.query(WHAT, &sql, &[]).await?;
+        if role != "courses" && rows.first().is_some_and(|row| row.get(0)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes the copies in one snapshot, and leaves its transaction open where it fails.
+async fn take(
+    config: &Config,
+    db: &Arc<Db>,
+    epoch: i64,
+    reason: &str,
+    generation: Option<i64>,
+) -> Result<Backup> {
+    let mut found = Vec::new();
+    for (role, table) in tables::written(config) {
+        let columns = tables::find(db, &table).await?;
+        found.push((role, table, columns));
+    }
+    let needed = found.iter().map(|(_, _, found)| found.bytes).sum();
+    require_room(config, db, needed).await?;
+    db.batch(WHAT, &format!("begin isolation level repeatable read; {WIDE}; {}", fence(epoch)))
+        .await?;
+    // The snapshot may be older than a take-over that the fence waited for: that row was updated then, which is refused.
+    let sql = "select from tributary.installation where epoch = $1 for share";
+    if db.query(WHAT, sql, &[&epoch]).await?.is_empty() {
+        return Err(Error::Superseded("it took over".into()));
+    }
+    let run = new_run(db).await?;
+    let schema = format!("tributary_backup_{run}");
+    create_schema(db, &schema).await?;
+    let mut copied = Vec::new();
+    for (role, table, found) in found {
+        copied.push(
+            copy_table(db, &schema, role, table, found.columns)
+                .await
+                .map_err(|error| no_room(error, needed))?,
+        );
+    }
+    db.batch(WHAT, &include_str!("sql/close_to_others.sql").replace("{schema}", &schema)).await?;
+    let tables = json!(copied);
+    let sql = "insert into tributary.backup (run, schema_name, reason, generation, tables) \
+               values ($1, $2, $3, $4, $5)";
+    let params: [Param<'_>; 5] = [&run, &schema, &reason, &generation, &tables];
+    db.execute(WHAT, sql, &params).await?;
+    forget(db).await?;
+    failpoint::hit("backup-copied");
+    db.batch(WHAT, "commit").await?;
+    super::find(db, &run).await
+}
+
+/// The time of its beginning, to the second; another one of the same second gets a number.
+async fn new_run(db: &Db) -> Result<String> {
+    let sql = "select r.run from (select to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD_HH24MISS') \
+                   || case when n = 1 then '' else '_' || n end as run, n from generate_series(1, 1000) n) r \
+               where not exists (select from tributary.backup b where b.run = r.run) \
+               and to_regnamespace('tributary_backup_' || r.run) is null order by r.n limit 1";
+    let rows = db.query(WHAT, sql, &[]).await?;
+    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed(WHAT, "no name is free"))
+}
+
+async fn create_schema(db: &Db, schema: &str) -> Result<()> {
+    let sql = format!("create schema {}", quote_identifier(schema));
+    db.batch(WHAT, &sql).await.map_err(|error| {
+        if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            return error;
+        }
+        Error::refused(
+            "the daemon's role may not create a schema for the backup",
+            "run on the target: grant create on database <its database> to <the role of the target URL>; or set \
+             backup.enabled = false, and there is no way back",
+        )
+    })
+}
+
+async fn copy_table(
+    db: &Db,
+    schema: &str,
+    role: &str,
+    table: String,
+    columns: Vec<String>,
+) -> Result<Copied> {
+    let to = copy(schema, role);
+    let from = tables::list("t", &columns);
+    db.batch(WHAT, &format!("create table {to} as select {from} from {table} t")).await?;
+    let (rows, checksum) = tables::checksum(db, &table, &columns).await?;
+    let copied = tables::checksum(db, &to, &columns).await?;
+    if copied != (rows, checksum.clone()) {
+        return Err(Error::failed(WHAT, format!("the copy of {table} is not what was copied")));
+    }
+    let index = format!("create index on {to} (id); analyze {to}");
+    db.batch(WHAT, &index).await?;
+    let sql = "select pg_total_relation_size(to_regclass($1))";
+    let bytes = db.query(WHAT, sql, &[&to]).await?.first().map_or(0, |row| row.get(0));
+    Ok(Copied { role: role.to_owned(), table, columns, rows, bytes, checksum })
+}
+
+/// Only the limit of the configuration is known beforehand: a server does not say how much room its disks have.
+async fn require_room(config: &Config, db: &Db, needed: i64) -> Result<()> {
+    let limit = i64::from(config.backup.max_mib) * 1024 * 1024;
+    let keep = usize::try_from(config.backup.keep).unwrap_or(usize::MAX);
+    let others: i64 = list(db).await?.iter().take(keep - 1).map(|backup| backup.bytes).sum();
+    if limit == 0 || needed + others <= limit {
+        return Ok(());
+    }
+    Err(Error::refused(
+        format!(
+            "a backup of the target tables needs about {needed} bytes, and with {others} bytes of earlier ones that is \
+             more than backup.max_mib = {} allows",
+            config.backup.max_mib
+        ),
+        "drop earlier ones (`tributary backups list`, `tributary backups drop <run>`), raise backup.max_mib, or set \
+         backup.enabled = false, and there is no way back",
+    ))
+}
+
+fn no_room(error: Error, needed: i64) -> Error {
+    if error.code() != Some(&SqlState::DISK_FULL) {
+        return error;
+    }
+    Error::refused(
+        format!(
+            "a backup of the target tables needs about {needed} bytes, and the target's disk is full"
+        ),
+        "make room on it, drop earlier backups (`tributary backups drop <run>`), or set backup.enabled = false, and \
+         there is no way back",
+    )
+}
+
+/// Drops all but the newest.
+async fn retain(config: &Config, db: &Db) -> Result<()> {
+    let keep = usize::try_from(config.backup.keep).unwrap_or(usize::MAX);
+    for backup in list(db).await?.into_iter().skip(keep) {
+        match super::drop(db, &backup.run).await {
+            Ok(()) => tracing::info!(run = backup.run, "dropped an earlier backup"),
+            Err(error @ Error::Refused { .. }) => {
+                tracing::warn!(%error, run = backup.run, "an earlier backup stays");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! `tributary import`: typed loads from exports.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Context;
+use super::output::{cell, exit, json, print, table, text};
+use crate::connect::connect;
+use crate::error::Result;
+use crate::import::{self, Doing, Options, Progress, Report};
+
+/// How often progress is logged where there is no terminal.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Refusals and differences that the report shows; `--json` has more.
+const SHOWN: usize = 20;
+
+/// Import JSON or CSV exports into PostgreSQL tables, as a plan maps them
+///
+/// The plan is checked against the files and the target before anything is written. Records that cannot be rows go to a
+/// file that can be corrected and imported again. An interrupted import goes on where it stopped; a repeated one writes
+/// only what differs. Only the target is connected to.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The plan: a TOML file
+    plan: PathBuf,
+    /// The exports: .json, .jsonl or .csv, also .gz; a file of rejected records too
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Predict the outcome exactly, and write nothing
+    #[arg(long, conflicts_with = "compare")]
+    dry_run: bool,
+    /// Compare every record, field by field, with what the database holds
+    #[arg(long)]
+    compare: bool,
+    /// Where rejected records are written [default: <import>-rejects-<run>.jsonl]
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Imports and reports.
+///
+/// # Errors
+/// Those of the plan, the files and the target.
+pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let config = context.config()?;
+    let doing = match (args.dry_run, args.compare) {
+        (true, _) => Doing::DryRun,
+        (_, true) => Doing::Compare,
+        _ => Doing::Import,
+    };
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.target.server, "tributary import", "target")
+    });
+    let client = opened.await?;
+    let options = Options { plan: args.plan, files: args.files, doing, rejects: args.rejects };
+    let bar = Bar::new();
+    let report = import::run(client, &options, &|at| bar.show(at)).await;
+    bar.end();
+    let report = report?;
+    print(&if args.json { json(&report)? } else { shown(&report) })?;
+    Ok(exit(report.is_sound()))
+}
+
+fn shown(report: &Report) -> String {
+    let mut shown = String::new();
+    let what = match report.mode {
+        "dry_run" => "would be imported; nothing was written",
+        "compare" => "compared; nothing was written",
+        _ if report.resumed => "imported; an interrupted run was completed",
+        _ => "imported",
+    };
+    shown.push_str(&format!("{}: {what}, in {:.1} s\n\n", report.import, report.seconds));
+    shown.push_str(&counts(report));
+    shown.push_str(&tables(report));
+    shown.push_str(&sums(report));
+    for (name, reason) in &report.left_out {
+        shown.push_str(&format!("left out: {}: {}\n", cell(name), cell(reason)));
+    }
+    shown.push_str(&refusals(report));
+    shown.push_str(&differences(report));
+    if let Some(path) = &report.rejects {
+        shown.push_str(&format!("rejected records: {path}\n"));
+    }
+    shown
+}
+
+fn counts(report: &Report) -> String {
+    let heads = [
+        "LOAD",
+        "IN FILE",
+        "NOT TAKEN",
+        "NEW",
+        "UPDATED",
+        "UNCHANGED",
+        "REJECTED",
+        "ORPHANED",
+        "DUPLICATE",
+        "SUM",
+    ];
+    let mut rows = table(&heads);
+    for load in &report.loads {
+        let counts = &load.counts;
+        let sum = if counts.accounted() == counts.read { "ok" } else { "DIFFERS" };
+        let numbers = [
+            counts.read,
+            counts.filtered,
+            counts.inserted,
+            counts.updated,
+            counts.unchanged,
+            counts.rejected,
+            counts.orphaned,
+            counts.duplicates,
+        ];
+        let mut row = vec![cell(&load.load)];
+        row.extend(numbers.map(|number| number.to_string()));
+        row.push(sum.to_owned());
+        rows.add_row(row);
+    }
+    let mut shown = text(&rows) + "\n";
+    for load in &report.loads {
+        let counts = &load.counts;
+        let notes = [
+            (counts.nulled, "references to nothing became NULL"),
+            (counts.replaced, "values that cannot be read were replaced"),
+            (counts.linked, "references were filled in a second pass"),
+        ];
+        for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
+            shown.push_str(&format!("{}: {count} {note}\n", cell(&load.load)));
+        }
+    }
+    shown
+}
+
+fn tables(report: &Report) -> String {
+    let tables = report.tables.iter();
+    tables.map(|(name, rows)| format!("{} now has {rows} rows\n", cell(name))).collect()
+}
+
+fn sums(report: &Report) -> String {
+    let sums = report.sums.iter().map(|sum| {
+        let agrees = if sum.file == sum.database { "agree" } else { "DIFFER" };
+        format!(
+            "sum of {} of {}: {} in the file, {} in the database: {agrees}\n",
+            cell(&sum.column),
+            cell(&sum.load),
+            sum.file.normalize(),
+            sum.database.normalize()
+        )
+    });
+    sums.collect()
+}
+
+fn refusals(report: &Report) -> String {
+    if report.refusals.is_empty() {
+        return String::new();
+    }
+    let mut rows = table(&["LOAD", "RECORD", "KEY", "OUTCOME", "FIELD", "REASON", "OTHER"]);
+    for refusal in report.refusals.iter().take(SHOWN) {
+        let other = match (&refusal.other_key, refusal.other_record) {
+            (Some(key), Some(record)) => format!("{} (record {record})", cell(key)),
+            (Some(key), None) => cell(key),
+            _ => String::new(),
+        };
+        rows.add_row([
+            cell(&refusal.load),
+            refusal.record.to_string(),
+            cell(&refusal.key),
+            refusal.outcome.clone(),
+            refusal.field.as_deref().map(cell).unwrap_or_default(),
+            cell(&refusal.reason),
+            other,
+        ]);
+    }
+    let more = report.refused().saturating_sub(SHOWN as u64);
+    let more = if more > 0 { format!("and {more} more\n") } else { String::new() };
+    format!("\n{}{more}", text(&rows))
+}
+
+fn differences(report: &Report) -> String {
+    if report.mode != "compare" {
+        return String::new();
+    }
+    if report.differences.is_empty() {
+        return "no record differs from its row\n".to_owned();
+    }
+    let mut rows = table(&["LOAD", "RECORD", "KEY", "DIFFERS"]);
+    for difference in report.differences.iter().take(SHOWN) {
+        let columns = match difference.columns.as_slice() {
+            [] => "there is no such row".to_owned(),
+            columns => columns.join(", "),
+        };
+        let record = difference.record.to_string();
+        rows.add_row([cell(&difference.load), record, cell(&difference.key), cell(&columns)]);
+    }
+    let more = report.differences.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("and at least {more} more\n") } else { String::new() };
+    format!("\n{}{more}", text(&rows))
+}
+
+/// Progress: a bar on a terminal, log lines otherwise.
+struct Bar {
+    bar: Option<ProgressBar>,
+    logged: Mutex<Instant>,
+}
+
+impl Bar {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::no_length();
+            let style =
+                "{msg:30} {wide_bar} {human_pos}/{human_len} records  {per_sec}  {eta} left";
+            let style = ProgressStyle::with_template(style);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self { bar, logged: Mutex::new(Instant::now()) }
+    }
+
+    fn show(&self, at: &Progress) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(at.of.max(at.done));
+            bar.set_position(at.done);
+            bar.set_message(at.load.clone());
+            return;
+        }
+        let Ok(mut logged) = self.logged.lock() else { return };
+        if logged.elapsed() >= LOG_INTERVAL {
+            *logged = Instant::now();
+            tracing::info!(load = at.load, records = at.done, of = at.of, "import");
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The id map: which row an old id became, stable over repeated runs.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::check::{Bound, Checked, Translation};
+use super::plan::OnOrphan;
+use super::row::{Refuse, Row};
+use super::statements::Statements;
+use super::summary::Refused;
+use crate::error::Result;
+use crate::pg::Tx;
+use crate::rules::NAMESPACE;
+
+/// What the id map says of an old id.
+#[derive(Debug, Clone)]
+struct Known {
+    new_id: String,
+    run: i64,
+    record: u64,
+}
+
+/// The identity of what is being done.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) import: String,
+    pub(super) run: i64,
+}
+
+/// What the target knows of the ids of a batch.
+pub(super) struct Ids<'i> {
+    identity: &'i Identity,
+    known: HashMap<(String, String), Known>,
+    /// Column and old value to the key of the row.
+    looked_up: HashMap<(usize, String), String>,
+}
+
+/// How a row goes on.
+pub(super) enum Resolved {
+    Row(Row),
+    Refused(Refuse),
+    /// It was refused in the first pass.
+    Gone,
+}
+
+impl<'i> Ids<'i> {
+    /// Reads what the rows of a batch need.
+    pub(super) async fn read(
+        tx: &Tx,
+        identity: &'i Identity,
+        checked: &Checked,
+        statements: &Statements,
+        rows: &[Row],
+    ) -> Result<Self> {
+        let mut ids = Self { identity, known: HashMap::new(), looked_up: HashMap::new() };
+        ids.read_map(tx, checked, rows).await?;
+        for (at, sql) in &statements.look_ups {
+            let values = rows.iter().filter_map(|row| row.values.get(*at)?.clone());
+            let values: Vec<String> = values.collect::<BTreeSet<String>>().into_iter().collect();
+            let values = usable(values, checked.columns.get(*at));
+            if values.is_empty() {
+                continue;
+            }
+            let found = tx.query("target: looking up references", sql, &[&values]).await?;
+            ids.looked_up.extend(found.iter().map(|row| ((*at, row.get(0)), row.get(1))));
+        }
+        Ok(ids)
+    }
+
+    async fn read_map(&mut self, tx: &Tx, checked: &Checked, rows: &[Row]) -> Result<()> {
+        let mut wanted: HashSet<(String, String)> = HashSet::new();
+        let own = checked.load.table();
+        for row in rows {
+            wanted.insert((own.clone(), row.old_id.clone()));
+            for (bound, value) in checked.columns.iter().zip(&row.values) {
+                if let (Some(Translation::Ids { table, ids }), Some(value)) =
+                    (&bound.translation, value)
+                {
+                    wanted.insert((table.clone(), spaced(ids.as_deref(), value)));
+                }
+            }
+        }
+        let (tables, olds): (Vec<String>, Vec<String>) = wanted.into_iter().unzip();
+        let sql = include_str!("sql/known_ids.sql");
+        let params: [crate::pg::Param<'_>; 3] = [&self.identity.import, &tables, &olds];
+        for row in tx.query("target: reading the id map", sql, &params).await? {
+            let known = Known {
+                new_id: row.get(2),
+                run: row.get(3),
+                record: row.get::<_, i64>(4).unsigned_abs(),
+            };
+            self.known.insert((row.get(0), row.get(1)), known);
+        }
+        Ok(())
+    }
+
+    /// Translates the ids of the rows, in the order of their records.
+    pub(super) fn resolve(&self, checked: &Checked, rows: Vec<Row>, second: bool) -> Vec<Resolved> {
+        let mut seen: HashMap<String, (u64, u32)> = HashMap::new();
+        rows.into_iter().map(|row| self.row(checked, row, second, &mut seen)).collect()
+    }
+
+    fn row(
+        &self,
+        checked: &Checked,
+        mut row: Row,
+        second: bool,
+        seen: &mut HashMap<String, (u64, u32)>,
+    ) -> Resolved {
+        let own = (checked.load.table(), row.old_id.clone());
+        let known = self.known.get(&own);
+        let record = row.origin.record;
+        if second {
+            match known {
+                Some(known) if known.run == self.identity.run && known.record == record => {}
+                _ => return Resolved::Gone,
+            }
+        } else {
+            let earlier = seen.get(&row.old_id).map(|(record, _)| *record).or_else(|| {
+                known.filter(|k| k.run == self.identity.run && k.record != record).map(|k| k.record)
+            });
+            if let Some(other) = earlier {
+                let mut refuse = Refuse::new(row.origin, Refused::Duplicate, None, "the same id");
+                (refuse.other_key, refuse.other_record) = (Some(row.old_id), Some(other));
+                return Resolved::Refused(refuse);
+            }
+            seen.insert(row.old_id.clone(), (record, row.origin.element));
+        }
+        for (at, bound) in checked.columns.iter().enumerate() {
+            let Some(old) = row.values.get(at).cloned().flatten() else { continue };
+            let new = match &bound.translation {
+                _ if checked.own_id == Some(at) => Some(self.own_id(&own, known, &old)),
+                None => continue,
+                Some(Translation::Ids { table, ids }) => {
+                    let old = spaced(ids.as_deref(), &old);
+                    self.known.get(&(table.clone(), old)).map(|known| known.new_id.clone())
+                }
+                Some(Translation::Column { .. }) => self.looked_up.get(&(at, old)).cloned(),
+            };
+            if new.is_none() {
+                if bound.orphan() == OnOrphan::Skip {
+                    let field = Some(bound.column.name.as_str());
+                    let reason = "refers to nothing";
+                    return Resolved::Refused(Refuse::new(
+                        row.origin,
+                        Refused::Orphaned,
+                        field,
+                        reason,
+                    ));
+                }
+                row.nulled += 1;
+            }
+            if let Some(value) = row.values.get_mut(at) {
+                *value = new;
+            }
+        }
+        let key = checked.key.iter().filter_map(|at| row.values.get(*at)?.as_deref());
+        row.new_id = key.collect::<Vec<_>>().join("|");
+        Resolved::Row(row)
+    }
+
+    /// A valid UUID is kept; any other id has a UUID that is derived from it, so that a run that was interrupted and a
+    /// dry run find the same.
+    fn own_id(&self, own: &(String, String), known: Option<&Known>, old: &str) -> String {
+        if let Some(known) = known {
+            return known.new_id.clone();
+        }
+        if let Ok(id) = old.trim().parse::<Uuid>() {
+            return id.to_string();
+        }
+        let name = format!("import|{}|{}|{}", self.identity.import, own.0, own.1);
+        Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+    }
+}
+
+/// An old id as the id map holds it.
+fn spaced(space: Option<&str>, old: &str) -> String {
+    let old = old.trim();
+    space.map_or_else(|| old.to_owned(), |space| format!("{space}:{old}"))
+}
+
+/// Values that the referenced column's type can be: one that cannot would make the look-up fail for all.
+fn usable(values: Vec<String>, bound: Option<&Bound>) -> Vec<String> {
+    let cast = match bound.and_then(|bound| bound.translation.as_ref()) {
+        Some(Translation::Column { by_cast, .. }) => by_cast.as_str(),
+        _ => return values,
+    };
+    let fits = |value: &String| match cast {
+        "uuid" => value.parse::<Uuid>().is_ok(),
+        "smallint" => value.parse::<i16>().is_ok(),
+        "integer" => value.parse::<i32>().is_ok(),
+        "bigint" => value.parse::<i64>().is_ok(),
+        _ => true,
+    };
+    values.into_iter().filter(fits).collect()
+}
+
+/// Records which rows the old ids became.
+pub(super) async fn write(tx: &Tx, identity: &Identity, table: &str, rows: &[Row]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let olds: Vec<&str> = rows.iter().map(|row| row.old_id.as_str()).collect();
+    let news: Vec<&str> = rows.iter().map(|row| row.new_id.as_str()).collect();
+    let records: Vec<i64> = rows.iter().map(|row| row.origin.record.cast_signed()).collect();
+    let sql = include_str!("sql/write_ids.sql");
+    let params: [crate::pg::Param<'_>; 6] =
+        [&identity.import, &table, &identity.run, &olds, &news, &records];
+    tx.execute("target: writing the id map", sql, &params).await.map(drop)
+}

@@ -1,0 +1,116 @@
+//! Records one a line, and the file of rejected records, which is one of them with a line in front.
+
+use std::io::{self, BufRead as _, BufReader, Read};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{LARGEST_RECORD, Text};
+
+/// Lines that are not blank.
+pub(in crate::import) struct Lines(BufReader<Box<dyn Read + Send>>);
+
+impl Lines {
+    pub(in crate::import) fn new(input: Box<dyn Read + Send>) -> Self {
+        Self(BufReader::with_capacity(64 << 10, input))
+    }
+
+    /// The next line.
+    pub(in crate::import) fn next(&mut self) -> io::Result<Option<Text>> {
+        loop {
+            let mut line = Vec::new();
+            let limit = LARGEST_RECORD as u64 + 1;
+            let read = self.0.by_ref().take(limit).read_until(b'\n', &mut line)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            let too_large = read as u64 == limit && !line.ends_with(b"\n");
+            if too_large {
+                self.rest_of_line()?;
+            }
+            let end = line.iter().rposition(|byte| !byte.is_ascii_whitespace());
+            let Some(end) = end else { continue };
+            line.truncate(end + 1);
+            return Ok(Some(Text::of(line, too_large)));
+        }
+    }
+
+    fn rest_of_line(&mut self) -> io::Result<()> {
+        loop {
+            let buffer = self.0.fill_buf()?;
+            let length = buffer.len();
+            if length == 0 {
+                return Ok(());
+            }
+            if let Some(at) = buffer.iter().position(|byte| *byte == b'\n') {
+                self.0.consume(at + 1);
+                return Ok(());
+            }
+            self.0.consume(length);
+        }
+    }
+
+    /// The next record that was rejected for a load, as it may have been corrected.
+    pub(super) fn next_of(&mut self, load: &str) -> io::Result<Option<Text>> {
+        while let Some(line) = self.next()? {
+            let Text::Whole(text) = &line else { continue };
+            match serde_json::from_str::<Rejected<'_>>(text) {
+                Ok(rejected) if rejected.load == load => {
+                    let record = rejected.record.map(|record| record.get().to_owned());
+                    let broken = || Text::Broken { text: text.clone(), reason: "without a record" };
+                    return Ok(Some(record.map_or_else(broken, Text::Whole)));
+                }
+                Ok(_) => {}
+                Err(_) => return Ok(Some(Text::Broken { text: text.clone(), reason: "not JSON" })),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is read of a line of rejected records.
+#[derive(Deserialize)]
+struct Rejected<'r> {
+    load: String,
+    #[serde(borrow)]
+    record: Option<&'r RawValue>,
+}
+
+/// The first line of a file of rejected records.
+#[derive(Deserialize)]
+struct Header {
+    tributary_rejects: String,
+}
+
+/// The import whose rejected records a file holds, by its first line.
+pub(in crate::import) fn rejects_header(line: &str) -> Option<String> {
+    serde_json::from_str::<Header>(line).ok().map(|header| header.tributary_rejects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Lines {
+        Lines::new(Box::new(io::Cursor::new(text.to_owned().into_bytes())))
+    }
+
+    #[test]
+    fn lines_are_records_and_blank_ones_are_none() {
+        let mut lines = lines("{\"a\":1}\r\n\n  \n{\"a\":2}");
+        assert_eq!(lines.next().unwrap(), Some(Text::Whole("{\"a\":1}".into())));
+        assert_eq!(lines.next().unwrap(), Some(Text::Whole("{\"a\":2}".into())));
+        assert_eq!(lines.next().unwrap(), None);
+    }
+
+    #[test]
+    fn rejected_records_come_back_for_their_load_alone() {
+        let text =
+            "{\"load\":\"a to b\",\"record\":{\"x\":1}}\n{\"load\":\"c to d\",\"record\":{}}\n";
+        let mut lines = lines(text);
+        assert_eq!(lines.next_of("a to b").unwrap(), Some(Text::Whole("{\"x\":1}".into())));
+        assert_eq!(lines.next_of("a to b").unwrap(), None);
+        assert_eq!(rejects_header("{\"tributary_rejects\":\"school\"}"), Some("school".into()));
+        assert_eq!(rejects_header("{\"id\":1}"), None);
+    }
+}

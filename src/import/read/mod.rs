@@ -1,0 +1,206 @@
+//! The files of an import as sequences of records, whatever their form, in bounded memory.
+
+mod bytes;
+mod csv;
+mod json;
+mod lines;
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use self::csv::CsvRecords;
+pub(super) use self::json::{Step, Walker};
+pub(super) use self::lines::{Lines, rejects_header};
+use super::plan::{Dialect, Format};
+use crate::error::{Error, Result};
+
+/// Bytes of the largest record: memory is bounded by it.
+const LARGEST_RECORD: usize = 8 << 20;
+
+/// Bytes read at once from a file.
+const BUFFER: usize = 256 << 10;
+
+/// The text of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Text {
+    /// As it stands in the file; of CSV as a JSON object.
+    Whole(String),
+    /// Nothing that could be read further.
+    Broken { text: String, reason: &'static str },
+}
+
+impl Text {
+    fn of(bytes: Vec<u8>, too_large: bool) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) if !too_large => Self::Whole(text),
+            Ok(text) => Self::Broken { text, reason: "larger than 8 MiB" },
+            Err(error) => {
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let reason = if too_large { "larger than 8 MiB" } else { "not UTF-8" };
+                Self::Broken { text, reason }
+            }
+        }
+    }
+}
+
+/// A record with its number in its input, from 1.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) number: u64,
+    pub(super) text: Text,
+}
+
+/// A part of a file that holds records of one input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) file: PathBuf,
+    pub(super) form: Form,
+}
+
+/// How the records lie there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Form {
+    /// In the array at a path of a JSON document.
+    Array(Vec<String>),
+    /// One a line.
+    Lines,
+    /// As separated values.
+    Csv,
+    /// As the rejected records of an earlier run.
+    Rejects,
+}
+
+/// The records of one input, for one load.
+pub(super) struct Records {
+    places: std::vec::IntoIter<Place>,
+    dialect: Dialect,
+    /// What a file of rejected records names it by.
+    load: String,
+    open: Option<(PathBuf, Open)>,
+    number: u64,
+}
+
+enum Open {
+    Array(Walker),
+    Lines(Lines),
+    Csv(CsvRecords),
+    Rejects(Lines),
+}
+
+impl Records {
+    pub(super) fn new(places: Vec<Place>, dialect: Dialect, load: &str) -> Self {
+        let places = places.into_iter();
+        Self { places, dialect, load: load.to_owned(), open: None, number: 0 }
+    }
+
+    /// The next record.
+    ///
+    /// # Errors
+    /// A file that cannot be read to its end.
+    pub(super) fn next(&mut self) -> Result<Option<Record>> {
+        loop {
+            let Some((file, open)) = &mut self.open else {
+                let Some(place) = self.places.next() else { return Ok(None) };
+                let opened = open_place(&place, &self.dialect);
+                self.open =
+                    Some((place.file.clone(), opened.map_err(|e| unreadable(&place.file, &e))?));
+                continue;
+            };
+            let next = match open {
+                Open::Array(walker) => next_of_array(walker),
+                Open::Lines(lines) => lines.next(),
+                Open::Csv(records) => records.next(),
+                Open::Rejects(lines) => lines.next_of(&self.load),
+            };
+            match next.map_err(|error| unreadable(file, &error))? {
+                None => self.open = None,
+                Some(text) => {
+                    self.number += 1;
+                    return Ok(Some(Record { number: self.number, text }));
+                }
+            }
+        }
+    }
+
+    /// Leaves out the records up to this number: they were imported before.
+    ///
+    /// # Errors
+    /// As [`Records::next`].
+    pub(super) fn skip_to(&mut self, number: u64) -> Result<()> {
+        while self.number < number && self.next()?.is_some() {}
+        Ok(())
+    }
+}
+
+fn next_of_array(walker: &mut Walker) -> io::Result<Option<Text>> {
+    loop {
+        match walker.next()? {
+            Step::Array => {}
+            Step::Record(text) => return Ok(Some(text)),
+            Step::End => return Ok(None),
+        }
+    }
+}
+
+fn open_place(place: &Place, dialect: &Dialect) -> io::Result<Open> {
+    let input = open(&place.file)?;
+    Ok(match &place.form {
+        Form::Array(path) => Open::Array(Walker::new(input, Some(path.clone()))),
+        Form::Lines => Open::Lines(Lines::new(input)),
+        Form::Csv => Open::Csv(CsvRecords::new(input, dialect)?),
+        Form::Rejects => {
+            let mut lines = Lines::new(input);
+            lines.next()?;
+            Open::Rejects(lines)
+        }
+    })
+}
+
+/// Opens a file, decompressed where it is a gzip file, without a byte order mark.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
+    if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        return without_mark(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file)));
+    }
+    without_mark(file)
+}
+
+fn without_mark<R: Read + Send + 'static>(
+    mut input: BufReader<R>,
+) -> io::Result<Box<dyn Read + Send>> {
+    if input.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
+        input.consume(3);
+    }
+    Ok(Box::new(input))
+}
+
+/// The form of a file by its name, `.gz` left out; a file of rejected records by its first line.
+pub(super) fn format_of(path: &Path) -> Option<Format> {
+    let name = path.file_name()?.to_str()?.to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let (_, ending) = name.rsplit_once('.')?;
+    match ending {
+        "json" => Some(Format::Json),
+        "jsonl" | "ndjson" => Some(Format::JsonLines),
+        "csv" | "tsv" | "txt" => Some(Format::Csv),
+        _ => None,
+    }
+}
+
+/// The name of a file without its endings.
+pub(super) fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name.strip_suffix(".gz").map(str::to_owned).unwrap_or(name);
+    name.rsplit_once('.').map(|(stem, _)| stem.to_owned()).unwrap_or(name)
+}
+
+/// A file that cannot be read: its name and place, and nothing that stands in it.
+pub(super) fn unreadable(file: &Path, error: &io::Error) -> Error {
+    Error::refused(
+        format!("{}: {error}", file.display()),
+        "export the file again; nothing behind this place can be read",
+    )
+}

@@ -1,0 +1,75 @@
+//! The file of rejected records: one a line, which can be corrected and imported again.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+
+use futures_util::TryStreamExt as _;
+use serde_json::value::RawValue;
+
+use super::ids::Identity;
+use crate::error::{Context as _, Error, Result};
+use crate::pg::Tx;
+
+/// Writes the file from what the run kept. It appears under its name when it is whole.
+///
+/// # Errors
+/// Those of the target and of the disk.
+pub(super) async fn write(tx: &Tx, identity: &Identity, path: &Path) -> Result<()> {
+    const WHAT: &str = "target: reading rejected records";
+    let failed =
+        |error: std::io::Error| Error::failed(format!("writing {}", path.display()), error);
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let mut file = std::io::BufWriter::new(private(&partial).map_err(failed)?);
+    let header = serde_json::json!({ "tributary_rejects": identity.import, "run": identity.run });
+    writeln!(file, "{header}").map_err(failed)?;
+    let sql = "select load, record, outcome, key, field, reason, other_key, text \
+               from tributary.import_reject where import = $1 and run = $2 order by load, record, element";
+    let params: [crate::pg::Param<'_>; 2] = [&identity.import, &identity.run];
+    let rows = tx.db().client().query_stream(sql, &params).await.context(WHAT)?;
+    let mut rows = pin!(rows);
+    let mut last: Option<(String, i64)> = None;
+    while let Some(row) = rows.try_next().await.context(WHAT)? {
+        let place: (String, i64) = (row.get(0), row.get(1));
+        // Of several elements of one record the record is written once: it is imported again as a whole.
+        if last.as_ref() == Some(&place) {
+            continue;
+        }
+        let line = line(&row);
+        writeln!(file, "{line}").map_err(failed)?;
+        last = Some(place);
+    }
+    let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+    file.sync_all().map_err(failed)?;
+    std::fs::rename(&partial, path).map_err(failed)
+}
+
+/// A file that only its owner reads: it holds records as they are.
+fn private(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn line(row: &tokio_postgres::Row) -> String {
+    let text = |at: usize| row.get::<_, Option<String>>(at).unwrap_or_default();
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let record = text(7);
+    // What is no JSON stands there as a text, for a person to correct.
+    let record = match serde_json::from_str::<Box<RawValue>>(&record) {
+        Ok(_) => record.replace(['\n', '\r'], " "),
+        Err(_) => quoted(&record),
+    };
+    let mut line = format!("{{\"load\":{},\"row\":{}", quoted(&text(0)), row.get::<_, i64>(1));
+    for (name, at) in [("outcome", 2), ("key", 3), ("field", 4), ("reason", 5), ("other", 6)] {
+        if let Some(value) = row.get::<_, Option<String>>(at) {
+            line.push_str(&format!(",\"{name}\":{}", quoted(&value)));
+        }
+    }
+    line.push_str(&format!(",\"record\":{record}}}"));
+    line
+}

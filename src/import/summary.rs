@@ -1,0 +1,184 @@
+//! What became of the records: every record of the file is counted under one outcome, so that the numbers add up.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// Why a record did not become a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refused {
+    /// A value cannot be read, or the target refuses the row.
+    Rejected,
+    /// A reference leads to nothing.
+    Orphaned,
+    /// Another record or row has the same id or the same unique value.
+    Duplicate,
+}
+
+impl Refused {
+    /// The word in the table of rejected records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Orphaned => "orphaned",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// The records of one load by outcome.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Records, or elements of their lists, in the file.
+    pub read: u64,
+    /// Not among what the load takes.
+    pub filtered: u64,
+    /// New rows.
+    pub inserted: u64,
+    /// Rows that differed.
+    pub updated: u64,
+    /// Rows that were there as the record says.
+    pub unchanged: u64,
+    /// See [`Refused::Rejected`].
+    pub rejected: u64,
+    /// See [`Refused::Orphaned`].
+    pub orphaned: u64,
+    /// See [`Refused::Duplicate`].
+    pub duplicates: u64,
+    /// References that lead to nothing and became NULL; their records are counted above.
+    pub nulled: u64,
+    /// Values that cannot be read and were replaced as the plan says; their records are counted above.
+    pub replaced: u64,
+    /// References filled in the second pass.
+    pub linked: u64,
+    /// Differing values by column, of a comparison.
+    pub differing: BTreeMap<String, u64>,
+    /// Sums of chosen columns over the records that are rows now.
+    pub sums: BTreeMap<String, Decimal>,
+}
+
+impl Counts {
+    /// The records under all outcomes; equal to `read` after every batch.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        let rows = self.inserted + self.updated + self.unchanged;
+        rows + self.filtered + self.rejected + self.orphaned + self.duplicates
+    }
+
+    pub(super) fn refuse(&mut self, refused: Refused) {
+        match refused {
+            Refused::Rejected => self.rejected += 1,
+            Refused::Orphaned => self.orphaned += 1,
+            Refused::Duplicate => self.duplicates += 1,
+        }
+    }
+}
+
+/// A difference that a comparison found. No value is named (P14).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The load.
+    pub load: String,
+    /// The record's number.
+    pub record: u64,
+    /// Its key.
+    pub key: String,
+    /// The columns that differ; none where there is no such row.
+    pub columns: Vec<String>,
+}
+
+/// A record that did not become a row, as the report lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The load.
+    pub load: String,
+    /// The record's number.
+    pub record: u64,
+    /// The element's number in its list; 0 for a record.
+    pub element: u32,
+    /// What became of it.
+    pub outcome: String,
+    /// Its key.
+    pub key: String,
+    /// The column.
+    pub field: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Of a duplicate, the key of the other side.
+    pub other_key: Option<String>,
+    /// Of a duplicate within the file, the number of the other record.
+    pub other_record: Option<u64>,
+}
+
+/// A sum beside the sum that the database has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sum {
+    /// The load.
+    pub load: String,
+    /// The column.
+    pub column: String,
+    /// Over the records that became rows.
+    pub file: Decimal,
+    /// Over the rows that they became.
+    pub database: Decimal,
+}
+
+/// One load in the report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// The load.
+    pub load: String,
+    /// Its table.
+    pub table: String,
+    /// Its records.
+    pub counts: Counts,
+}
+
+/// The outcome of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The import's name.
+    pub import: String,
+    /// The run's number; none for a comparison.
+    pub run: Option<i64>,
+    /// What it was: `import`, `dry_run` or `compare`.
+    pub mode: &'static str,
+    /// Whether it went on where another run was interrupted.
+    pub resumed: bool,
+    /// In the order in which they were carried out.
+    pub loads: Vec<LoadReport>,
+    /// Rows of each table now.
+    pub tables: BTreeMap<String, i64>,
+    /// Sums of chosen columns.
+    pub sums: Vec<Sum>,
+    /// Records that did not become rows; the first of them.
+    pub refusals: Vec<Refusal>,
+    /// Differences of a comparison; the first of them.
+    pub differences: Vec<Difference>,
+    /// Inputs and fields that the plan leaves out, with the reason.
+    pub left_out: BTreeMap<String, String>,
+    /// The file of rejected records.
+    pub rejects: Option<String>,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Whether every record of the files is accounted for, the sums agree, and a comparison found nothing.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let whole = self.loads.iter().all(|load| load.counts.accounted() == load.counts.read);
+        whole && self.differences.is_empty() && self.sums.iter().all(|sum| sum.file == sum.database)
+    }
+
+    /// Records that did not become rows.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        let refused = |counts: &Counts| counts.rejected + counts.orphaned + counts.duplicates;
+        self.loads.iter().map(|load| refused(&load.counts)).sum()
+    }
+}

@@ -1,0 +1,11 @@
+-- The backfill is finished: so is its entry, in the same commit. One row is refused for each open `rejected_row`.
+with refused as (
+    select count(*) as rows from tributary.conflict where kind = 'rejected_row' and status = 'open'
+)
+update tributary.operation_log l
+set finished_at = clock_timestamp(), outcome = 'done', processed = b.rows_done,
+    succeeded = greatest(b.rows_done - refused.rows, 0), failed = refused.rows, errors = '{}'
+from tributary.backfill b, refused
+where l.operation in ('backfill', 'rebuild') and l.outcome is distinct from 'done'
+    and (l.detail ->> 'scheduled_at')::timestamptz = b.started_at
+returning l.id

@@ -1,0 +1,98 @@
+//! `target.schema`: two installations in one pair of databases (SPEC §10).
+
+use serde_json::Value;
+use testkit::source_schema::SourceLayout;
+
+use crate::support::eventually;
+use crate::support::world::{Places, World, dirty};
+
+/// Contents of the target tables of a schema, without ids that each installation gives by itself and bookkeeping.
+fn contents(schema: &str) -> String {
+    format!(
+        "select md5(string_agg(row, E'\\n' order by row)) from (
+            select 'p' || (to_jsonb(p) - '{{id,updated_at,last_api_sync_at,api_sync_version}}'::text[])::text as row
+            from {schema}.unified_profiles p
+            union all
+            select 't' || (to_jsonb(t) - '{{user_id,last_api_sync_at,api_sync_version,processed_at}}'::text[])::text
+                || coalesce(p.email, '')
+            from {schema}.transactions t left join {schema}.unified_profiles p on p.id = t.user_id
+            union all
+            select 'e' || p.email || e.status || e.transaction_id
+            from {schema}.enrollments e join {schema}.unified_profiles p on p.id = e.user_id) rows"
+    )
+}
+
+async fn caught_up(world: &World, schema: &str) {
+    let until = world.source.lsn().await;
+    let sql = format!("select lsn >= '{until}'::pg_lsn from \"{schema}\".checkpoint");
+    let reached = || async { world.target.value(&sql).await == "true" };
+    eventually("a checkpoint", || format!("of {schema} at {until}"), reached).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_installations_work_side_by_side_in_one_pair_of_databases_spec_10() {
+    let first = World::new(SourceLayout::Canonical, Places::Shared).await;
+    first.load(&dirty(71, 60), 80, 120).await;
+    let second = first.beside("Trib-2");
+    assert_eq!(second.slot, "trib_2");
+    let checked = second.succeed(&["check"]).await;
+    assert!(checked.contains("schema Trib-2 is missing"), "{checked}");
+    let (one, mut two) = (first.started().await, second.start());
+    two.wait_for_phase("streaming").await;
+    let shown = second.succeed(&["config", "show"]).await;
+    assert!(
+        shown.contains("schema = \"Trib-2\"") && shown.contains("publication = \"trib_2\""),
+        "{shown}"
+    );
+
+    first.source.execute("update xendit set amount = amount + 1 where amount > 0").await;
+    first
+        .source
+        .execute("delete from systemeio where id in (select id from systemeio order by id limit 3)")
+        .await;
+    first.source.execute("update systemeio set email = 'moved@example.com' where id = (select min(id::text)::uuid from systemeio)").await;
+    caught_up(&first, "tributary").await;
+    caught_up(&second, "Trib-2").await;
+    let (left, right) = (contents("public"), contents("second"));
+    assert_eq!(first.target.value(&left).await, first.target.value(&right).await);
+    for (count, at_least) in [
+        ("select count(*) from second.transactions", 60),
+        ("select count(*) from second.unified_profiles", 20),
+    ] {
+        assert!(first.target.value(count).await.parse::<i64>().unwrap() >= at_least);
+    }
+
+    // What operators ask reaches their own daemon alone, and everything of it is in its schema.
+    let text = second.succeed(&["rebuild"]).await;
+    assert!(text.contains("recomputed"), "{text}");
+    second.succeed(&["verify"]).await;
+    let status: Value = serde_json::from_str(&second.succeed(&["status", "--json"]).await).unwrap();
+    assert_eq!(
+        (&status["slot"], &status["phase"]),
+        (&"trib_2".into(), &"streaming".into()),
+        "{status}"
+    );
+    second.succeed(&["conflicts", "list"]).await;
+    second.succeed(&["decisions", "list"]).await;
+    assert_eq!(first.target.value("select count(*) from tributary.command").await, "0");
+    assert_eq!(first.target.value("select count(*) from \"Trib-2\".command").await, "1");
+    let locks = "select count(distinct (classid, objid)) from pg_locks where locktype = 'advisory'
+                 and database = (select oid from pg_database where datname = current_database())
+                 and mode = 'ExclusiveLock'";
+    assert_eq!(first.target.value(locks).await, "2");
+
+    assert_eq!(two.terminate().await.code(), Some(0));
+    let status: Value = serde_json::from_str(&second.succeed(&["status", "--json"]).await).unwrap();
+    assert!(status["checkpoint_lsn"].is_string(), "{status}");
+    second.succeed(&["backfill"]).await;
+    assert_eq!(first.target.value(&left).await, first.target.value(&right).await);
+    second.succeed(&["slot", "drop"]).await;
+    let slots = format!(
+        "select count(*) from pg_replication_slots where slot_name in ('{}', 'trib_2')",
+        first.slot
+    );
+    assert_eq!(first.source.value(&slots).await, "1");
+    first.source.execute("update xendit set amount = amount + 1 where amount > 0").await;
+    one.wait_until_caught_up(&first).await;
+    assert_ne!(first.target.value(&left).await, first.target.value(&right).await);
+}

@@ -19,8 +19,7 @@ COPY --from=build /out/tributary /usr/local/bin/tributary
 COPY LICENSE /usr/share/doc/tributary/LICENSE
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin tributary
 USER 10001:10001
-# Inside a container the loopback is out of reach; publish the port to a trusted network only.
-ENV TRIBUTARY_HTTP_LISTEN=0.0.0.0:9464
+# From outside of the container the loopback is out of reach: set TRIBUTARY_HTTP_LISTEN=0.0.0.0:9464, and [http] token_file.
 EXPOSE 9464
 STOPSIGNAL SIGTERM
 # Alive, not ready: a daemon that waits for a server or an operator is not to be restarted.

@@ -11,11 +11,13 @@ mod feeds;
 #[cfg(test)]
 mod feeds_tests;
 mod hash;
+mod http;
 mod load;
 pub(crate) mod mapping;
 mod new;
 mod previous;
 mod products;
+mod reload;
 mod rules;
 mod safety;
 mod schema;
@@ -23,7 +25,7 @@ pub(crate) mod section;
 mod server;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +36,7 @@ use std::time::Duration;
 pub use environment::Environment;
 pub use new::{FoundTable, new_config};
 pub use previous::upgraded;
+pub use reload::Changes;
 pub use schema::Schema;
 pub use show::{Origins, written_sources};
 
@@ -64,6 +67,10 @@ pub struct Config {
     pub retention_days: u32,
     /// The HTTP endpoint.
     pub http_listen: SocketAddr,
+    /// Who may ask it for more than `/livez` and `/readyz`.
+    pub http_access: Access,
+    /// What is logged, as `RUST_LOG`, which comes before it.
+    pub log_level: Option<String>,
     /// The rules of the data.
     pub rules: Rules,
     /// Where the values came from, for [`Config::to_toml`].
@@ -144,6 +151,44 @@ pub struct Guard {
 impl Default for Guard {
     fn default() -> Self {
         Self { delete_rows: 1000, delete_percent: 10.0 }
+    }
+}
+
+/// Who may read `/metrics` and `/status`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Who reaches the address, which is on the loopback.
+    Loopback,
+    /// Who reaches the address, wherever it is: the operator said so.
+    Open,
+    /// Who presents the token.
+    Token {
+        /// The secret.
+        token: String,
+        /// The file that holds it, as the configuration names it.
+        file: String,
+    },
+}
+
+impl Access {
+    /// The token to present, if any.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        match self {
+            Self::Token { token, .. } => Some(token),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Access {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Loopback => "Loopback",
+            Self::Open => "Open",
+            Self::Token { .. } => "Token",
+        })
     }
 }
 

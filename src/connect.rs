@@ -6,17 +6,19 @@ mod certificates;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod};
 use rustls::ClientConfig;
 use tokio::sync::Notify;
+use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, NoTls, Socket, tls::MakeTlsConnect, tls::TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{Schema, Server, TlsMode};
+use crate::config::{Config, Schema, Server, TlsMode};
 use crate::error::{Error, Result};
 use crate::pg::Client;
 use crate::source::session;
@@ -29,6 +31,33 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The servers whose certificates are reported.
 const SERVERS: [&str; 2] = ["source", "target"];
+
+/// Says so where what goes to or comes from another machine, passwords and rows of customers, is not encrypted.
+pub fn warn_of_plaintext(config: &Config) {
+    for (server, name) in [(&config.source.server, "source"), (&config.target.server, "target")] {
+        if server.tls == TlsMode::Disable && is_remote(&server.postgres) {
+            tracing::warn!(
+                server = name,
+                "the server is on another machine and is reached without TLS; set sslmode=verify-full"
+            );
+        }
+    }
+}
+
+/// Whether any of its hosts is another machine, as far as the name tells.
+fn is_remote(server: &tokio_postgres::Config) -> bool {
+    let is_local = |host: &Host| match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        }
+        Host::Unix(_) => true,
+    };
+    // Addresses come before names.
+    if server.get_hostaddrs().is_empty() {
+        return !server.get_hosts().iter().all(is_local);
+    }
+    !server.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
 
 /// Connects, and spawns the task that drives the connection until the client is dropped. `what` names the
 /// server in messages, such as `source`.
@@ -128,6 +157,7 @@ fn pooler_refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error> {
 }
 
 /// A pool of connections to one server.
+#[derive(Clone)]
 pub struct Pool {
     pool: deadpool_postgres::Pool,
     schema: Schema,

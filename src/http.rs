@@ -2,8 +2,8 @@
 //!
 //! It only reads. What it answers comes from [`Health`], which the main loop keeps up to date, so an answer
 //! comes also while both databases are away; only open conflicts are counted when somebody asks ([`Counts`]).
-//! There is no authentication, which is why the default address is on the loopback, and no customer value
-//! in any answer (P14).
+//! The default address is on the loopback; elsewhere `/metrics` and `/status` want a token, unless the operator said in so many
+//! words that they need none. There is no customer value in any answer (P14).
 
 mod client;
 mod counts;
@@ -13,8 +13,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -42,7 +43,9 @@ const PATHS: &str = "/metrics, /livez, /readyz, /status";
 struct Endpoint {
     health: Arc<Health>,
     prometheus: PrometheusHandle,
-    counts: Option<Counts>,
+    counts: Option<Arc<Counts>>,
+    /// What who asks for more than the probes must present.
+    token: Option<String>,
 }
 
 impl Endpoint {
@@ -76,12 +79,14 @@ pub async fn serve(
     listener: TcpListener,
     health: Arc<Health>,
     prometheus: PrometheusHandle,
-    counts: Option<Counts>,
+    counts: Option<Arc<Counts>>,
+    token: Option<String>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let (stop, mut stopped) = watch::channel(false);
     let upkeep = prometheus.clone();
-    let server = axum::serve(listener, router(health, prometheus, counts))
+    let endpoint = Endpoint { health, prometheus, counts, token };
+    let server = axum::serve(listener, router(endpoint))
         .with_graceful_shutdown(async move {
             // An error means that the sender is gone, which is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -105,17 +110,41 @@ pub async fn serve(
     }
 }
 
-fn router(health: Arc<Health>, prometheus: PrometheusHandle, counts: Option<Counts>) -> Router {
+/// The probes are never guarded (SPEC §9): an orchestrator that may not ask would restart a daemon that works.
+fn router(endpoint: Endpoint) -> Router {
+    let endpoint = Arc::new(endpoint);
+    let guard = middleware::from_fn_with_state(Arc::clone(&endpoint), guard);
     Router::new()
         .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route_layer(guard)
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/status", get(status))
         .fallback(async || {
             let body = json!({"error": format!("no such path; there are {PATHS}")});
             (StatusCode::NOT_FOUND, Json(body))
         })
-        .with_state(Arc::new(Endpoint { health, prometheus, counts }))
+        .with_state(endpoint)
+}
+
+/// Lets those through who present the token, where there is one.
+async fn guard(State(endpoint): State<Arc<Endpoint>>, request: Request, next: Next) -> Response {
+    let Some(token) = &endpoint.token else { return next.run(request).await };
+    let presented = request.headers().get(header::AUTHORIZATION);
+    let presented = presented.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    if presented.is_some_and(|presented| is_equal(presented, token.as_bytes())) {
+        return next.run(request).await;
+    }
+    let body =
+        json!({"error": "the token of [http] token_file is needed: Authorization: Bearer …"});
+    let scheme = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, scheme, Json(body)).into_response()
+}
+
+/// Compares in a time that does not say how much is equal.
+fn is_equal(presented: &[u8], token: &[u8]) -> bool {
+    let differing = presented.iter().zip(token).fold(0, |all, (a, b)| all | (a ^ b));
+    presented.len() == token.len() && differing == 0
 }
 
 async fn metrics(State(endpoint): State<Arc<Endpoint>>) -> Response {

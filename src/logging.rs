@@ -2,12 +2,13 @@
 //! (SPEC §9). Standard output belongs to the results of commands.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::error::{Error, Result};
 
@@ -23,13 +24,25 @@ const LIBRARIES_SPEAK_FROM: Level = Level::WARN;
 const LIBRARIES: [&str; 4] =
     ["tokio_postgres", "postgres_protocol", "pgwire_replication", "rlibphonenumber"];
 
+/// The filter in force.
+struct Chosen {
+    handle: reload::Handle<EnvFilter, Registry>,
+    /// Whether `RUST_LOG` says what is logged.
+    by_environment: bool,
+}
+
+static CHOSEN: OnceLock<Chosen> = OnceLock::new();
+
 /// Starts logging. `directives` is `RUST_LOG`, `None` or empty where it is not set.
 ///
 /// # Errors
 /// [`Error::Config`] for a `RUST_LOG` that cannot be read.
 pub fn init(directives: Option<&str>) -> Result<()> {
     let discreet = filter_fn(|line| is_discreet(line.target(), *line.level()));
-    let registry = tracing_subscriber::registry().with(filter(directives)?).with(discreet);
+    let (filter, handle) = reload::Layer::new(filter(directives)?);
+    let is_set = directives.is_some_and(|text| !text.trim().is_empty());
+    let _ = CHOSEN.set(Chosen { handle, by_environment: is_set });
+    let registry = tracing_subscriber::registry().with(filter).with(discreet);
     let terminal = io::stderr().is_terminal();
     let started: std::result::Result<(), TryInitError> = if terminal {
         let lines = tracing_subscriber::fmt::layer()
@@ -49,6 +62,26 @@ pub fn init(directives: Option<&str>) -> Result<()> {
         registry.with(lines).try_init()
     };
     started.map_err(|error| Error::failed("starting the log", error))
+}
+
+/// Sets what is logged from here on, as `[log] level` has it; `None` is the default. `RUST_LOG` stays in force where it is set.
+///
+/// # Errors
+/// [`Error::Config`] for directives that cannot be read.
+pub fn set_level(directives: Option<&str>) -> Result<()> {
+    let filter = filter(directives)?;
+    match CHOSEN.get() {
+        Some(chosen) if !chosen.by_environment => chosen
+            .handle
+            .reload(filter)
+            .map_err(|error| Error::failed("setting the log level", error)),
+        _ => Ok(()),
+    }
+}
+
+/// What is wrong with the directives of `[log] level`.
+pub(crate) fn problem(directives: &str) -> Option<String> {
+    EnvFilter::builder().parse(directives).err().map(|error| error.to_string())
 }
 
 fn filter(directives: Option<&str>) -> Result<EnvFilter> {

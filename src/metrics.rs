@@ -22,7 +22,7 @@ use crate::status::{Phase, Rollout, SlotLog};
 use quality::note_kind;
 pub use quality::set_conflicts;
 pub(crate) use quality::{set_conflicts_open, set_left_out};
-pub use servers::count_error;
+pub use servers::{count_error, count_reload};
 pub(crate) use servers::{
     set_backfill_stage, set_certificate_expiry, set_checkpoint_at, set_oldest_review,
     set_password_expiry, set_pool, set_quarantined, set_slot_active,
@@ -64,6 +64,7 @@ const WAL_SAFE: &str = "tributary_slot_safe_bytes";
 const WAL_STATUS: &str = "tributary_slot_wal_status";
 const WAL_SECONDS: &str = "tributary_slot_loss_seconds";
 const BUILD_INFO: &str = "tributary_build_info";
+const RELOADS: &str = "tributary_reloads_total";
 const STAGE_SECONDS: &str = "tributary_stage_seconds";
 const BATCH_ROWS: &str = "tributary_batch_rows";
 const BATCH_BYTES: &str = "tributary_batch_bytes";
@@ -203,6 +204,10 @@ const METRICS: &[Metric] = &[
         "Time until the slot may be lost at the present rate of log; +Inf where that is not in sight.",
     ),
     gauge(BUILD_INFO, Unit::Count, "1, with the version as a label."),
+    counter(
+        RELOADS,
+        "Reloads of the configuration, by result (changed, unchanged, refused, invalid).",
+    ),
     histogram(
         STAGE_SECONDS,
         Unit::Seconds,

@@ -175,7 +175,6 @@ async fn halt_on(
         if health.phase() != Phase::Halted {
             health.set_phase(Phase::Halted);
             health.set_halted(Some(halt.reason()));
-            crate::systemd::ready();
         }
         wait(LASTED, health, shutdown).await;
         if shutdown.is_cancelled() {
@@ -192,7 +191,6 @@ async fn halt_for_now(error: &Error, health: &Health, shutdown: &CancellationTok
     }
     health.set_phase(Phase::Halted);
     health.set_halted(Some(reason));
-    crate::systemd::ready();
     wait(LOOK_AGAIN, health, shutdown).await;
 }
 

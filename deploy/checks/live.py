@@ -33,7 +33,7 @@ def free_port():
 
 def shortened(rules):
     """Minutes become seconds, so that hours become minutes; the daily ones become seconds too."""
-    rules = re.sub(r"for: 1d\b", "for: 10s", rules)
+    rules = rules.replace("> 86400", "> 10")
     rules = re.sub(r"\b1d\]", "10m]", rules)
     rules = re.sub(r"\b1h\b", "60s", rules)
     return re.sub(r"(for: |\[)(\d+)m\b", r"\1\2s", rules)
@@ -219,8 +219,10 @@ def halted(world):
     world.until("the rows arrive", lambda: world.target.psql("select count(*) from unified_profiles where email like 'halt%'") == "3000")
     world.source.psql("delete from xendit where customer_email like 'halt%'")
     world.fires("TributaryHalted")
+    world.fires("TributarySlotInactive")
     world.tributary("accept")
     world.clears("TributaryHalted")
+    world.clears("TributarySlotInactive")
     world.streams()
 
 
@@ -272,7 +274,21 @@ def restarting(world):
     world.clears("TributaryRestarting")
 
 
-SCENARIOS = [instance_down, halted, rows_rejected, conflicts, no_leader, down, reconciling, restarting]
+def credential_expiring(world):
+    world.target.psql("alter role postgres valid until 'tomorrow'")
+    leader = world.leader()
+    world.stop_daemon(leader)
+    world.start_daemon(leader)
+    world.fires("TributaryCredentialExpiring")
+    world.target.psql("alter role postgres valid until 'infinity'")
+    for number in (0, 1):
+        world.stop_daemon(number)
+        world.start_daemon(number)
+    world.clears("TributaryCredentialExpiring")
+    world.streams()
+
+
+SCENARIOS = [credential_expiring, instance_down, halted, rows_rejected, conflicts, no_leader, down, reconciling, restarting]
 
 
 def expressions():

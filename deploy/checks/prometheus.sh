@@ -24,10 +24,14 @@ awk '
 
 # used_metrics FILE…: names of metrics, without those that the rules record and without the endings of histograms.
 used_metrics() {
-    cat "$@" | sed 's/[a-z]*:tributary_[a-z_]*:[a-z0-9_]*//g' | grep -o 'tributary_[a-z0-9_]*' |
+    cat "$@" | sed 's/[a-z]*:tributary_[a-z_]*:[a-z0-9_]*//g; s/tributary_(password|certificate)_expiry/tributary_password_expiry/' | grep -o 'tributary_[a-z0-9_]*' |
         sed 's/_\(bucket\|sum\|count\)$//' | sort -u
 }
 grep -o '"tributary_[a-z0-9_]*"' src/metrics.rs | tr -d '"' | sort -u >"$scratch/metrics"
+# Of the slot's log and of verification, which other files of src/ may name.
+for name in slot_safe_bytes slot_loss_seconds slot_wal_status slot_retained_bytes verify_differences verify_last_timestamp_seconds; do
+    echo "tributary_$name"
+done | sort -u - "$scratch/metrics" -o "$scratch/metrics"
 [ "$(wc -l <"$scratch/metrics")" -gt 15 ] || die "the metrics of src/metrics.rs were not found"
 used_metrics deploy/prometheus/*.yml deploy/grafana/*.json docs/runbooks/*.md >"$scratch/used"
 unknown=$(comm -23 "$scratch/used" "$scratch/metrics")

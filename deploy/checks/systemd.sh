@@ -9,7 +9,7 @@ systemd-analyze security --offline=true --threshold=15 --no-pager "$scratch/unit
     die "$(tail -1 "$scratch/out")"
 if command -v systemd-tmpfiles >/dev/null; then
     systemd-tmpfiles --root="$scratch/root" --create - <deploy/systemd/tributary.tmpfiles || die "tributary.tmpfiles is wrong"
-    [ "$(stat -c %a "$scratch/root/etc/tributary")" = 700 ] || die "tributary.tmpfiles does not make /etc/tributary for root alone"
+    [ "$(stat -c %a "$scratch/root/etc/tributary")" = 711 ] || die "tributary.tmpfiles does not make /etc/tributary so that only root lists it"
 fi
 # A watchdog that nobody feeds would end the daemon; one that is fed is to be used.
 if grep -rq 'NotifyState::Watchdog' src; then

@@ -16,6 +16,7 @@ use crate::source::{Finding, preflight, slot};
 /// A server that is away.
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let mut findings = vec![Finding::passed("configuration", "read and valid")];
+    crate::connect::warn_of_plaintext(config);
     let source = reached("source", &config.source.server, &mut findings).await?;
     let target = reached("target", &config.target.server, &mut findings).await?;
     if let Some(source) = &source {
@@ -25,6 +26,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     if let Some(target) = &target {
         findings.extend(connections(target, &config.target.server, error::Server::Target).await?);
         findings.extend(target_findings(target, config).await?);
+        findings.push(privacy(target, config.target.schema.name()).await?);
         findings.extend(session::preflight::target(target, config, true).await?);
     }
     if let (Some(source), Some(target)) = (&source, &target) {
@@ -91,6 +93,21 @@ async fn slot_of_another(
         }
         _ => None,
     })
+}
+
+/// The stored rows are those of customers: nobody reads them but the daemon's own roles.
+async fn privacy(target: &crate::pg::Client, schema: &str) -> Result<Finding> {
+    let row = target.query_one(include_str!("sql/opened.sql"), &[&schema]).await;
+    let revokes: Vec<String> = row.context("target: reading the grants")?.get(0);
+    let check = "target.privacy";
+    if revokes.is_empty() {
+        return Ok(Finding::passed(check, "schema tributary is open to no other role"));
+    }
+    Ok(Finding::failed(
+        check,
+        "grants open schema tributary, which holds rows of customers, to PUBLIC, anon or authenticated",
+        format!("run on the target: {}", revokes.join(" ")),
+    ))
 }
 
 async fn target_findings(target: &crate::pg::Client, config: &Config) -> Result<Vec<Finding>> {

@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         (true, false) => "/readyz",
         (false, _) => "/livez",
     };
-    let answer = http::fetch(listen, path).await?;
+    let answer = http::fetch(listen, path, None).await?;
     print(&format!("{}\n", answer.body.trim_end()))?;
     Ok(if answer.code == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

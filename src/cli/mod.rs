@@ -21,6 +21,7 @@ mod migrate;
 pub mod output;
 mod progress;
 mod rebuild;
+mod reload;
 mod rollback;
 mod rollout;
 mod run;
@@ -130,7 +131,7 @@ enum Command {
 impl Command {
     async fn run(self, context: &Context) -> Result<ExitCode> {
         match self {
-            Self::Run => run::run(&context.config()?).await,
+            Self::Run => run::run(context).await,
             Self::Backfill(args) => backfill::run(args, context).await,
             Self::Check => check::run(&context.config()?).await,
             Self::Migrate => migrate::run(&context.config()?).await,
@@ -171,7 +172,9 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the configuration. Not done beforehand, since some commands need none.
     pub(crate) fn config(&self) -> Result<Config> {
-        Config::load(self.file.as_deref(), &|name| std::env::var(name).ok())
+        let config = Config::load(self.file.as_deref(), &|name| std::env::var(name).ok())?;
+        crate::logging::set_level(config.log_level.as_deref())?;
+        Ok(config)
     }
 
     /// The file that it is read from.

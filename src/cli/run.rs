@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::Context;
 use super::progress::Bar;
+use super::reload::Reload;
 use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
 use crate::verify::Verification;
-use crate::{metrics, pipeline};
+use crate::{metrics, pipeline, systemd};
 
 /// The main loop comes round at least this often while it is alive, or a server works on a statement of it
 /// ([`pipeline::watchdog`]).
@@ -23,40 +25,90 @@ const TICK_BOUND: Duration = Duration::from_secs(60);
 /// Longest time between the signal and the exit; what is not committed by then is replayed.
 const STOP_BOUND: Duration = Duration::from_millis(4_500);
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. A reload that changes something ends the sessions in order and opens others.
 ///
 /// # Errors
 /// What no retry mends.
-pub(super) async fn run(config: &Config) -> Result<ExitCode> {
+pub(super) async fn run(context: &Context) -> Result<ExitCode> {
+    let mut config = context.config()?;
+    crate::connect::warn_of_plaintext(&config);
+    let mut reload = Reload::of(context.config_file())?;
     let prometheus = metrics::install()?;
     metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));
     let listener = http::bind(config.http_listen).await?;
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
     let shutdown = stop_on_signal()?;
+    let counts = Arc::new(Counts::new(&config)?);
     let server = tokio::spawn(http::serve(
         listener,
         Arc::clone(&health),
         prometheus,
-        Some(Counts::new(config)?),
+        Some(Arc::clone(&counts)),
+        config.http_access.token().map(str::to_owned),
         shutdown.clone().cancelled_owned(),
     ));
-    let _verification = Verification::start(config, &health)?;
-    let _judged = pipeline::ProgressWatch::watch(config, &health);
+    let informed = tokio::spawn(systemd::inform(Arc::clone(&health)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    let work = pipeline::run(config, &health, &shutdown, &show);
-    let result = tokio::select! {
-        result = work => result,
-        () = deadline(&shutdown) => {
-            tracing::warn!("the work in hand took too long; it will be repeated at the next start");
-            Ok(())
+    let result = loop {
+        match until_reload(&config, &health, &shutdown, &show, &mut reload).await {
+            Ended::Done(result) => break result,
+            Ended::Reloads(new) => {
+                config = *new;
+                counts.reconfigure(&config)?;
+            }
         }
-        never = pipeline::watchdog::watch(config, &health) => match never {},
     };
+    informed.abort();
+    systemd::stopping();
     shutdown.cancel();
     let served = server.await.map_err(|error| Error::failed("serving HTTP", error))?;
     result.and(served)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How a stretch of work under one configuration ends.
+enum Ended {
+    Done(Result<()>),
+    Reloads(Box<Config>),
+}
+
+async fn until_reload(
+    config: &Config,
+    health: &Arc<Health>,
+    shutdown: &CancellationToken,
+    show: pipeline::Show<'_>,
+    reload: &mut Reload,
+) -> Ended {
+    let _verification = match Verification::start(config, health) {
+        Ok(verification) => verification,
+        Err(error) => return Ended::Done(Err(error)),
+    };
+    let _judged = pipeline::ProgressWatch::watch(config, health);
+    let stretch = shutdown.child_token();
+    let work = pipeline::run(config, health, &stretch, show);
+    tokio::pin!(work);
+    let new = tokio::select! {
+        result = &mut work => return Ended::Done(result),
+        () = deadline(shutdown) => {
+            tracing::warn!("the work in hand took too long; it will be repeated at the next start");
+            return Ended::Done(Ok(()));
+        }
+        never = pipeline::watchdog::watch(config, health) => match never {},
+        new = reload.next(config) => new,
+    };
+    stretch.cancel();
+    let ended = tokio::select! {
+        result = &mut work => result,
+        () = deadline(&stretch) => {
+            tracing::warn!("the work in hand took too long; it is repeated after the reload");
+            Ok(())
+        }
+    };
+    if ended.is_err() {
+        return Ended::Done(ended);
+    }
+    if shutdown.is_cancelled() { Ended::Done(Ok(())) } else { Ended::Reloads(Box::new(new)) }
 }
 
 /// A token that is cancelled by SIGTERM or SIGINT.

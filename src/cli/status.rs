@@ -46,7 +46,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
 
 /// The running daemon's own answer. Another daemon may listen there: its slot tells.
 async fn ask(config: &Config) -> Option<Status> {
-    let answer = http::fetch(config.http_listen, "/status").await.ok()?;
+    let answer =
+        http::fetch(config.http_listen, "/status", config.http_access.token()).await.ok()?;
     let status: Status = serde_json::from_str(&answer.body).ok()?;
     (status.slot == config.source.slot).then_some(status)
 }

@@ -1,6 +1,5 @@
 //! From a file to a [`Config`].
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,16 +122,17 @@ fn build(
     let (target, target_shown) = target(target_section, schema, &place, problems);
     let run = run(root.section("run", problems), problems);
     let guard = guard(root.section("guard", problems), problems);
+    let http = super::http::http(root.section("http", problems), &place, problems);
+    let log_level = super::http::log_level(root.section("log", problems), problems);
     let backup = safety::backup(root.section("backup", problems), problems);
     let validate = root.section("validate", problems);
     let verify_every = verify(root.section("verify", problems), problems);
     let retention_days = retention(root.section("retention", problems), problems);
-    let http_listen = listen(root.section("http", problems), &place, problems);
     let rules = rules::rules(root.section("rules", problems), problems);
     let products: Vec<String> = rules.products.iter().map(|p| p.code.clone()).collect();
     let validate = safety::validate(validate, &products, problems);
     root.finish(problems);
-    let (source_shown, target_shown) = (source_shown?, target_shown?);
+    let (source_shown, target_shown, http) = (source_shown?, target_shown?, http?);
     let origins = Origins {
         file: file.map(Path::to_owned),
         overrides: overrides.to_vec(),
@@ -144,18 +144,20 @@ fn build(
         target: target?,
         run,
         guard,
+        http_listen: http.listen,
+        http_access: http.access,
+        log_level,
         backup,
         validate,
         verify_every,
         retention_days,
-        http_listen: http_listen?,
         rules,
         origins,
     })
 }
 
 /// What reading a value may need besides the file's text.
-struct Place<'p> {
+pub(super) struct Place<'p> {
     file: Option<&'p Path>,
     overrides: &'p [(&'static str, &'static str)],
     env: Environment<'p>,
@@ -163,14 +165,14 @@ struct Place<'p> {
 
 impl Place<'_> {
     /// The override of the value at a path, with the name of its variable.
-    fn override_of(&self, path: &str) -> Option<(&'static str, String)> {
+    pub(super) fn override_of(&self, path: &str) -> Option<(&'static str, String)> {
         let (_, variable) = self.overrides.iter().find(|(known, _)| *known == path)?;
         lookup(self.env, variable).map(|value| (*variable, value))
     }
 
     /// Where a password file is: a relative one in `$CREDENTIALS_DIRECTORY`, where systemd puts
     /// credentials, else beside the configuration.
-    fn resolve(&self, file: &str) -> PathBuf {
+    pub(super) fn resolve(&self, file: &str) -> PathBuf {
         let folder = lookup(self.env, "CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let folder = folder.or_else(|| self.file?.parent().map(Path::to_owned));
         folder.unwrap_or_default().join(file)
@@ -321,35 +323,4 @@ fn guard(mut section: Section<'_>, problems: &mut Problems) -> Guard {
         delete_rows: delete_rows.map_or(default.delete_rows, u64::from),
         delete_percent: percent.unwrap_or(default.delete_percent),
     }
-}
-
-fn listen(
-    mut section: Section<'_>,
-    place: &Place<'_>,
-    problems: &mut Problems,
-) -> Option<SocketAddr> {
-    let path = section.path_of("listen");
-    let value = section.value("listen");
-    let (path, text) = match (place.override_of(&path), value) {
-        (Some((variable, text)), _) => (variable.to_owned(), text),
-        (None, Some(value)) => {
-            let text = super::section::text(value, &path, problems).map(str::to_owned);
-            (path, text.unwrap_or_default())
-        }
-        (None, None) => (path, "127.0.0.1:9464".into()),
-    };
-    section.finish(problems);
-    if text.is_empty() {
-        return None;
-    }
-    let numeric = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.clone(),
-    };
-    let address = numeric.trim().parse().ok();
-    if address.is_none() {
-        let wanted = "must be an address and a port, such as 127.0.0.1:9464 or 0.0.0.0:9464";
-        problems.add(&path, format!("{wanted}, not {text:?}"));
-    }
-    address
 }

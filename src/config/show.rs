@@ -8,7 +8,7 @@ use super::hash::date_order;
 use super::mapping::written;
 use super::section::written_span;
 use super::server::Shown;
-use super::{Config, FeedConfig, FieldSource, SkipRule, SkippedBy};
+use super::{Access, Config, FeedConfig, FieldSource, SkipRule, SkippedBy};
 use crate::facts::{ANY, AmountUnit, FeedKind, When};
 use crate::rules::{EmailPattern, Product, Rules, Status};
 
@@ -106,6 +106,15 @@ impl Config {
             page.line(&format!("# replaced by {variable}"));
         }
         page.value("listen", &self.http_listen.to_string());
+        match &self.http_access {
+            Access::Loopback => {}
+            Access::Open => page.raw("without_token", true),
+            Access::Token { file, .. } => page.value("token_file", file),
+        }
+        if let Some(level) = &self.log_level {
+            page.table("log");
+            page.value("level", level);
+        }
     }
 }
 

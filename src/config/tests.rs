@@ -388,7 +388,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
         ("SOURCE_URL", "postgresql://reader:s3cret@db.example.com/raw"),
         ("TRIBUTARY_TARGET_URL", "host=127.0.0.1 user=writer"),
         ("PGPASSWORD", "s3cret too"),
-        ("TRIBUTARY_HTTP_LISTEN", "0.0.0.0:80"),
+        ("TRIBUTARY_HTTP_LISTEN", "127.0.0.1:80"),
     ];
     let shown = parse(CANONICAL, &env).unwrap().to_toml();
     assert!(!shown.contains("s3cret"));
@@ -434,7 +434,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
 
     [http]
     # replaced by TRIBUTARY_HTTP_LISTEN
-    listen = "0.0.0.0:80"
+    listen = "127.0.0.1:80"
     "#);
     insta::assert_snapshot!(lines("[[rules.products]]", "[rules.status"), @r#"
     [[rules.products]]

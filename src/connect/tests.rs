@@ -107,3 +107,18 @@ fn an_unusable_certificates_file_is_a_matter_of_configuration() {
     check(Some("not a certificate"), "the file holds no certificate");
     check(Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "sslrootcert");
 }
+
+#[test]
+fn a_machine_is_remote_unless_it_is_this_one() {
+    for (text, expected) in [
+        ("host=/run/postgresql", false),
+        ("host=localhost", false),
+        ("host=127.0.0.1,::1", false),
+        ("host=db.example.com hostaddr=127.0.0.1", false),
+        ("host=db.example.com", true),
+        ("host=localhost,db.example.com", true),
+        ("host=192.0.2.1", true),
+    ] {
+        assert_eq!(is_remote(&text.parse().unwrap()), expected, "{text}");
+    }
+}

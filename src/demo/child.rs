@@ -62,7 +62,7 @@ impl Daemon {
                 format!("{status}\n{}", self.words()),
             ));
         }
-        let answer = http::fetch(self.listen, "/status").await.ok();
+        let answer = http::fetch(self.listen, "/status", None).await.ok();
         Ok(answer.and_then(|answer| serde_json::from_str(&answer.body).ok()))
     }
 

@@ -23,14 +23,14 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Asks the daemon that listens on `listen` (an unspecified address is asked on the loopback).
+/// Asks the daemon that listens on `listen`, with its token where it has one (an unspecified address is asked on the loopback).
 ///
 /// # Errors
 /// [`Error::Unavailable`] when nothing answers HTTP there within five seconds.
-pub async fn fetch(listen: SocketAddr, path: &str) -> Result<Answer> {
+pub async fn fetch(listen: SocketAddr, path: &str, token: Option<&str>) -> Result<Answer> {
     let address = reachable(listen);
     let context = || format!("asking the daemon at http://{address}{path}");
-    let exchange = tokio::time::timeout(PATIENCE, exchange(address, path));
+    let exchange = tokio::time::timeout(PATIENCE, exchange(address, path, token));
     match exchange.await {
         Err(_) => Err(Error::unavailable(context(), "no answer within 5 s")),
         Ok(Err(error)) => Err(Error::unavailable(context(), error)),
@@ -41,9 +41,16 @@ pub async fn fetch(listen: SocketAddr, path: &str) -> Result<Answer> {
 }
 
 /// HTTP/1.0, since its answers end with the connection and are never in chunks.
-async fn exchange(address: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
+async fn exchange(
+    address: SocketAddr,
+    path: &str,
+    token: Option<&str>,
+) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let token = token.unwrap_or_default();
+    let request =
+        format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(LARGEST).read_to_end(&mut answer).await?;

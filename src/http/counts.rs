@@ -1,6 +1,7 @@
 //! Open conflicts and rows that are left out, counted when somebody asks (SPEC §9): an answer is current, and costs the
 //! target at most one query of each kind a second.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -23,7 +24,7 @@ const SHARE: u32 = 20;
 
 /// Counts on a session of its own.
 pub struct Counts {
-    pool: Pool,
+    pool: RwLock<Pool>,
     /// Those of the configuration.
     feeds: Vec<String>,
     counted_at: Mutex<Option<Instant>>,
@@ -37,9 +38,24 @@ impl Counts {
     /// # Errors
     /// [`Error::Config`] where the certificates file cannot be used.
     pub fn new(config: &Config) -> Result<Self> {
-        let pool = pool(&config.target.server, "tributary status", 1)?;
+        let pool = RwLock::new(of_target(config)?);
         let feeds = config.source.feeds.iter().map(|feed| feed.name.clone()).collect();
         Ok(Self { pool, feeds, counted_at: Mutex::default(), rows_due: Mutex::default() })
+    }
+
+    /// Takes the password of now.
+    ///
+    /// # Errors
+    /// As [`Counts::new`].
+    pub fn reconfigure(&self, config: &Config) -> Result<()> {
+        let pool = of_target(config)?;
+        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool;
+        Ok(())
+    }
+
+    /// A pool is a handle.
+    fn pool(&self) -> Pool {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Brings the counts of the daemon's state up to date, unless they are.
@@ -64,7 +80,7 @@ impl Counts {
                 counts.into_iter().map(|count| (count.0, count.1, count.2)).collect();
             crate::metrics::set_conflicts(&counts);
         }
-        let pool = self.pool.status();
+        let pool = self.pool().status();
         crate::metrics::set_pool(pool.size, pool.available, pool.waiting);
         self.refresh_rows(health).await;
     }
@@ -85,7 +101,7 @@ impl Counts {
     }
 
     async fn count_rows(&self) -> Result<(Vec<(String, String, u64)>, Rollout)> {
-        let session = self.pool.get().await;
+        let session = self.pool().get().await;
         let session =
             session.map_err(|error| Error::unavailable("target: counting rows", error))?;
         let rollout = Rollout::from(crate::store::outside::count(&session).await?);
@@ -95,7 +111,7 @@ impl Counts {
     /// Of each kind and severity how many are open, and when the first of them was seen.
     async fn count(&self) -> Result<Vec<(ConflictKind, Severity, u64, f64)>> {
         let what = "target: counting conflicts";
-        let session = self.pool.get().await;
+        let session = self.pool().get().await;
         let session = session.map_err(|error| Error::unavailable(what, error))?;
         let sql = "select kind, severity, count(*), \
                    extract(epoch from min(first_seen_at))::float8 from tributary.conflict \
@@ -114,4 +130,8 @@ impl Counts {
         crate::metrics::set_quarantined(quarantined.unsigned_abs());
         Ok(counts)
     }
+}
+
+fn of_target(config: &Config) -> Result<Pool> {
+    pool(&config.target.server, "tributary status", 1)
 }

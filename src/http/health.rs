@@ -1,6 +1,6 @@
 //! What the main loop tells about itself, and what follows from it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub struct Health {
     steps: AtomicU64,
     /// Why the daemon that this one waits for does not count as working.
     holder_stands_still: Mutex<Option<&'static str>>,
+    leads: AtomicBool,
 }
 
 impl Health {
@@ -47,6 +48,7 @@ impl Health {
             tick_bound,
             steps: AtomicU64::new(0),
             holder_stands_still: Mutex::new(Some("it was not looked at yet")),
+            leads: AtomicBool::new(false),
         }
     }
 
@@ -89,7 +91,18 @@ impl Health {
 
     /// Whether this daemon has the lock of its target, with an open session.
     pub fn set_leading(&self, leads: bool) {
+        self.leads.store(leads, Ordering::Relaxed);
         metrics::set_leading(leads);
+    }
+
+    /// See [`Health::set_leading`].
+    pub(crate) fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
+    }
+
+    /// Whether the main loop comes round.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.dead_because().is_none()
     }
 
     /// Enters a phase. Every phase but [`Phase::Halted`] clears the reason of a halt.

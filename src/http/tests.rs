@@ -10,6 +10,7 @@ use crate::status::Phase;
 /// A daemon's endpoint on a free port, and what stops it.
 async fn endpoint(
     health: &Arc<Health>,
+    token: Option<&'static str>,
 ) -> (SocketAddr, tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -18,7 +19,14 @@ async fn endpoint(
     let shutdown = async move {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(serve(listener, Arc::clone(health), prometheus, None, shutdown));
+    let server = tokio::spawn(serve(
+        listener,
+        Arc::clone(health),
+        prometheus,
+        None,
+        token.map(str::to_owned),
+        shutdown,
+    ));
     (address, stop, server)
 }
 
@@ -29,9 +37,9 @@ fn health(bound: Duration) -> Arc<Health> {
 #[tokio::test]
 async fn tells_whether_the_daemon_is_alive_and_ready() {
     let health = health(Duration::from_secs(60));
-    let (address, stop, server) = endpoint(&health).await;
+    let (address, stop, server) = endpoint(&health, None).await;
     let check = async |path: &str, code: u16, part: &str| {
-        let answer = fetch(address, path).await.unwrap();
+        let answer = fetch(address, path, None).await.unwrap();
         assert_eq!(answer.code, code, "{path}: {}", answer.body);
         assert!(answer.body.contains(part), "{path}: {}", answer.body);
     };
@@ -54,15 +62,38 @@ async fn tells_whether_the_daemon_is_alive_and_ready() {
     check("/livez", 200, "\"phase\":\"halted\"").await;
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
-    assert_eq!(fetch(address, "/livez").await.unwrap_err().exit_code(), 69);
+    assert_eq!(fetch(address, "/livez", None).await.unwrap_err().exit_code(), 69);
+}
+
+/// SPEC §9: a token never guards the probes.
+#[tokio::test]
+async fn a_token_guards_all_but_the_probes() {
+    let health = health(Duration::from_secs(60));
+    let token = "a-token-of-20-signs!";
+    let (address, _stop, _server) = endpoint(&health, Some(token)).await;
+    for (path, presented, code) in [
+        ("/metrics", None, 401),
+        ("/status", None, 401),
+        ("/status", Some("a-token-of-20-signs"), 401),
+        ("/status", Some("a-token-of-20-signs?"), 401),
+        ("/status", Some(token), 200),
+        ("/metrics", Some(token), 200),
+        ("/livez", None, 200),
+        ("/readyz", None, 503),
+        ("/readyz?standby=1", None, 503),
+    ] {
+        let answer = fetch(address, path, presented).await.unwrap();
+        assert_eq!(answer.code, code, "{path} {presented:?}: {}", answer.body);
+        assert!(!answer.body.contains(token));
+    }
 }
 
 #[tokio::test]
 async fn a_silent_main_loop_is_not_alive() {
     let health = health(Duration::ZERO);
-    let (address, _stop, _server) = endpoint(&health).await;
+    let (address, _stop, _server) = endpoint(&health, None).await;
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let answer = fetch(address, "/livez").await.unwrap();
+    let answer = fetch(address, "/livez", None).await.unwrap();
     assert_eq!(answer.code, 503, "{}", answer.body);
 }
 

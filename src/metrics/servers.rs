@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     BACKFILL_STAGE, CERTIFICATE_EXPIRY, CHECKPOINT_AT, ERRORS, OLDEST_REVIEW_AT, PASSWORD_EXPIRY,
-    POOL, QUARANTINED, SLOT_ACTIVE,
+    POOL, QUARANTINED, RELOADS, SLOT_ACTIVE,
 };
 use crate::backfill::Stage;
 use crate::error::{ErrorKind, Server};
@@ -13,6 +13,11 @@ use crate::error::{ErrorKind, Server};
 pub fn count_error(kind: ErrorKind, server: Option<Server>) {
     let server = server.map_or("none", Server::as_str);
     metrics::counter!(ERRORS, "kind" => kind.as_str(), "server" => server).increment(1);
+}
+
+/// The configuration was to be read again.
+pub fn count_reload(result: &'static str) {
+    metrics::counter!(RELOADS, "result" => result).increment(1);
 }
 
 /// The checkpoint advanced.

@@ -6,7 +6,7 @@ use super::{
     BATCHES, BATCHES_REFUSED, BUILD_INFO, CERTIFICATE_EXPIRY, CHANGES, CHECKPOINT_AT,
     CHECKPOINT_LSN, COMMIT_DELAY, CONFLICTS, CONFLICTS_OPEN, ERRORS, LAG_BYTES, LAG_SECONDS,
     LAST_COMMIT, LEFT_OUT, NOTES, OLDEST_REVIEW_AT, PASSWORD_EXPIRY, PROGRESS_AT, QUARANTINED,
-    RECONNECTS, ROWS_APPLIED, ROWS_UNCHANGED, SLOT_ACTIVE, SOURCE_COMMIT_AT, SOURCE_LSN,
+    RECONNECTS, RELOADS, ROWS_APPLIED, ROWS_UNCHANGED, SLOT_ACTIVE, SOURCE_COMMIT_AT, SOURCE_LSN,
     STAGE_SECONDS, TRANSACTIONS, note_kind, servers, set_frozen, set_halted, set_leading,
     set_phase, work,
 };
@@ -78,6 +78,9 @@ fn counters() {
         for server in ["source", "target", "none"] {
             metrics::counter!(ERRORS, "kind" => kind.as_str(), "server" => server).absolute(0);
         }
+    }
+    for result in ["changed", "unchanged", "refused", "invalid"] {
+        metrics::counter!(RELOADS, "result" => result).absolute(0);
     }
     for table in TABLES {
         metrics::counter!(ROWS_UNCHANGED, "table" => table).absolute(0);

@@ -113,7 +113,6 @@ pub(super) async fn follow(
     let is_reconciling = recomputes || session.due.is_some();
     health.set_phase(if is_reconciling { Phase::Backfilling } else { Phase::Streaming });
     health.set_halted(None);
-    crate::systemd::ready();
     let assembler = Assembler::new(watched(config, &session.applier.env.feeds));
     let receiver = Receiver::start(stream, assembler);
     let durability = Durability::start(Arc::clone(control), receiver.confirm());

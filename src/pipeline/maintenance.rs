@@ -264,7 +264,6 @@ pub(super) async fn wait_until_accepted(
     failpoint::hit("halt-recorded");
     health.set_phase(Phase::Halted);
     health.set_halted(Some(halt.reason()));
-    crate::systemd::ready();
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();

@@ -297,6 +297,7 @@ impl Request {
             Self::Repair(_) => Operation::Repair,
             Self::Rollback { .. } => Operation::Rollback,
             Self::Rollout { .. } => Operation::Rollout,
+            Self::Erase { .. } => Operation::Erase,
             Self::Backfill => Operation::Backfill,
             _ => Operation::Decision,
         }

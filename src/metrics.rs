@@ -61,6 +61,8 @@ const VERIFY_UNSETTLED: &str = "tributary_verify_unsettled";
 const VERIFY_LAST: &str = "tributary_verify_last_timestamp_seconds";
 const WAL_RETAINED: &str = "tributary_slot_retained_bytes";
 const WAL_SAFE: &str = "tributary_slot_safe_bytes";
+/// Every wal_status of a slot.
+const WAL_STATUSES: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
 const WAL_STATUS: &str = "tributary_slot_wal_status";
 const WAL_SECONDS: &str = "tributary_slot_loss_seconds";
 const BUILD_INFO: &str = "tributary_build_info";
@@ -459,7 +461,7 @@ pub(crate) fn set_verified<'a>(
 pub(crate) fn set_slot_log(log: &SlotLog) {
     metrics::gauge!(WAL_RETAINED).set(log.retained_bytes as f64);
     metrics::gauge!(WAL_SAFE).set(log.safe_bytes.map_or(f64::INFINITY, |bytes| bytes as f64));
-    for status in ["reserved", "extended", "unreserved", "lost"] {
+    for status in WAL_STATUSES {
         let is_now = log.wal_status.as_deref() == Some(status);
         metrics::gauge!(WAL_STATUS, "status" => status).set(f64::from(u8::from(is_now)));
     }

@@ -427,6 +427,13 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     delete_rows = 1000
     delete_percent = 10.0
 
+    [backup]
+    enabled = true
+    keep = 3
+    max_mib = 10240
+
+    [validate]
+
     [verify]
 
     [retention]

@@ -5,10 +5,11 @@ use super::{
     BACKFILL_DONE, BACKFILL_ESTIMATED, BACKFILL_READ, BATCH_BYTES, BATCH_ROWS, BATCH_SECONDS,
     BATCHES, BATCHES_REFUSED, BUILD_INFO, CERTIFICATE_EXPIRY, CHANGES, CHECKPOINT_AT,
     CHECKPOINT_LSN, COMMIT_DELAY, CONFLICTS, CONFLICTS_OPEN, ERRORS, LAG_BYTES, LAG_SECONDS,
-    LAST_COMMIT, LEFT_OUT, NOTES, OLDEST_REVIEW_AT, PASSWORD_EXPIRY, PROGRESS_AT, QUARANTINED,
-    RECONNECTS, RELOADS, ROWS_APPLIED, ROWS_UNCHANGED, SLOT_ACTIVE, SOURCE_COMMIT_AT, SOURCE_LSN,
-    STAGE_SECONDS, TRANSACTIONS, note_kind, servers, set_frozen, set_halted, set_leading,
-    set_phase, work,
+    LAST_COMMIT, LEFT_OUT, NOTES, OLDEST_REVIEW_AT, OUTSIDE, PASSWORD_EXPIRY, PROGRESS_AT,
+    QUARANTINED, RECONNECTS, RELOADS, ROLLOUT, ROWS_APPLIED, ROWS_UNCHANGED, SLOT_ACTIVE,
+    SOURCE_COMMIT_AT, SOURCE_LSN, STAGE_SECONDS, TRANSACTIONS, VERIFIED_SHARE, VERIFY_DIFFERENCES,
+    VERIFY_LAST, VERIFY_UNSETTLED, WAL_RETAINED, WAL_SAFE, WAL_SECONDS, WAL_STATUS, WAL_STATUSES,
+    note_kind, servers, set_frozen, set_halted, set_leading, set_phase, work,
 };
 use crate::error::ErrorKind;
 use crate::facts::NoteKind;
@@ -42,8 +43,24 @@ pub(super) fn everything() {
         BACKFILL_DONE,
         BACKFILL_ESTIMATED,
         SLOT_ACTIVE,
+        ROLLOUT,
+        VERIFIED_SHARE,
+        VERIFY_UNSETTLED,
+        VERIFY_LAST,
+        WAL_RETAINED,
+        WAL_SAFE,
+        WAL_SECONDS,
     ] {
         metrics::gauge!(name).set(f64::NAN);
+    }
+    for table in TABLES {
+        metrics::gauge!(OUTSIDE, "table" => table).set(f64::NAN);
+    }
+    for table in ["source_rows", "profiles", "transactions", "enrollments", "conflicts"] {
+        metrics::gauge!(VERIFY_DIFFERENCES, "table" => table).set(f64::NAN);
+    }
+    for status in WAL_STATUSES {
+        metrics::gauge!(WAL_STATUS, "status" => status).set(f64::NAN);
     }
     for server in ["source", "target"] {
         for name in [PASSWORD_EXPIRY, CERTIFICATE_EXPIRY] {

@@ -54,11 +54,13 @@ pub enum Operation {
     Accept,
     /// The validation pack was run.
     Validate,
+    /// A person was forgotten.
+    Erase,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Migrate,
         Self::Backfill,
         Self::DryRun,
@@ -72,6 +74,7 @@ impl Operation {
         Self::Decision,
         Self::Accept,
         Self::Validate,
+        Self::Erase,
     ];
 
     /// The word in the table and on the command line.
@@ -91,6 +94,7 @@ impl Operation {
             Self::Decision => "decision",
             Self::Accept => "accept",
             Self::Validate => "validate",
+            Self::Erase => "erase",
         }
     }
 }

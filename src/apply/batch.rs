@@ -109,18 +109,22 @@ impl Applier {
         let ids = ids_of(changes);
         let is_partial = changes.iter().any(|change| !change.unchanged.is_empty());
         if is_partial || !self.env.chunks.is_empty() {
-            let (_, stored) =
-                tokio::try_join!(tx.start(&self.tables.begin), store::row::by_key(&tx, &ids))?;
-            let plan = self.plan_of_stored(&tx, changes, stored, arrival).await?;
+            let (begun, stored) =
+                tokio::join!(tx.start(&self.tables.begin), store::row::by_key(&tx, &ids));
+            // The first error of what was sent together is the cause of the others.
+            begun?;
+            let plan = self.plan_of_stored(&tx, changes, stored?, arrival).await?;
             return Ok((tx, plan));
         }
         let versions = versions::derive(changes, &self.env);
         let emails = emails_of(&versions);
-        let (_, stored, roots) = tokio::try_join!(
+        let (begun, stored, roots) = tokio::join!(
             tx.start(&self.tables.begin),
             store::row::by_key(&tx, &ids),
             store::alias::roots(&self.db, &emails),
-        )?;
+        );
+        begun?;
+        let (stored, roots) = (stored?, roots?);
         let plan = self.plan_of_versions(&tx, versions, stored, Some(roots), arrival).await?;
         Ok((tx, plan))
     }

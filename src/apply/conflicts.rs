@@ -163,8 +163,10 @@ impl Applier {
         let mut rounds = people.chunks(OWNERS_PER_ROUND);
         group.prepare(tx).await?;
         let first = pairs_touched(tx, rounds.next().unwrap_or_default());
-        let (reached, members) = tokio::try_join!(group.send(tx), first)?;
-        self.judge_pairs_of(tx, &members).await?;
+        // A refusal of the group comes first: it is the cause of any other error.
+        let (reached, members) = tokio::join!(group.send(tx), first);
+        let reached = reached?;
+        self.judge_pairs_of(tx, &members?).await?;
         for round in rounds {
             let members = pairs_touched(tx, round).await?;
             self.judge_pairs_of(tx, &members).await?;

@@ -84,8 +84,11 @@ pub async fn hand_over(
     }
     group.prepare(tx).await?;
     let shared = touch_shared_ids(tx, to, touched);
-    let (_, (), roots) = tokio::try_join!(group.send(tx), shared, roots(tx.db(), emails))?;
-    Ok(roots)
+    // The first error of what is sent together is the cause of the others.
+    let (handed, shared, roots) = tokio::join!(group.send(tx), shared, roots(tx.db(), emails));
+    handed?;
+    shared?;
+    roots
 }
 
 /// After an alias is gone: the rows of `person` go back to whom they belong.
@@ -148,7 +151,9 @@ pub async fn record_moves(
     let sql = include_str!("sql/moves_onto_people.sql");
     let params: [Param<'_>; 2] = [&from, &to];
     let onto = tx.query("target: looking up persons", sql, &params);
-    let (_, rows) = tokio::try_join!(group.send(tx), onto)?;
+    let (recorded, rows) = tokio::join!(group.send(tx), onto);
+    recorded?;
+    let rows = rows?;
     Ok(rows.iter().map(|row| (row.get(0), key(row, 1), key(row, 2))).collect())
 }
 

@@ -276,7 +276,9 @@ async fn work(
     let mut notice = Notice::start(config, session.publication.print.clone());
     let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
     let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
-    if backfill_is_due(session).await? {
+    if let Some(at) = due_backfill(session).await? {
+        // Before the phase: whoever sees it sees the rows of an earlier run too.
+        health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
         health.set_phase(Phase::Backfilling);
         backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
     }
@@ -291,9 +293,9 @@ async fn work(
         .await
 }
 
-async fn backfill_is_due(session: &Session) -> Result<bool> {
+async fn due_backfill(session: &Session) -> Result<Option<Progress>> {
     let at = crate::backfill::progress(&session.applier.db).await?;
-    Ok(at.is_some_and(|at| !at.is_done()))
+    Ok(at.filter(|at| !at.is_done()))
 }
 
 /// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.

@@ -28,10 +28,6 @@ used_metrics() {
         sed 's/_\(bucket\|sum\|count\)$//' | sort -u
 }
 grep -o '"tributary_[a-z0-9_]*"' src/metrics.rs | tr -d '"' | sort -u >"$scratch/metrics"
-# Of the slot's log and of verification, which other files of src/ may name.
-for name in slot_safe_bytes slot_loss_seconds slot_wal_status slot_retained_bytes verify_differences verify_last_timestamp_seconds; do
-    echo "tributary_$name"
-done | sort -u - "$scratch/metrics" -o "$scratch/metrics"
 [ "$(wc -l <"$scratch/metrics")" -gt 15 ] || die "the metrics of src/metrics.rs were not found"
 used_metrics deploy/prometheus/*.yml deploy/grafana/*.json docs/runbooks/*.md >"$scratch/used"
 unknown=$(comm -23 "$scratch/used" "$scratch/metrics")

@@ -104,7 +104,7 @@ pub async fn ask(
     if !decisions::may_follow_a_rollback(&command.request)
         && let Err(error) = halt::refuse_rolled_back(db).await
     {
-        return told(Err(error));
+        return answer_to(Err(error));
     }
     if !session::is_locked(db).await?
         && let Some(answer) = alone(config, db, command, actor, patience).await?
@@ -203,7 +203,7 @@ async fn alone(
         let Some(client) = session::lock_target(config).await? else { return Ok(None) };
         let (db, operator) = (Db::new(client), Operator::of(config));
         let done = decisions::execute_on_target(config, &db, &operator, command, actor).await;
-        return told(done).map(Some);
+        return answer_to(done).map(Some);
     }
     if !is_filled {
         return Err(Error::refused(
@@ -248,7 +248,7 @@ async fn locked(config: &Config) -> Result<bool> {
 }
 
 /// What the daemon would have answered.
-fn told(done: Result<String>) -> Result<Answer> {
+fn answer_to(done: Result<String>) -> Result<Answer> {
     match done {
         Ok(text) => Ok(Answer { done: true, text }),
         Err(error @ Error::Refused { .. }) => Ok(Answer { done: false, text: error.to_string() }),

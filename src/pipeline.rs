@@ -278,7 +278,7 @@ async fn work(
     let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
     if let Some(at) = due_backfill(session).await? {
         // Before the phase: whoever sees it sees the rows of an earlier run too.
-        health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
+        report_backfill(health, &at);
         health.set_phase(Phase::Backfilling);
         backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
     }
@@ -296,6 +296,12 @@ async fn work(
 async fn due_backfill(session: &Session) -> Result<Option<Progress>> {
     let at = crate::backfill::progress(&session.applier.db).await?;
     Ok(at.filter(|at| !at.is_done()))
+}
+
+/// How far a backfill is, for status and metrics.
+fn report_backfill(health: &Health, at: &Progress) {
+    metrics::set_backfill_stage(Some(at.stage));
+    health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
 }
 
 /// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.
@@ -327,9 +333,9 @@ pub async fn backfill(
     until: Until,
 ) -> Result<bool> {
     let pending = crate::backfill::progress(&session.applier.db).await?;
-    metrics::set_backfill_stage(pending.as_ref().map(|at| at.stage));
-    if let Some(at) = &pending {
-        health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
+    match &pending {
+        Some(at) => report_backfill(health, at),
+        None => metrics::set_backfill_stage(None),
     }
     if pending.is_none_or(|at| at.is_done()) {
         return Ok(true);
@@ -337,8 +343,7 @@ pub async fn backfill(
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
-        metrics::set_backfill_stage(Some(at.stage));
-        health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
+        report_backfill(health, at);
         show(at);
     };
     let (db, operator) = (Arc::clone(&session.applier.db), session.applier.operator.clone());

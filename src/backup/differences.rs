@@ -12,6 +12,7 @@ use crate::config::quote_identifier;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Error, Result};
 use crate::pg::Db;
+use crate::targets::foreign_key::{self, OnDelete};
 
 const WHAT: &str = "target: comparing with the backup";
 
@@ -269,23 +270,22 @@ impl Compared<'_> {
 
     /// Rows of other tables that refer to what would be deleted.
     async fn references(&self, own: &[String]) -> Result<Vec<Written>> {
-        let sql = include_str!("sql/references.sql");
+        let table = std::slice::from_ref(&self.table.table);
         let mut all = Vec::new();
-        for row in self.db.query(WHAT, sql, &[&self.table.table, &own]).await? {
-            let (other, on_delete): (String, String) = (row.get("table"), row.get("on_delete"));
-            let condition: String = row.get("condition");
+        for key in foreign_key::to(self.db, table, own).await? {
+            let (other, condition) = (&key.table, key.joins("r", "t"));
             let from =
                 format!("{} and exists (select from {other} r where {condition})", self.added());
-            let (what, blocks) = match on_delete.as_str() {
-                "c" => (
+            let (what, blocks) = match key.on_delete {
+                OnDelete::Cascade => (
                     format!("added since, to which rows of {other} refer that would go with them"),
                     false,
                 ),
-                "n" | "d" => (
+                OnDelete::Set => (
                     format!("added since, to which rows of {other} refer that would lose that"),
                     false,
                 ),
-                _ => (format!("added since, to which rows of {other} refer"), true),
+                OnDelete::Refuse => (format!("added since, to which rows of {other} refer"), true),
             };
             all.extend(self.written(what, blocks, &from).await?);
         }

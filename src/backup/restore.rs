@@ -64,10 +64,10 @@ pub async fn carry_out(
     let operator = Operator { asked_by: Some(actor.to_owned()), ..operator.clone() };
     operation_log::record(db.client(), &operator, Operation::Rollback, started_at, &end).await?;
     failpoint::hit("rollback-restored");
-    Ok(told(&plan))
+    Ok(summary(&plan))
 }
 
-fn told(plan: &Plan) -> String {
+fn summary(plan: &Plan) -> String {
     let mut text = format!("rolled back to backup {}", plan.run);
     for table in &plan.tables {
         text.push_str(&format!(

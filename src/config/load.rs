@@ -89,8 +89,8 @@ fn read(text: &str, file: Option<&Path>, env: Environment<'_>) -> Result<Config>
     interpolate(&mut table, &paths, env, &mut problems);
     let config = build(&table, file, &overrides, env, &mut problems);
     match config {
-        Some(config) if problems.told.is_empty() => Ok(config),
-        _ => Err(Error::Config(format!("{name}:\n  {}", problems.told.join("\n  ")))),
+        Some(config) if problems.reported.is_empty() => Ok(config),
+        _ => Err(Error::Config(format!("{name}:\n  {}", problems.reported.join("\n  ")))),
     }
 }
 

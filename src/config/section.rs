@@ -7,7 +7,7 @@ use toml::{Table, Value};
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     /// One a line.
-    pub(crate) told: Vec<String>,
+    pub(crate) reported: Vec<String>,
     /// Paths of values that are not what the operator meant, so that no more is to be said of them.
     spoilt: Vec<String>,
 }
@@ -16,13 +16,13 @@ impl Problems {
     /// Adds a problem of the value at `path`. The text must not hold the value of a secret.
     pub(crate) fn add(&mut self, path: &str, problem: impl AsRef<str>) {
         if !self.spoilt.iter().any(|spoilt| spoilt == path) {
-            self.told.push(format!("{path}: {}", problem.as_ref()));
+            self.reported.push(format!("{path}: {}", problem.as_ref()));
         }
     }
 
     /// Adds a problem that leaves the value without a meaning: nothing else is told of it.
     pub(crate) fn spoil(&mut self, path: &str, problem: impl AsRef<str>) {
-        self.told.push(format!("{path}: {}", problem.as_ref()));
+        self.reported.push(format!("{path}: {}", problem.as_ref()));
         self.spoilt.push(path.to_owned());
     }
 }

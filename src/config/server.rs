@@ -78,7 +78,7 @@ pub(super) fn server(
     env: Environment<'_>,
     problems: &mut Problems,
 ) -> Option<(Server, Shown)> {
-    let before = problems.told.len();
+    let before = problems.reported.len();
     let mut parameters = match conninfo::parse(pieces.conninfo) {
         Ok(parameters) => parameters,
         Err(problem) => {
@@ -101,7 +101,7 @@ pub(super) fn server(
     }
     let shown = Shown { conninfo: conninfo::render(&shown), origins };
     let postgres = driver_config(parameters, tls, pieces.path, problems)?;
-    (problems.told.len() == before)
+    (problems.reported.len() == before)
         .then_some((Server { postgres, tls, ca_file, schema: Schema::default() }, shown))
 }
 

@@ -28,8 +28,7 @@ pub(super) fn client_config(
     seen: Option<&'static str>,
 ) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = verifier(mode, ca_file, &provider)?;
-    let verifier = Arc::new(Seen { verifier, server: seen });
+    let verifier = verifier(mode, ca_file, seen, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -43,6 +42,7 @@ pub(super) fn client_config(
 fn verifier(
     mode: TlsMode,
     ca_file: Option<&Path>,
+    seen: Option<&'static str>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let provider = Arc::clone(provider);
@@ -61,7 +61,7 @@ fn verifier(
                 .map_err(|error| error.to_string())?
         }
     };
-    Ok(Arc::new(OrItself { by_authority, pinned, checks_name }))
+    Ok(Arc::new(OrItself { by_authority, pinned, checks_name, seen }))
 }
 
 /// The trusted authorities: of the file, else of the system.
@@ -96,12 +96,13 @@ fn unusable(file: &Path, error: &dyn std::fmt::Display) -> String {
 }
 
 /// Believes also a server whose certificate is itself in the file, as libpq does: a self-signed one is its own authority,
-/// and usually says so, which others take for a mistake.
+/// and usually says so, which others take for a mistake. Reports when the certificate ends, also where it is not checked.
 #[derive(Debug)]
 struct OrItself {
     by_authority: Arc<dyn ServerCertVerifier>,
     pinned: Vec<CertificateDer<'static>>,
     checks_name: bool,
+    seen: Option<&'static str>,
 }
 
 impl ServerCertVerifier for OrItself {
@@ -113,6 +114,9 @@ impl ServerCertVerifier for OrItself {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if let (Some(server), Some(at)) = (self.seen, expiry(end_entity)) {
+            crate::metrics::set_certificate_expiry(server, at);
+        }
         let verified = self.by_authority.verify_server_cert(
             end_entity,
             intermediates,
@@ -222,52 +226,6 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// Reports when the certificate of a server ends, also where it is not checked otherwise.
-#[derive(Debug)]
-struct Seen {
-    verifier: Arc<dyn ServerCertVerifier>,
-    server: Option<&'static str>,
-}
-
-impl ServerCertVerifier for Seen {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let (Some(server), Some(at)) = (self.server, expiry(end_entity)) {
-            crate::metrics::set_certificate_expiry(server, at);
-        }
-        let of = &self.verifier;
-        of.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
-}
-
 /// In Unix time; `None` where the certificate cannot be read.
 fn expiry(certificate: &CertificateDer<'_>) -> Option<f64> {
     let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
@@ -342,7 +300,7 @@ cekOyewCID+4I75HBgOtGb3kUHaggEcdzUIpxwfDcwYQsShRW8Mk
         std::fs::write(file.path(), OWN).unwrap();
         let day = 86_400;
         let check = |mode, pem: &str, name: &'static str, days: u64, expected: bool| {
-            let verifier = verifier(mode, Some(file.path()), &provider).unwrap();
+            let verifier = verifier(mode, Some(file.path()), None, &provider).unwrap();
             let server = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
             let name = ServerName::try_from(name).unwrap();
             let now = UnixTime::since_unix_epoch(Duration::from_secs(days * day));

@@ -78,7 +78,7 @@ pub(super) async fn check(
             checked.extend(bind(plan, load, table, &catalog, &mut problems));
         }
     }
-    if !problems.told.is_empty() {
+    if !problems.reported.is_empty() {
         return Err(refusal(name, &problems));
     }
     let nodes: Vec<Node> = checked.iter().map(node).collect();
@@ -203,7 +203,7 @@ fn bind(
     catalog: &Catalog,
     problems: &mut Problems,
 ) -> Option<Checked> {
-    let before = problems.told.len();
+    let before = problems.reported.len();
     let names = || table.columns.iter().map(|column| column.name.as_str());
     let mut columns = Vec::new();
     for column in &load.columns {
@@ -229,7 +229,7 @@ fn bind(
         required(load, table, problems);
     }
     let key = key(load, table, &columns, problems);
-    if problems.told.len() > before {
+    if problems.reported.len() > before {
         return None;
     }
     let own_id = match key.as_slice() {

@@ -7,8 +7,8 @@ fn check(column: &str, kind: Kind, record: &str, expected: Result<Option<&str>, 
     let mut problems = crate::config::section::Problems::default();
     let value = &table["column"];
     let parsed = super::super::column::column("c", value, "c".into(), &mut problems);
-    let column = parsed.unwrap_or_else(|| panic!("{column}: {:?}", problems.told));
-    assert!(problems.told.is_empty(), "{:?}", problems.told);
+    let column = parsed.unwrap_or_else(|| panic!("{column}: {:?}", problems.reported));
+    assert!(problems.reported.is_empty(), "{:?}", problems.reported);
     let view = View::record(Fields::read(record).unwrap());
     let found = super::value(&column, &kind, &view, &Rules::default());
     let found = found.map(|(text, _)| text);

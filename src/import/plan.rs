@@ -174,7 +174,7 @@ impl Plan {
         let mut problems = Problems::default();
         let plan = read(&table, text, &mut problems);
         match plan {
-            Some(plan) if problems.told.is_empty() => Ok(plan),
+            Some(plan) if problems.reported.is_empty() => Ok(plan),
             _ => Err(refusal(name, &problems)),
         }
     }
@@ -193,7 +193,7 @@ impl Plan {
 
 /// All problems of a plan as one error.
 pub(super) fn refusal(name: &str, problems: &Problems) -> Error {
-    Error::Config(format!("{name}:\n  {}", problems.told.join("\n  ")))
+    Error::Config(format!("{name}:\n  {}", problems.reported.join("\n  ")))
 }
 
 fn read(table: &Table, text: &str, problems: &mut Problems) -> Option<Plan> {

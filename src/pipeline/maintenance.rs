@@ -168,10 +168,7 @@ impl Maintenance {
             session.applier.recompute_alone(Touched::owners(owners), Mode::COMPARED).await?;
             health.step();
         }
-        let show = |at: &backfill::Progress| {
-            crate::metrics::set_backfill_stage(Some(at.stage));
-            health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
-        };
+        let show = |at: &backfill::Progress| super::report_backfill(health, at);
         if let Some(rebuild) = &self.rebuild {
             if rebuild.round(config, session, &show).await? {
                 self.rebuild = None;

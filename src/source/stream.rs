@@ -93,7 +93,7 @@ pub struct Stream {
     /// When the last item came. Kept here rather than in [`Stream::next`], which may be cancelled often.
     heard: Instant,
     /// The last keepalive that was handed out, and when.
-    told: Option<(StreamItem, Instant)>,
+    reported: Option<(StreamItem, Instant)>,
 }
 
 impl Stream {
@@ -165,7 +165,7 @@ impl Stream {
                 publication: publication_name,
                 silence,
                 heard,
-                told: None,
+                reported: None,
             })
         };
         let timed_out = || Error::unavailable(CONTEXT, "connecting took too long");
@@ -217,15 +217,15 @@ impl Stream {
     fn repeats(&mut self, item: &StreamItem) -> bool {
         let &StreamItem::Keepalive { wal_end, reply_requested } = item else { return false };
         let asked = StreamItem::Keepalive { wal_end, reply_requested: true };
-        let known = |told: &StreamItem| *told == asked || told == item && !reply_requested;
+        let known = |sent: &StreamItem| *sent == asked || sent == item && !reply_requested;
         if self
-            .told
+            .reported
             .as_ref()
             .is_some_and(|(told, at)| known(told) && at.elapsed() < KEEPALIVE_PAUSE)
         {
             return true;
         }
-        self.told = Some((item.clone(), Instant::now()));
+        self.reported = Some((item.clone(), Instant::now()));
         false
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::catalog::Tables;
+use super::foreign_key;
 use crate::error::{Error, Result};
 use crate::pg::Tx;
 
@@ -58,16 +59,14 @@ pub async fn there(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> 
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Which of these another table references, with its name. The catalog is read again each time: the
-/// application may add a table while the daemon runs.
+/// Which of these another table references, with its name. Managed enrollments have moved on by the time a transaction is
+/// deleted; one that the application made by itself counts as any other reference.
 async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>> {
-    let sql = include_str!("sql/references_to_transactions.sql");
     let transactions = &tables.names.transactions;
-    let params: [crate::pg::Param<'_>; 2] = [&tables.names.referenced, &tables.names.copied];
-    let found = tx.query("target: reading foreign keys", sql, &params).await?;
+    let keys = foreign_key::to(tx.db(), &tables.names.referenced, &tables.names.copied).await?;
     let mut referenced = BTreeMap::new();
-    for row in &found {
-        let (table, condition): (String, String) = (row.get(0), row.get(1));
+    for key in keys {
+        let (table, condition) = (&key.table, key.joins("r", "t"));
         let sql = format!(
             "select distinct t.id from {transactions} t join {table} r on {condition} where t.id = any($1)"
         );

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::catalog::Tables;
+use super::foreign_key;
 use crate::engine::columns::PROFILE;
 use crate::error::{Error, Result};
 use crate::pg::Tx;
@@ -59,10 +60,9 @@ fn reached_one(what: &str, rows: u64) -> Result<()> {
 async fn referenced(tx: &Tx, tables: &Tables, profile: Uuid) -> Result<Option<String>> {
     const WHAT: &str = "target: looking for references";
     let names = &tables.names;
-    let sql = include_str!("sql/references_to_profiles.sql");
-    let found = tx.query("target: reading foreign keys", sql, &[&names.profiles]).await?;
+    let keys = foreign_key::to(tx.db(), std::slice::from_ref(&names.profiles), &[]).await?;
     let mut referencing: Vec<(String, String)> =
-        found.iter().map(|row| (row.get(0), row.get(1))).collect();
+        keys.iter().map(|key| (key.table.clone(), key.joins("r", "t"))).collect();
     let own = [&names.transactions, &names.enrollments];
     referencing.extend(own.map(|table| (table.clone(), "r.user_id = t.id".to_owned())));
     for (table, condition) in referencing {

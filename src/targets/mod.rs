@@ -8,6 +8,7 @@ pub mod compare;
 pub mod copy;
 pub mod delete;
 pub mod erase;
+pub mod foreign_key;
 mod join;
 pub mod merge;
 pub mod profile_ids;

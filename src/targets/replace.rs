@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::changes::Role;
+use super::foreign_key::{self, ForeignKey};
 use crate::config::{TableName, Target};
 use crate::error::{Error, Result};
 use crate::pg::Tx;
@@ -36,10 +37,8 @@ pub async fn references(tx: &Tx, target: &Target) -> Result<Vec<Reference>> {
     let mut found = Vec::new();
     for (role, (now, lasting)) in Role::ALL.into_iter().zip(own.into_iter().zip(theirs)) {
         let to = vec![now.quoted(), lasting.quoted()];
-        let keys = tx.query(WHAT, include_str!("sql/references.sql"), &[&to, &ours]).await?;
-        for key in &keys {
-            let (table, constraint, condition): (String, String, String) =
-                (key.get(0), key.get(1), key.get(2));
+        for key in foreign_key::to(tx.db(), &to, &ours).await? {
+            let (table, condition) = (&key.table, key.joins("other", "r"));
             let sql = format!(
                 "select count(*) from {table} other where exists ( \
                    select from {now} r where {condition} and not {supported})",
@@ -49,6 +48,7 @@ pub async fn references(tx: &Tx, target: &Target) -> Result<Vec<Reference>> {
             let rows = tx.query(WHAT, &sql, &[]).await?;
             let rows = rows.first().map_or(0, |row| row.get::<_, i64>(0)).unsigned_abs();
             if rows > 0 {
+                let ForeignKey { table, constraint, .. } = key;
                 found.push(Reference { table, constraint, to: role.as_str(), rows });
             }
         }

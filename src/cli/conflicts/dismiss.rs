@@ -55,7 +55,7 @@ pub(super) async fn run(args: Args, config: &Config, db: &Db) -> Result<ExitCode
         ids.dedup();
         for batch in ids.chunks(usize::try_from(BATCH).unwrap_or(1)) {
             let answer = asking.dismiss(batch).await?;
-            print(&told(&answer))?;
+            print(&answered(&answer))?;
             if !answer.done {
                 return Ok(ExitCode::FAILURE);
             }
@@ -77,7 +77,7 @@ async fn preview(filter: &Filter, config: &Config, db: &Db) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(answer: &Answer) -> String {
+fn answered(answer: &Answer) -> String {
     let text = output::cell_lines(&answer.text);
     if answer.done { format!("{text}\n") } else { format!("refused: {text}\n") }
 }
@@ -114,7 +114,7 @@ impl Asking<'_> {
             // Some of them closed between the look and the command: look again.
             attempts += 1;
             if attempts == ATTEMPTS {
-                print(&format!("{}dismissed {dismissed} before that\n", told(&answer)))?;
+                print(&format!("{}dismissed {dismissed} before that\n", answered(&answer)))?;
                 return Ok(ExitCode::FAILURE);
             }
         }

@@ -1,0 +1,14 @@
+-- Foreign keys that reference a table ($1, by its names), but those of the tables $2, with the columns of both sides in one
+-- order, and what becomes of the rows that refer to a row that is deleted.
+select c.conrelid::regclass::text, c.conname::text, c.confdeltype::text, k.own, k.referenced
+from pg_constraint c
+cross join lateral (
+    select array_agg(quote_ident(a.attname)) as own, array_agg(quote_ident(b.attname)) as referenced
+    from unnest(c.conkey, c.confkey) as k (own, referenced)
+    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.own
+    join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.referenced
+) k
+where c.contype = 'f' and c.conparentid = 0
+    and c.confrelid in (select to_regclass(t) from unnest($1::text[]) as t)
+    and not exists (select from unnest($2::text[]) as t where to_regclass(t) = c.conrelid)
+order by 1, 2

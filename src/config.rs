@@ -2,7 +2,7 @@
 
 //!
 //! [`Config::load`] reads a file, replaces `${VAR}`, applies the overrides and checks everything it can
-//! without a server; all problems of a file are told together. Secrets are never part of a message,
+//! without a server; all problems of a file are reported together. Secrets are never part of a message,
 //! nor of [`Config::to_toml`].
 
 mod conninfo;
@@ -212,7 +212,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// `sslmode`. There is no `prefer` in effect: it falls back to plaintext without a word.
+/// `sslmode`. There is no `prefer` in effect: it falls back to plaintext silently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
     /// Plaintext.

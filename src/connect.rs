@@ -44,7 +44,7 @@ pub fn warn_of_plaintext(config: &Config) {
     }
 }
 
-/// Whether any of its hosts is another machine, as far as the name tells.
+/// Whether any of its hosts is another machine, as far as the name shows.
 fn is_remote(server: &tokio_postgres::Config) -> bool {
     let is_local = |host: &Host| match host {
         Host::Tcp(name) => {

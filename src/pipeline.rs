@@ -315,7 +315,7 @@ async fn watched(
     }
 }
 
-/// What every log line of a phase tells beside its own fields.
+/// What every log line of a phase carries beside its own fields.
 fn span(config: &Config, phase: Phase) -> Span {
     tracing::info_span!("daemon", slot = config.source.slot, phase = phase.as_str())
 }

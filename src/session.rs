@@ -57,7 +57,7 @@ use crate::source::{self, RowReader, Watch, publication};
 use crate::store::feed::Recorded;
 use crate::{backfill, failpoint, migrate, store};
 
-/// How often those who watch are told that a long step goes on.
+/// How often watchers are notified that a long step goes on.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A session that may write.
@@ -76,7 +76,7 @@ pub struct Session {
     pub leadership: Leadership,
 }
 
-/// Who is told while a session opens.
+/// Watchers notified while a session opens.
 pub struct Watcher<'a> {
     /// Whether this daemon waits for another one to end.
     pub waiting: &'a (dyn Fn(bool) + Sync),

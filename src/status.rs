@@ -24,7 +24,7 @@ pub enum Phase {
     Backfilling,
     /// Following the source.
     Streaming,
-    /// Stopped in front of something that an operator must accept or mend (P9). The process stays up.
+    /// Stopped in front of something that an operator must accept or fix (P9). The process stays up.
     Halted,
 }
 

@@ -70,7 +70,7 @@ pub(super) struct Follow<'a> {
     look_at: Instant,
     /// Where it began, while what it failed at before is not known to be over.
     failed_at: Option<Lsn>,
-    /// Looks at what no message of the stream tells.
+    /// Looks at what no message of the stream carries.
     pub(super) notice: Notice,
     /// How far the source was when that was noted last.
     pub(super) noted: Noted,

@@ -44,7 +44,7 @@ pub struct Leadership {
 pub(super) struct Recorded {
     /// The slot; `None` before the first start, and once it was retired.
     pub slot: Option<String>,
-    /// The system identifier of the source's server, where it tells.
+    /// The system identifier of the source's server, where it is known.
     pub source_system: Option<String>,
     /// The source's database.
     pub source_database: Option<String>,
@@ -70,7 +70,7 @@ pub(super) async fn source_position(target: &Client) -> Result<Position> {
     })
 }
 
-/// Records how far the source is. What it does not tell stays as it was.
+/// Records how far the source is. What is unknown stays as it was.
 ///
 /// # Errors
 /// Those of the target.

@@ -5,7 +5,7 @@
 //! vacuum. That rows move meanwhile does no harm: the slot is made before the first chunk, so whatever
 //! changes after that, a row that moved to a block already read or past the last one included, is in
 //! the stream, and is applied after the chunks. Only a rewrite of the whole table (VACUUM FULL, CLUSTER,
-//! TRUNCATE) moves rows without a word in the stream. It shows in [`TablePlan::filenode`], which is
+//! TRUNCATE) moves rows silently in the stream. It shows in [`TablePlan::filenode`], which is
 //! compared before and after each chunk; where it differs the table is read again from block 0.
 //!
 //! <https://www.postgresql.org/docs/current/storage-page-layout.html>

@@ -148,6 +148,14 @@ pub struct Guard {
     pub delete_percent: f64,
 }
 
+impl Guard {
+    /// Whether this many deletes of a table of this size wait for an operator: both limits are passed.
+    #[must_use]
+    pub fn stops(&self, deleted: u64, of: u64) -> bool {
+        deleted > self.delete_rows && deleted as f64 > of as f64 * self.delete_percent / 100.0
+    }
+}
+
 impl Default for Guard {
     fn default() -> Self {
         Self { delete_rows: 1000, delete_percent: 10.0 }

@@ -39,8 +39,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use self::installation::{
-    Leadership, SUPERSEDED, begin_fenced, fence, note_position, refuse_another_slot, retire,
-    settle, take_over,
+    Leadership, SUPERSEDED, begin_fenced, fence, note_position, record_failure,
+    refuse_another_slot, retire, settle, take_over,
 };
 pub use self::lock::{is_locked, lock_target};
 pub use self::noticed::{Due, note_print};

@@ -3,12 +3,15 @@
 //! Plain data: the running daemon fills it through [`crate::http::Health`], the `status` command reads it
 //! over HTTP or builds it from the target database.
 
+mod stage;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::stage::Stage;
 use crate::lsn::Lsn;
 
 /// What the daemon is doing.

@@ -12,12 +12,15 @@
 //! The schema records the slot and source of its installation. A daemon with another slot is refused with the
 //! remedy; it does not wait for a lock that it must never get.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::backfill;
 use crate::config::Config;
+use crate::connect::connect;
 use crate::error::{Context, Error, Result};
+use crate::halt::Halt;
 use crate::lsn::Lsn;
 use crate::migrate::WRITERS_LOCK;
 use crate::pg::{Client, Db};
@@ -253,6 +256,20 @@ pub async fn retire(target: &Client, slot: &str) -> Result<()> {
         target.execute(sql, &[&slot]).await.context("target: retiring the installation")?;
     }
     Ok(())
+}
+
+/// Records failures on a session of its own, as the leader of this epoch: the one that failed is gone.
+///
+/// # Errors
+/// Those of the target; [`Error::Superseded`] where another daemon took over.
+pub async fn record_failure(config: &Config, epoch: i64, halt: &Halt) -> Result<()> {
+    const WHAT: &str = "target: recording the halt";
+    let target = connect(&config.target.server, "tributary", "target").await?;
+    begin_fenced(&target, epoch).await?;
+    target.batch_execute("set local synchronous_commit = on").await.context(WHAT)?;
+    let sql = "update tributary.state set halted = $1";
+    target.execute(sql, &[&json!(halt)]).await.context(WHAT)?;
+    target.batch_execute("commit").await.context(WHAT)
 }
 
 #[cfg(test)]

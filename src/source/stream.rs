@@ -46,11 +46,12 @@ use pgwire_replication::error::PgWireError;
 use tokio::time::{Instant, timeout_at};
 
 use self::settings::{Endpoint, certified_name, endpoints, passwords, settings};
-use super::{session, slot};
+use super::slot;
 use crate::config::Server;
 use crate::decode::{self, Message};
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
+use crate::pg::settings::AS_THEY_ARE;
 
 /// Time to connect, authenticate and start, where the configuration names none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -153,7 +154,7 @@ impl Stream {
         let started = async move {
             let failed = |error| classify(&error, Stage::Starting, &slot_name, &publication_name);
             let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
-            client.simple_query(session::AS_THEY_ARE).await.map_err(failed)?;
+            client.simple_query(AS_THEY_ARE).await.map_err(failed)?;
             let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
             let silence = check_slot(&rows, &slot_name, start)?;
             client.start().await.map_err(failed)?;

@@ -43,7 +43,7 @@ use tracing::{Instrument as _, Span};
 
 use self::control::Control;
 use self::notice::Notice;
-use crate::backfill::{Backfill, MadeBy, Progress, Until};
+use crate::backfill::{Backfill, Until};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
@@ -55,6 +55,7 @@ use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
+use crate::store::backfill::{MadeBy, Progress};
 use crate::store::halt;
 use crate::store::operation_log::{self, Finish, Outcome};
 
@@ -295,7 +296,7 @@ async fn work(
 }
 
 async fn due_backfill(session: &Session) -> Result<Option<Progress>> {
-    let at = crate::backfill::progress(&session.applier.db).await?;
+    let at = crate::store::backfill::progress(&session.applier.db).await?;
     Ok(at.filter(|at| !at.is_done()))
 }
 
@@ -333,7 +334,7 @@ pub async fn backfill(
     show: Show<'_>,
     until: Until,
 ) -> Result<bool> {
-    let pending = crate::backfill::progress(&session.applier.db).await?;
+    let pending = crate::store::backfill::progress(&session.applier.db).await?;
     match &pending {
         Some(at) => report_backfill(health, at),
         None => metrics::set_backfill_stage(None),

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Applier, NARROW_LOOK_UPS};
-use crate::backfill;
 use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::facts::Feed;
 use crate::pg::{Client, Db};
-use crate::session::fence;
 use crate::source::RowReader;
 use crate::store;
+use crate::store::backfill;
+use crate::store::epoch::fence;
 use crate::store::operation_log::Operator;
 use crate::targets::Tables;
 

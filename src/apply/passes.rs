@@ -309,7 +309,7 @@ impl Applier {
             // Most profiles of a first start belong to people who are not known yet.
             let known = self.known_persons(owners).await?;
             // New rules that wait for the guard end by judging everybody again.
-            if !crate::backfill::rules_wait(&self.db).await? {
+            if !crate::store::backfill::rules_wait(&self.db).await? {
                 self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
             }
             alive();

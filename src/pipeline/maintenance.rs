@@ -16,7 +16,6 @@ use super::retention::Retention;
 use super::retries::Retries;
 use super::spare;
 use crate::apply::{Absent, Applier, Mode, OWNERS_PER_ROUND};
-use crate::backfill;
 use crate::config::Config;
 use crate::decisions::queue;
 use crate::engine::RowId;
@@ -29,6 +28,7 @@ use crate::session::Session;
 use crate::source::slot;
 use crate::source::slot_log::{self, LogRate};
 use crate::status::Phase;
+use crate::store::backfill;
 use crate::store::halt;
 
 /// How often the source is asked for the end of its log.

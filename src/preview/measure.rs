@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::expected::{self, payments_of, tagged, tags};
 use super::report::{Estimate, Expectation, Preview, TableChanges};
 use crate::apply::{Applier, Mode};
-use crate::backfill;
 use crate::config::{Config, TableName, Target};
 use crate::engine::rows::Touched;
 use crate::error::{Context as _, Result};
 use crate::pg::{Client, Db};
 use crate::rules::{Product, Status};
 use crate::store;
+use crate::store::backfill;
 use crate::targets::changes::{self, Role};
 use crate::targets::replace;
 

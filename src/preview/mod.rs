@@ -22,14 +22,16 @@ use tokio_util::sync::CancellationToken;
 pub use self::measure::Before;
 pub use self::report::{Estimate, Expectation, Preview, TableChanges, Updates};
 use crate::apply::Applier;
-use crate::backfill::{self, Backfill, Progress, Stage, Until};
+use crate::backfill::{Backfill, Until};
 use crate::config::{Config, Schema};
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result, Server};
 use crate::pg::{Client, Db, Tx};
 use crate::session::{self, preflight};
 use crate::source::{RowReader, slot};
+use crate::status::Stage;
 use crate::store as stored;
+use crate::store::backfill::{self, Progress};
 use crate::store::halt;
 
 /// What the sessions may do once the copies are made: temporary tables are excepted by the server.

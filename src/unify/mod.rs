@@ -25,7 +25,7 @@ mod transaction;
 mod tests;
 
 pub use cross_conflicts::{
-    ExternalIdSide, contact_id_collision, delete_blocked, duplicate_external_id, duplicate_profile,
+    ExternalIdSide, contact_id_collision, delete_blocked, duplicate_external_id, duplicate_profile, duplicate_transaction,
     email_change_collision, email_change_split, excluded_row, incomplete_row, missing_auth_user,
     possible_duplicate, rejected_row, source_absent,
 };

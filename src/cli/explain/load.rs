@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use std::sync::Arc;
 
-use crate::apply::{LeftOutRow, left_out_rows, read_owner};
+use crate::apply::{LeftOutRow, adopted_transactions, left_out_rows, read_owner};
 use crate::config::Config;
 use crate::error::Result;
 use crate::facts::{EmailKey, Payment, canonical_key};
@@ -110,9 +110,11 @@ async fn within(
         let group = Group { owner, contacts: Vec::new(), payments: Vec::new() };
         (group, Context { today, contact_id_holders: Default::default() })
     });
+    let mut explanation = explain(&group, &context, &config.rules);
+    explanation.keep(&adopted_transactions(db, config, &person).await?);
     Ok(Some(Explained {
         key: key.to_string(),
-        explanation: explain(&group, &context, &config.rules),
+        explanation,
         left_out,
         decisions: decisions(db, &addresses, &group).await?,
         conflicts: conflicts(db, &addresses, &group).await?,

@@ -35,7 +35,7 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("V9__rollout", include_str!("../migrations/0009_rollout.sql")),
     ("V10__upkeep", include_str!("../migrations/0010_upkeep.sql")),
     ("V11__import", include_str!("../migrations/0011_import.sql")),
-    ("V12__adopted", include_str!("../migrations/0012_adopted.sql")),
+    ("V12__gaps", include_str!("../migrations/0012_gaps.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.

@@ -52,12 +52,7 @@ impl Applier {
 
     /// Payments that give a transaction which is not known to be there, in the order of their rows. Without trust in
     /// digests, and where one has further transactions already, it is all of them.
-    fn wanted_transactions(
-        &self,
-        decided: &[Decided],
-        state: &State,
-        trust: Trust,
-    ) -> Vec<Wanted> {
+    fn wanted_transactions(&self, decided: &[Decided], state: &State, trust: Trust) -> Vec<Wanted> {
         let kind = ConflictKind::DuplicateTransaction;
         let has_others = state.conflicts.values().any(|stored| stored.kind == kind.as_str());
         let mut wanted: Vec<Wanted> = Vec::new();
@@ -125,7 +120,8 @@ impl Applier {
         let rows: Vec<RowId> = rows.collect();
         let recorded: &[RowId] = if self.has_adopted { &rows } else { &[] };
         let adopted = store::adopted::among(tx, &[], recorded).await?;
-        let id = |row: &RowId| adopted.get(row).copied().unwrap_or_else(|| self.transaction_id(row));
+        let id =
+            |row: &RowId| adopted.get(row).copied().unwrap_or_else(|| self.transaction_id(row));
         Ok(rows.into_iter().map(|row| (id(&row), row)).collect())
     }
 

@@ -86,6 +86,7 @@ impl Applier {
             has_outside: true,
             has_blocked_deletes: true,
             has_adopted: true,
+            clock: super::clock::TargetClock::default(),
         })
     }
 

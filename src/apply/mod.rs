@@ -14,6 +14,7 @@
 
 mod adopt;
 mod batch;
+mod clock;
 mod compare;
 mod conflicts;
 mod email_changes;
@@ -74,4 +75,6 @@ pub struct Applier {
     has_blocked_deletes: bool,
     /// Whether any payment adopted a transaction of the application.
     has_adopted: bool,
+    /// The target server's clock.
+    clock: clock::TargetClock,
 }

@@ -48,6 +48,7 @@ impl Applier {
             has_outside: false,
             has_blocked_deletes: false,
             has_adopted: false,
+            clock: super::clock::TargetClock::default(),
         };
         applier.record_feeds(config, due_later).await?;
         applier.load_decisions().await?;
@@ -162,7 +163,7 @@ impl Applier {
     }
 
     /// Sets today's date in the configured zone.
-    pub fn set_today(&mut self, now: Timestamp) {
+    pub(super) fn set_today(&mut self, now: Timestamp) {
         self.env.today = now.to_zoned(self.env.rules.zone.clone()).date();
     }
 }

@@ -22,7 +22,8 @@ pub async fn candidates(
     wanted: &[Wanted],
 ) -> Result<HashMap<String, Vec<Candidate>>> {
     let mut found: HashMap<String, Vec<Candidate>> = HashMap::new();
-    let Some(sql) = tables.transactions_by_provider.as_deref().filter(|_| !wanted.is_empty()) else {
+    let Some(sql) = tables.transactions_by_provider.as_deref().filter(|_| !wanted.is_empty())
+    else {
         return Ok(found);
     };
     let ids: BTreeSet<&str> = wanted.iter().map(|one| one.provider_id.as_str()).collect();

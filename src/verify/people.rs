@@ -215,9 +215,8 @@ impl Verifier<'_> {
         let scopes: Vec<String> = payments.iter().map(scope).collect();
         let blocked = store::conflict::by_scope(tx, &scopes).await?;
         let blocked: HashSet<&str> = blocked.values().map(|c| c.scope.as_str()).collect();
-        let unwanted = rows
-            .iter()
-            .filter(|(id, row)| there.contains(id) && !blocked.contains(&*scope(row)));
+        let unwanted =
+            rows.iter().filter(|(id, row)| there.contains(id) && !blocked.contains(&*scope(row)));
         let differences = unwanted.map(|(id, row)| Difference {
             table: Table::Transactions,
             id: Some(id.to_string()),

@@ -8,3 +8,6 @@ create table tributary.adopted_transaction (
     at timestamptz not null default now(),
     primary key (feed, key)
 );
+
+-- What the target server's clock showed when it was last noted, so that one that was set back is noticed (SPEC §5.4).
+alter table tributary.state add column clock_at timestamptz;

@@ -201,7 +201,8 @@ mod tests {
         found: &[Candidate],
         there: &[u128],
         without: &[&str],
-        expected: (&[(&str, u128)], &[(&str, usize)]),
+        adopted_ids: &[(&str, u128)],
+        left: &[(&str, usize)],
     ) {
         let feeds = Feeds::new(Vec::new());
         let round = Round {
@@ -214,10 +215,10 @@ mod tests {
         };
         let adopted = round.adopt(wanted);
         let ids: Vec<(RowId, Uuid)> =
-            expected.0.iter().map(|(key, number)| (row(key), id(*number))).collect();
+            adopted_ids.iter().map(|(key, number)| (row(key), id(*number))).collect();
         assert_eq!(adopted.ids, ids, "{wanted:?} {found:?}");
         let others: Vec<(RowId, usize)> =
-            expected.1.iter().map(|(key, count)| (row(key), *count)).collect();
+            left.iter().map(|(key, count)| (row(key), *count)).collect();
         let of_all: Vec<(RowId, usize)> = adopted.others.into_values().flatten().collect();
         assert_eq!(of_all, others, "{wanted:?} {found:?}");
     }
@@ -226,38 +227,38 @@ mod tests {
     fn a_payment_takes_the_first_transaction_of_its_provider() {
         let a = [wanted("a", 100, "pi")];
         let ours = candidate(1, Some("xendit"));
-        check(&a, &[], &[], &[], (&[], &[]));
-        check(&a, std::slice::from_ref(&ours), &[], &[], (&[("a", 1)], &[]));
-        check(&a, &[candidate(1, Some(" Xendit"))], &[], &[], (&[("a", 1)], &[]));
-        check(&a, &[candidate(1, None)], &[], &[], (&[("a", 1)], &[]));
-        check(&a, &[candidate(1, Some("stripe"))], &[], &[], (&[], &[]));
-        check(&a, &[ours.clone(), candidate(2, None)], &[], &[], (&[("a", 1)], &[("a", 1)]));
+        check(&a, &[], &[], &[], &[], &[]);
+        check(&a, std::slice::from_ref(&ours), &[], &[], &[("a", 1)], &[]);
+        check(&a, &[candidate(1, Some(" Xendit"))], &[], &[], &[("a", 1)], &[]);
+        check(&a, &[candidate(1, None)], &[], &[], &[("a", 1)], &[]);
+        check(&a, &[candidate(1, Some("stripe"))], &[], &[], &[], &[]);
+        check(&a, &[ours.clone(), candidate(2, None)], &[], &[], &[("a", 1)], &[("a", 1)]);
         // Its own is there: nothing is adopted, and the other is not lost.
-        check(&a, std::slice::from_ref(&ours), &[100], &[], (&[], &[("a", 1)]));
+        check(&a, std::slice::from_ref(&ours), &[100], &[], &[], &[("a", 1)]);
         // Two payments of one provider id, in the order of their rows.
         let two = [wanted("a", 100, "pi"), wanted("b", 101, "pi")];
-        check(&two, std::slice::from_ref(&ours), &[], &[], (&[("a", 1)], &[]));
+        check(&two, std::slice::from_ref(&ours), &[], &[], &[("a", 1)], &[]);
         let found = [ours.clone(), candidate(2, Some("xendit")), candidate(3, None)];
-        check(&two, &found, &[], &[], (&[("a", 1), ("b", 2)], &[("a", 1)]));
+        check(&two, &found, &[], &[], &[("a", 1), ("b", 2)], &[("a", 1)]);
     }
 
     #[test]
     fn what_is_another_payments_is_not_taken() {
         let a = [wanted("a", 100, "pi")];
         let key = Candidate { is_a_key: true, ..candidate(1, None) };
-        check(&a, &[key], &[], &[], (&[], &[]));
+        check(&a, &[key], &[], &[], &[], &[]);
         let held = |is_stored| Candidate {
             holder: Some((row("b"), is_stored)),
             ..candidate(1, Some("xendit"))
         };
-        check(&a, &[held(true)], &[], &[], (&[], &[]));
-        check(&a, &[held(false)], &[], &[], (&[("a", 1)], &[]));
+        check(&a, &[held(true)], &[], &[], &[], &[]);
+        check(&a, &[held(false)], &[], &[], &[("a", 1)], &[]);
         // The payment that had it gives none any more.
-        check(&a, &[held(true)], &[], &["b"], (&[("a", 1)], &[]));
+        check(&a, &[held(true)], &[], &["b"], &[("a", 1)], &[]);
         // The transaction of a payment of this round.
-        check(&a, &[candidate(100, None)], &[], &[], (&[], &[]));
+        check(&a, &[candidate(100, None)], &[], &[], &[], &[]);
         // So many share it that it names none.
         let many: Vec<Candidate> = (1..=9).map(|number| candidate(number, None)).collect();
-        check(&a, &many, &[], &[], (&[], &[]));
+        check(&a, &many, &[], &[], &[], &[]);
     }
 }

@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -220,7 +219,7 @@ async fn alone(
         Err(Error::Refused { .. }) if locked(config).await? => return Ok(None),
         Err(error) => return Err(error),
     };
-    session.applier.set_today(Timestamp::now());
+    session.applier.read_today().await?;
     session.applier.scan_profiles(&|| {}).await?;
     let show = |at: &Progress| patience.show(at);
     let id = queue(&session.applier.db, command, actor).await?;

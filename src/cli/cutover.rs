@@ -251,7 +251,7 @@ async fn fill(
     let health = Arc::new(Health::new(slot, Timestamp::now(), Duration::from_secs(60)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    session.applier.set_today(Timestamp::now());
+    session.applier.read_today().await?;
     session.applier.scan_profiles(&|| {}).await?;
     let until = crate::backfill::Until::Done;
     let filled = pipeline::backfill(config, session, &health, shutdown, &show, until).await;

@@ -289,7 +289,7 @@ impl Follow<'_> {
         let Batch { changes, transactions, end_lsn, commit_time, bytes } =
             std::mem::take(&mut self.batch);
         let rows = changes.len();
-        self.session.applier.set_today(Timestamp::now());
+        self.session.applier.carry_today_on();
         if rows > 0 {
             self.look_for_profiles().await?;
         }

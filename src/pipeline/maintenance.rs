@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -187,7 +186,7 @@ impl Maintenance {
 
     /// Enrollments expire when the local date changes, at no other time (SPEC §5.4).
     async fn look_at_the_date(&mut self, applier: &mut Applier) -> Result<()> {
-        applier.set_today(Timestamp::now());
+        applier.keep_today().await?;
         if self.judged_on != Some(applier.env.today) {
             self.expiring.extend(applier.people_due().await?.owners);
             self.judged_on = Some(applier.env.today);

@@ -65,7 +65,7 @@ pub async fn dry_run(
     let mut halts = Vec::new();
     let started = Instant::now();
     schedule(&applier, &source, &copied).await?;
-    applier.set_today(jiff::Timestamp::now());
+    applier.read_today().await?;
     applier.scan_profiles(&|| {}).await?;
     loop {
         let session = Arc::new(read_only_source(config).await?);

@@ -2,6 +2,7 @@
 //!
 //! Everything takes the open transaction, so that "inside it" is a type, and nothing here decides anything.
 
+pub mod adopted;
 pub mod alias;
 pub mod backfill;
 pub mod checkpoint;

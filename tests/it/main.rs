@@ -7,6 +7,7 @@ mod stopped;
 mod support;
 mod upgrade;
 
+mod adoption;
 mod alone;
 mod backups;
 mod batching;

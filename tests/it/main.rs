@@ -36,6 +36,7 @@ mod output;
 mod people;
 mod preflight;
 mod previews;
+mod privacy;
 mod purity;
 mod readiness;
 mod readme;

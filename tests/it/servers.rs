@@ -105,7 +105,7 @@ async fn a_server_that_is_read_only_full_or_out_of_connections_is_waited_for_p8(
     // The source is only read.
     set(&world.source, "set default_transaction_read_only = on").await;
     set(&world.target, "set default_transaction_read_only = on").await;
-    let written = format!("set default_transaction_read_only = off; {TOUCH}");
+    let written = format!("begin read write; {TOUCH}; commit");
     world.source.execute(&written).await;
     is_told(&daemon, "read-only").await;
     set(&world.target, "reset default_transaction_read_only").await;

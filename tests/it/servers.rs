@@ -171,14 +171,14 @@ async fn a_server_that_is_slow_or_loses_the_reply_to_a_commit_is_followed_p2() {
     let written = "select sum(api_sync_version) from transactions where id::text < '8'";
     for loss in [Loss::Reply, Loss::Commit, Loss::Reply, Loss::Commit] {
         let before: i64 = world.target.value(written).await.parse().unwrap();
-        let rows =
-            world.target.value("select count(*) from transactions where id::text < '8'").await;
         proxy.set(loss);
         world.source.execute(TOUCH).await;
         let happened = || async { proxy.has_happened() };
         eventually("a commit is lost", || daemon.log(), happened).await;
         daemon.wait_until_caught_up(&world).await;
-        // Exactly once in effect, whatever became of the first attempt.
+        // Exactly once in effect, whatever became of the first attempt: each row was written once, or is new.
+        let rows = "select count(*) from transactions where id::text < '8'";
+        let rows = world.target.value(rows).await;
         let after: i64 = world.target.value(written).await.parse().unwrap();
         assert_eq!((after - before).to_string(), rows, "{loss:?}");
     }

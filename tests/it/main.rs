@@ -46,7 +46,6 @@ mod roles;
 mod rollout;
 mod rules;
 mod schemas;
-mod servers;
 mod service;
 mod slots;
 mod targets;

@@ -5,7 +5,6 @@ pub(crate) mod counting;
 pub(crate) mod daemon;
 pub(crate) mod feeds;
 pub(crate) mod fingerprint;
-pub(crate) mod losing;
 pub(crate) mod world;
 
 use std::future::Future;

@@ -129,6 +129,7 @@ pub async fn run(
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
         metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
+        health.set_failure(error.to_string());
         // Nothing works until another session is open.
         if matches!(health.phase(), Phase::Streaming | Phase::Backfilling) {
             health.set_phase(Phase::Starting);

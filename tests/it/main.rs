@@ -37,6 +37,7 @@ mod output;
 mod people;
 mod preflight;
 mod previews;
+mod privacy;
 mod purity;
 mod readiness;
 mod readme;

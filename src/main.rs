@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tributary::{cli, logging};
 
+/// Rows are many small texts: allocating them is a large part of the daemon's own work.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();

@@ -125,7 +125,12 @@ impl Applier {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn expected(&self, tx: &Tx, plan: &RowPlan, touched: &Touched) -> Result<Expected> {
+    pub async fn expected(
+        &self,
+        tx: &Tx,
+        plan: &mut RowPlan,
+        touched: &Touched,
+    ) -> Result<Expected> {
         let mut state = self.fetch(tx, plan, touched).await?;
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());

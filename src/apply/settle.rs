@@ -127,7 +127,7 @@ impl Applier {
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let started = Instant::now();
-        let mut state = self.fetch(tx, &plan, &touched).await?;
+        let mut state = self.fetch(tx, &mut plan, &touched).await?;
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
         self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;

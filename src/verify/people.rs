@@ -52,7 +52,8 @@ impl Verifier<'_> {
             self.report.checked.owners += page.len() as u64;
             let owners = page.into_iter().filter(|owner| !self.affected.owners.contains(owner));
             let touched = Touched::owners(owners);
-            let (mut found, quarantined) = self.look(&tx, &RowPlan::default(), &touched).await?;
+            let (mut found, quarantined) =
+                self.look(&tx, &mut RowPlan::default(), &touched).await?;
             tx.rollback().await?;
             self.report.quarantined += quarantined;
             if !found.is_empty() && self.is_streaming && self.second_looks > 0 {
@@ -73,7 +74,7 @@ impl Verifier<'_> {
         };
         let touched = Touched::owners(first.iter().filter_map(owner));
         let tx = self.applier.begin_reading().await?;
-        let (found, _) = self.look(&tx, &RowPlan::default(), &touched).await?;
+        let (found, _) = self.look(&tx, &mut RowPlan::default(), &touched).await?;
         tx.rollback().await?;
         Ok(found)
     }
@@ -87,7 +88,7 @@ impl Verifier<'_> {
             after = Some(last.clone());
             let shared = page.into_iter().filter(|id| !self.affected.shared.contains(id));
             let touched = Touched { shared: shared.collect(), ..Touched::default() };
-            let (found, _) = self.look(&tx, &RowPlan::default(), &touched).await?;
+            let (found, _) = self.look(&tx, &mut RowPlan::default(), &touched).await?;
             tx.rollback().await?;
             self.record(found);
             self.rest().await;
@@ -133,7 +134,7 @@ impl Verifier<'_> {
     pub(super) async fn look(
         &self,
         tx: &Tx,
-        plan: &RowPlan,
+        plan: &mut RowPlan,
         touched: &Touched,
     ) -> Result<(Vec<Difference>, u64)> {
         let expected = self.applier.expected(tx, plan, touched).await?;

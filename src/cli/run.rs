@@ -15,6 +15,7 @@ use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::status::Phase;
 use crate::verify::Verification;
 use crate::{metrics, pipeline, systemd};
 
@@ -31,6 +32,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// What no retry mends.
 pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let mut config = context.config()?;
+    crate::logging::set_phase(Phase::Starting);
     crate::connect::warn_of_plaintext(&config);
     let mut reload = Reload::of(context.config_file())?;
     let prometheus = metrics::install()?;

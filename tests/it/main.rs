@@ -29,6 +29,7 @@ mod feeds_new;
 mod feeds_shown;
 mod guards;
 mod import;
+mod logs;
 mod losses;
 mod noticed;
 mod operation;

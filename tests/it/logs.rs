@@ -75,7 +75,10 @@ fn logged() -> Events {
                 let mut parts = arguments(&text[at + opening.len()..]);
                 let message = literal(&parts.pop().unwrap());
                 let where_is = file.display();
-                assert!(!message.contains('{'), "{where_is}: a value belongs into a field: {message}");
+                assert!(
+                    !message.contains('{'),
+                    "{where_is}: a value belongs into a field: {message}"
+                );
                 let names = parts.iter().map(|part| {
                     let name = part.split('=').next().unwrap_or_default().trim();
                     name.trim_start_matches(['%', '?']).to_owned()
@@ -112,8 +115,11 @@ fn each_event_is_in_the_table_and_the_reverse() {
         let fields: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
         format!("| {level} | {message} | {} | … |", fields.join(", "))
     };
-    let missing: Vec<String> =
-        logged.iter().filter(|(key, fields)| documented.get(*key) != Some(*fields)).map(row).collect();
+    let missing: Vec<String> = logged
+        .iter()
+        .filter(|(key, fields)| documented.get(*key) != Some(*fields))
+        .map(row)
+        .collect();
     let stale: Vec<String> =
         documented.iter().filter(|(key, _)| !logged.contains_key(*key)).map(row).collect();
     assert!(missing.is_empty(), "docs/logs.md lacks\n{}", missing.join("\n"));

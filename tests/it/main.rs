@@ -33,6 +33,8 @@ mod logs;
 mod losses;
 mod noticed;
 mod operation;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod output;
 mod people;
 mod preflight;

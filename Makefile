@@ -44,8 +44,7 @@ lint: ## check formatting, lints, documentation and dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
-	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
-	else echo "cargo-deny is not installed: dependencies are not checked (cargo install cargo-deny)"; fi
+	deny=$$(deploy/ensure-cargo-deny.sh) && "$$deny" --locked --all-features check bans licenses sources
 
 format: ## format the code
 	$(CARGO) fmt --all

@@ -67,7 +67,7 @@
 //! | [`config`] | TOML and environment to a validated [`Config`](config::Config); hashes of the rules; a configuration for the tables of a database |
 //! | [`cli`] | one file a command; all output goes through [`cli::output`] |
 //! | [`ask`] | has a command carried out by the running daemon, or here where none runs |
-//! | [`status`], [`http`], [`metrics`], [`logging`], [`systemd`] | what others see; never a customer value |
+//! | [`status`], [`http`], [`metrics`], [`logging`], [`traces`], [`systemd`] | what others see; never a customer value |
 //! | [`retry`] | backoff |
 //! | [`failpoint`] | named points at which a test lets the process die; nothing in a release build |
 //! | [`demo`] | the whole job on made-up data, from the workspace member `testkit` |
@@ -130,6 +130,7 @@ pub mod status;
 pub mod store;
 pub mod systemd;
 pub mod targets;
+pub mod traces;
 pub mod unify;
 pub mod validate;
 pub mod verify;

@@ -1,5 +1,7 @@
 //! Log lines: to standard error, level by `RUST_LOG` (default info), JSON when that is not a terminal
-//! (SPEC §9). Standard output belongs to the results of commands.
+//! (SPEC §9). Standard output belongs to the results of commands. `docs/logs.md` lists all events.
+
+mod line;
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
@@ -11,6 +13,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::error::{Error, Result};
+
+pub(crate) use self::line::set_phase;
+pub use self::line::set_slot;
 
 /// What is logged without `RUST_LOG`. These libraries log, at info, every statement they migrate with and
 /// what rustls negotiates.
@@ -55,10 +60,7 @@ pub fn init(directives: Option<&str>) -> Result<()> {
         registry.with(lines).try_init()
     } else {
         let lines = tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
+            .event_format(line::Json)
             .with_writer(io::stderr)
             // Where nobody reads standard error, the complaint about that would panic.
             .log_internal_errors(false);

@@ -220,7 +220,7 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
     }
     if config.run.migrate {
         for line in migrate::logged(target, config, false).await? {
-            tracing::info!("{line}");
+            tracing::info!(done = line, "migrated");
         }
     } else {
         require_schema(target).await?;

@@ -174,6 +174,7 @@ impl Context {
     pub(crate) fn config(&self) -> Result<Config> {
         let config = Config::load(self.file.as_deref(), &|name| std::env::var(name).ok())?;
         crate::logging::set_level(config.log_level.as_deref())?;
+        crate::logging::set_slot(&config.source.slot);
         Ok(config)
     }
 

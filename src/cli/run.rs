@@ -14,6 +14,7 @@ use super::reload::Reload;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::status::Phase;
 use crate::store::backfill::Progress;
 use crate::verify::Verification;
 use crate::{metrics, pipeline, systemd};
@@ -31,9 +32,12 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// What no retry heals.
 pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let mut config = context.config()?;
+    crate::logging::set_phase(Phase::Starting);
     crate::connect::warn_of_plaintext(&config);
     let mut reload = Reload::of(context.config_file())?;
     let prometheus = metrics::install()?;
+    #[cfg(feature = "otlp")]
+    let exporter = crate::traces::Exporter::start()?;
     metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));
     let listener = http::bind(config.http_listen).await?;
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
@@ -61,6 +65,10 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     };
     informed.abort();
     systemd::stopping();
+    #[cfg(feature = "otlp")]
+    if let Some(exporter) = exporter {
+        exporter.shut_down().await;
+    }
     shutdown.cancel();
     let served = server.await.map_err(|error| Error::failed("serving HTTP", error))?;
     result.and(served)?;

@@ -117,6 +117,7 @@ impl Health {
             }
         });
         metrics::set_phase(phase);
+        crate::logging::set_phase(phase);
         metrics::set_halted(phase == Phase::Halted);
     }
 

@@ -44,6 +44,7 @@ impl Stage {
 /// A stage has taken this long.
 pub fn time(stage: Stage, elapsed: Duration) {
     metrics::histogram!(STAGE_SECONDS, "stage" => stage.as_str()).record(elapsed.as_secs_f64());
+    crate::traces::stage(stage, elapsed);
 }
 
 /// What one target transaction held.

@@ -297,7 +297,8 @@ impl Follow<'_> {
         let stages = write::apply_batch(self.session, slot, &changes, span).await?;
         self.committed(end_lsn, commit_time);
         let source_commit = commit_time.filter(|_| rows > 0);
-        Applied { rows, bytes, source_commit, transactions, stages, started }.report();
+        Applied { rows, bytes, source_commit, transactions, stages, started }
+            .report(&self.config.source.slot, self.health.phase());
         Ok(())
     }
 

@@ -80,7 +80,8 @@ impl Follow<'_> {
         let (rows, bytes) = (open.received, open.bytes_before + open.bytes);
         self.committed(end_lsn, Some(commit_time));
         let source_commit = Some(commit_time);
-        Applied { rows, bytes, source_commit, transactions: 1, stages, started }.report();
+        Applied { rows, bytes, source_commit, transactions: 1, stages, started }
+            .report(&self.config.source.slot, self.health.phase());
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -16,8 +16,10 @@ use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::pg::{Group, Tx};
 use crate::session::Session;
+use crate::status::Phase;
 use crate::store::checkpoint::{self, Advance};
 use crate::store::row;
+use crate::traces;
 
 /// Rows of one part of an accepted TRUNCATE.
 const TRUNCATE_PART_ROWS: i64 = 4_000;
@@ -166,7 +168,7 @@ pub(super) struct Applied {
 }
 
 impl Applied {
-    pub(super) fn report(&self) {
+    pub(super) fn report(&self, slot: &str, phase: Phase) {
         let elapsed = self.started.elapsed();
         let now = Timestamp::now();
         crate::metrics::count_batch(u64::from(self.transactions), elapsed, now);
@@ -174,6 +176,7 @@ impl Applied {
         let was_refused = stages.was_refused;
         let batch = crate::metrics::Batch { rows, bytes, source_commit, was_refused };
         crate::metrics::count_batch_content(&batch, now);
+        self.trace(slot, phase, elapsed);
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         tracing::debug!(
             rows = self.rows,
@@ -183,5 +186,21 @@ impl Applied {
             was_refused = self.stages.was_refused,
             "applied a batch"
         );
+    }
+
+    /// Transactions without a change of ours leave no trace.
+    fn trace(&self, slot: &str, phase: Phase, elapsed: Duration) {
+        let Some(source_commit) = self.source_commit.map(SystemTime::from) else { return };
+        let now = SystemTime::now();
+        traces::batch(&traces::Batch {
+            slot,
+            phase: phase.as_str(),
+            source_commit,
+            started: now.checked_sub(elapsed).unwrap_or(now),
+            rows: self.rows,
+            bytes: self.bytes,
+            transactions: self.transactions,
+            was_refused: self.stages.was_refused,
+        });
     }
 }

@@ -30,9 +30,12 @@ mod feeds_new;
 mod feeds_shown;
 mod guards;
 mod import;
+mod logs;
 mod losses;
 mod noticed;
 mod operation;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod output;
 mod people;
 mod preflight;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backfill::Progress;
 use crate::config::Config;
 use crate::connect::connect;
+use crate::decisions::preview::Preview;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
 use crate::halt;
@@ -22,7 +23,9 @@ use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock, Watcher};
 use crate::store::operation_log::{Operator, os_user};
 
-/// How often the answer is looked for.
+/// How soon the answer is looked for, and each time twice as long after that, up to
+const FIRST_POLL: Duration = Duration::from_millis(10);
+/// this.
 const POLL: Duration = Duration::from_millis(200);
 /// How long a daemon that works on something else is waited for: longer than any batch takes, and short
 /// enough for a person who waits.
@@ -113,10 +116,12 @@ pub async fn ask(
     }
     let id = queue(db, command, actor).await?;
     let start = Instant::now();
-    let mut looked = start;
+    let (mut looked, mut poll) = (start, FIRST_POLL);
     loop {
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(poll).await;
+        poll = POLL.min(poll * 2);
         if let Some(answer) = answer(db, id).await? {
+            forget_preview(db, id, command).await?;
             return Ok(answer);
         }
         if looked.elapsed() >= LOCK_POLL {
@@ -182,6 +187,31 @@ async fn answer(db: &Db, id: i64) -> Result<Option<Answer>> {
     }))
 }
 
+/// What these decisions would change, one after another, as the writer of the target finds it out: it carries them out
+/// and takes everything back (SPEC §7). `Err` within is the refusal of a single decision.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn preview(
+    config: &Config,
+    db: &Db,
+    of: Vec<Command>,
+    actor: &str,
+) -> Result<std::result::Result<Preview, String>> {
+    let command = Command::of(Request::Preview { of });
+    let answer = ask(config, db, &command, actor, Patience::Minute).await?;
+    if answer.done { Preview::parse(&answer.text).map(Ok) } else { Ok(Err(answer.text)) }
+}
+
+/// The answer to a preview names people, and is of use once.
+async fn forget_preview(db: &Db, id: i64, command: &Command) -> Result<()> {
+    if !command.request.changes_something() {
+        let sql = "delete from tributary.command where id = $1 and finished_at is not null";
+        db.execute("target: forgetting a preview", sql, &[&id]).await?;
+    }
+    Ok(())
+}
+
 /// Takes a request back that nobody has answered; `false`: somebody did.
 async fn withdraw(db: &Db, id: i64) -> Result<bool> {
     let sql = "delete from tributary.command where id = $1 and finished_at is null";
@@ -230,7 +260,9 @@ async fn alone(
         withdraw(&session.applier.db, id).await?;
         return Err(error);
     }
-    match answer(&session.applier.db, id).await? {
+    let answered = answer(&session.applier.db, id).await?;
+    forget_preview(&session.applier.db, id, command).await?;
+    match answered {
         Some(answer) => Ok(Some(answer)),
         None if crate::backfill::rules_wait(&session.applier.db).await? => {
             withdraw(&session.applier.db, id).await?;

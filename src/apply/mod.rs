@@ -26,6 +26,7 @@ mod read;
 mod repair;
 mod settle;
 mod totals;
+mod watch;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ pub(crate) use read::stored_feeds;
 pub use read::{LeftOutRow, find_row, left_out_rows, read_owner};
 pub use repair::Repair;
 pub use settle::Mode;
+pub use watch::{Reached, Watch};
 
 use crate::engine::Env;
 use crate::pg::Db;
@@ -71,4 +73,6 @@ pub struct Applier {
     has_outside: bool,
     /// Whether the application holds a transaction whose payment is gone.
     has_blocked_deletes: bool,
+    /// Notes what a preview reaches.
+    pub watch: Watch,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Applier, NARROW_LOOK_UPS};
+use super::{Applier, NARROW_LOOK_UPS, Watch};
 use crate::backfill;
 use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Feeds};
@@ -47,6 +47,7 @@ impl Applier {
             has_quarantine: false,
             has_outside: false,
             has_blocked_deletes: false,
+            watch: Watch::default(),
         };
         applier.record_feeds(config, due_later).await?;
         applier.load_decisions().await?;

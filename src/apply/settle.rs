@@ -137,6 +137,8 @@ impl Applier {
         store::row::set_incomplete(tx, &state.unreadable).await?;
         let mut round = self.decide(tx, &mut state, mode).await?;
         self.leave_held_values(tx, &mut round).await?;
+        let decided = (round.decided.as_slice(), round.writes.as_slice());
+        self.watch_round(tx, decided, &round.persons, &plan.gone).await?;
         let started = timed(Stage::Decide, started);
         let totals = Totals::of(&round.decided);
         let outcomes = take_outcomes(&mut round, &mut plan, mode);

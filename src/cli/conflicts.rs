@@ -2,6 +2,7 @@
 
 mod dismiss;
 mod people;
+pub(in crate::cli) mod preview;
 mod query;
 mod render;
 mod resolve;

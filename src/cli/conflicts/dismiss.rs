@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::preview::{self as exact, DryRun};
 use super::query::{self, Filter};
 use super::{Which, render};
 use crate::ask::{Answer, Patience, actor, ask};
@@ -35,6 +36,8 @@ pub(crate) struct Args {
     /// Dismiss all that --kind selects; without it they are only shown.
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -53,6 +56,11 @@ pub(super) async fn run(args: Args, config: &Config, db: &Db) -> Result<ExitCode
         let mut ids = args.ids.clone();
         ids.sort_unstable();
         ids.dedup();
+        if args.dry.dry_run {
+            let request = Request::Dismiss { conflicts: ids };
+            let command = Command { note: Some(args.note.clone()), ..Command::of(request) };
+            return exact::show(config, db, command, &actor, args.dry.json).await;
+        }
         for batch in ids.chunks(usize::try_from(BATCH).unwrap_or(1)) {
             let answer = asking.dismiss(batch).await?;
             print(&answered(&answer))?;

@@ -67,6 +67,7 @@
 //! | [`config`] | TOML and environment to a validated [`Config`](config::Config); hashes of the rules; a configuration for the tables of a database |
 //! | [`cli`] | one file a command; all output goes through [`cli::output`] |
 //! | [`ask`] | has a command carried out by the running daemon, or here where none runs |
+//! | `review` | the review queue and its people, as the command line and the operators' page show them |
 //! | [`status`], [`http`], [`metrics`], [`logging`], [`systemd`] | what others see; never a customer value |
 //! | [`retry`] | backoff |
 //! | [`failpoint`] | named points at which a test lets the process die; nothing in a release build |
@@ -123,6 +124,7 @@ pub mod pg;
 pub mod pipeline;
 pub mod preview;
 pub mod retry;
+mod review;
 pub mod rules;
 pub mod session;
 pub mod source;

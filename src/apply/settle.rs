@@ -167,6 +167,7 @@ impl Applier {
         // Before the target tables: a unique value that is freed there takes the digest of its holder with it.
         store::person::insert(&mut group, &self.tables.names.profiles, &new);
         store::person::update(&mut group, &known);
+        store::search::write(&mut group, &round.decided, &round.writes, &round.person_writes);
         let mut refused = Refused::default();
         let mut report = if mode.careful {
             group.send(tx).await?;

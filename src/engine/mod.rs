@@ -4,6 +4,7 @@
 //! [`diff`] outcomes to what must be written. The caller fetches what each step names, and writes what comes out, or
 //! does not.
 
+mod at_stake;
 mod change;
 mod chunks;
 pub mod columns;
@@ -22,6 +23,7 @@ mod state;
 pub mod unchanged;
 pub mod versions;
 
+pub use at_stake::AtStake;
 pub use change::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
 pub use chunks::ChunkSnapshots;
 pub use env::{Env, RowDecisions};

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use super::preview::{self as exact, DryRun};
-use super::query::{self, Filter};
 use super::{Which, render};
 use crate::ask::{Answer, Patience, actor, ask};
 use crate::cli::output::{self, print};
@@ -11,6 +10,7 @@ use crate::config::Config;
 use crate::decisions::{Command, Request};
 use crate::error::Result;
 use crate::pg::Db;
+use crate::review::query::{self, Filter};
 
 /// Conflicts dismissed by one command: each command is one transaction, and the stream waits for it.
 const BATCH: i64 = 1_000;

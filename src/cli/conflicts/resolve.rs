@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use super::preview::{self, DryRun};
-use super::query;
-use super::ways::{self, Choice};
 use crate::ask::{Patience, actor, ask};
 use crate::cli::output::{self, print};
 use crate::config::Config;
 use crate::decisions::Command;
 use crate::error::{Error, Result};
 use crate::pg::Db;
+use crate::review::query;
+use crate::review::ways::{self, Choice};
 
 /// A conflict and what was decided.
 #[derive(Debug, clap::Args)]

@@ -9,8 +9,8 @@ use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::Context;
-use super::output::{self, print};
 use super::conflicts::preview::{self, DryRun};
+use super::output::{self, print};
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::config::Config;
 use crate::decisions::{Command, Request};

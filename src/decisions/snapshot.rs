@@ -119,7 +119,14 @@ impl Snapshot {
             names.courses
         );
         let own: [(Table, &str, &str, &str, &str, Param<'_>); 5] = [
-            (Table::People, "tributary.person", "x.email_key", "x.email_key", "x.email_key", &owners),
+            (
+                Table::People,
+                "tributary.person",
+                "x.email_key",
+                "x.email_key",
+                "x.email_key",
+                &owners,
+            ),
             (Table::Profiles, &names.profiles, "x.id::text", "x.email::text", "x.id", &profiles),
             (
                 Table::Transactions,
@@ -129,7 +136,14 @@ impl Snapshot {
                 "x.id",
                 &transactions,
             ),
-            (Table::Enrollments, &names.enrollments, "x.id::text", &courses, "x.user_id", &profiles),
+            (
+                Table::Enrollments,
+                &names.enrollments,
+                "x.id::text",
+                &courses,
+                "x.user_id",
+                &profiles,
+            ),
             (
                 Table::Conflicts,
                 "tributary.conflict",
@@ -216,8 +230,10 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_a_change() {
-        let before = snapshot(&[("a", "present", Some("1")), ("b", "present", None), ("d", "absent", None)]);
-        let after = snapshot(&[("a", "merged", Some("1")), ("b", "present", None), ("c", "present", None)]);
+        let before =
+            snapshot(&[("a", "present", Some("1")), ("b", "present", None), ("d", "absent", None)]);
+        let after =
+            snapshot(&[("a", "merged", Some("1")), ("b", "present", None), ("c", "present", None)]);
         let found = before.changes(&after);
         let brief: Vec<_> = found
             .iter()
@@ -227,7 +243,10 @@ mod tests {
             [("a", Happens::Update, 1), ("c", Happens::Insert, 1), ("d", Happens::Delete, 1)];
         assert_eq!(brief, expected);
         let field = &found[0].fields[0];
-        assert_eq!((field.before.as_deref(), field.after.as_deref()), (Some("present"), Some("merged")));
+        assert_eq!(
+            (field.before.as_deref(), field.after.as_deref()),
+            (Some("present"), Some("merged"))
+        );
         assert_eq!(before.changes(&before), []);
     }
 }

@@ -93,13 +93,26 @@ mod tests {
         check(json!({ "source_row": "xendit:1", "payment": one }), Some("499.5"), &[]);
         check(json!({ "payment": side("xendit:1", "10", "FAILED"), "email": "a" }), Some("0"), &[]);
         check(json!({ "payment": side("xendit:1", "10", "UNKNOWN") }), Some("10"), &[]);
-        let sides = json!([one, side("xendit:2", "1", "SETTLED"), one, side("xendit:3", "9", "REFUNDED")]);
+        let sides =
+            json!([one, side("xendit:2", "1", "SETTLED"), one, side("xendit:3", "9", "REFUNDED")]);
         check(json!({ "sides": sides }), Some("500.5"), &[]);
         let shown = json!({ "periods": { "shown": [{ "opened_by": one, "bought_again": { "shown": [one] } }] } });
         check(shown, Some("499.5"), &[]);
-        check(json!({ "payment": { "source_row": "xendit:1", "status": "PAID", "amount": null } }), Some("0"), &[]);
-        check(json!({ "emails": ["b@example.com", "a@example.com"] }), None, &["a@example.com", "b@example.com"]);
-        check(json!({ "from": "a", "to": "b", "contact": { "source_row": "systemeio:1" } }), None, &["a", "b"]);
+        check(
+            json!({ "payment": { "source_row": "xendit:1", "status": "PAID", "amount": null } }),
+            Some("0"),
+            &[],
+        );
+        check(
+            json!({ "emails": ["b@example.com", "a@example.com"] }),
+            None,
+            &["a@example.com", "b@example.com"],
+        );
+        check(
+            json!({ "from": "a", "to": "b", "contact": { "source_row": "systemeio:1" } }),
+            None,
+            &["a", "b"],
+        );
         check(json!({ "source_row": "xendit:1" }), None, &[]);
     }
 }

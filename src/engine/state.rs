@@ -126,8 +126,7 @@ impl WantedConflict {
         let evidence = conflict.evidence.to_string();
         let also = also.or_else(|| scope_of_partner(&conflict));
         let is_note = conflict.severity == Severity::Info;
-        let at_stake =
-            if is_note { AtStake::default() } else { AtStake::of(&conflict.evidence) };
+        let at_stake = if is_note { AtStake::default() } else { AtStake::of(&conflict.evidence) };
         Self {
             fingerprint: conflict.fingerprint(),
             kind: conflict.kind,

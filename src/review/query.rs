@@ -46,7 +46,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    fn of(row: &Row) -> Self {
+    pub(crate) fn of(row: &Row) -> Self {
         Self {
             id: row.get("id"),
             kind: row.get("kind"),
@@ -82,7 +82,7 @@ pub(crate) struct Count {
     pub(crate) count: i64,
 }
 
-const COLUMNS: &str = "id, kind, severity, status, subject, evidence, first_seen_at, last_seen_at, \
+pub(crate) const COLUMNS: &str = "id, kind, severity, status, subject, evidence, first_seen_at, last_seen_at, \
                        resolved_at, resolved_by, note, fingerprint";
 
 const WHERE: &str = include_str!("sql/conflicts_where.sql");

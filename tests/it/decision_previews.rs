@@ -123,7 +123,9 @@ async fn a_preview_is_what_then_happens_row_for_row() {
         );
         world.target.value(&sql).await
     };
-    let last = async || world.target.value("select max(id) from tributary.decision").await;
+    let last = async || {
+        world.target.value("select max(id) from tributary.decision where not automatic").await
+    };
     let one = id("possible_duplicate", "done@").await;
     let two = id("possible_duplicate", "two@").await;
     let before = rows(&world).await;
@@ -160,10 +162,10 @@ async fn a_preview_is_what_then_happens_row_for_row() {
     decide(&world, &["decisions", "revert", &last().await]).await;
 
     // What would be refused is refused, and leaves no trace.
-    let again = ["decisions", "add", "alias", "p7@example.com", "p8@example.com", "--dry-run"];
+    let again = ["decisions", "add", "alias", "nobody@example.com", "p8@example.com", "--dry-run"];
     let refused = world.run(&again).await;
     let said = String::from_utf8_lossy(&refused.stdout);
-    assert!(!refused.status.success() && said.contains("already"), "{said}");
+    assert!(!refused.status.success() && said.contains("refused"), "{said}");
     let traces = "select (select count(*) from tributary.command where request::text like '%preview%') \
                   + (select count(*) from tributary.operation_log where detail::text like '%preview%')";
     assert_eq!(world.target.value(traces).await, "0");

@@ -12,6 +12,9 @@ use crate::decisions::snapshot::Happens;
 use crate::error::Result;
 use crate::pg::Db;
 
+/// Longest value shown, in characters.
+const LONGEST: usize = 48;
+
 /// Whether a decision is only tried.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(in crate::cli) struct DryRun {
@@ -46,6 +49,14 @@ pub(in crate::cli) async fn show(
     }
 }
 
+/// Evidence is long; the JSON has all of it.
+fn cut(value: &str) -> String {
+    match value.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
 fn text(preview: &Preview) -> String {
     let mut out = String::new();
     for would in &preview.decisions {
@@ -69,7 +80,8 @@ fn text(preview: &Preview) -> String {
         };
         let mut head = [change.table.as_str(), change.label.as_str(), happens];
         for field in &change.fields {
-            let value = |value: &Option<String>| output::cell(value.as_deref().unwrap_or("none"));
+            let value =
+                |value: &Option<String>| cut(&output::cell(value.as_deref().unwrap_or("none")));
             let [table, row, happens] = head;
             let (before, after) = (value(&field.before), value(&field.after));
             let cells = [table.to_owned(), output::cell(row), happens.to_owned()];
@@ -124,6 +136,16 @@ mod tests {
                 },
             ],
         };
-        insta::assert_snapshot!(text(&preview), @"");
+        insta::assert_snapshot!(text(&preview), @r"
+            decision 3: a belongs to b
+
+            TABLE      ROW                     CHANGE  COLUMN      BEFORE  AFTER
+            profiles   b@example.com           update  first_name  none    Tala
+                                                       phone       +63 2   none
+            conflicts  possible_duplicate a|b  update  status      open    resolved
+
+            rows that would change: profiles 1, conflicts 2 (1 not listed)
+            nothing is changed yet: the same command without --dry-run does it
+        ");
     }
 }

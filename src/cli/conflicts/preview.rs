@@ -8,7 +8,6 @@ use crate::cli::output::{self, print};
 use crate::config::Config;
 use crate::decisions::Command;
 use crate::decisions::preview::Preview;
-use crate::decisions::snapshot::Happens;
 use crate::error::Result;
 use crate::pg::Db;
 
@@ -73,11 +72,7 @@ fn text(preview: &Preview) -> String {
     }
     let mut rows = output::table(&["TABLE", "ROW", "CHANGE", "COLUMN", "BEFORE", "AFTER"]);
     for change in &preview.changes {
-        let happens = match change.happens {
-            Happens::Insert => "insert",
-            Happens::Update => "update",
-            Happens::Delete => "delete",
-        };
+        let happens = change.happens.as_str();
         let mut head = [change.table.as_str(), change.label.as_str(), happens];
         for field in &change.fields {
             let value =
@@ -101,7 +96,7 @@ fn text(preview: &Preview) -> String {
 mod tests {
     use super::*;
     use crate::decisions::preview::{Count, Would};
-    use crate::decisions::snapshot::{Change, Field, Table};
+    use crate::decisions::snapshot::{Change, Field, Happens, Table};
 
     #[test]
     fn a_preview_names_each_value_that_changes() {

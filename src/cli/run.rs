@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::progress::Bar;
 use super::reload::Reload;
+use crate::admin::Admin;
 use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -28,7 +29,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// Runs until SIGTERM or SIGINT. A reload that changes something ends the sessions in order and opens others.
 ///
 /// # Errors
-/// What no retry mends.
+/// What no retry heals.
 pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let mut config = context.config()?;
     crate::connect::warn_of_plaintext(&config);
@@ -39,12 +40,15 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
     let shutdown = stop_on_signal()?;
     let counts = Arc::new(Counts::new(&config)?);
+    let listen = listener.local_addr().unwrap_or(config.http_listen);
+    let admin = Arc::new(Admin::new(&config, Arc::clone(&health), listen)?);
     let server = tokio::spawn(http::serve(
         listener,
         Arc::clone(&health),
         prometheus,
         Some(Arc::clone(&counts)),
         config.http_access.token().map(str::to_owned),
+        Some(Arc::clone(&admin)),
         shutdown.clone().cancelled_owned(),
     ));
     let informed = tokio::spawn(systemd::inform(Arc::clone(&health)));
@@ -56,6 +60,7 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
             Ended::Reloads(new) => {
                 config = *new;
                 counts.reconfigure(&config)?;
+                admin.reconfigure(&config)?;
             }
         }
     };

@@ -1,8 +1,8 @@
-//! Reading one TOML table: every problem is collected, and keys that nobody asked for are told.
+//! Reading one TOML table: every problem is collected, and unknown keys are reported.
 
 use toml::{Table, Value};
 
-/// What is wrong with a configuration, in the order it was found. An operator who mends a file wants to
+/// What is wrong with a configuration, in the order it was found. An operator who corrects a file wants to
 /// see all of it at once.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
@@ -20,7 +20,7 @@ impl Problems {
         }
     }
 
-    /// Adds a problem that leaves the value without a meaning: nothing else is told of it.
+    /// Adds a problem that leaves the value without a meaning: nothing else is reported of it.
     pub(crate) fn spoil(&mut self, path: &str, problem: impl AsRef<str>) {
         self.reported.push(format!("{path}: {}", problem.as_ref()));
         self.spoilt.push(path.to_owned());
@@ -47,7 +47,7 @@ impl<'t> Section<'t> {
 
     /// The path of a key of this table, such as `source.xendit.key`.
     pub(crate) fn path_of(&self, key: &str) -> String {
-        let key = if is_bare(key) { key.to_owned() } else { format!("{key:?}") };
+        let key = quoted_key(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
@@ -194,7 +194,7 @@ pub(crate) fn number(
     expect(found.filter(|number| range.contains(number)), value, path, &wanted, problems)
 }
 
-/// What was read, or the problem that the value is something else. The value itself is not told, for it
+/// What was read, or the problem that the value is something else. The value itself is not reported, for it
 /// may be a secret in the wrong place.
 pub(crate) fn expect<T>(
     read: Option<T>,
@@ -225,6 +225,11 @@ pub(crate) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) ->
         .min_by_key(|name| strsim::osa_distance(&folded, &name.to_lowercase()))
         .map(|name| format!("; did you mean {name:?}?"))
         .unwrap_or_default()
+}
+
+/// A key as TOML writes it.
+pub(super) fn quoted_key(key: &str) -> String {
+    if is_bare(key) { key.to_owned() } else { format!("{key:?}") }
 }
 
 /// Whether TOML lets the key stand without quotes.

@@ -124,7 +124,7 @@ async fn within(
     actor: &str,
     mode: Mode,
 ) -> Result<Vec<Would>> {
-    crate::halt::refuse_rolled_back(tx.db()).await?;
+    crate::store::halt::refuse_rolled_back(tx.db()).await?;
     let mut decisions = Vec::with_capacity(commands.len());
     for command in commands {
         let by = By { actor, note: command.note.as_deref(), conflict: command.conflict };

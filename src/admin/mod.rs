@@ -40,6 +40,7 @@ mod assets;
 mod auth;
 mod guard;
 mod layout;
+mod review;
 mod router;
 mod state;
 

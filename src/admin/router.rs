@@ -22,6 +22,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/admin/login", get(auth::form).post(auth::log_in))
         .route("/admin/logout", axum::routing::post(auth::log_out))
         .route("/admin/assets/{name}", get(assets::serve))
+        .merge(super::review::routes())
         .route("/admin/{*rest}", get(not_found))
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::http::Uri;
 
 use super::auth::{Attempts, Sessions, Who};
+use super::review::Searches;
 use crate::ask::{self, Answer, Patience};
 use crate::config::{AdminPage, Config};
 use crate::connect::{Pool, pool};
@@ -26,6 +27,8 @@ pub struct Admin {
     current: RwLock<Arc<Current>>,
     pub(super) sessions: Sessions,
     pub(super) attempts: Attempts,
+    /// What was searched for.
+    pub(super) searches: Searches,
 }
 
 /// What a reload replaces.
@@ -49,6 +52,7 @@ impl Admin {
             current: RwLock::new(Arc::new(Current::of(config, listen)?)),
             sessions: Sessions::default(),
             attempts: Attempts::default(),
+            searches: Searches::default(),
         })
     }
 

@@ -144,6 +144,37 @@ pub async fn ask(
     }
 }
 
+/// Queues a command for the daemon and waits for its answer; `None`: it stays queued. It is never carried out here.
+///
+/// # Errors
+/// Those of the target.
+pub async fn ask_daemon(
+    db: &Db,
+    command: &Command,
+    actor: &str,
+    patience: Duration,
+) -> Result<Option<Answer>> {
+    if !decisions::may_follow_a_rollback(&command.request)
+        && let Err(error) = halt::refuse_rolled_back(db).await
+    {
+        return answer_to(Err(error)).map(Some);
+    }
+    if matches!(command.request, Request::Accept)
+        && let Err(error) = halt::pending(db).await
+    {
+        return answer_to(Err(error)).map(Some);
+    }
+    let id = queue(db, command, actor).await?;
+    let start = Instant::now();
+    while start.elapsed() < patience {
+        tokio::time::sleep(POLL).await;
+        if let Some(answer) = answer(db, id).await? {
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
+}
+
 /// Shows how many of the people a rebuild has passed.
 async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
     let Some(mut at) = crate::backfill::progress(db).await? else { return Ok(()) };

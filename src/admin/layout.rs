@@ -10,7 +10,11 @@ use crate::config::Role;
 use crate::error::Error;
 
 /// The pages of the navigation: key, address, name.
-pub(super) const NAVIGATION: [(&str, &str, &str); 1] = [("overview", "/admin", "Overview")];
+pub(super) const NAVIGATION: [(&str, &str, &str); 3] = [
+    ("overview", "/admin", "Overview"),
+    ("control", "/admin/control", "Control"),
+    ("log", "/admin/log", "Log"),
+];
 
 /// What the base template shows around a page: a field `page` of each template's struct.
 pub struct Page {

@@ -48,6 +48,8 @@ mod log;
 mod overview;
 mod router;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use auth::{Decide, Operate, View, Who};
 pub use layout::{Failure, Page, render, see_other};

@@ -89,8 +89,15 @@ impl Admin {
     /// # Errors
     /// As [`ask::ask_daemon`].
     pub async fn ask(&self, command: Command, who: Who) -> Result<Answer> {
-        let db = ask::open_target(&self.current().config).await?;
-        let answer = ask::ask_daemon(&db, &command, &who.name, ANSWERED).await?;
+        let (current, runtime) = (self.current(), tokio::runtime::Handle::current());
+        // On a thread of its own: the compiler cannot show that its future may change threads.
+        let asked = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                let db = ask::open_target(&current.config).await?;
+                ask::ask_daemon(&db, &command, &who.name, ANSWERED).await
+            })
+        });
+        let answer = asked.await.map_err(|error| Error::failed("asking the daemon", error))??;
         Ok(answer.unwrap_or_else(|| Answer {
             done: true,
             text: "Queued: the daemon carries it out when it is free. The log shows the outcome."

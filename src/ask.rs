@@ -149,6 +149,47 @@ pub async fn ask(
     }
 }
 
+/// Queues a command for the daemon and waits for its answer; `None`: it stays queued. It is never carried out here.
+///
+/// # Errors
+/// Those of the target.
+pub async fn ask_daemon(
+    db: &Db,
+    command: &Command,
+    actor: &str,
+    patience: Duration,
+) -> Result<Option<Answer>> {
+    if !decisions::may_follow_a_rollback(&command.request)
+        && let Err(error) = halt::refuse_rolled_back(db).await
+    {
+        return answer_to(Err(error)).map(Some);
+    }
+    if matches!(command.request, Request::Accept)
+        && let Err(error) = halt::pending(db).await
+    {
+        return answer_to(Err(error)).map(Some);
+    }
+    let id = queue(db, command, actor).await?;
+    let (start, mut poll) = (Instant::now(), FIRST_POLL);
+    while start.elapsed() < patience {
+        tokio::time::sleep(poll).await;
+        poll = POLL.min(poll * 2);
+        if let Some(answer) = answer(db, id).await? {
+            forget_preview(db, id, command).await?;
+            return Ok(Some(answer));
+        }
+    }
+    // Nobody waits for a preview that comes too late.
+    if !command.request.changes_something() && withdraw(db, id).await? {
+        return answer_to(Err(Error::refused(
+            "the daemon is busy, and has not computed what this would change",
+            "try again when it is free",
+        )))
+        .map(Some);
+    }
+    Ok(None)
+}
+
 /// Shows how many of the people a rebuild has passed.
 async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
     let Some(mut at) = crate::backfill::progress(db).await? else { return Ok(()) };

@@ -10,10 +10,12 @@ use crate::config::Role;
 use crate::error::Error;
 
 /// The pages of the navigation: key, address, name.
-pub(super) const NAVIGATION: [(&str, &str, &str); 3] = [
+pub(super) const NAVIGATION: [(&str, &str, &str); 5] = [
     ("overview", "/admin", "Overview"),
     ("conflicts", "/admin/conflicts", "Review"),
     ("people", "/admin/people", "People"),
+    ("control", "/admin/control", "Control"),
+    ("log", "/admin/log", "Log"),
 ];
 
 /// What the base template shows around a page: a field `page` of each template's struct.

@@ -11,6 +11,8 @@
 //! | `guard` | what every request passes: `Host`, origin, headers of the answer |
 //! | `auth` | tokens, sessions, the extractors [`View`], [`Decide`], [`Operate`], log-in and log-out |
 //! | `layout` | [`Page`], [`render`], the pages of errors |
+//! | `overview`, `control`, `log` | a page each |
+//! | `history` | what the charts show |
 //! | `assets` | the style sheet and the script, embedded, named by their digest |
 //!
 //! # How to add a page
@@ -38,11 +40,17 @@
 
 mod assets;
 mod auth;
+mod control;
 mod guard;
+mod history;
 mod layout;
+mod log;
+mod overview;
 mod review;
 mod router;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use auth::{Decide, Operate, View, Who};
 pub use layout::{Failure, Page, render, see_other};

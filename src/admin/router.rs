@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
 
 use super::auth::{self, View};
 use super::state::Admin;
-use super::{assets, guard, layout};
+use super::{assets, control, guard, layout, log, overview};
 
 /// Largest form, in bytes.
 const LARGEST_FORM: usize = 256 * 1024;
@@ -17,7 +17,12 @@ const LARGEST_FORM: usize = 256 * 1024;
 /// Everything below `/admin`.
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
     Router::new()
-        .route("/admin", get(overview))
+        .route("/admin", get(overview::overview))
+        .route("/admin/events", get(overview::events))
+        .route("/admin/control", get(control::show).post(control::run))
+        .route("/admin/log", get(log::list))
+        .route("/admin/log.json", get(log::json))
+        .route("/admin/log.csv", get(log::csv))
         .route("/admin/", get(async || layout::see_other("/admin")))
         .route("/admin/login", get(auth::form).post(auth::log_in))
         .route("/admin/logout", axum::routing::post(auth::log_out))
@@ -30,9 +35,5 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
 }
 
 async fn not_found(View(who): View) -> Response {
-    layout::not_found(&who)
-}
-
-async fn overview(View(who): View, State(_): State<Arc<Admin>>) -> Response {
     layout::not_found(&who)
 }

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::http::Uri;
 
 use super::auth::{Attempts, Sessions, Who};
+use super::history::{self, History};
 use super::review::Searches;
-use crate::ask::{self, Answer, Patience};
+use crate::ask::{self, Answer};
 use crate::config::{AdminPage, Config};
 use crate::connect::{Pool, pool};
 use crate::decisions::Command;
@@ -17,6 +19,8 @@ use crate::pg::Client;
 
 /// Sessions on the target that read for the pages.
 const READERS: usize = 4;
+/// How long a page waits for the answer of the daemon.
+const ANSWERED: Duration = Duration::from_secs(10);
 
 /// The operators' page.
 pub struct Admin {
@@ -25,6 +29,7 @@ pub struct Admin {
     /// Where the daemon listens.
     listen: SocketAddr,
     current: RwLock<Arc<Current>>,
+    pub(super) history: History,
     pub(super) sessions: Sessions,
     pub(super) attempts: Attempts,
     /// What was searched for.
@@ -50,6 +55,7 @@ impl Admin {
             health,
             listen,
             current: RwLock::new(Arc::new(Current::of(config, listen)?)),
+            history: History::default(),
             sessions: Sessions::default(),
             attempts: Attempts::default(),
             searches: Searches::default(),
@@ -81,14 +87,35 @@ impl Admin {
         session.map_err(|error| Error::unavailable("target: reading for the page", error))
     }
 
-    /// Has the daemon carry a command out, in the name of the token's holder.
+    /// Has the daemon carry a command out, in the name of the token's holder. Never does it here: what is not answered in
+    /// time stays queued.
     ///
     /// # Errors
-    /// As [`ask::ask`].
-    pub async fn ask(&self, command: &Command, who: &Who) -> Result<Answer> {
-        let current = self.current();
-        let db = ask::open_target(&current.config).await?;
-        ask::ask(&current.config, &db, command, &who.name, Patience::Minute).await
+    /// As [`ask::ask_daemon`].
+    pub async fn ask(&self, command: Command, who: Who) -> Result<Answer> {
+        let (current, runtime) = (self.current(), tokio::runtime::Handle::current());
+        // On a thread of its own: the compiler cannot show that its future may change threads.
+        let asked = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                let db = ask::open_target(&current.config).await?;
+                ask::ask_daemon(&db, &command, &who.name, ANSWERED).await
+            })
+        });
+        let answer = asked.await.map_err(|error| Error::failed("asking the daemon", error))??;
+        Ok(answer.unwrap_or_else(|| Answer {
+            done: true,
+            text: "Queued: the daemon carries it out when it is free. The log shows the outcome."
+                .into(),
+        }))
+    }
+
+    /// Samples the state for the charts, for ever.
+    pub async fn sample(self: Arc<Self>) {
+        let mut beat = tokio::time::interval(history::EVERY);
+        loop {
+            beat.tick().await;
+            self.history.add(&self.health.status());
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let counts = Arc::new(Counts::new(&config)?);
     let listen = listener.local_addr().unwrap_or(config.http_listen);
     let admin = Arc::new(Admin::new(&config, Arc::clone(&health), listen)?);
+    let sampled = tokio::spawn(Arc::clone(&admin).sample());
     let server = tokio::spawn(http::serve(
         listener,
         Arc::clone(&health),
@@ -65,6 +66,7 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
         }
     };
     informed.abort();
+    sampled.abort();
     systemd::stopping();
     shutdown.cancel();
     let served = server.await.map_err(|error| Error::failed("serving HTTP", error))?;

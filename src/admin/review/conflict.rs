@@ -154,7 +154,7 @@ pub(super) async fn decide(
         Err(error) => return Err(error.into()),
     };
     if form.step == "decide" {
-        let answer = admin.ask(&command, &who).await?;
+        let answer = admin.ask(command, who.clone()).await?;
         if answer.done {
             let filter = query.encoded(&query.filter(&admin.searches));
             return Ok(see_other(&format!("/admin/conflicts/{id}?{filter}")));
@@ -162,7 +162,7 @@ pub(super) async fn decide(
         return Ok(page(&admin, &who, id, &query, Some(answer.text), None).await?);
     }
     let asked = Command::of(Request::Preview { of: vec![command] });
-    let answer = admin.ask(&asked, &who).await?;
+    let answer = admin.ask(asked, who.clone()).await?;
     if !answer.done {
         return Ok(page(&admin, &who, id, &query, Some(answer.text), None).await?);
     }

@@ -202,7 +202,7 @@ pub(super) async fn bulk(
     if !form.confirmed {
         let commands = next_commands(&db, &filter, &form.action, note, MOST).await?;
         let asked = Command::of(Request::Preview { of: commands });
-        let answer = admin.ask(&asked, &who).await?;
+        let answer = admin.ask(asked, who.clone()).await?;
         if !answer.done {
             return Ok(render(&listed(&admin, page, true, &query, Some(answer.text), None).await?));
         }
@@ -230,7 +230,7 @@ pub(super) async fn bulk(
                 Request::Dismiss { conflicts } => conflicts.len(),
                 _ => 1,
             };
-            if admin.ask(&command, &who).await?.done { done += size } else { refused += size }
+            if admin.ask(command, who.clone()).await?.done { done += size } else { refused += size }
         }
         if done == before {
             break;

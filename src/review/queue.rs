@@ -171,13 +171,12 @@ impl Place {
 pub(crate) struct Entry {
     pub(crate) conflict: Stored,
     pub(crate) amount: Decimal,
-    pub(crate) feed: Option<String>,
 }
 
 impl Entry {
     fn of(row: &Row) -> Self {
         let amount = row.get::<_, &str>("amount").parse().unwrap_or_default();
-        Self { conflict: Stored::of(row), amount, feed: row.get("feed") }
+        Self { conflict: Stored::of(row), amount }
     }
 
     /// Where it stands.
@@ -295,7 +294,7 @@ pub(crate) async fn page(
     let (column, _) = filter.order.column();
     let way = if ascends { "asc" } else { "desc" };
     let sql = format!(
-        "select {}, k.amount::text as amount, k.feed from tributary.conflict k where {} \
+        "select {}, k.amount::text as amount from tributary.conflict k where {} \
          order by k.{column} {way}, k.id {way} limit {limit}",
         super::query::COLUMNS,
         condition.sql
@@ -311,7 +310,7 @@ pub(crate) async fn page(
 /// One conflict, whatever its state.
 pub(crate) async fn entry(db: &Db, id: i64) -> Result<Option<Entry>> {
     let sql = format!(
-        "select {}, k.amount::text as amount, k.feed from tributary.conflict k where k.id = $1",
+        "select {}, k.amount::text as amount from tributary.conflict k where k.id = $1",
         super::query::COLUMNS
     );
     let rows = db.query(WHAT, &sql, &[&id]).await?;

@@ -180,7 +180,8 @@ fn command(conflict: &Stored, form: &Choosing) -> Result<Command> {
             return Ok(Command { note, ..Command::of(Request::Dismiss { conflicts: vec![id] }) });
         }
         "revert" => {
-            let decision = value.parse().map_err(|_| Error::refused("which decision?", "ask again"))?;
+            let decision =
+                value.parse().map_err(|_| Error::refused("which decision?", "ask again"))?;
             return Ok(Command { note, ..Command::of(Request::Revert { decision }) });
         }
         "keep" => Choice::Keep(value),
@@ -274,7 +275,10 @@ impl Built<'_> {
             format!("{} by {}", local(at), visible(by))
         });
         let mut sections = vec![
-            Section { title: "What the rows say", columns: Columns::of(&sides(&conflict.evidence)) },
+            Section {
+                title: "What the rows say",
+                columns: Columns::of(&sides(&conflict.evidence)),
+            },
             Section { title: "The people, as they are now", columns: Columns::of(&persons) },
             Section {
                 title: "Where each value comes from",
@@ -337,7 +341,8 @@ async fn winners(config: &Config, db: &Arc<Db>, addresses: &[String]) -> Result<
     }
     for line in &mut rows {
         let value = |cell: &String| cell.split('\n').next().map(str::to_owned);
-        line.differs = line.cells.iter().any(|cell| value(cell) != line.cells.first().and_then(value));
+        line.differs =
+            line.cells.iter().any(|cell| value(cell) != line.cells.first().and_then(value));
     }
     Ok(Columns { heads, rows })
 }

@@ -16,7 +16,7 @@ const REMEMBERED: usize = 1_000;
 
 /// Texts that were searched for, by random names.
 #[derive(Default)]
-pub struct Searches(Mutex<VecDeque<(String, String)>>);
+pub(crate) struct Searches(Mutex<VecDeque<(String, String)>>);
 
 impl Searches {
     /// Remembers a text; its name.

@@ -114,8 +114,7 @@ async fn listed(
     let db = &*reader(admin).await?;
     let filter = query.filter(&admin.searches);
     let from = Place::parse(&query.after, filter.order);
-    let mut entries =
-        queue::page(db, &filter, from.as_ref(), Direction::Forward, PAGE + 1).await?;
+    let mut entries = queue::page(db, &filter, from.as_ref(), Direction::Forward, PAGE + 1).await?;
     let has_more = entries.len() > PAGE;
     entries.truncate(PAGE);
     let counts = queue::by_kind(db).await?;
@@ -300,7 +299,8 @@ pub(super) async fn export(
     Ok((headers, Body::from_stream(pages)).into_response())
 }
 
-const HEAD: &str = "id,kind,severity,status,subject,about,amount,first_seen_at,last_seen_at,evidence\r\n";
+const HEAD: &str =
+    "id,kind,severity,status,subject,about,amount,first_seen_at,last_seen_at,evidence\r\n";
 
 fn line(entry: &Entry) -> String {
     let conflict = &entry.conflict;
@@ -322,7 +322,8 @@ fn line(entry: &Entry) -> String {
 /// A value that no spreadsheet takes for a formula.
 fn cell(value: &str) -> String {
     let is_number = value.parse::<rust_decimal::Decimal>().is_ok();
-    let is_formula = value.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let is_formula =
+        value.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     let guard = if is_formula && !is_number { "'" } else { "" };
     format!("\"{guard}{}\"", value.replace('"', "\"\""))
 }

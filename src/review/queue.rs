@@ -220,7 +220,7 @@ impl Where {
                 built.and("k.fingerprint = any($)", Box::new(fingerprints(subject)));
             }
             About::Part(part) => {
-                built.and("strpos(lower(k.subject), $) > 0", Box::new(part.clone()))
+                built.and("strpos(lower(k.subject), $) > 0", Box::new(part.clone()));
             }
         }
         built

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::connect::connect;
+use crate::decisions::preview::Preview;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
 use crate::pg::Db;
@@ -21,7 +22,9 @@ use crate::store::backfill::Progress;
 use crate::store::halt;
 use crate::store::operation_log::{Operator, os_user};
 
-/// How often the answer is looked for.
+/// How soon the answer is looked for, and each time twice as long after that, up to
+const FIRST_POLL: Duration = Duration::from_millis(10);
+/// this.
 const POLL: Duration = Duration::from_millis(200);
 /// How long a daemon that works on something else is waited for: longer than any batch takes, and short
 /// enough for a person who waits.
@@ -112,10 +115,12 @@ pub async fn ask(
     }
     let id = queue(db, command, actor).await?;
     let start = Instant::now();
-    let mut looked = start;
+    let (mut looked, mut poll) = (start, FIRST_POLL);
     loop {
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(poll).await;
+        poll = POLL.min(poll * 2);
         if let Some(answer) = answer(db, id).await? {
+            forget_preview(db, id, command).await?;
             return Ok(answer);
         }
         if looked.elapsed() >= LOCK_POLL {
@@ -141,6 +146,47 @@ pub async fn ask(
             ));
         }
     }
+}
+
+/// Queues a command for the daemon and waits for its answer; `None`: it stays queued. It is never carried out here.
+///
+/// # Errors
+/// Those of the target.
+pub async fn ask_daemon(
+    db: &Db,
+    command: &Command,
+    actor: &str,
+    patience: Duration,
+) -> Result<Option<Answer>> {
+    if !decisions::may_follow_a_rollback(&command.request)
+        && let Err(error) = halt::refuse_rolled_back(db).await
+    {
+        return answer_to(Err(error)).map(Some);
+    }
+    if matches!(command.request, Request::Accept)
+        && let Err(error) = halt::pending(db).await
+    {
+        return answer_to(Err(error)).map(Some);
+    }
+    let id = queue(db, command, actor).await?;
+    let (start, mut poll) = (Instant::now(), FIRST_POLL);
+    while start.elapsed() < patience {
+        tokio::time::sleep(poll).await;
+        poll = POLL.min(poll * 2);
+        if let Some(answer) = answer(db, id).await? {
+            forget_preview(db, id, command).await?;
+            return Ok(Some(answer));
+        }
+    }
+    // Nobody waits for a preview that comes too late.
+    if !command.request.changes_something() && withdraw(db, id).await? {
+        return answer_to(Err(Error::refused(
+            "the daemon is busy, and has not computed what this would change",
+            "try again when it is free",
+        )))
+        .map(Some);
+    }
+    Ok(None)
 }
 
 /// Shows how many of the people a rebuild has passed.
@@ -179,6 +225,31 @@ async fn answer(db: &Db, id: i64) -> Result<Option<Answer>> {
         done: row.get::<_, Option<bool>>(0).unwrap_or(false),
         text: row.get::<_, Option<String>>(1).unwrap_or_default(),
     }))
+}
+
+/// What these decisions would change, one after another, as the writer of the target finds it out: it carries them out
+/// and takes everything back (SPEC §7). `Err` within is the refusal of a single decision.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn preview(
+    config: &Config,
+    db: &Db,
+    of: Vec<Command>,
+    actor: &str,
+) -> Result<std::result::Result<Preview, String>> {
+    let command = Command::of(Request::Preview { of });
+    let answer = ask(config, db, &command, actor, Patience::Minute).await?;
+    if answer.done { Preview::parse(&answer.text).map(Ok) } else { Ok(Err(answer.text)) }
+}
+
+/// The answer to a preview names people, and is of use once.
+async fn forget_preview(db: &Db, id: i64, command: &Command) -> Result<()> {
+    if !command.request.changes_something() {
+        let sql = "delete from tributary.command where id = $1 and finished_at is not null";
+        db.execute("target: forgetting a preview", sql, &[&id]).await?;
+    }
+    Ok(())
 }
 
 /// Takes a request back that nobody has answered; `false`: somebody did.
@@ -229,7 +300,9 @@ async fn alone(
         withdraw(&session.applier.db, id).await?;
         return Err(error);
     }
-    match answer(&session.applier.db, id).await? {
+    let answered = answer(&session.applier.db, id).await?;
+    forget_preview(&session.applier.db, id, command).await?;
+    match answered {
         Some(answer) => Ok(Some(answer)),
         None if crate::store::backfill::rules_wait(&session.applier.db).await? => {
             withdraw(&session.applier.db, id).await?;

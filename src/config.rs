@@ -5,6 +5,7 @@
 //! without a server; all problems of a file are reported together. Secrets are never part of a message,
 //! nor of [`Config::to_toml`].
 
+mod admin;
 mod conninfo;
 mod environment;
 mod feeds;
@@ -33,6 +34,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use admin::{AdminPage, Holder, Role};
 pub use environment::Environment;
 pub use new::{FoundTable, new_config};
 pub use previous::upgraded;
@@ -69,6 +71,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Who may ask it for more than `/livez` and `/readyz`.
     pub http_access: Access,
+    /// The operators' page on it.
+    pub admin: AdminPage,
     /// What is logged, as `RUST_LOG`, which comes before it.
     pub log_level: Option<String>,
     /// The rules of the data.

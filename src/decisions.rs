@@ -6,8 +6,10 @@
 
 mod alias;
 pub mod erase;
+pub mod preview;
 pub mod queue;
 mod rows;
+pub mod snapshot;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +92,12 @@ pub enum Request {
     },
     /// End the halt after a rollback, and read the feeds again.
     Backfill,
+    /// Say what these decisions would change, one after another, and change nothing. The answer is a
+    /// [`preview::Preview`] as JSON; it names people, and goes when it is read.
+    Preview {
+        /// The decisions.
+        of: Vec<Command>,
+    },
 }
 
 /// A request with who made it and why.
@@ -109,6 +117,10 @@ pub struct Command {
 /// # Errors
 /// A refusal with the reason; those of the target. Nothing was done then, and nothing answered.
 pub async fn execute(applier: &mut Applier, id: i64, command: &Command, actor: &str) -> Result<()> {
+    if let Request::Preview { of } = &command.request {
+        let answer = preview::preview(applier, of, actor).await?;
+        return queue::record(&applier.db, id, true, answer).await;
+    }
     // What somebody else changed is not seen by the digests.
     let is_repair = matches!(command.request, Request::Repair(_));
     let mode = if is_repair { Mode::COMPARED } else { Mode::STREAM };
@@ -235,46 +247,25 @@ async fn within(
         crate::store::halt::refuse_rolled_back(tx.db()).await?;
     }
     let by = By { actor, note, conflict: command.conflict };
-    let (answer, effect) = match &command.request {
-        Request::Alias { from, to } => alias::alias(applier, tx, from, to, &by).await?,
-        Request::Separate { a, b } => alias::separate(tx, a, b, &by).await?,
-        Request::Email { row, address } => rows::email(applier, tx, row, address, &by).await?,
-        Request::Product { row, code } => rows::product(applier, tx, row, code, &by).await?,
-        Request::Dismiss { conflicts } => {
-            (rows::dismiss(tx.db(), conflicts, &by).await?, Effect::default())
-        }
-        Request::Revert { decision } => revert(applier, tx, *decision, &by).await?,
-        Request::Accept => (accept(tx.db()).await?, Effect::default()),
+    let answer = match &command.request {
+        Request::Accept => accept(tx.db()).await?,
         Request::Repair(what) => {
             applier.repair(tx, what, mode).await?.count();
-            (format!("computed {} units anew", what.len()), Effect::default())
+            format!("computed {} units anew", what.len())
         }
-        Request::Rollout { percent } => {
-            (rollout(tx.db(), *percent, by.actor).await?, Effect::default())
-        }
+        Request::Rollout { percent } => rollout(tx.db(), *percent, by.actor).await?,
         Request::Rollback { run, discard } => {
             let (courses, operator) = (courses(&applier.env.rules.products), &applier.operator);
             let done = backup::carry_out(tx.db(), run, *discard, &courses, operator, actor).await?;
             return queue::record(tx.db(), id, true, done).await;
         }
-        Request::Backfill => (backfill_again(tx.db()).await?, Effect::default()),
+        Request::Backfill => backfill_again(tx.db()).await?,
         Request::Erase { email } => {
             let email = parse_email(email)?;
-            (erase::erase(applier, tx, id, &email).await?, Effect::default())
+            erase::erase(applier, tx, id, &email).await?
         }
-        Request::Rebuild => {
-            return Err(Error::refused(
-                "a rebuild is not carried out within a transaction",
-                "this is a bug: please report it",
-            ));
-        }
+        decision => decide(applier, tx, decision, &by, mode).await?,
     };
-    if !effect.touched.is_empty() || !effect.plan.writes.is_empty() {
-        applier.settle(tx, effect.plan, effect.touched, mode, None).await?.count();
-    }
-    if let Some(conflict) = command.conflict {
-        credit(tx, conflict, &by).await?;
-    }
     failpoint::hit("command-executed");
     queue::record(tx.db(), id, true, answer).await?;
     let done = Finish::new(Outcome::Done).with(command.request.logged());
@@ -284,6 +275,46 @@ async fn within(
         return Ok(());
     }
     operation_log::record_command(tx.db(), &applier.operator, operation, id, &done).await
+}
+
+/// Records a decision and carries it out, inside the open transaction. Its preview calls nothing else.
+async fn decide(
+    applier: &mut Applier,
+    tx: &Tx,
+    request: &Request,
+    by: &By<'_>,
+    mode: Mode,
+) -> Result<String> {
+    let (answer, effect) = match request {
+        Request::Alias { from, to } => alias::alias(applier, tx, from, to, by).await?,
+        Request::Separate { a, b } => alias::separate(tx, a, b, by).await?,
+        Request::Email { row, address } => rows::email(applier, tx, row, address, by).await?,
+        Request::Product { row, code } => rows::product(applier, tx, row, code, by).await?,
+        Request::Dismiss { conflicts } => {
+            let done = rows::dismiss(tx.db(), conflicts, by).await?;
+            applier.watch_conflicts(tx, conflicts).await?;
+            (done, Effect::default())
+        }
+        Request::Revert { decision } => revert(applier, tx, *decision, by).await?,
+        _ => {
+            return Err(Error::refused(
+                "this request is not carried out within a transaction that decides",
+                "this is a bug: please report it",
+            ));
+        }
+    };
+    if !effect.touched.is_empty() || !effect.plan.writes.is_empty() {
+        let report = applier.settle(tx, effect.plan, effect.touched, mode, None).await?;
+        // What a preview writes does not stay.
+        if !applier.watch.is_on() {
+            report.count();
+        }
+    }
+    if let Some(conflict) = by.conflict {
+        credit(tx, conflict, by).await?;
+        applier.watch_conflicts(tx, &[conflict]).await?;
+    }
+    Ok(answer)
 }
 
 impl Request {
@@ -300,6 +331,12 @@ impl Request {
             Self::Backfill => Operation::Backfill,
             _ => Operation::Decision,
         }
+    }
+
+    /// Whether anything is other than before once it is carried out.
+    #[must_use]
+    pub fn changes_something(&self) -> bool {
+        !matches!(self, Self::Preview { .. })
     }
 
     /// What the log keeps of it: which kind, and nothing about whom (P14).
@@ -403,7 +440,7 @@ async fn revert(applier: &mut Applier, tx: &Tx, id: i64, by: &By<'_>) -> Result<
     let effect = match decision.kind.as_str() {
         "alias" => alias::unmerge(applier, tx, &decision).await?.into(),
         "separate" => alias::people_touched(&decision.a, &decision.b).into(),
-        "dismiss" => rows::reopen(tx, &decision).await?.into(),
+        "dismiss" => rows::reopen(applier, tx, &decision).await?.into(),
         _ => rows::place_again(applier, tx, &decision.a).await?,
     };
     Ok((

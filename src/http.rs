@@ -1,6 +1,6 @@
-//! The HTTP endpoint (SPEC §9): `/metrics`, `/livez`, `/readyz`, `/status`.
+//! The HTTP endpoint (SPEC §9): `/metrics`, `/livez`, `/readyz`, `/status`, and [`crate::admin`].
 //!
-//! It only reads. What it answers comes from [`Health`], which the main loop keeps up to date, so an answer
+//! All but the last only reads. What it answers comes from [`Health`], which the main loop keeps up to date, so an answer
 //! comes also while both databases are away; only open conflicts are counted when somebody asks ([`Counts`]).
 //! The default address is on the loopback; elsewhere `/metrics` and `/status` want a token, unless the operator said in so many
 //! words that they need none. There is no customer value in any answer (P14).
@@ -28,6 +28,7 @@ pub use client::{Answer, fetch};
 pub use counts::Counts;
 pub use health::Health;
 
+use crate::admin::Admin;
 use crate::error::{Error, Result};
 use crate::status::Status;
 
@@ -71,7 +72,7 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Answers requests until `shutdown` ends, then gives open requests two seconds. Without `counts` the open
-/// conflicts are those that [`Health`] was told.
+/// conflicts are those that [`Health`] was told; without `admin` there is no operators' page.
 ///
 /// # Errors
 /// Those of the listening socket.
@@ -81,12 +82,17 @@ pub async fn serve(
     prometheus: PrometheusHandle,
     counts: Option<Arc<Counts>>,
     token: Option<String>,
+    admin: Option<Arc<Admin>>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let (stop, mut stopped) = watch::channel(false);
     let upkeep = prometheus.clone();
     let endpoint = Endpoint { health, prometheus, counts, token };
-    let server = axum::serve(listener, router(endpoint))
+    let mut router = router(endpoint);
+    if let Some(admin) = admin {
+        router = router.merge(crate::admin::router(admin));
+    }
+    let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async move {
             // An error means that the sender is gone, which is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;

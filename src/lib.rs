@@ -67,6 +67,8 @@
 //! | [`config`] | TOML and environment to a validated [`Config`](config::Config); hashes of the rules; a configuration for the tables of a database |
 //! | [`cli`] | one file a command; all output goes through [`cli::output`] |
 //! | [`ask`] | has a command carried out by the running daemon, or here where none runs |
+//! | `review` | the review queue and its people, as the command line and the operators' page show them |
+//! | [`admin`] | the operators' page, served by the daemon |
 //! | [`status`], [`http`], [`metrics`], [`logging`], [`traces`], [`systemd`] | what others see; never a customer value |
 //! | [`retry`] | backoff |
 //! | [`failpoint`] | named points at which a test lets the process die; nothing in a release build |
@@ -98,6 +100,7 @@
 //! - The target commits asynchronously; the source is confirmed what the target has flushed, by a task of its own.
 //! - A value that the stream left out and that nothing knows is stored as *unknown*, which is not NULL.
 
+pub mod admin;
 pub mod apply;
 pub mod ask;
 pub mod backfill;
@@ -123,6 +126,7 @@ pub mod pg;
 pub mod pipeline;
 pub mod preview;
 pub mod retry;
+mod review;
 pub mod rules;
 pub mod session;
 pub mod source;

@@ -36,6 +36,7 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("V10__upkeep", include_str!("../migrations/0010_upkeep.sql")),
     ("V11__import", include_str!("../migrations/0011_import.sql")),
     ("V12__gaps", include_str!("../migrations/0012_gaps.sql")),
+    ("V14__review", include_str!("../migrations/0014_review.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.

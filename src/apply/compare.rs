@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::conflicts::closes;
 use super::quarantine::Refused;
-use super::{Applier, Mode, NARROW_LOOK_UPS};
+use super::{Applier, Mode, NARROW_LOOK_UPS, Watch};
 use crate::config::Config;
 use crate::engine::diff::{self, OwnerWrite, Trust};
 use crate::engine::people::{self, Decided};
@@ -87,6 +87,7 @@ impl Applier {
             has_blocked_deletes: true,
             has_adopted: true,
             clock: super::clock::TargetClock::default(),
+            watch: Watch::default(),
         })
     }
 

@@ -74,7 +74,7 @@ impl Applier {
         });
         let over: Vec<Uuid> = over.map(|(fingerprint, _)| *fingerprint).collect();
         self.write(group, wanted, &state.conflicts);
-        store::conflict::close(group, over, "source");
+        self.close(group, over);
     }
 
     /// With its status: whether it was dismissed with this evidence.
@@ -92,8 +92,16 @@ impl Applier {
                 .is_some_and(|stored| stored.status == *status && finding.equals(stored))
         };
         let writes = wanted.into_values().map(|finding| self.with_status(finding));
-        let writes = writes.filter(|write| !is_stored(write)).collect();
+        let writes: Vec<_> = writes.filter(|write| !is_stored(write)).collect();
+        let written = writes.iter().map(|(finding, _)| finding.fingerprint);
+        self.watch.note(|reached| reached.conflicts.extend(written));
         store::conflict::write(group, writes);
+    }
+
+    /// Adds the closing of conflicts whose cause is gone to a group.
+    fn close(&self, group: &mut Group, over: Vec<Uuid>) {
+        self.watch.note(|reached| reached.conflicts.extend(over.iter().copied()));
+        store::conflict::close(group, over, "source");
     }
 
     /// Opens conflicts that only a change shows, and judges nothing else.
@@ -137,7 +145,7 @@ impl Applier {
             .collect();
         let mut group = Group::default();
         self.write(&mut group, wanted, &stored);
-        store::conflict::close(&mut group, over, "source");
+        self.close(&mut group, over);
         group.send(tx).await?;
         Ok(())
     }
@@ -205,7 +213,7 @@ impl Applier {
         }
         let over = store::alias::settled_changes(tx, &scopes).await?;
         let mut group = Group::default();
-        store::conflict::close(&mut group, over, "source");
+        self.close(&mut group, over);
         group.send(tx).await?;
         Ok(())
     }

@@ -28,6 +28,7 @@ mod read;
 mod repair;
 mod settle;
 mod totals;
+mod watch;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub(crate) use read::stored_feeds;
 pub use read::{LeftOutRow, adopted_transactions, find_row, left_out_rows, read_owner};
 pub use repair::Repair;
 pub use settle::Mode;
+pub use watch::{Reached, Watch};
 
 use crate::engine::Env;
 use crate::pg::Db;
@@ -77,4 +79,6 @@ pub struct Applier {
     has_adopted: bool,
     /// The target server's clock.
     clock: clock::TargetClock,
+    /// Notes what a preview reaches.
+    pub watch: Watch,
 }

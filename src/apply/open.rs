@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Applier, NARROW_LOOK_UPS};
+use super::{Applier, NARROW_LOOK_UPS, Watch};
 use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Feeds};
 use crate::error::{Context, Error, Result};
@@ -49,6 +49,7 @@ impl Applier {
             has_blocked_deletes: false,
             has_adopted: false,
             clock: super::clock::TargetClock::default(),
+            watch: Watch::default(),
         };
         applier.record_feeds(config, due_later).await?;
         applier.load_decisions().await?;

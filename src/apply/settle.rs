@@ -139,6 +139,8 @@ impl Applier {
         store::row::set_incomplete(tx, &state.unreadable).await?;
         let mut round = self.decide(tx, &mut state, &plan, mode).await?;
         self.leave_held_values(tx, &mut round).await?;
+        let decided = (round.decided.as_slice(), round.writes.as_slice());
+        self.watch_round(tx, decided, &round.persons, &plan.gone).await?;
         let started = timed(Stage::Decide, started);
         let totals = Totals::of(&round.decided);
         let outcomes = take_outcomes(&mut round, &mut plan, mode);
@@ -169,6 +171,7 @@ impl Applier {
         // Before the target tables: a unique value that is freed there takes the digest of its holder with it.
         store::person::insert(&mut group, &self.tables.names.profiles, &new);
         store::person::update(&mut group, &known);
+        store::search::write(&mut group, &round.decided, &round.writes, &round.person_writes);
         let mut refused = Refused::default();
         let mut report = if mode.careful {
             group.send(tx).await?;

@@ -1,13 +1,10 @@
 //! `tributary conflicts`: the review queue.
 
+mod beside;
 mod dismiss;
-mod people;
-mod query;
+pub(in crate::cli) mod preview;
 mod render;
 mod resolve;
-mod sides;
-mod summary;
-mod ways;
 
 use std::process::ExitCode;
 
@@ -23,9 +20,9 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::facts::email_key;
 use crate::pg::Db;
+use crate::review::query::{self, Filter};
+use crate::review::{people, ways};
 use crate::unify::ConflictKind;
-use query::Filter;
-pub(in crate::cli) use summary::summary;
 
 /// Work through what the rules could not decide: list, show, resolve, dismiss
 #[derive(Debug, clap::Args)]

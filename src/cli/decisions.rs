@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::Context;
+use super::conflicts::preview::{self, DryRun};
 use super::output::{self, print};
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::config::Config;
@@ -102,6 +103,8 @@ struct By {
     /// Who decides [default: the login name]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 impl What {
@@ -143,6 +146,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
 async fn decide(config: &Config, db: &Db, request: Request, by: By) -> Result<ExitCode> {
     let command = Command { note: by.note, ..Command::of(request) };
     let actor = actor(db, by.by.as_deref()).await?;
+    if by.dry.dry_run {
+        return preview::show(config, db, command, &actor, by.dry.json).await;
+    }
     let answer = ask(config, db, &command, &actor, Patience::Minute).await?;
     let text = output::cell_lines(&answer.text);
     if answer.done {

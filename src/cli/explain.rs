@@ -1,6 +1,5 @@
 //! `tributary explain`: where each value of a person comes from, and what lost.
 
-mod load;
 mod render;
 
 use std::process::ExitCode;
@@ -11,6 +10,7 @@ use crate::apply::find_row;
 use crate::ask::open_target;
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
+use crate::review::person as load;
 
 /// Show where each value of a person comes from, and what lost
 ///

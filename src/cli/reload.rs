@@ -80,7 +80,8 @@ impl Reload {
             return (Outcome::Refused, None);
         }
         let has_other_secrets = config.source.server.postgres != now.source.server.postgres
-            || config.target.server.postgres != now.target.server.postgres;
+            || config.target.server.postgres != now.target.server.postgres
+            || config.admin != now.admin;
         if changes.live.is_empty() && !has_other_secrets {
             tracing::info!("reload: nothing has changed");
             return (Outcome::Unchanged, None);

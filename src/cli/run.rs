@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::progress::Bar;
 use super::reload::Reload;
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
@@ -43,12 +44,16 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
     let shutdown = stop_on_signal()?;
     let counts = Arc::new(Counts::new(&config)?);
+    let listen = listener.local_addr().unwrap_or(config.http_listen);
+    let admin = Arc::new(Admin::new(&config, Arc::clone(&health), listen)?);
+    let sampled = tokio::spawn(Arc::clone(&admin).sample());
     let server = tokio::spawn(http::serve(
         listener,
         Arc::clone(&health),
         prometheus,
         Some(Arc::clone(&counts)),
         config.http_access.token().map(str::to_owned),
+        Some(Arc::clone(&admin)),
         shutdown.clone().cancelled_owned(),
     ));
     let informed = tokio::spawn(systemd::inform(Arc::clone(&health)));
@@ -60,10 +65,12 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
             Ended::Reloads(new) => {
                 config = *new;
                 counts.reconfigure(&config)?;
+                admin.reconfigure(&config)?;
             }
         }
     };
     informed.abort();
+    sampled.abort();
     systemd::stopping();
     #[cfg(feature = "otlp")]
     if let Some(exporter) = exporter {

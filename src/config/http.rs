@@ -46,7 +46,12 @@ pub(super) fn http(
 }
 
 /// The token of a file. It is never part of a message.
-fn token(path: &str, file: &str, place: &Place<'_>, problems: &mut Problems) -> Option<String> {
+pub(super) fn token(
+    path: &str,
+    file: &str,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) -> Option<String> {
     let file = place.resolve(file);
     let token = match std::fs::read_to_string(&file) {
         Ok(text) => text.trim().to_owned(),

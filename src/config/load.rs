@@ -123,6 +123,8 @@ fn build(
     let run = run(root.section("run", problems), problems);
     let guard = guard(root.section("guard", problems), problems);
     let http = super::http::http(root.section("http", problems), &place, problems);
+    let listen = http.as_ref().map(|http| http.listen);
+    let admin = super::admin::admin(root.section("admin", problems), listen, &place, problems);
     let log_level = super::http::log_level(root.section("log", problems), problems);
     let backup = safety::backup(root.section("backup", problems), problems);
     let validate = root.section("validate", problems);
@@ -146,6 +148,7 @@ fn build(
         guard,
         http_listen: http.listen,
         http_access: http.access,
+        admin,
         log_level,
         backup,
         validate,

@@ -4,7 +4,8 @@ use toml::{Table, Value};
 
 /// What takes effect at a reload: these values, and all below them. Everything else is part of what the daemon opened, recorded
 /// or computed with at its start.
-const LIVE: [&str; 7] = [
+const LIVE: [&str; 8] = [
+    "admin",
     "log",
     "run.batch_rows",
     "run.chunk_rows",

@@ -47,7 +47,7 @@ impl<'t> Section<'t> {
 
     /// The path of a key of this table, such as `source.xendit.key`.
     pub(crate) fn path_of(&self, key: &str) -> String {
-        let key = if is_bare(key) { key.to_owned() } else { format!("{key:?}") };
+        let key = quoted_key(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
@@ -225,6 +225,11 @@ pub(crate) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) ->
         .min_by_key(|name| strsim::osa_distance(&folded, &name.to_lowercase()))
         .map(|name| format!("; did you mean {name:?}?"))
         .unwrap_or_default()
+}
+
+/// A key as TOML writes it.
+pub(super) fn quoted_key(key: &str) -> String {
+    if is_bare(key) { key.to_owned() } else { format!("{key:?}") }
 }
 
 /// Whether TOML lets the key stand without quotes.

@@ -111,9 +111,32 @@ impl Config {
             Access::Open => page.raw("without_token", true),
             Access::Token { file, .. } => page.value("token_file", file),
         }
+        self.show_admin(page);
         if let Some(level) = &self.log_level {
             page.table("log");
             page.value("level", level);
+        }
+    }
+
+    fn show_admin(&self, page: &mut Page) {
+        let admin = &self.admin;
+        if !admin.is_on() {
+            return;
+        }
+        page.table("admin");
+        if let Some(url) = &admin.public_url {
+            page.value("public_url", url);
+        }
+        if !admin.hosts.is_empty() {
+            page.list("hosts", &admin.hosts);
+        }
+        if admin.without_tls {
+            page.raw("without_tls", true);
+        }
+        for holder in &admin.holders {
+            page.table(&format!("admin.tokens.{}", super::section::quoted_key(&holder.name)));
+            page.value("role", holder.role.as_str());
+            page.value("token_file", &holder.file);
         }
     }
 }

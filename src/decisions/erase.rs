@@ -138,6 +138,7 @@ async fn forget(tx: &Tx, command: i64, person: &Person) -> Result<u64> {
     let mut rows = 0;
     for sql in [
         "delete from tributary.person where email_key = any($1)",
+        "delete from tributary.person_search where email_key = any($1)",
         "delete from tributary.quarantine where owner = any($1)",
         "delete from tributary.outside where owner = any($1)",
         "delete from tributary.email_before where email = any($1)",

@@ -145,7 +145,7 @@ pub async fn answer(
     let (ok, answer) = match answered {
         Ok(answer) => (true, answer),
         Err(error) if error.policy().answers => {
-            if let Some(request) = request {
+            if let Some(request) = request.filter(|request| request.changes_something()) {
                 let (operation, end) = (request.operation(), refused(&error, request));
                 let (db, operator) = (&applier.db, &applier.operator);
                 operation_log::record_command(db, operator, operation, id, &end).await?;

@@ -127,7 +127,9 @@ pub(super) async fn dismiss(db: &Db, conflicts: &[i64], by: &By<'_>) -> Result<S
 }
 
 /// A dismissal taken back.
-pub(super) async fn reopen(tx: &Tx, decision: &Decision) -> Result<Touched> {
+pub(super) async fn reopen(applier: &Applier, tx: &Tx, decision: &Decision) -> Result<Touched> {
+    let reached = decision.a.parse::<Uuid>().ok();
+    applier.watch.note(|noted| noted.conflicts.extend(reached));
     let sql = "update tributary.conflict \
                set status = 'open', resolved_at = null, resolved_by = null \
                where fingerprint = $1::text::uuid and status = 'dismissed'";

@@ -5,6 +5,7 @@
 //! does not.
 
 pub mod adopt;
+mod at_stake;
 mod change;
 mod chunks;
 pub mod columns;
@@ -23,6 +24,7 @@ mod state;
 pub mod unchanged;
 pub mod versions;
 
+pub use at_stake::AtStake;
 pub use change::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
 pub use chunks::ChunkSnapshots;
 pub use env::{Env, RowDecisions};

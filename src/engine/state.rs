@@ -1,10 +1,12 @@
 //! What is fetched for a decision beside source rows.
 
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use super::at_stake::AtStake;
 use crate::facts::Feed;
 use crate::rules::NAMESPACE;
-use crate::unify::{Conflict, ConflictKind, Severity};
+use crate::unify::{Conflict, ConflictKind, Severity, scope_of_partner};
 
 /// A value that rows of a feed may share: contact_id of contacts, external_id of payments.
 pub type SharedId = (Feed, String);
@@ -90,6 +92,8 @@ pub struct StoredConflict {
     pub scope: String,
     /// A second one.
     pub also: Option<String>,
+    /// The money that it is about.
+    pub amount: Decimal,
 }
 
 /// A conflict as it is to be stored: its evidence is text, as it is digested and sent.
@@ -111,6 +115,8 @@ pub struct WantedConflict {
     pub evidence: String,
     /// Of the evidence: a dismissal holds while it stays the same.
     pub digest: Uuid,
+    /// The money that it is about; of notes nothing.
+    pub at_stake: AtStake,
 }
 
 impl WantedConflict {
@@ -118,6 +124,9 @@ impl WantedConflict {
     #[must_use]
     pub fn of(conflict: Conflict, also: Option<String>) -> Self {
         let evidence = conflict.evidence.to_string();
+        let also = also.or_else(|| scope_of_partner(&conflict));
+        let is_note = conflict.severity == Severity::Info;
+        let at_stake = if is_note { AtStake::default() } else { AtStake::of(&conflict.evidence) };
         Self {
             fingerprint: conflict.fingerprint(),
             kind: conflict.kind,
@@ -127,6 +136,7 @@ impl WantedConflict {
             scope: conflict.scope,
             also,
             evidence,
+            at_stake,
         }
     }
 
@@ -137,5 +147,7 @@ impl WantedConflict {
             && stored.severity == self.severity.as_str()
             && stored.scope == self.scope
             && stored.also == self.also
+            // That of people is kept with their payments.
+            && self.at_stake.amount.is_none_or(|amount| amount == stored.amount)
     }
 }

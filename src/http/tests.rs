@@ -25,6 +25,7 @@ async fn endpoint(
         prometheus,
         None,
         token.map(str::to_owned),
+        None,
         shutdown,
     ));
     (address, stop, server)

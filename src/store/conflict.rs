@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::engine::{StoredConflict, WantedConflict};
+use crate::engine::{AtStake, StoredConflict, WantedConflict};
 use crate::error::Result;
 use crate::pg::{Group, Owned, Tx};
 
@@ -28,6 +29,8 @@ pub async fn by_scope(tx: &Tx, scopes: &[String]) -> Result<HashMap<Uuid, Stored
                 severity: row.get(4),
                 scope: row.get(5),
                 also: row.get(6),
+                // One that no Decimal holds is written again.
+                amount: row.get::<_, &str>(7).parse().unwrap_or(Decimal::MIN),
             };
             (row.get(0), conflict)
         })
@@ -71,6 +74,9 @@ struct Columns {
     also: Vec<Option<String>>,
     evidence: Vec<String>,
     digests: Vec<Uuid>,
+    amounts: Vec<Option<String>>,
+    /// A line each.
+    people: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -84,6 +90,9 @@ impl Columns {
         self.also.push(finding.also);
         self.evidence.push(finding.evidence);
         self.digests.push(finding.digest);
+        let AtStake { amount, people } = finding.at_stake;
+        self.amounts.push(amount.map(|amount| amount.to_string()));
+        self.people.push((!people.is_empty()).then(|| people.join("\n")));
     }
 
     fn params(self) -> Vec<Owned> {
@@ -97,6 +106,8 @@ impl Columns {
             Box::new(self.also),
             Box::new(self.evidence),
             Box::new(self.digests),
+            Box::new(self.amounts),
+            Box::new(self.people),
         ]
     }
 }

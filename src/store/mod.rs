@@ -16,4 +16,5 @@ pub mod outside;
 pub mod person;
 pub mod quarantine;
 pub mod row;
+pub mod search;
 pub mod shared;

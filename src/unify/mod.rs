@@ -44,7 +44,7 @@ pub use order::{compare_contacts, compare_duplicates, compare_payments, compare_
 pub use pairs::{Nearest, nearest_earlier};
 pub use scope::{
     scope_of_blocked, scope_of_collision, scope_of_contact_id, scope_of_external_id, scope_of_link,
-    scope_of_owner, scope_of_pair, scope_of_rejected, scope_of_split, scopes,
+    scope_of_owner, scope_of_pair, scope_of_partner, scope_of_rejected, scope_of_split, scopes,
 };
 pub use transaction::transaction_id;
 

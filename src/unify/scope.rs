@@ -1,6 +1,6 @@
 //! What a conflict was judged from: the unit that, judged again, closes or confirms it.
 
-use super::model::{Group, Owner};
+use super::model::{Conflict, ConflictKind, Group, Owner};
 use crate::facts::FeedInfo;
 
 /// Scope of everything that [`super::unify`] finds: the facts of one owner are judged together, whether a
@@ -29,6 +29,14 @@ pub fn scope_of_contact_id(value: &str) -> String {
 #[must_use]
 pub fn scope_of_pair(later: &str) -> String {
     format!("pair:{later}")
+}
+
+/// Beside the scope of a `possible_duplicate`: the earlier of the pair, whose payments are at stake too. Nothing is judged
+/// by it.
+#[must_use]
+pub fn scope_of_partner(conflict: &Conflict) -> Option<String> {
+    let earlier = conflict.evidence.get("emails")?.get(0)?.as_str()?;
+    (conflict.kind == ConflictKind::PossibleDuplicate).then(|| format!("with:{earlier}"))
 }
 
 /// Scope of `email_change_collision` from one e-mail key to another.

@@ -16,6 +16,7 @@ mod budgets;
 mod check;
 mod convergence;
 mod crashes;
+mod decision_previews;
 mod demo;
 mod docs;
 mod email_changes;

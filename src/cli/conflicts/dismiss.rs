@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::query::{self, Filter};
+use super::preview::{self as exact, DryRun};
 use super::{Which, render};
 use crate::ask::{Answer, Patience, actor, ask};
 use crate::cli::output::{self, print};
@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::decisions::{Command, Request};
 use crate::error::Result;
 use crate::pg::Db;
+use crate::review::query::{self, Filter};
 
 /// Conflicts dismissed by one command: each command is one transaction, and the stream waits for it.
 const BATCH: i64 = 1_000;
@@ -35,6 +36,8 @@ pub(crate) struct Args {
     /// Dismiss all that --kind selects; without it they are only shown.
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -53,6 +56,11 @@ pub(super) async fn run(args: Args, config: &Config, db: &Db) -> Result<ExitCode
         let mut ids = args.ids.clone();
         ids.sort_unstable();
         ids.dedup();
+        if args.dry.dry_run {
+            let request = Request::Dismiss { conflicts: ids };
+            let command = Command { note: Some(args.note.clone()), ..Command::of(request) };
+            return exact::show(config, db, command, &actor, args.dry.json).await;
+        }
         for batch in ids.chunks(usize::try_from(BATCH).unwrap_or(1)) {
             let answer = asking.dismiss(batch).await?;
             print(&answered(&answer))?;

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::query::{Count, Decided, Stored};
-use super::sides::{Side, beside, sides};
-use super::summary::{summary, text};
-use super::ways;
+use super::beside::beside;
 use crate::cli::output;
+use crate::review::query::{Count, Decided, Stored};
+use crate::review::sides::{Side, sides};
+use crate::review::summary::{summary, text};
+use crate::review::ways;
 
 /// Local time in the configured zone, to the minute.
 pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {

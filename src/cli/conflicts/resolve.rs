@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use super::query;
-use super::ways::{self, Choice};
+use super::preview::{self, DryRun};
 use crate::ask::{Patience, actor, ask};
 use crate::cli::output::{self, print};
 use crate::config::Config;
 use crate::decisions::Command;
 use crate::error::{Error, Result};
 use crate::pg::Db;
+use crate::review::query;
+use crate::review::ways::{self, Choice};
 
 /// A conflict and what was decided.
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,8 @@ pub(crate) struct Args {
     /// Who decided [default: the login name]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 /// Exactly one of them.
@@ -78,6 +81,9 @@ pub(super) async fn run(args: Args, config: &Config, db: &Db) -> Result<ExitCode
     }
     let command = Command { request, note: args.note, conflict: Some(args.id) };
     let actor = actor(db, args.by.as_deref()).await?;
+    if args.dry.dry_run {
+        return preview::show(config, db, command, &actor, args.dry.json).await;
+    }
     let answer = ask(config, db, &command, &actor, Patience::Minute).await?;
     if !answer.done {
         print(&format!("refused: {}\n", output::cell_lines(&answer.text)))?;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::load::Explained;
-use crate::cli::conflicts::summary;
 use crate::cli::output;
+use crate::review::person::Explained;
+use crate::review::summary::summary;
 use crate::unify::{EnrollmentExplanation, FieldExplanation};
 
 /// Most rows named that lost a field; the JSON has more.

@@ -1,7 +1,7 @@
-select fingerprint, kind, status, evidence_digest, severity, scope, also
+select fingerprint, kind, status, evidence_digest, severity, scope, also, amount::text
 from tributary.conflict
 where status <> 'resolved' and scope = any($1)
 union
-select fingerprint, kind, status, evidence_digest, severity, scope, also
+select fingerprint, kind, status, evidence_digest, severity, scope, also, amount::text
 from tributary.conflict
 where status <> 'resolved' and also is not null and also = any($1)

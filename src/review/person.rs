@@ -20,54 +20,54 @@ const MAX_EDITS: usize = 4;
 
 /// What is known of an address.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Explained {
+pub(crate) struct Explained {
     /// The matching key of the address (SPEC §3.2).
-    pub(super) key: String,
+    pub(crate) key: String,
     /// The person after aliases (SPEC §4.1, §7).
-    pub(super) person: String,
+    pub(crate) person: String,
     /// Other addresses that belong to the person.
-    pub(super) aliases: Vec<String>,
+    pub(crate) aliases: Vec<String>,
     /// Of `tributary.person`; `None`: no profile was made.
-    pub(super) state: Option<String>,
+    pub(crate) state: Option<String>,
     /// The id of the profile.
-    pub(super) profile_id: Option<String>,
+    pub(crate) profile_id: Option<String>,
     /// Values, payments, enrollments.
     #[serde(flatten)]
-    pub(super) explanation: Explanation,
+    pub(crate) explanation: Explanation,
     /// Rows with one of the addresses that the configuration leaves out (SPEC §1).
-    pub(super) left_out: Vec<LeftOutRow>,
+    pub(crate) left_out: Vec<LeftOutRow>,
     /// In force.
-    pub(super) decisions: Vec<InForce>,
+    pub(crate) decisions: Vec<InForce>,
     /// Open.
-    pub(super) conflicts: Vec<Open>,
+    pub(crate) conflicts: Vec<Open>,
 }
 
 /// A decision in force.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct InForce {
-    pub(super) id: i64,
-    pub(super) kind: String,
-    pub(super) a: String,
-    pub(super) b: String,
-    pub(super) automatic: bool,
-    pub(super) actor: String,
-    pub(super) note: Option<String>,
-    pub(super) created_at: Timestamp,
+pub(crate) struct InForce {
+    pub(crate) id: i64,
+    pub(crate) kind: String,
+    pub(crate) a: String,
+    pub(crate) b: String,
+    pub(crate) automatic: bool,
+    pub(crate) actor: String,
+    pub(crate) note: Option<String>,
+    pub(crate) created_at: Timestamp,
 }
 
 /// An open conflict.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Open {
-    pub(super) id: i64,
-    pub(super) kind: String,
-    pub(super) severity: String,
-    pub(super) subject: String,
+pub(crate) struct Open {
+    pub(crate) id: i64,
+    pub(crate) kind: String,
+    pub(crate) severity: String,
+    pub(crate) subject: String,
     #[serde(skip)]
-    pub(super) evidence: Value,
+    pub(crate) evidence: Value,
 }
 
 /// The address explained. `None`: nothing is known of it.
-pub(super) async fn load(
+pub(crate) async fn load(
     config: &Config,
     db: &Arc<Db>,
     key: &EmailKey,
@@ -124,7 +124,7 @@ async fn within(config: &Config, db: &Arc<Db>, key: &EmailKey) -> Result<Option<
 
 async fn decisions(db: &Db, addresses: &[String], group: &Group) -> Result<Vec<InForce>> {
     let rows = group.source_rows();
-    let sql = include_str!("../sql/decisions_of_person.sql");
+    let sql = include_str!("sql/decisions_of_person.sql");
     let rows = db.query("target: reading decisions", sql, &[&addresses, &rows]).await?;
     let in_force = rows.iter().map(|row| InForce {
         id: row.get(0),
@@ -151,7 +151,7 @@ async fn conflicts(db: &Db, addresses: &[String], group: &Group) -> Result<Vec<O
         Some(unify::scope_of_external_id(&payment.feed, payment.external_id.as_deref()?))
     };
     scopes.extend(group.payments.iter().filter_map(external_id));
-    let sql = include_str!("../sql/conflicts_of_person.sql");
+    let sql = include_str!("sql/conflicts_of_person.sql");
     let rows = db.query("target: reading conflicts", sql, &[&scopes, &addresses]).await?;
     let open = rows.iter().map(|row| Open {
         id: row.get(0),
@@ -164,9 +164,9 @@ async fn conflicts(db: &Db, addresses: &[String], group: &Group) -> Result<Vec<O
 }
 
 /// People whose address is near one that nobody has, the nearest first.
-pub(super) async fn nearest(db: &Db, key: &EmailKey) -> Result<Vec<String>> {
+pub(crate) async fn nearest(db: &Db, key: &EmailKey) -> Result<Vec<String>> {
     let local = key.as_str().split_once('@').map_or(key.as_str(), |(local, _)| local);
-    let sql = include_str!("../sql/nearest_people.sql");
+    let sql = include_str!("sql/nearest_people.sql");
     let params: [crate::pg::Param<'_>; 2] = [&canonical_key(key), &local];
     let rows = db.query("target: looking for people", sql, &params).await?;
     let candidates: Vec<String> = rows.iter().map(|row| row.get(0)).collect();

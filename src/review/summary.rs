@@ -9,7 +9,7 @@ use crate::unify::ConflictKind;
 const MAX_SUMMARY: usize = 100;
 
 /// What a conflict is about, from its evidence. What does not show is made visible.
-pub(in crate::cli) fn summary(kind: &str, evidence: &Value) -> String {
+pub(crate) fn summary(kind: &str, evidence: &Value) -> String {
     let line = visible(&line(ConflictKind::parse(kind), evidence));
     match line.char_indices().nth(MAX_SUMMARY) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -95,7 +95,7 @@ fn line(kind: Option<ConflictKind>, evidence: &Value) -> String {
 }
 
 /// A value as people read it; `none` for NULL.
-pub(super) fn text(value: Option<&Value>) -> String {
+pub(crate) fn text(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "none".to_owned(),
         Some(Value::String(text)) => text.clone(),

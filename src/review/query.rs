@@ -12,41 +12,41 @@ use crate::unify::ConflictKind;
 
 /// Which conflicts. Everything that is set must hold.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// Any of these kinds; empty is all.
-    pub(super) kinds: Vec<&'static str>,
+    pub(crate) kinds: Vec<&'static str>,
     /// `review` or `info`.
-    pub(super) severity: Option<&'static str>,
+    pub(crate) severity: Option<&'static str>,
     /// `open`, `dismissed` or `resolved`.
-    pub(super) status: Option<&'static str>,
+    pub(crate) status: Option<&'static str>,
     /// A part of the subject, ignoring case.
-    pub(super) subject: Option<String>,
+    pub(crate) subject: Option<String>,
     /// An e-mail key that the subject or the evidence names.
-    pub(super) email: Option<String>,
+    pub(crate) email: Option<String>,
     /// First seen at this time or later.
-    pub(super) since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// A conflict as stored (SPEC §6).
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Stored {
-    pub(super) id: i64,
-    pub(super) kind: String,
-    pub(super) severity: String,
-    pub(super) status: String,
-    pub(super) subject: String,
-    pub(super) evidence: Value,
-    pub(super) first_seen_at: Timestamp,
-    pub(super) last_seen_at: Timestamp,
-    pub(super) resolved_at: Option<Timestamp>,
-    pub(super) resolved_by: Option<String>,
-    pub(super) note: Option<String>,
+pub(crate) struct Stored {
+    pub(crate) id: i64,
+    pub(crate) kind: String,
+    pub(crate) severity: String,
+    pub(crate) status: String,
+    pub(crate) subject: String,
+    pub(crate) evidence: Value,
+    pub(crate) first_seen_at: Timestamp,
+    pub(crate) last_seen_at: Timestamp,
+    pub(crate) resolved_at: Option<Timestamp>,
+    pub(crate) resolved_by: Option<String>,
+    pub(crate) note: Option<String>,
     #[serde(skip)]
-    pub(super) fingerprint: Uuid,
+    pub(crate) fingerprint: Uuid,
 }
 
 impl Stored {
-    fn of(row: &Row) -> Self {
+    pub(crate) fn of(row: &Row) -> Self {
         Self {
             id: row.get("id"),
             kind: row.get("kind"),
@@ -64,7 +64,7 @@ impl Stored {
     }
 
     /// The kind, where this program knows it.
-    pub(super) fn kind(&self) -> Result<ConflictKind> {
+    pub(crate) fn kind(&self) -> Result<ConflictKind> {
         ConflictKind::parse(&self.kind).ok_or_else(|| {
             Error::refused(
                 format!("conflict {} is of a kind that this version does not know", self.id),
@@ -76,19 +76,19 @@ impl Stored {
 
 /// How many conflicts there are of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Count {
-    pub(super) kind: String,
-    pub(super) severity: String,
-    pub(super) count: i64,
+pub(crate) struct Count {
+    pub(crate) kind: String,
+    pub(crate) severity: String,
+    pub(crate) count: i64,
 }
 
-const COLUMNS: &str = "id, kind, severity, status, subject, evidence, first_seen_at, last_seen_at, \
+pub(crate) const COLUMNS: &str = "id, kind, severity, status, subject, evidence, first_seen_at, last_seen_at, \
                        resolved_at, resolved_by, note, fingerprint";
 
-const WHERE: &str = include_str!("../sql/conflicts_where.sql");
+const WHERE: &str = include_str!("sql/conflicts_where.sql");
 
 /// The conflicts, those to review first, oldest first.
-pub(super) async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Stored>> {
+pub(crate) async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Stored>> {
     let sql = format!(
         "select {COLUMNS} from tributary.conflict k {WHERE} order by severity = 'info', id limit $7"
     );
@@ -97,7 +97,7 @@ pub(super) async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Sto
 }
 
 /// How many there are, by kind.
-pub(super) async fn counts(db: &Db, filter: &Filter) -> Result<Vec<Count>> {
+pub(crate) async fn counts(db: &Db, filter: &Filter) -> Result<Vec<Count>> {
     let sql = format!(
         "select kind, severity, count(*) from tributary.conflict k {WHERE} \
          group by kind, severity order by severity = 'info', count(*) desc, kind"
@@ -108,7 +108,7 @@ pub(super) async fn counts(db: &Db, filter: &Filter) -> Result<Vec<Count>> {
 }
 
 /// Ids above `after`, ascending, at most `limit`.
-pub(super) async fn ids(db: &Db, filter: &Filter, after: i64, limit: i64) -> Result<Vec<i64>> {
+pub(crate) async fn ids(db: &Db, filter: &Filter, after: i64, limit: i64) -> Result<Vec<i64>> {
     let sql =
         format!("select id from tributary.conflict k {WHERE} and id > $7 order by id limit $8");
     let rows = select(db, &sql, filter, &[&after, &limit]).await?;
@@ -133,7 +133,7 @@ async fn select(db: &Db, sql: &str, filter: &Filter, more: &[Param<'_>]) -> Resu
 ///
 /// # Errors
 /// Those of the target; a refusal where there is none.
-pub(super) async fn one(db: &Db, id: i64) -> Result<Stored> {
+pub(crate) async fn one(db: &Db, id: i64) -> Result<Stored> {
     let sql = format!("select {COLUMNS} from tributary.conflict where id = $1");
     let rows = db.query("target: reading conflicts", &sql, &[&id]).await?;
     rows.first().map(Stored::of).ok_or_else(|| {
@@ -145,7 +145,7 @@ pub(super) async fn one(db: &Db, id: i64) -> Result<Stored> {
 }
 
 /// Open conflicts about a source row, or about a field of it.
-pub(super) async fn of_row(db: &Db, row: &str) -> Result<Vec<i64>> {
+pub(crate) async fn of_row(db: &Db, row: &str) -> Result<Vec<i64>> {
     let sql = "select id from tributary.conflict where status = 'open' \
                and (subject = $1 or starts_with(subject, $1 || '#')) order by id";
     let rows = db.query("target: reading conflicts", sql, &[&row]).await?;
@@ -154,28 +154,28 @@ pub(super) async fn of_row(db: &Db, row: &str) -> Result<Vec<i64>> {
 
 /// A decision about a conflict.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Decided {
-    pub(super) id: i64,
-    pub(super) kind: String,
-    pub(super) a: String,
-    pub(super) b: String,
-    pub(super) actor: String,
-    pub(super) note: Option<String>,
-    pub(super) created_at: Timestamp,
-    pub(super) reverted_at: Option<Timestamp>,
-    pub(super) reverted_by: Option<String>,
+pub(crate) struct Decided {
+    pub(crate) id: i64,
+    pub(crate) kind: String,
+    pub(crate) a: String,
+    pub(crate) b: String,
+    pub(crate) actor: String,
+    pub(crate) note: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) reverted_at: Option<Timestamp>,
+    pub(crate) reverted_by: Option<String>,
 }
 
 /// What was decided about a conflict, oldest first: under its id, its dismissals, and decisions about its
 /// source row or its two people.
-pub(super) async fn history(
+pub(crate) async fn history(
     db: &Db,
     conflict: &Stored,
     pair: Option<&(String, String)>,
 ) -> Result<Vec<Decided>> {
     let row = conflict.evidence["source_row"].as_str();
     let (a, b) = pair.map_or((None, None), |(a, b)| (Some(a), Some(b)));
-    let sql = include_str!("../sql/decisions_of_conflict.sql");
+    let sql = include_str!("sql/decisions_of_conflict.sql");
     let fingerprint = conflict.fingerprint.to_string();
     let params: [Param<'_>; 5] = [&conflict.id, &fingerprint, &row, &a, &b];
     let rows = db.query("target: reading decisions", sql, &params).await?;

@@ -8,7 +8,7 @@ use crate::unify::ConflictKind;
 
 /// How a person may settle a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// Of a pair, one address remains and the other becomes its alias.
     Keep,
     /// The pair are two people.
@@ -23,7 +23,7 @@ pub(super) enum Way {
 
 impl Way {
     /// The option, with what it takes.
-    pub(super) fn option(self) -> &'static str {
+    pub(crate) fn option(self) -> &'static str {
         match self {
             Self::Keep => "--keep EMAIL",
             Self::Separate => "--separate",
@@ -45,7 +45,7 @@ impl Way {
 }
 
 /// The decisions that fit a kind; none where only the source, or a dismissal, ends it.
-pub(super) fn ways(kind: ConflictKind) -> &'static [Way] {
+pub(crate) fn ways(kind: ConflictKind) -> &'static [Way] {
     use ConflictKind as K;
     match kind {
         K::PossibleDuplicate | K::EmailChangeCollision | K::EmailChangeSplit => {
@@ -60,7 +60,7 @@ pub(super) fn ways(kind: ConflictKind) -> &'static [Way] {
 }
 
 /// What mends the cause, where that is not a decision.
-pub(super) fn mend(kind: ConflictKind) -> &'static str {
+pub(crate) fn mend(kind: ConflictKind) -> &'static str {
     use ConflictKind as K;
     match kind {
         K::UnlinkedPayment | K::UnusableEmail => "or correct the address at the source",
@@ -106,7 +106,7 @@ pub(super) fn mend(kind: ConflictKind) -> &'static str {
 }
 
 /// Exact commands for a conflict, each with what it means.
-pub(super) fn commands(id: i64, kind: ConflictKind, evidence: &Value) -> Vec<String> {
+pub(crate) fn commands(id: i64, kind: ConflictKind, evidence: &Value) -> Vec<String> {
     let pair = pair(kind, evidence);
     let mut lines = Vec::new();
     for way in ways(kind) {
@@ -131,7 +131,7 @@ pub(super) fn commands(id: i64, kind: ConflictKind, evidence: &Value) -> Vec<Str
 }
 
 /// The two people of a conflict about exactly two.
-pub(super) fn pair(kind: ConflictKind, evidence: &Value) -> Option<(String, String)> {
+pub(crate) fn pair(kind: ConflictKind, evidence: &Value) -> Option<(String, String)> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let of_list = |list: &Value| match list.as_array()?.as_slice() {
         [a, b] => Some((text(a)?, text(b)?)),
@@ -151,7 +151,7 @@ pub(super) fn pair(kind: ConflictKind, evidence: &Value) -> Option<(String, Stri
 
 /// What a person decided about a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(crate) enum Choice {
     /// `--keep`.
     Keep(String),
     /// `--separate`.
@@ -180,7 +180,7 @@ impl Choice {
 ///
 /// # Errors
 /// A refusal that says what fits the kind.
-pub(super) fn request(kind: ConflictKind, evidence: &Value, choice: &Choice) -> Result<Request> {
+pub(crate) fn request(kind: ConflictKind, evidence: &Value, choice: &Choice) -> Result<Request> {
     // Of a pair, "alias to one of the two" says the same as keeping that one.
     let choice = match choice {
         Choice::AliasTo(to) if pair(kind, evidence).is_some() => &Choice::Keep(to.clone()),
@@ -219,7 +219,7 @@ pub(super) fn request(kind: ConflictKind, evidence: &Value, choice: &Choice) -> 
 }
 
 /// One sentence on what fits a kind.
-pub(super) fn what_fits(kind: ConflictKind) -> String {
+pub(crate) fn what_fits(kind: ConflictKind) -> String {
     let options: Vec<&str> = ways(kind).iter().map(|way| way.option()).collect();
     if options.is_empty() {
         return format!("no decision fits {kind}: {}; or dismiss it", mend(kind));

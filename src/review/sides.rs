@@ -3,13 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::summary::text;
-use crate::cli::output;
 
 /// One side: a title and its values, in the order shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Side {
-    pub(super) title: String,
-    pub(super) values: Vec<(String, String)>,
+pub(crate) struct Side {
+    pub(crate) title: String,
+    pub(crate) values: Vec<(String, String)>,
 }
 
 /// The order in which values are read; others follow by name.
@@ -35,7 +34,7 @@ const ORDER: [&str; 18] = [
 ];
 
 impl Side {
-    pub(super) fn of(title: &str, value: &Value) -> Self {
+    pub(crate) fn of(title: &str, value: &Value) -> Self {
         let empty = Map::new();
         let object = value.as_object().unwrap_or(&empty);
         let mut values: Vec<(String, String)> =
@@ -48,7 +47,7 @@ impl Side {
 }
 
 /// Every side that the evidence holds.
-pub(super) fn sides(evidence: &Value) -> Vec<Side> {
+pub(crate) fn sides(evidence: &Value) -> Vec<Side> {
     let mut sides = Vec::new();
     for title in ["payment", "contact", "survivor", "duplicate"] {
         if evidence[title].is_object() {
@@ -73,50 +72,11 @@ pub(super) fn sides(evidence: &Value) -> Vec<Side> {
     sides
 }
 
-/// The sides as columns. A value that the sides do not share is marked.
-pub(super) fn beside(sides: &[Side]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for (name, _) in sides.iter().flat_map(|side| &side.values) {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
-    let mut heads = vec![""];
-    heads.extend(sides.iter().map(|side| side.title.as_str()));
-    let mut columns = output::table(&heads);
-    for name in names {
-        let value = |side: &Side| {
-            let found = side.values.iter().find(|(known, _)| known == name);
-            found.map_or_else(String::new, |(_, value)| output::cell(value))
-        };
-        let values: Vec<String> = sides.iter().map(value).collect();
-        let differ = values.iter().any(|value| *value != values[0]);
-        let mark = if differ { "≠ " } else { "  " };
-        columns.add_row(std::iter::once(format!("{mark}{name}")).chain(values));
-    }
-    output::text(&columns)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn sides_are_put_beside_each_other_and_differences_marked() {
-        let evidence = json!({ "sides": [
-            { "source_row": "xendit:1", "amount": "499", "currency": "PHP", "person": "a@example.com" },
-            { "source_row": "xendit:2", "amount": "999", "currency": "PHP", "person": null },
-        ] });
-        insta::assert_snapshot!(beside(&sides(&evidence)), @r"
-                          payment 1      payment 2
-            ≠ source_row  xendit:1       xendit:2
-            ≠ person      a@example.com  none
-            ≠ amount      499            999
-              currency    PHP            PHP
-        ");
-    }
 
     #[test]
     fn each_shape_of_evidence_has_its_sides() {

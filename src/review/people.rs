@@ -12,33 +12,33 @@ use crate::pg::Db;
 
 /// What is known of one address.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct PersonSide {
+pub(crate) struct PersonSide {
     /// The address.
-    pub(super) email: String,
+    pub(crate) email: String,
     /// The person after aliases.
-    pub(super) person: String,
+    pub(crate) person: String,
     /// Of `tributary.person`.
-    pub(super) state: Option<String>,
+    pub(crate) state: Option<String>,
     /// Their profile.
-    pub(super) profile_id: Option<String>,
+    pub(crate) profile_id: Option<String>,
     /// First and last name.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// E.164.
-    pub(super) phone: Option<String>,
+    pub(crate) phone: Option<String>,
     /// When the profile began.
-    pub(super) created_at: Option<String>,
+    pub(crate) created_at: Option<String>,
     /// Contact rows.
-    pub(super) contacts: i64,
+    pub(crate) contacts: i64,
     /// Payment rows, in any status.
-    pub(super) payments: i64,
+    pub(crate) payments: i64,
     /// Sum of successful payments by currency.
-    pub(super) paid: Option<String>,
+    pub(crate) paid: Option<String>,
     /// Course and status.
-    pub(super) enrollments: Option<String>,
+    pub(crate) enrollments: Option<String>,
 }
 
 /// The addresses that a conflict is about.
-pub(super) fn addresses(conflict: &Stored) -> Vec<String> {
+pub(crate) fn addresses(conflict: &Stored) -> Vec<String> {
     let evidence = &conflict.evidence;
     let one = |value: &Value| value.as_str().map(str::to_owned);
     let listed = ["emails", "people"].into_iter().filter_map(|name| evidence[name].as_array());
@@ -57,11 +57,11 @@ pub(super) fn addresses(conflict: &Stored) -> Vec<String> {
 }
 
 /// Looks these addresses up.
-pub(super) async fn look_up(db: &Db, target: &Target, keys: &[String]) -> Result<Vec<PersonSide>> {
+pub(crate) async fn look_up(db: &Db, target: &Target, keys: &[String]) -> Result<Vec<PersonSide>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = include_str!("../sql/person_sides.sql")
+    let sql = include_str!("sql/person_sides.sql")
         .replace("{profiles}", &target.profiles.quoted())
         .replace("{transactions}", &target.transactions.quoted())
         .replace("{enrollments}", &target.enrollments.quoted())
@@ -85,7 +85,7 @@ pub(super) async fn look_up(db: &Db, target: &Target, keys: &[String]) -> Result
 
 impl PersonSide {
     /// As a column to compare.
-    pub(super) fn side(&self) -> Side {
+    pub(crate) fn side(&self) -> Side {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
         let values = [
             ("belongs to", self.person.clone()),

@@ -8,10 +8,10 @@ use crate::rules::{DateOrder, Status};
 
 const CANONICAL: &str = include_str!("../../config/tributary.toml");
 const LEGACY: &str = include_str!("../../config/legacy-csv.toml");
-pub(super) const URLS: &str =
+pub(crate) const URLS: &str =
     "[source]\nurl = \"host=/run/s user=u\"\n[target]\nurl = \"host=/run/t user=u\"\n";
 
-pub(super) fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+pub(crate) fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     let env: BTreeMap<&str, &str> = env.iter().copied().collect();
     let lookup = |name: &str| env.get(name).map(|value| (*value).to_owned());
     Config::parse(text, &lookup).map_err(|error| match error {

@@ -40,6 +40,10 @@ pub struct State {
     pub unreadable: Vec<RowId>,
     /// How many further profiles have a person's address.
     pub duplicates: BTreeMap<String, i64>,
+    /// The transactions that payments adopted.
+    pub adopted: HashMap<RowId, Uuid>,
+    /// Further transactions of the same payments, by owner; filled when they are decided.
+    pub other_transactions: BTreeMap<String, Vec<(RowId, usize)>>,
 }
 
 impl Applier {
@@ -51,13 +55,16 @@ impl Applier {
         let stored_before = plan.stored_before();
         let scopes = self.scopes(plan, touched);
         let quarantined: &[String] = if self.has_quarantine { &owners } else { &[] };
-        let (stored, persons, conflicts, others, holders, quarantined) = tokio::try_join!(
+        let (adopting, adopting_rows): (&[String], &[RowId]) =
+            if self.has_adopted { (&owners, &changed) } else { (&[], &[]) };
+        let (stored, persons, conflicts, others, holders, quarantined, adopted) = tokio::try_join!(
             store::row::by_owner(tx, &owners),
             store::person::by_key(tx, &owners),
             store::conflict::by_scope(tx, &scopes),
             store::shared::others(tx, &shared, &stored_before),
             store::shared::holders(tx, &owners),
             store::quarantine::among(tx, quarantined),
+            store::adopted::among(tx, adopting, adopting_rows),
         )?;
         let shared = self.groups(tx, plan, &shared, others, &stored_before).await?;
         let changed: HashSet<&RowId> = changed.iter().collect();
@@ -89,6 +96,8 @@ impl Applier {
             quarantined,
             duplicates,
             unreadable,
+            adopted,
+            other_transactions: BTreeMap::new(),
             given: HashSet::new(),
         })
     }
@@ -120,6 +129,7 @@ impl Applier {
         }
         state.quarantined.extend(more.quarantined);
         state.unreadable.extend(more.unreadable);
+        state.adopted.extend(more.adopted);
         Ok(())
     }
 

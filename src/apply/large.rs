@@ -196,9 +196,10 @@ impl Applier {
             let gone = rows
                 .iter()
                 .filter_map(|row| Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1)))));
-            let ids: HashMap<Uuid, RowId> = gone.map(|id| (self.transaction_id(&id), id)).collect();
+            let ids = self.transaction_ids(tx, gone).await?;
             let all: Vec<Uuid> = ids.keys().copied().collect();
             let (count, blocked) = targets::delete::delete(tx, &self.tables, &all, true).await?;
+            self.forget_adopted(tx, &all, &blocked).await?;
             deleted += count;
             let wanted = blocked.iter().filter_map(|(id, table)| {
                 let row = self.env.feeds.source_row(ids.get(id)?);

@@ -12,10 +12,10 @@ use super::Context;
 use super::progress::Bar;
 use super::reload::Reload;
 use crate::admin::Admin;
-use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::store::backfill::Progress;
 use crate::verify::Verification;
 use crate::{metrics, pipeline, systemd};
 

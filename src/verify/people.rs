@@ -204,8 +204,8 @@ impl Verifier<'_> {
         owner: Option<&str>,
     ) -> Result<Vec<Difference>> {
         let feeds = &self.applier.env.feeds;
-        let id = |row: &RowId| unify::transaction_id(feeds.info(row.0), &row.1);
-        let ids: Vec<Uuid> = payments.iter().map(id).collect();
+        let rows = self.applier.transaction_ids(tx, payments.iter().cloned()).await?;
+        let ids: Vec<Uuid> = rows.keys().copied().collect();
         let there = crate::targets::delete::there(tx, &self.applier.tables, &ids).await?;
         if there.is_empty() {
             return Ok(Vec::new());
@@ -215,12 +215,11 @@ impl Verifier<'_> {
         let scopes: Vec<String> = payments.iter().map(scope).collect();
         let blocked = store::conflict::by_scope(tx, &scopes).await?;
         let blocked: HashSet<&str> = blocked.values().map(|c| c.scope.as_str()).collect();
-        let unwanted = payments
-            .iter()
-            .filter(|row| there.contains(&id(row)) && !blocked.contains(&*scope(row)));
-        let differences = unwanted.map(|row| Difference {
+        let unwanted =
+            rows.iter().filter(|(id, row)| there.contains(id) && !blocked.contains(&*scope(row)));
+        let differences = unwanted.map(|(id, row)| Difference {
             table: Table::Transactions,
-            id: Some(id(row).to_string()),
+            id: Some(id.to_string()),
             source_row: Some(feeds.discreet_row(row)),
             problem: Problem::Unexpected,
             fields: vec![Field::named("row")],

@@ -316,12 +316,11 @@ impl Built<'_> {
 
 /// The winner of each field of each person, with its rule.
 async fn winners(config: &Config, db: &Arc<Db>, addresses: &[String]) -> Result<Columns> {
-    let now = Timestamp::now();
     let mut heads = Vec::new();
     let mut rows: Vec<Line> = Vec::new();
     for address in addresses.iter().take(BESIDE) {
         let key = EmailKey::trusted(address.clone());
-        let Some(explained) = person::load(config, db, &key, now).await? else { continue };
+        let Some(explained) = person::load(config, db, &key).await? else { continue };
         heads.push(visible(address));
         for field in &explained.explanation.fields {
             let value = field.value.as_deref().map_or_else(|| "none".to_owned(), visible);

@@ -67,9 +67,8 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let db = reader(&admin).await?;
     let config = &admin.current().config;
-    let now = jiff::Timestamp::now();
     let explained = match found::of_profile(&db, profile).await? {
-        Some(key) => person::load(config, &db, &EmailKey::trusted(key), now).await?,
+        Some(key) => person::load(config, &db, &EmailKey::trusted(key)).await?,
         None => None,
     };
     let Some(explained) = explained else {

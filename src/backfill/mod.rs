@@ -44,6 +44,7 @@ use crate::failpoint;
 use crate::pg::{Client, Db, Tx};
 use crate::source::{publication, slot};
 use crate::store::operation_log;
+use crate::targets::Report;
 
 /// Owners unified in one target transaction of the people stage.
 const OWNERS_PER_COMMIT: i64 = 500;
@@ -67,6 +68,8 @@ pub struct Progress {
     truncated: Vec<Feed>,
     /// Rows that gave facts and give none any more, which the guard has not let through yet (P9).
     left_out: LeftOut,
+    /// Rows of the target tables written so far, over restarts.
+    written: Report,
     feed: Option<Feed>,
     filenode: Option<String>,
     next_block: i64,
@@ -121,7 +124,8 @@ pub struct Backfill<'a> {
 /// Those of the target.
 pub async fn progress(db: &Db) -> Result<Option<Progress>> {
     let sql = "select generation, phase, rows_done, rows_estimated, feed, filenode, next_block, end_block, \
-               next_owner, rules, feeds, left_out, truncated from tributary.backfill";
+               next_owner, rules, feeds, left_out, truncated, \
+               written from tributary.backfill";
     let rows = db.query("target: reading the backfill", sql, &[]).await?;
     Ok(rows.first().map(|row| Progress {
         generation: row.get(0),
@@ -139,6 +143,7 @@ pub async fn progress(db: &Db) -> Result<Option<Progress>> {
             .map(|numbers| numbers.into_iter().filter_map(Feed::from_number).collect()),
         left_out: LeftOut::read(row.get(11)),
         truncated: row.get::<_, Vec<i16>>(12).into_iter().filter_map(Feed::from_number).collect(),
+        written: serde_json::from_value(row.get(13)).unwrap_or_default(),
     }))
 }
 
@@ -150,6 +155,7 @@ pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, r
     generation = backfill.generation + case when $1 = 'place' then 0 else 1 end, feed = null, \
     filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
     rows_estimated = 0, started_at = now(), finished_at = null, feeds = null, truncated = '{}', \
+    written = '{}', \
     left_out = case when backfill.left_out = '{}' then '{}' \
         else backfill.left_out || '{\"again\": 1}' end";
 
@@ -248,10 +254,15 @@ impl Backfill<'_> {
         }
         let tx = applier.begin().await?;
         let cursor = at.cursor.clone().unwrap_or_default();
+        let mut written = Report::default();
         let next = match at.stage {
             Stage::Recheck => self.recheck(applier, &tx, at).await?,
             Stage::Emails => self.judge_emails(applier, &tx, at).await?,
-            Stage::Sweep => self.sweep(applier, &tx, at, mode).await?,
+            Stage::Sweep => {
+                let (next, swept) = self.sweep(applier, &tx, at, mode).await?;
+                written.add(swept);
+                next
+            }
             Stage::Place => self.place(applier, &tx, at).await?,
             Stage::Shared => {
                 let after = stage::parse_shared(&cursor);
@@ -262,14 +273,14 @@ impl Backfill<'_> {
                 let mut owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
                 let last = owners.last().cloned();
                 owners.retain(|owner| !Fact::is_left_out(owner));
-                applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
+                written.add(applier.recompute(&tx, Touched::owners(owners), mode).await?);
                 failpoint::hit("people-written");
                 last
             }
             Stage::LeftOut => {
                 let owners = applier.next_left_out(&cursor, OWNERS_PER_COMMIT).await?;
                 let last = owners.last().cloned();
-                applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
+                written.add(applier.recompute(&tx, Touched::owners(owners), mode).await?);
                 last
             }
             Stage::Pairs => applier.judge_pairs_page(&tx, &cursor).await?,
@@ -284,6 +295,8 @@ impl Backfill<'_> {
         let is_swept = stage == Stage::Sweep && next.is_none();
         let removed =
             if is_swept { self.tables_of_removed(&tx, at, &feeds).await? } else { Vec::new() };
+        written.count();
+        at.written.add(written);
         self.advance(&tx, at, next).await?;
         tx.commit().await?;
         publication::withdraw(&self.source, &self.config.source, &removed).await;
@@ -337,11 +350,14 @@ impl Backfill<'_> {
             }
         }
         let sql = "update tributary.backfill set phase = $1, next_owner = $2, feed = $3, filenode = null, \
-                   next_block = 0, end_block = 0, finished_at = case when $1 = 'done' then now() end \
+                   next_block = 0, end_block = 0, finished_at = case when $1 = 'done' then now() end, \
+                   written = $7 \
                    where generation = $4 and phase = $5 and next_owner is not distinct from $6";
         let feed = at.feed.map(Feed::number);
-        let params: [crate::pg::Param<'_>; 6] =
-            [&at.stage.as_str(), &at.cursor, &feed, &at.generation, &before.0.as_str(), &before.1];
+        let written = serde_json::to_value(at.written).unwrap_or_default();
+        let (stage, from) = (at.stage.as_str(), before.0.as_str());
+        let params: [crate::pg::Param<'_>; 7] =
+            [&stage, &at.cursor, &feed, &at.generation, &from, &before.1, &written];
         let advanced = tx.execute("target: advancing the backfill", sql, &params).await?;
         if advanced == 1 {
             if at.is_done() {

@@ -168,7 +168,7 @@ async fn before_writing(
     let show = |at: &Progress| bar.show(at);
     let options = preview::Options::default();
     let found = preview::dry_run(config, options, shutdown, &show).await?;
-    let Some(found) = found else { return Ok(Some(Ended::Stopped)) };
+    let Some(found) = found.map(|found| found.changes) else { return Ok(Some(Ended::Stopped)) };
     let mut passed = found.halts.clone();
     for limit in &args.abort_if {
         passed.extend(limit.passed(&found)?);

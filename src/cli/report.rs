@@ -96,7 +96,8 @@ fn write_file(file: &Path, text: &str) -> Result<()> {
 
 fn render(report: &Report, zone: &TimeZone) -> String {
     let at = report.at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
-    let entry = report.entry.map_or_else(String::new, |entry| format!(", entry {entry} of the log"));
+    let entry =
+        report.entry.map_or_else(String::new, |entry| format!(", entry {entry} of the log"));
     let mut text = format!(
         "{} of {at}{entry}: {} source rows read\n\n",
         report.operation,
@@ -112,7 +113,12 @@ fn render(report: &Report, zone: &TimeZone) -> String {
         let _ = writeln!(text, "verification  {differences} of {checked} rows differ");
     }
     if let Some(found) = &report.contents.validation {
-        let _ = writeln!(text, "validation    {} of {} points failed", found.failed, found.points.len());
+        let _ = writeln!(
+            text,
+            "validation    {} of {} points failed",
+            found.failed,
+            found.points.len()
+        );
         for point in found.points.iter().filter(|point| !point.ok) {
             let (name, expected, found) =
                 (&point.point, output::cell(&point.expected), output::cell(&point.found));
@@ -191,7 +197,11 @@ fn problems(report: &Report) -> String {
     let mut text = String::new();
     for problem in &report.contents.problems {
         let (review, info) = (thousands(problem.review), thousands(problem.info));
-        let _ = writeln!(text, "{} ({}): {review} to review, {info} noted", problem.title, problem.kind);
+        let _ = writeln!(
+            text,
+            "{} ({}): {review} to review, {info} noted",
+            problem.title, problem.kind
+        );
         let _ = writeln!(text, "  {}", problem.advice);
         for example in &problem.examples {
             let about = example.about.as_deref().map(|about| format!("  {}", output::cell(about)));

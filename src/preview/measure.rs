@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::expected::{self, payments_of, tagged, tags};
 use super::changes::{Estimate, Expectation, Preview, TableChanges};
+use super::expected::{self, payments_of, tagged, tags};
 use crate::apply::{Applier, Mode};
 use crate::backfill;
 use crate::config::{Config, TableName, Target};

@@ -8,10 +8,10 @@
 //! What the copies lack, and a prediction therefore cannot know: triggers of the target tables, and their foreign keys to
 //! tables other than the four.
 
+mod changes;
 mod copies;
 mod expected;
 mod measure;
-mod changes;
 mod store;
 
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::measure::Before;
 pub use self::changes::{Estimate, Expectation, Preview, TableChanges, Updates};
+pub use self::measure::Before;
 use crate::apply::Applier;
 use crate::backfill::{self, Backfill, Progress, Stage, Until};
 use crate::config::{Config, Schema};

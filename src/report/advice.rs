@@ -150,10 +150,9 @@ pub fn of(kind: Kind) -> (&'static str, &'static str) {
             "Dates whose day and month may be exchanged",
             "Write dates as 2025-06-30; configure the order of day and month for feeds that cannot.",
         ),
-        Kind::UnreadableTags => (
-            "Tags that cannot be read",
-            "Store tags as a JSON array or separated by commas.",
-        ),
+        Kind::UnreadableTags => {
+            ("Tags that cannot be read", "Store tags as a JSON array or separated by commas.")
+        }
     }
 }
 

@@ -131,7 +131,13 @@ pub fn sparkline(title: &str, shares: &[f64]) -> String {
 /// A share from 0 to 1 as a filled bar.
 #[must_use]
 pub fn meter(title: &str, share: f64) -> String {
-    let class = if share >= 0.98 { "good" } else if share >= 0.9 { "fair" } else { "poor" };
+    let class = if share >= 0.98 {
+        "good"
+    } else if share >= 0.9 {
+        "fair"
+    } else {
+        "poor"
+    };
     let width = 120.0 * share.clamp(0.0, 1.0);
     format!(
         "<svg class=\"meter\" viewBox=\"0 0 120 8\" role=\"img\" aria-label=\"{}\">\

@@ -85,7 +85,9 @@ impl Page<'_> {
                 let alarm = found.differences > 0;
                 tiles.push(Tile { alarm, ..tile("rows that differ", found.differences) });
             }
-            None if self.report.operation == "dry-run" => tiles.push(tile("rows to write", written)),
+            None if self.report.operation == "dry-run" => {
+                tiles.push(tile("rows to write", written))
+            }
             None => tiles.push(tile("rows written", written)),
         }
         tiles.push(tile("profiles", people));
@@ -131,9 +133,8 @@ impl Page<'_> {
             before.by(dimension).iter().map(|line| (line.key.as_str(), count(line))).collect()
         });
         let after = totals.after.by(dimension);
-        let gone = before.iter().flatten().filter(|(key, _)| {
-            !after.iter().any(|line| line.key == **key)
-        });
+        let gone =
+            before.iter().flatten().filter(|(key, _)| !after.iter().any(|line| line.key == **key));
         let gone = gone.map(|(key, rows)| ((*key).to_owned(), *rows, 0));
         let mut all: Vec<(String, u64, u64)> = after
             .iter()
@@ -148,12 +149,16 @@ impl Page<'_> {
             all.sort_by_key(|(key, ..)| (key != super::totals::EARLIER, key.clone()));
         }
         all.retain(|(_, was, is)| was + is > 0);
-        let pair = |(label, was, after)| Pair { label, before: before.as_ref().map(|_| was), after };
+        let pair =
+            |(label, was, after)| Pair { label, before: before.as_ref().map(|_| was), after };
         all.into_iter().map(pair).collect()
     }
 
     fn by_product(&self) -> String {
-        chart::bars("Successful payments by product", &self.pairs("product", |line| line.successful))
+        chart::bars(
+            "Successful payments by product",
+            &self.pairs("product", |line| line.successful),
+        )
     }
 
     fn by_status(&self) -> String {
@@ -223,8 +228,13 @@ impl Page<'_> {
     fn rows_of(&self, problem: &Problem) -> Vec<String> {
         let shown = problem.examples.iter().map(|example| {
             let rows = example.rows.join(", ");
-            let about = example.about.as_ref().map_or_else(String::new, |about| format!(" ({about})"));
-            if rows.is_empty() { format!("no. {}{about}", example.conflict) } else { format!("{rows}{about}") }
+            let about =
+                example.about.as_ref().map_or_else(String::new, |about| format!(" ({about})"));
+            if rows.is_empty() {
+                format!("no. {}{about}", example.conflict)
+            } else {
+                format!("{rows}{about}")
+            }
         });
         shown.collect()
     }

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::totals::Totals;
 use super::{Past, Report, Verification, Written, gather};
-use crate::targets;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::pg::{Client, Db, Param};
 use crate::preview::Preview;
+use crate::targets;
 
 const WHAT: &str = "target: the report";
 /// Earlier reports that are shown as a trend.
@@ -81,7 +81,11 @@ pub async fn complete(config: &Config, entry: i64, changes: Option<Preview>) -> 
 }
 
 /// As [`complete`], of the backfill that has just ended. That it fails never makes the backfill fail.
-pub async fn complete_pending(config: &Config, db: &Db, changes: Option<Preview>) -> Option<Report> {
+pub async fn complete_pending(
+    config: &Config,
+    db: &Db,
+    changes: Option<Preview>,
+) -> Option<Report> {
     let made = async {
         match pending(db).await? {
             Some(entry) => complete(config, entry, changes).await.map(Some),
@@ -96,7 +100,11 @@ pub async fn complete_pending(config: &Config, db: &Db, changes: Option<Preview>
 
 /// Makes and stores the report of a verification. That it fails never makes the command fail: a role that only reads may
 /// verify too.
-pub async fn after_verification(config: &Config, entry: Option<i64>, found: &crate::verify::Report) {
+pub async fn after_verification(
+    config: &Config,
+    entry: Option<i64>,
+    found: &crate::verify::Report,
+) {
     let Some(entry) = entry else { return };
     let made = async {
         let db = Db::new(open(config).await?);

@@ -96,8 +96,11 @@ async fn transactions(
     let sql = include_str!("sql/transactions.sql").replace(":transactions", &table.quoted());
     let (ids, codes) = products(rules);
     let statuses = Status::ALL.map(Status::as_str).to_vec();
-    let successful: Vec<&str> =
-        Status::ALL.into_iter().filter(|status| status.is_successful()).map(Status::as_str).collect();
+    let successful: Vec<&str> = Status::ALL
+        .into_iter()
+        .filter(|status| status.is_successful())
+        .map(Status::as_str)
+        .collect();
     let zone = rules.zone.iana_name().unwrap_or("UTC");
     let params: [Param<'_>; 5] = [&ids, &codes, &statuses, &successful, &zone];
     let mut all: BTreeMap<String, BTreeMap<String, Line>> = BTreeMap::new();
@@ -115,8 +118,7 @@ async fn transactions(
 
 /// Months in their order, the old ones in one line; every other dimension by size.
 fn listed(dimension: &str, lines: BTreeMap<String, Line>) -> Vec<Line> {
-    let mut lines: Vec<Line> =
-        lines.into_iter().map(|(key, line)| Line { key, ..line }).collect();
+    let mut lines: Vec<Line> = lines.into_iter().map(|(key, line)| Line { key, ..line }).collect();
     if dimension == "month" {
         let old = lines.len().saturating_sub(MONTHS);
         let newest = lines.split_off(old);
@@ -174,7 +176,10 @@ mod tests {
     fn old_months_are_one_line_and_sums_stay() {
         let lines = (0..40).map(|month| {
             let amounts = BTreeMap::from([("PHP".to_owned(), "1.50".to_owned())]);
-            (format!("{:04}-01", 2000 + month), Line { rows: 2, successful: 1, amounts, ..Line::default() })
+            (
+                format!("{:04}-01", 2000 + month),
+                Line { rows: 2, successful: 1, amounts, ..Line::default() },
+            )
         });
         let listed = listed("month", lines.collect());
         assert_eq!((listed.len(), listed[0].key.as_str(), listed[0].rows), (37, EARLIER, 8));

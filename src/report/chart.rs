@@ -116,7 +116,7 @@ pub fn sparkline(title: &str, shares: &[f64]) -> String {
     let (low, high) = shares.iter().fold((1.0_f64, 0.0_f64), |(a, b), s| (a.min(*s), b.max(*s)));
     let span = (high - low).max(0.01);
     let x = |at: usize| 4.0 + (W - 10.0) * at as f64 / (shares.len() - 1) as f64;
-    let y = |share: f64| 4.0 + (H - 8.0) * (1.0 - (share - low) / span);
+    let y = |share: f64| 4.0 + (H - 8.0) * (high - share) / span;
     let points: Vec<String> =
         shares.iter().enumerate().map(|(at, s)| format!("{:.1},{:.1}", x(at), y(*s))).collect();
     let (last_x, last_y) = (x(shares.len() - 1), y(shares[shares.len() - 1]));

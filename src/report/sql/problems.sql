@@ -8,4 +8,4 @@ from tributary.conflict
 where status <> 'resolved'
 group by kind
 having count(*) filter (where status = 'open') > 0
-order by 2 = 0, 2 desc, 3 desc, kind
+order by 2 desc, 3 desc, kind

@@ -5,7 +5,7 @@ with counted as (
         case when t.product_id is null then 'none' else coalesce(p.code, 'other') end as product,
         case when t.status::text = any ($3) then t.status::text else 'other' end as status,
         case when t.currency::text ~ '^[A-Z]{3}$' then t.currency::text else 'none' end as currency,
-        coalesce(to_char(coalesce(t.paid_at::timestamptz, t.created_at::timestamptz) at time zone $5, 'YYYY-MM'),
+        coalesce(to_char(coalesce(t.paid_at::timestamptz, t.created_at::timestamptz) at time zone $5::text, 'YYYY-MM'),
             'no date') as month,
         t.status::text = any ($4) as successful,
         t.amount::numeric as amount

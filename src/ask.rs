@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::connect::connect;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
-use crate::halt;
 use crate::pg::Db;
 use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock, Watcher};
+use crate::store::halt;
 use crate::store::operation_log::{Operator, os_user};
 
 /// How often the answer is looked for.

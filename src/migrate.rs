@@ -165,7 +165,7 @@ async fn own_schema(client: &mut Client, schema: &Schema) -> Result<Vec<String>>
         .collect())
 }
 
-/// The driver's error is the cause of the library's, which does not tell it.
+/// The driver's error is the cause of the library's, which does not show it.
 fn migration_error(error: &refinery::Error) -> Error {
     const WHAT: &str = "target: migrating the daemon's schema";
     let mut cause = std::error::Error::source(error);

@@ -49,13 +49,14 @@ use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Error, Next, Result, Server};
-use crate::halt::{self, Halt};
+use crate::halt::Halt;
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
+use crate::store::halt;
 use crate::store::operation_log::{self, Finish, Outcome};
 
 pub use commands::serve_commands;
@@ -162,12 +163,12 @@ async fn halt_on(
     health: &Health,
     shutdown: &CancellationToken,
 ) {
-    let halt = Halt::failed(error, ATTEMPTS);
+    let halt = Halt::failed(error.to_string(), ATTEMPTS);
     tracing::error!(reason = halt.reason(), "halted");
     let mut unrecorded = epoch;
     loop {
         if let Some(epoch) = unrecorded {
-            match halt::record_failure(config, epoch, &halt).await {
+            match session::record_failure(config, epoch, &halt).await {
                 // Whoever took over reports what becomes of it.
                 Ok(()) | Err(Error::Superseded(_)) => unrecorded = None,
                 Err(error) => tracing::warn!(%error, "the halt is not recorded yet"),
@@ -316,7 +317,7 @@ async fn watched(
     }
 }
 
-/// What every log line of a phase tells beside its own fields.
+/// What every log line of a phase carries beside its own fields.
 fn span(config: &Config, phase: Phase) -> Span {
     tracing::info_span!("daemon", slot = config.source.slot, phase = phase.as_str())
 }

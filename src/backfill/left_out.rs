@@ -91,7 +91,7 @@ impl Backfill<'_> {
         }
         let rules = super::rules(self.config);
         let halt = Halt::new(HaltCause::Configuration { rules }, deletes);
-        if crate::halt::is_accepted(&applier.db, &halt).await? {
+        if crate::store::halt::is_accepted(&applier.db, &halt).await? {
             return Ok(());
         }
         Err(Error::Halted(Box::new(halt)))

@@ -18,19 +18,19 @@
 //! | `pairs` | canonical keys are judged | person |
 //! | `conflicts` | conflicts of what no longer exists are closed | scope |
 
+mod cursor;
 mod left_out;
 mod made_by;
 mod read;
-mod stage;
 mod sweep;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use crate::status::Stage;
 pub use left_out::{RULES_WAIT, rules_wait};
 pub use made_by::{MadeBy, rules};
-pub use stage::Stage;
 
 use self::left_out::LeftOut;
 use crate::apply::{Applier, Mode};
@@ -265,9 +265,9 @@ impl Backfill<'_> {
             }
             Stage::Place => self.place(applier, &tx, at).await?,
             Stage::Shared => {
-                let after = stage::parse_shared(&cursor);
+                let after = cursor::parse_shared(&cursor);
                 let last = applier.judge_shared_page(&tx, after.as_ref(), mode).await?;
-                last.map(|last| stage::shared(&last))
+                last.map(|last| cursor::shared(&last))
             }
             Stage::People => {
                 let mut owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
@@ -322,7 +322,7 @@ impl Backfill<'_> {
         at: &mut Progress,
     ) -> Result<Option<String>> {
         let feeds: Vec<Feed> = applier.env.feeds.configured().collect();
-        let cursor = stage::parse_shared(&at.cursor.clone().unwrap_or_default());
+        let cursor = cursor::parse_shared(&at.cursor.clone().unwrap_or_default());
         let Some((feed, key)) = cursor.or(feeds.first().map(|feed| (*feed, String::new()))) else {
             return Ok(None);
         };
@@ -330,9 +330,9 @@ impl Backfill<'_> {
         at.left_out.add(&balance);
         at.left_out.save(tx).await?;
         if let Some(last) = last {
-            return Ok(Some(stage::shared(&(feed, last))));
+            return Ok(Some(cursor::shared(&(feed, last))));
         }
-        Ok(stage::after(&feeds, feed).map(|feed| stage::shared(&(feed, String::new()))))
+        Ok(cursor::after(&feeds, feed).map(|feed| cursor::shared(&(feed, String::new()))))
     }
 
     /// Moves the cursor, or on to the next stage, in the transaction of the round.

@@ -260,7 +260,7 @@ async fn fill(
     let filled = pipeline::backfill(config, session, &health, shutdown, &show, until).await;
     if let Err(Error::Halted(halt)) = &filled {
         Tx::on(&session.applier.db).rollback().await?;
-        crate::halt::record(&session.applier.db, Some(halt)).await?;
+        crate::store::halt::record(&session.applier.db, Some(halt)).await?;
     }
     let filled = filled?;
     crate::store::checkpoint::flush(&session.applier.db).await?;

@@ -37,7 +37,7 @@ fn address(text: &str) -> Result<EmailKey> {
     })
 }
 
-/// A row that belongs to no person; the first word of its owner tells why.
+/// A row that belongs to no person; the first word of its owner is the reason.
 fn nobody(row: &str, owner: &str, json: bool) -> Result<ExitCode> {
     let reason = match owner.split(' ').next() {
         Some("skipped") => "skip of its feed leaves it out",

@@ -28,7 +28,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// Runs until SIGTERM or SIGINT. A reload that changes something ends the sessions in order and opens others.
 ///
 /// # Errors
-/// What no retry mends.
+/// What no retry heals.
 pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let mut config = context.config()?;
     crate::connect::warn_of_plaintext(&config);

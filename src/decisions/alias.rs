@@ -1,6 +1,5 @@
 //! Who is one person, and who is not.
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{By, Decision, Effect, parse_email, record};
@@ -190,13 +189,4 @@ async fn part(merger: Merger<'_>, alias: &Alias) -> Result<()> {
         .and_then(|undo| serde_json::from_value(undo.get("enrollments")?.clone()).ok())
         .unwrap_or_default();
     merger.part_people(&alias.from, &to, profile("from"), profile("to"), &enrollments).await
-}
-
-/// What must be known to part two people again.
-pub(crate) fn undo(
-    from: Option<Uuid>,
-    to: Option<Uuid>,
-    enrollments: &[(Uuid, Uuid)],
-) -> serde_json::Value {
-    json!({ "from": from, "to": to, "enrollments": enrollments })
 }

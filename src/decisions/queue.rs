@@ -45,7 +45,7 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
 
 /// Nothing more is applied after a rollback.
 async fn halted(applier: &Applier) -> Result<bool> {
-    match crate::halt::rolled_back(&applier.db).await? {
+    match crate::store::halt::rolled_back(&applier.db).await? {
         Some(halt) => Err(Error::Halted(Box::new(halt))),
         None => Ok(true),
     }

@@ -56,7 +56,7 @@ impl Touched {
     }
 }
 
-/// What row changes come to.
+/// The result of row changes.
 #[derive(Debug, Default)]
 pub struct RowPlan {
     /// Rows that are new or differ, in the order of their ids.

@@ -1,4 +1,4 @@
-//! What a driver error is, by its SQLSTATE and where it was raised, and how it is told without row values.
+//! What a driver error is, by its SQLSTATE and where it was raised, and how it is reported without row values.
 
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -78,7 +78,7 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
         }
         return text;
     };
-    // A message of class 22 quotes the offending value, and what a trigger raises may: only the code is told.
+    // A message of class 22 quotes the offending value, and what a trigger raises may: only the code is reported.
     let named = db.constraint().or(db.column()).is_some();
     let message = match &db.code().code()[..2] {
         _ if is_within_a_function(db) => BY_THE_APPLICATION,

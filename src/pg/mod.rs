@@ -5,6 +5,7 @@ mod copy;
 mod db;
 mod group;
 mod plans;
+pub(crate) mod settings;
 mod text;
 mod tx;
 

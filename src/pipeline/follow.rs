@@ -28,7 +28,6 @@ use crate::engine::Feeds;
 use crate::error::Result;
 use crate::facts::Feed;
 use crate::failpoint;
-use crate::halt;
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::pg::Tx;
@@ -36,7 +35,7 @@ use crate::retry::Backoff;
 use crate::session::{self, Session};
 use crate::source::{Stream, slot};
 use crate::status::Phase;
-use crate::store::checkpoint;
+use crate::store::{checkpoint, halt};
 
 /// How often the loop looks after what is not in the stream: commands, the clock.
 const TICK: Duration = Duration::from_millis(200);
@@ -70,7 +69,7 @@ pub(super) struct Follow<'a> {
     look_at: Instant,
     /// Where it began, while what it failed at before is not known to be over.
     failed_at: Option<Lsn>,
-    /// Looks at what no message of the stream tells.
+    /// Looks at what no message of the stream carries.
     pub(super) notice: Notice,
     /// How far the source was when that was noted last.
     pub(super) noted: Noted,

@@ -24,12 +24,13 @@ use crate::engine::RowId;
 use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::halt::{self, Halt, HaltCause};
+use crate::halt::{Halt, HaltCause};
 use crate::http::Health;
 use crate::session::Session;
 use crate::source::slot;
 use crate::source::slot_log::{self, LogRate};
 use crate::status::Phase;
+use crate::store::halt;
 
 /// How often the source is asked for the end of its log.
 const SOURCE_INTERVAL: Duration = Duration::from_secs(5);

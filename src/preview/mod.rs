@@ -30,7 +30,8 @@ use crate::pg::{Client, Db, Tx};
 use crate::report::{self, Contents, totals::Totals};
 use crate::session::{self, preflight};
 use crate::source::{RowReader, slot};
-use crate::{halt, store as stored};
+use crate::store as stored;
+use crate::store::halt;
 
 /// What the sessions may do once the copies are made: temporary tables are excepted by the server.
 const READ_ONLY: &str = "set default_transaction_read_only = on";

@@ -12,12 +12,15 @@
 //! The schema records the slot and source of its installation. A daemon with another slot is refused with the
 //! remedy; it does not wait for a lock that it must never get.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::backfill;
 use crate::config::Config;
+use crate::connect::connect;
 use crate::error::{Context, Error, Result};
+use crate::halt::Halt;
 use crate::lsn::Lsn;
 use crate::migrate::WRITERS_LOCK;
 use crate::pg::{Client, Db};
@@ -44,7 +47,7 @@ pub struct Leadership {
 pub(super) struct Recorded {
     /// The slot; `None` before the first start, and once it was retired.
     pub slot: Option<String>,
-    /// The system identifier of the source's server, where it tells.
+    /// The system identifier of the source's server, where it is known.
     pub source_system: Option<String>,
     /// The source's database.
     pub source_database: Option<String>,
@@ -70,7 +73,7 @@ pub(super) async fn source_position(target: &Client) -> Result<Position> {
     })
 }
 
-/// Records how far the source is. What it does not tell stays as it was.
+/// Records how far the source is. What is unknown stays as it was.
 ///
 /// # Errors
 /// Those of the target.
@@ -253,6 +256,20 @@ pub async fn retire(target: &Client, slot: &str) -> Result<()> {
         target.execute(sql, &[&slot]).await.context("target: retiring the installation")?;
     }
     Ok(())
+}
+
+/// Records failures on a session of its own, as the leader of this epoch: the one that failed is gone.
+///
+/// # Errors
+/// Those of the target; [`Error::Superseded`] where another daemon took over.
+pub async fn record_failure(config: &Config, epoch: i64, halt: &Halt) -> Result<()> {
+    const WHAT: &str = "target: recording the halt";
+    let target = connect(&config.target.server, "tributary", "target").await?;
+    begin_fenced(&target, epoch).await?;
+    target.batch_execute("set local synchronous_commit = on").await.context(WHAT)?;
+    let sql = "update tributary.state set halted = $1";
+    target.execute(sql, &[&json!(halt)]).await.context(WHAT)?;
+    target.batch_execute("commit").await.context(WHAT)
 }
 
 #[cfg(test)]

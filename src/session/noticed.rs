@@ -110,7 +110,7 @@ impl Noticed {
     }
 }
 
-/// A publication that lacks something is refused at the first start. Later on the daemon stays up until it is mended.
+/// A publication that lacks something is refused at the first start. Later on the daemon stays up until it is fixed.
 pub(super) fn halting(error: Error, was_followed: bool) -> Error {
     match error {
         Error::Refused { problem, remedy } if was_followed => Error::Gone { problem, remedy },

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod conflict;
 pub mod email_before;
 pub mod feed;
+pub mod halt;
 pub mod operation_log;
 pub mod outside;
 pub mod person;

@@ -27,7 +27,7 @@ enum Work {
     Command,
     /// A guarded delete.
     Halt,
-    /// A change that no message of the stream tells.
+    /// A change that no message of the stream carries.
     Altered,
 }
 

@@ -1,4 +1,4 @@
-//! What is told of feeds and of rows that are left out (SPEC §1, §9), and what is told of no row (P14).
+//! What is reported of feeds and of rows that are left out (SPEC §1, §9), and what is reported of no row (P14).
 
 use tributary::engine::key_digest;
 use tributary::facts::SourceKey;

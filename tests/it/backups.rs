@@ -230,7 +230,8 @@ async fn reported(world: &World) {
     assert_eq!(totals["before"]["rows"]["profiles"], 25, "{totals:#}");
     assert_eq!(totals["after"]["rows"]["profiles"], 65, "{totals:#}");
     assert_eq!(report["written"]["profiles"]["inserted"], 40, "{report:#}");
-    assert_eq!(report["written"]["profiles"]["updated"], 20, "{report:#}");
+    // The person whose profile spells the address otherwise was written by the scan for profiles in front of the backfill.
+    assert_eq!(report["written"]["profiles"]["updated"], 19, "{report:#}");
     let months = totals["after"]["transactions"]["month"].as_array().unwrap();
     let june = months.iter().find(|month| month["key"] == "2025-06").unwrap();
     assert_eq!((&june["successful"], &june["amounts"]["PHP"]), (&60.into(), &"29940".into()));

@@ -234,7 +234,7 @@ async fn reported(world: &World) {
     assert_eq!(report["written"]["profiles"]["updated"], 19, "{report:#}");
     let months = totals["after"]["transactions"]["month"].as_array().unwrap();
     let june = months.iter().find(|month| month["key"] == "2025-06").unwrap();
-    assert_eq!((&june["successful"], &june["amounts"]["PHP"]), (&60.into(), &"29940".into()));
+    assert_eq!((&june["successful"], &june["amounts"]["PHP"]), (&60.into(), &"29940.00".into()));
     let with_person =
         |measure: &&Value| measure["name"] == "payments_with_person" && measure["good"] == 60;
     assert!(report["quality"].as_array().unwrap().iter().any(|m| with_person(&m)), "{report:#}");

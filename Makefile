@@ -27,8 +27,9 @@ demo: postgres ## show it at work on a throwaway PostgreSQL with made-up data
 build: ## build target/release/tributary
 	$(CARGO) build --release --locked
 
+# Tests wait for servers and processes for much of their time: two for each processor.
 test: postgres ## run all tests, on a PostgreSQL that they start themselves
-	$(CARGO) test --locked --workspace
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))} $(CARGO) test --locked --workspace
 
 test-unit: ## run the tests that need no PostgreSQL
 	$(CARGO) test --locked --lib

@@ -44,10 +44,12 @@ use tracing::{Instrument as _, Span};
 
 use self::control::Control;
 use self::notice::Notice;
-use crate::backfill::{Backfill, MadeBy, Progress, Until};
+use crate::apply::{Mode, OWNERS_PER_ROUND};
+use crate::backfill::{Backfill, Until};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
+use crate::engine::rows::Touched;
 use crate::error::{Error, Next, Result, Server};
 use crate::halt::Halt;
 use crate::http::Health;
@@ -56,6 +58,7 @@ use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
+use crate::store::backfill::{MadeBy, Progress};
 use crate::store::halt;
 use crate::store::operation_log::{self, Finish, Outcome};
 
@@ -127,6 +130,7 @@ pub async fn run(
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
         metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
+        health.set_failure(error.to_string());
         // Nothing works until another session is open.
         if matches!(health.phase(), Phase::Streaming | Phase::Backfilling) {
             health.set_phase(Phase::Starting);
@@ -273,7 +277,7 @@ async fn work(
     if let Some(halt) = halt::rolled_back(&session.applier.db).await? {
         return Err(Error::Halted(Box::new(halt)));
     }
-    session.applier.set_today(jiff::Timestamp::now());
+    session.applier.keep_today().await?;
     session.applier.scan_profiles(&|| health.tick()).await?;
     let mut notice = Notice::start(config, session.publication.print.clone());
     let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
@@ -290,13 +294,33 @@ async fn work(
         return Ok(());
     }
     halt::record(&session.applier.db, None).await?;
+    judge_days_passed(session, health).await?;
     follow::follow(config, session, health, shutdown, backoff, control, notice)
         .instrument(span(config, Phase::Streaming))
         .await
 }
 
+/// Days that passed while no daemon worked are judged before anything is streamed (SPEC §5.4), unless everybody is to be
+/// judged anyway.
+async fn judge_days_passed(session: &mut Session, health: &Arc<Health>) -> Result<()> {
+    let applier = &mut session.applier;
+    let at = crate::store::backfill::progress(&applier.db).await?;
+    if at.is_some_and(|at| !at.is_done()) {
+        return Ok(());
+    }
+    applier.keep_today().await?;
+    let people: Vec<String> = applier.people_due().await?.owners.into_iter().collect();
+    for round in people.chunks(OWNERS_PER_ROUND) {
+        let touched = Touched::owners(round.iter().cloned());
+        // The row is compared itself: the application may have set the status.
+        applier.recompute_alone(touched, Mode::COMPARED).await?;
+        health.tick();
+    }
+    Ok(())
+}
+
 async fn due_backfill(session: &Session) -> Result<Option<Progress>> {
-    let at = crate::backfill::progress(&session.applier.db).await?;
+    let at = crate::store::backfill::progress(&session.applier.db).await?;
     Ok(at.filter(|at| !at.is_done()))
 }
 
@@ -334,7 +358,7 @@ pub async fn backfill(
     show: Show<'_>,
     until: Until,
 ) -> Result<bool> {
-    let pending = crate::backfill::progress(&session.applier.db).await?;
+    let pending = crate::store::backfill::progress(&session.applier.db).await?;
     match &pending {
         Some(at) => report_backfill(health, at),
         None => metrics::set_backfill_stage(None),

@@ -165,18 +165,6 @@ impl Default for Rollout {
     }
 }
 
-impl From<crate::store::outside::Counted> for Rollout {
-    fn from(counted: crate::store::outside::Counted) -> Self {
-        let outside = Outside {
-            profiles: counted.profiles,
-            transactions: counted.transactions,
-            enrollments: counted.enrollments,
-            held_values: counted.held,
-        };
-        Self { percent: counted.percent, outside }
-    }
-}
-
 /// Open conflicts by severity (SPEC §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OpenConflicts {

@@ -13,7 +13,6 @@ use super::output::{self, print};
 use super::progress::Bar;
 use super::run::stop_on_signal;
 use crate::ask::{Patience, actor, ask, open_target};
-use crate::backfill::{self, Progress};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
@@ -25,6 +24,7 @@ use crate::pipeline;
 use crate::preview::{self, Preview};
 use crate::report::{Report, store};
 use crate::session::{self, OnLock, Watcher};
+use crate::store::backfill::{self, Progress};
 use crate::targets::replace;
 
 /// What the backup of this command is taken before.
@@ -92,9 +92,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Arc::new(Health::new(&config.source.slot, Timestamp::now(), Duration::from_secs(60)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    session.applier.set_today(Timestamp::now());
+    session.applier.read_today().await?;
     session.applier.scan_profiles(&|| health.tick()).await?;
-    let until = backfill::Until::Done;
+    let until = crate::backfill::Until::Done;
     let finished = pipeline::backfill(config, &mut session, &health, &shutdown, &show, until).await;
     if let Err(Error::Halted(halt)) = &finished {
         crate::pg::Tx::on(&session.applier.db).rollback().await?;
@@ -162,7 +162,7 @@ pub(super) async fn schedule(
             rows.first().is_some_and(|row| row.get(0))
         }
         None => {
-            backfill::schedule(db, config, backfill::Stage::Rows).await?;
+            backfill::schedule(db, config, crate::status::Stage::Rows).await?;
             false
         }
     };

@@ -5,8 +5,6 @@ mod render;
 
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-
 use super::Context;
 use super::output::{self, print};
 use crate::apply::find_row;
@@ -66,7 +64,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Some((_, owner)) => EmailKey::trusted(owner),
         None => address(&args.email)?,
     };
-    if let Some(explained) = load::load(config, db, &key, Timestamp::now()).await? {
+    if let Some(explained) = load::load(config, db, &key).await? {
         let json = args.json;
         print(&if json { output::json(&explained)? } else { render::text(&explained) })?;
         return Ok(ExitCode::SUCCESS);

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::progress::Bar;
 use super::reload::Reload;
-use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::store::backfill::Progress;
 use crate::verify::Verification;
 use crate::{metrics, pipeline, systemd};
 

@@ -2,9 +2,9 @@
 
 use super::{Command, Request, execute, refused};
 use crate::apply::Applier;
-use crate::backfill;
 use crate::error::{Error, Result};
 use crate::pg::Db;
+use crate::store::backfill;
 use crate::store::operation_log;
 
 /// A command with its place in the queue.

@@ -21,7 +21,6 @@ use super::maintenance::Maintenance;
 use super::notice::Notice;
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
-use crate::backfill;
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::engine::Feeds;
@@ -35,6 +34,7 @@ use crate::retry::Backoff;
 use crate::session::{self, Session};
 use crate::source::{Stream, slot};
 use crate::status::Phase;
+use crate::store::backfill;
 use crate::store::{checkpoint, halt};
 
 /// How often the loop looks after what is not in the stream: commands, the clock.
@@ -289,7 +289,7 @@ impl Follow<'_> {
         let Batch { changes, transactions, end_lsn, commit_time, bytes } =
             std::mem::take(&mut self.batch);
         let rows = changes.len();
-        self.session.applier.set_today(Timestamp::now());
+        self.session.applier.carry_today_on();
         if rows > 0 {
             self.look_for_profiles().await?;
         }

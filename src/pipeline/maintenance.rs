@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +16,6 @@ use super::retention::Retention;
 use super::retries::Retries;
 use super::spare;
 use crate::apply::{Absent, Applier, Mode, OWNERS_PER_ROUND};
-use crate::backfill;
 use crate::config::Config;
 use crate::decisions::queue;
 use crate::engine::RowId;
@@ -30,6 +28,7 @@ use crate::session::Session;
 use crate::source::slot;
 use crate::source::slot_log::{self, LogRate};
 use crate::status::Phase;
+use crate::store::backfill;
 use crate::store::halt;
 
 /// How often the source is asked for the end of its log.
@@ -191,7 +190,7 @@ impl Maintenance {
 
     /// Enrollments expire when the local date changes, at no other time (SPEC §5.4).
     async fn look_at_the_date(&mut self, applier: &mut Applier) -> Result<()> {
-        applier.set_today(Timestamp::now());
+        applier.keep_today().await?;
         if self.judged_on != Some(applier.env.today) {
             self.expiring.extend(applier.people_due().await?.owners);
             self.judged_on = Some(applier.env.today);

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::changes::{Estimate, Expectation, Preview, TableChanges, Updates};
 pub use self::measure::Before;
 use crate::apply::Applier;
-use crate::backfill::{self, Backfill, Progress, Stage, Until};
+use crate::backfill::{Backfill, Until};
 use crate::config::{Config, Schema};
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result, Server};
@@ -30,7 +30,9 @@ use crate::pg::{Client, Db, Tx};
 use crate::report::{self, Contents, totals::Totals};
 use crate::session::{self, preflight};
 use crate::source::{RowReader, slot};
+use crate::status::Stage;
 use crate::store as stored;
+use crate::store::backfill::{self, Progress};
 use crate::store::halt;
 
 /// What the sessions may do once the copies are made: temporary tables are excepted by the server.
@@ -75,7 +77,7 @@ pub async fn dry_run(
     let mut halts = Vec::new();
     let started = Instant::now();
     schedule(&applier, &source, &copied).await?;
-    applier.set_today(jiff::Timestamp::now());
+    applier.read_today().await?;
     applier.scan_profiles(&|| {}).await?;
     loop {
         let session = Arc::new(read_only_source(config).await?);

@@ -102,6 +102,10 @@ pub fn of(kind: Kind) -> (&'static str, &'static str) {
             "Profiles with one address",
             "Add a unique index on lower(email) once the profiles are merged.",
         ),
+        Kind::DuplicateTransaction => (
+            "Several transactions with one provider id",
+            "Make the provider id unique in the application, and remove the further transactions.",
+        ),
         Kind::RejectedRow => (
             "Rows that the target refuses",
             "Compare constraints and triggers of the target tables with the rows; `conflicts show` names the refusal.",

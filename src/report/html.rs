@@ -86,7 +86,7 @@ impl Page<'_> {
                 tiles.push(Tile { alarm, ..tile("rows that differ", found.differences) });
             }
             None if self.report.operation == "dry-run" => {
-                tiles.push(tile("rows to write", written))
+                tiles.push(tile("rows to write", written));
             }
             None => tiles.push(tile("rows written", written)),
         }

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 
 use crate::apply::Applier;
-use crate::backfill::{self, Stage};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
@@ -16,6 +15,8 @@ use crate::pg::{Client, Db};
 use crate::source::catalog::Table;
 use crate::source::watch::{Altered, AlteredFeed, Print};
 use crate::source::{Watch, slot};
+use crate::status::Stage;
+use crate::store::backfill;
 
 /// A reconcile that is due once the stream has come far enough.
 #[derive(Debug, Clone)]

@@ -4,10 +4,11 @@ use testkit::cluster::{self, StopMode};
 use testkit::source_schema::SourceLayout;
 use tokio_postgres::error::SqlState;
 use tributary::config::{Schema, Server, TlsMode};
+use tributary::error::SUPERSEDED;
 use tributary::lsn::Lsn;
 use tributary::pg::Client;
-use tributary::session::{SUPERSEDED, begin_fenced};
 use tributary::source::Stream;
+use tributary::store::epoch::begin_fenced;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::{Daemon, checkpoint};

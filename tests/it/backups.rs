@@ -230,7 +230,11 @@ async fn reported(world: &World) {
     assert_eq!(totals["before"]["rows"]["profiles"], 25, "{totals:#}");
     assert_eq!(totals["after"]["rows"]["profiles"], 65, "{totals:#}");
     assert_eq!(report["written"]["profiles"]["inserted"], 40, "{report:#}");
-    // The person whose profile spells the address otherwise was written by the scan for profiles in front of the backfill.
+    // The profile that spells the address otherwise came back with the rollback: the scan for such profiles wrote it for its
+    // person, before the backfill began and took the totals.
+    let early = "select updated_at < (select max(started_at) from tributary.operation_log where operation = 'backfill')
+                 from unified_profiles where email = 'p3@example.com'";
+    assert_eq!(world.target.value(early).await, "true");
     assert_eq!(report["written"]["profiles"]["updated"], 19, "{report:#}");
     let months = totals["after"]["transactions"]["month"].as_array().unwrap();
     let june = months.iter().find(|month| month["key"] == "2025-06").unwrap();

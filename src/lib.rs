@@ -56,6 +56,7 @@
 //! | [`import`] | exports into tables of the target: plan, ids, batches with their cursor, comparison, audit | feeds, the stream |
 //! | [`verify`] | source, stored rows and target compared while the daemon works; repairs are asked of the writer | how rows are written |
 //! | [`validate`] | the target looked at with plain SQL, which psql runs too | how rows are written |
+//! | [`report`] | what an operation left behind: totals, data quality, known problems; as JSON, text and a page | how rows are written |
 //! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
 //! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |
 //! | [`pipeline`] | the loop: receive, batch, apply, confirm; what is done beside the stream | row rules |
@@ -125,6 +126,7 @@ pub mod migrate;
 pub mod pg;
 pub mod pipeline;
 pub mod preview;
+pub mod report;
 pub mod retry;
 mod review;
 pub mod rules;

@@ -29,6 +29,7 @@ mod maintenance;
 mod notice;
 mod progress;
 mod receive;
+mod reports;
 mod retention;
 mod retries;
 mod spare;
@@ -373,6 +374,9 @@ pub async fn backfill(
     };
     let (db, operator) = (Arc::clone(&session.applier.db), session.applier.operator.clone());
     let logged = operation_log::begin_backfill(&db, &operator).await?;
+    if let Some(entry) = logged {
+        crate::report::store::begin(config, entry).await;
+    }
     let work = Backfill { config, source, shutdown, progress: &progress };
     let worked = work.run(&mut session.applier, until).await;
     let end = match &worked {

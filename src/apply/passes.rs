@@ -100,7 +100,8 @@ impl Applier {
         crate::unify::transaction_id(self.env.feeds.info(id.0), &id.1)
     }
 
-    /// Judges a page of the values that several rows of a feed share. Returns the last; `None` at the end.
+    /// Judges a page of the values that several rows of a feed share. Returns the last (`None` at the end) and what was
+    /// written.
     ///
     /// # Errors
     /// Those of the target.
@@ -109,15 +110,15 @@ impl Applier {
         tx: &Tx,
         after: Option<&SharedId>,
         mode: Mode,
-    ) -> Result<Option<SharedId>> {
+    ) -> Result<(Option<SharedId>, Report)> {
         let ids = self.next_shared(tx, after, PAGE).await?;
         let last = ids.last().cloned();
-        if !ids.is_empty() {
-            self.mark_sharers(tx, &ids).await?;
-            let touched = Touched { shared: ids.into_iter().collect(), ..Touched::default() };
-            self.settle(tx, RowPlan::default(), touched, mode, None).await?.count();
+        if ids.is_empty() {
+            return Ok((last, Report::default()));
         }
-        Ok(last)
+        self.mark_sharers(tx, &ids).await?;
+        let touched = Touched { shared: ids.into_iter().collect(), ..Touched::default() };
+        Ok((last, self.settle(tx, RowPlan::default(), touched, mode, None).await?))
     }
 
     /// The next values that several rows of a feed share, after a value.

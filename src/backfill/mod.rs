@@ -40,6 +40,7 @@ use crate::source::{publication, slot};
 use crate::status::Stage;
 use crate::store::backfill::{LeftOut, Progress, progress};
 use crate::store::operation_log;
+use crate::targets::Report;
 
 /// Owners unified in one target transaction of the people stage.
 const OWNERS_PER_COMMIT: i64 = 500;
@@ -117,28 +118,34 @@ impl Backfill<'_> {
         }
         let tx = applier.begin().await?;
         let cursor = at.cursor.clone().unwrap_or_default();
+        let mut written = Report::default();
         let next = match at.stage {
             Stage::Recheck => self.recheck(applier, &tx, at).await?,
             Stage::Emails => self.judge_emails(applier, &tx, at).await?,
-            Stage::Sweep => self.sweep(applier, &tx, at, mode).await?,
+            Stage::Sweep => {
+                let (next, swept) = self.sweep(applier, &tx, at, mode).await?;
+                written.add(swept);
+                next
+            }
             Stage::Place => self.place(applier, &tx, at).await?,
             Stage::Shared => {
                 let after = cursor::parse_shared(&cursor);
-                let last = applier.judge_shared_page(&tx, after.as_ref(), mode).await?;
+                let (last, moved) = applier.judge_shared_page(&tx, after.as_ref(), mode).await?;
+                written.add(moved);
                 last.map(|last| cursor::shared(&last))
             }
             Stage::People => {
                 let mut owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
                 let last = owners.last().cloned();
                 owners.retain(|owner| !Fact::is_left_out(owner));
-                applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
+                written.add(applier.recompute(&tx, Touched::owners(owners), mode).await?);
                 failpoint::hit("people-written");
                 last
             }
             Stage::LeftOut => {
                 let owners = applier.next_left_out(&cursor, OWNERS_PER_COMMIT).await?;
                 let last = owners.last().cloned();
-                applier.recompute(&tx, Touched::owners(owners), mode).await?.count();
+                written.add(applier.recompute(&tx, Touched::owners(owners), mode).await?);
                 last
             }
             Stage::Pairs => applier.judge_pairs_page(&tx, &cursor).await?,
@@ -153,6 +160,10 @@ impl Backfill<'_> {
         let is_swept = stage == Stage::Sweep && next.is_none();
         let removed =
             if is_swept { self.tables_of_removed(&tx, at, &feeds).await? } else { Vec::new() };
+        written.count();
+        let mut all: Report = serde_json::from_value(at.written.take()).unwrap_or_default();
+        all.add(written);
+        at.written = serde_json::to_value(all).unwrap_or_default();
         self.advance(&tx, at, next).await?;
         tx.commit().await?;
         publication::withdraw(&self.source, &self.config.source, &removed).await;
@@ -206,11 +217,13 @@ impl Backfill<'_> {
             }
         }
         let sql = "update tributary.backfill set phase = $1, next_owner = $2, feed = $3, filenode = null, \
-                   next_block = 0, end_block = 0, finished_at = case when $1 = 'done' then now() end \
+                   next_block = 0, end_block = 0, finished_at = case when $1 = 'done' then now() end, \
+                   written = $7 \
                    where generation = $4 and phase = $5 and next_owner is not distinct from $6";
         let feed = at.feed.map(Feed::number);
-        let params: [crate::pg::Param<'_>; 6] =
-            [&at.stage.as_str(), &at.cursor, &feed, &at.generation, &before.0.as_str(), &before.1];
+        let (stage, from) = (at.stage.as_str(), before.0.as_str());
+        let params: [crate::pg::Param<'_>; 7] =
+            [&stage, &at.cursor, &feed, &at.generation, &from, &before.1, &at.written];
         let advanced = tx.execute("target: advancing the backfill", sql, &params).await?;
         if advanced == 1 {
             if at.is_done() {

@@ -15,6 +15,7 @@ use crate::failpoint;
 use crate::halt::{Deletes, Halt, HaltCause};
 use crate::pg::Tx;
 use crate::store;
+use crate::targets::Report;
 
 /// Rows looked at in one target transaction.
 const ROWS_PER_COMMIT: i64 = 2_000;
@@ -58,14 +59,16 @@ impl Backfill<'_> {
         tx: &Tx,
         at: &Progress,
         mode: Mode,
-    ) -> Result<Option<String>> {
+    ) -> Result<(Option<String>, Report)> {
         let page = unseen(tx, at, &Self::to_sweep(&applier.env.feeds, at)).await?;
-        let Unseen { feed: Some(feed), keys, next } = page else { return Ok(page.next) };
+        let Unseen { feed: Some(feed), keys, next } = page else {
+            return Ok((page.next, Report::default()));
+        };
         let gone: Vec<RowChange> =
             keys.into_iter().map(|key| RowChange::read(feed, key, None)).collect();
-        applier.apply_reread(tx, &gone, mode).await?.count();
+        let written = applier.apply_reread(tx, &gone, mode).await?;
         failpoint::hit("sweep-applied");
-        Ok(next)
+        Ok((next, written))
     }
 
     /// The published tables of the feeds that are configured no more and of which no row is left now.

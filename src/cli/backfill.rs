@@ -22,6 +22,7 @@ use crate::http::Health;
 use crate::pg::{Db, Tx};
 use crate::pipeline;
 use crate::preview::{self, Preview};
+use crate::report::{Report, store};
 use crate::session::{self, OnLock, Watcher};
 use crate::store::backfill::{self, Progress};
 use crate::targets::replace;
@@ -48,7 +49,8 @@ pub(super) struct Args {
     /// Print one JSON object: rows by table, conflicts by kind, figures expected and found.
     #[arg(long)]
     json: bool,
-    /// Write that JSON object into a file.
+    /// Write a report into a file, with totals, data quality and known problems beside these numbers: JSON, or a page where the
+    /// name ends in .html.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -101,15 +103,20 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let finished = finished?;
     crate::store::checkpoint::flush(&session.applier.db).await?;
     if is_measured && finished {
-        let options = preview::Options { replace: args.replace };
+        let options = preview::Options { replace: args.replace, report: false };
         let found = preview::measured(&mut session.applier, config, options, started).await?;
         crate::store::checkpoint::flush(&session.applier.db).await?;
+        let made = store::complete_pending(config, &session.applier.db, Some(found.clone())).await;
+        write_report(&args, config, || made)?;
         show_preview(&args, &found)?;
         return if found.references.is_empty() {
             Ok(ExitCode::SUCCESS)
         } else {
             Err(replace::refusal(&found.references))
         };
+    }
+    if finished {
+        store::complete_pending(config, &session.applier.db, None).await;
     }
     let rows = backfill::progress(&session.applier.db).await?.map_or(0, |at| at.rows_done);
     let seconds = started.elapsed().as_secs_f64();
@@ -129,8 +136,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
 /// Rows that nothing supports are removed at the end; whether other tables refer to them is predicted first, so that a
 /// refusal finds everything as it was.
 async fn refuse_referenced(config: &Config, shutdown: &CancellationToken) -> Result<()> {
-    let options = preview::Options { replace: true };
+    let options = preview::Options { replace: true, report: false };
     let found = preview::dry_run(config, options, shutdown, &|_| {}).await?;
+    let found = found.map(|found| found.changes);
     match found.filter(|found| !found.references.is_empty()) {
         Some(found) => Err(replace::refusal(&found.references)),
         None => Ok(()),
@@ -211,24 +219,29 @@ async fn predict(args: &Args, config: &Config) -> Result<ExitCode> {
     }
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    let options = preview::Options { replace: args.replace };
+    let options = preview::Options { replace: args.replace, report: args.report.is_some() };
     let found = preview::dry_run(config, options, &shutdown, &show).await?;
     let Some(found) = found else {
         print("stopped; nothing was written\n")?;
         return Ok(ExitCode::SUCCESS);
     };
-    show_preview(args, &found)?;
+    let preview::Predicted { changes, contents } = found;
+    write_report(args, config, || Some(Report::predicted(changes.clone(), contents?)))?;
+    show_preview(args, &changes)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the report where it is wanted, and shows it.
+/// Writes the report where it is wanted.
+fn write_report(args: &Args, config: &Config, made: impl FnOnce() -> Option<Report>) -> Result<()> {
+    let Some(file) = &args.report else { return Ok(()) };
+    let report = made().ok_or_else(|| {
+        Error::failed("the report", "it could not be made; `tributary report` shows it later")
+    })?;
+    super::report::write(file, &report, &config.rules.zone)
+}
+
 fn show_preview(args: &Args, found: &Preview) -> Result<()> {
-    let text = output::json(found)?;
-    if let Some(file) = &args.report {
-        let written = std::fs::write(file, &text);
-        written.map_err(|error| Error::failed(format!("writing {}", file.display()), error))?;
-    }
-    print(&if args.json { text } else { rendered(found) })
+    print(&if args.json { output::json(found)? } else { rendered(found) })
 }
 
 fn rendered(found: &Preview) -> String {
@@ -239,7 +252,7 @@ fn rendered(found: &Preview) -> String {
         let counts =
             [table.insert, table.update.total, table.unchanged, table.unsupported, table.delete];
         let counts = counts.map(|count| count.to_string());
-        tables.add_row(std::iter::once((*name).to_owned()).chain(counts));
+        tables.add_row(std::iter::once(name.clone()).chain(counts));
         let example = |of: &str| table.examples.get(of).map_or(String::new(), |ids| ids.join(", "));
         for (column, rows) in &table.update.by_column {
             columns.add_row([format!("{name}.{column}"), rows.to_string(), example(column)]);

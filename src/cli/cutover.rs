@@ -22,6 +22,7 @@ use crate::http::Health;
 use crate::pg::{Db, Tx};
 use crate::pipeline;
 use crate::preview::{self, Preview};
+use crate::report::store;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::store::backfill::{self, Progress};
 use crate::store::operation_log::{Finish, Journal, Operation, Operator, Outcome};
@@ -33,7 +34,7 @@ const REASON: &str = "cutover";
 const LOOK: Duration = Duration::from_millis(500);
 
 const HELP: &str = "\
-In this order, with no daemon running: preflight, dry run, limits, hold, backup, backfill, validation. Where the validation fails
+In this order, with no daemon running: preflight, dry run, limits, hold, backup, backfill, validation, report. Where the validation fails
 the target is rolled back to the backup by itself. Interrupted, the same command goes on; `tributary rollback <run>` goes back.
 
 Limits: `delete>N` (rows that go or that no source supports), `insert>N`, `update>N`, or a figure of the dry run's `business`
@@ -168,7 +169,7 @@ async fn before_writing(
     let show = |at: &Progress| bar.show(at);
     let options = preview::Options::default();
     let found = preview::dry_run(config, options, shutdown, &show).await?;
-    let Some(found) = found else { return Ok(Some(Ended::Stopped)) };
+    let Some(found) = found.map(|found| found.changes) else { return Ok(Some(Ended::Stopped)) };
     let mut passed = found.halts.clone();
     for limit in &args.abort_if {
         passed.extend(limit.passed(&found)?);
@@ -227,6 +228,8 @@ async fn write(
         None => newest(&db).await?,
     };
     let found = validate(config, &db).await?;
+    // Of what the backfill wrote, also where it does not stay.
+    store::complete_pending(config, &db, None).await;
     if found.ok {
         return Ok(Ended::Done(run, found));
     }

@@ -22,6 +22,7 @@ pub mod output;
 mod progress;
 mod rebuild;
 mod reload;
+mod report;
 mod rollback;
 mod rollout;
 mod run;
@@ -108,6 +109,7 @@ enum Command {
     Explain(explain::Args),
     Rebuild(rebuild::Args),
     Rollout(rollout::Args),
+    Report(report::Args),
     Log(log::Args),
     Backups(backups::Args),
     Rollback(rollback::Args),
@@ -144,6 +146,7 @@ impl Command {
             Self::Explain(args) => explain::run(args, context).await,
             Self::Rebuild(args) => rebuild::run(args, context).await,
             Self::Rollout(args) => rollout::run(args, context).await,
+            Self::Report(args) => report::run(args, context).await,
             Self::Log(args) => log::run(args, context).await,
             Self::Backups(args) => backups::run(args, context).await,
             Self::Rollback(args) => rollback::run(args, context).await,

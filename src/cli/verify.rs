@@ -10,6 +10,7 @@ use serde_json::json;
 use super::Context;
 use super::output::{self, print};
 use crate::error::Result;
+use crate::report::store;
 use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
 use crate::verify::{Example, Options, Report, Table, repair, verify};
 
@@ -72,8 +73,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let show = |stage: &'static str, done: u64| progress.show(stage, done);
     let journal = Journal::begin(config, Operation::Verify, json!({})).await;
     let verified = verify(config, options, &show).await;
+    let entry = journal.id();
     journal.close(&verified, logged).await;
     let mut report = verified?;
+    store::after_verification(config, entry, &report).await;
     let mut repaired = None;
     if args.repair && report.differences > 0 {
         repaired = Some(report.differences);

@@ -14,7 +14,8 @@ use crate::targets::erase::{Erased, erase as erase_profile};
 
 /// Tables that not every version has, whose rows are deleted where they name the person: by an address, or by the
 /// id of a profile too.
-const OTHERS: [(&str, bool); 5] = [
+const OTHERS: [(&str, bool); 6] = [
+    ("report", true),
     ("operation_log", false),
     ("import_reject", false),
     ("import_run", false),

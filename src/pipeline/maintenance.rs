@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands::{self, Rebuild};
 use super::control::{COMMAND_POLL, Control};
+use super::reports::Reports;
 use super::retention::Retention;
 use super::retries::Retries;
 use super::spare;
@@ -65,6 +66,7 @@ pub(super) struct Maintenance {
     /// How fast its log grows.
     rate: LogRate,
     retention: Retention,
+    reports: Reports,
 }
 
 impl Maintenance {
@@ -86,6 +88,7 @@ impl Maintenance {
             source_is_silent: false,
             rate: LogRate::default(),
             retention: Retention::default(),
+            reports: Reports::default(),
         }
     }
 
@@ -147,6 +150,7 @@ impl Maintenance {
             self.profiles_at = Some(now + PROFILES_INTERVAL.max(now.elapsed() * PROFILES_SHARE));
         }
         self.retention.run(&session.applier, config.retention_days).await?;
+        self.reports.run(config, &session.applier).await?;
         if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
             self.ask_the_source(config, session, health).await?;
         }

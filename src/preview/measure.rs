@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::changes::{Estimate, Expectation, Preview, TableChanges};
 use super::expected::{self, payments_of, tagged, tags};
-use super::report::{Estimate, Expectation, Preview, TableChanges};
 use crate::apply::{Applier, Mode};
 use crate::config::{Config, TableName, Target};
 use crate::engine::rows::Touched;
@@ -26,6 +26,14 @@ const NARROW: &str =
 
 const WHAT: &str = "target: measuring";
 
+pub(super) async fn wide(db: &Db) -> Result<()> {
+    db.batch(WHAT, WIDE).await
+}
+
+pub(super) async fn narrow(db: &Db) -> Result<()> {
+    db.batch(WHAT, NARROW).await
+}
+
 /// An image of the target tables, in temporary tables of the session.
 #[derive(Debug)]
 pub struct Before;
@@ -39,6 +47,17 @@ impl Before {
         super::prepare(db).await?;
         Self::copy(db.client(), target).await?;
         Ok(Self)
+    }
+
+    /// The target tables as they were, by their names in this session.
+    pub(super) fn tables(target: &Target) -> Target {
+        let of = |role: Role| TableName { schema: "pg_temp".to_owned(), name: name(role) };
+        Target {
+            profiles: of(Role::Profiles),
+            transactions: of(Role::Transactions),
+            enrollments: of(Role::Enrollments),
+            ..target.clone()
+        }
     }
 
     pub(super) async fn copy(client: &Client, target: &Target) -> Result<()> {
@@ -84,7 +103,7 @@ pub(super) async fn measure(
         let now = table(&config.target, role);
         client.batch_execute(&format!("analyze {}", now.quoted())).await.context(WHAT)?;
         let changes = changes::between(client, role, &name(role), now).await?;
-        preview.tables.insert(role.as_str(), TableChanges::from(changes));
+        preview.tables.insert(role.as_str().to_owned(), TableChanges::from(changes));
     }
     preview.conflicts = conflicts(client).await?;
     preview.rollout = store::outside::count(client).await?.into();

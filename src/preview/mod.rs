@@ -8,10 +8,10 @@
 //! What the copies lack, and a prediction therefore cannot know: triggers of the target tables, and their foreign keys to
 //! tables other than the four.
 
+mod changes;
 mod copies;
 mod expected;
 mod measure;
-mod report;
 mod store;
 
 use std::sync::Arc;
@@ -19,14 +19,15 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::changes::{Estimate, Expectation, Preview, TableChanges, Updates};
 pub use self::measure::Before;
-pub use self::report::{Estimate, Expectation, Preview, TableChanges, Updates};
 use crate::apply::Applier;
 use crate::backfill::{Backfill, Until};
 use crate::config::{Config, Schema};
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result, Server};
 use crate::pg::{Client, Db, Tx};
+use crate::report::{self, Contents, totals::Totals};
 use crate::session::{self, preflight};
 use crate::source::{RowReader, slot};
 use crate::status::Stage;
@@ -42,6 +43,17 @@ const READ_ONLY: &str = "set default_transaction_read_only = on";
 pub struct Options {
     /// Whether rows that nothing supports are removed (`--replace`).
     pub replace: bool,
+    /// Whether a dry run gathers what a report holds beside the changes.
+    pub report: bool,
+}
+
+/// What a dry run predicts.
+#[derive(Debug, Default)]
+pub struct Predicted {
+    /// What becomes of the rows.
+    pub changes: Preview,
+    /// What would be there then, where that was asked for.
+    pub contents: Option<Contents>,
 }
 
 /// Predicts what a backfill would do, and writes nothing that outlives its sessions. `None`: shutdown came first.
@@ -53,7 +65,7 @@ pub async fn dry_run(
     options: Options,
     shutdown: &CancellationToken,
     show: &(dyn Fn(&Progress) + Sync),
-) -> Result<Option<Preview>> {
+) -> Result<Option<Predicted>> {
     let source = read_only_source(config).await?;
     let mut target = connect(&config.target.server, "tributary dry run", "target").await?;
     let found = preflight::connections(&target, &config.target.server, Server::Target).await?;
@@ -88,7 +100,8 @@ pub async fn dry_run(
     preview.dry_run = true;
     preview.halts = halts;
     preview.estimate.seconds = seconds;
-    Ok(Some(preview))
+    let contents = if options.report { Some(contents(&applier, &copied).await?) } else { None };
+    Ok(Some(Predicted { changes: preview, contents }))
 }
 
 /// Measures what a backfill that has ended did, compared with `before`.
@@ -105,6 +118,16 @@ pub async fn measured(
     let mut preview = measure::measure(applier, config, options.replace).await?;
     preview.estimate.seconds = seconds;
     Ok(preview)
+}
+
+/// What the copies hold, before and afterwards.
+async fn contents(applier: &Applier, copied: &Config) -> Result<Contents> {
+    let (db, rules) = (&applier.db, &copied.rules);
+    measure::wide(db).await?;
+    let before = Totals::read(db.client(), &Before::tables(&copied.target), rules).await?;
+    let contents = report::gather(db, copied, Some(before)).await?;
+    measure::narrow(db).await?;
+    Ok(contents)
 }
 
 async fn read_only_source(config: &Config) -> Result<Client> {

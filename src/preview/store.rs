@@ -8,7 +8,7 @@ use crate::pg::Client;
 const WHAT: &str = "target: copying the daemon's schema";
 
 /// Tables of which nothing is copied: what operators asked for is not carried out, and a history says nothing of what comes.
-const NOT_COPIED: [&str; 3] = ["command", "operation_log", "schema_history"];
+const NOT_COPIED: [&str; 4] = ["command", "operation_log", "report", "schema_history"];
 
 /// Makes the schema of this session, and copies the rows of `installed`, whatever version it is of.
 pub(super) async fn copy(client: &Client, installed: &Schema) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::changes::Role;
 use super::foreign_key::{self, ForeignKey};
@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 use crate::pg::Tx;
 
 /// Rows of another table that refer to rows which nothing supports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reference {
     /// The table that refers.
     pub table: String,
     /// Its foreign key.
     pub constraint: String,
     /// The table that is referred to.
-    pub to: &'static str,
+    pub to: String,
     /// How many of its rows.
     pub rows: u64,
 }
@@ -49,7 +49,7 @@ pub async fn references(tx: &Tx, target: &Target) -> Result<Vec<Reference>> {
             let rows = rows.first().map_or(0, |row| row.get::<_, i64>(0)).unsigned_abs();
             if rows > 0 {
                 let ForeignKey { table, constraint, .. } = key;
-                found.push(Reference { table, constraint, to: role.as_str(), rows });
+                found.push(Reference { table, constraint, to: role.as_str().to_owned(), rows });
             }
         }
     }

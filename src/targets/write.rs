@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::catalog::{MANAGED, PARKED, Tables};
@@ -10,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::pg::{Group, Owned, Reached, TextColumns, Tx};
 
 /// Rows written to one table.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Written {
     /// Rows that existed and differed.
     pub updated: u64,
@@ -19,7 +21,8 @@ pub struct Written {
 }
 
 /// What was written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// Rows of unified_profiles.
     pub profiles: Written,

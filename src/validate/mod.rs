@@ -3,7 +3,7 @@
 //! `verify` recomputes everything; this asks what a person would: are there as many rows as there should be, do addresses,
 //! amounts and references fit together. The queries are readable files that psql runs too ([`pack`]). Nothing is written.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -23,7 +23,7 @@ const PACK: [(&str, &str); 5] = [
 ];
 
 /// One point.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// The part of the pack.
     pub group: String,
@@ -38,7 +38,7 @@ pub struct Point {
 }
 
 /// What was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validation {
     /// Whether every point is well.
     pub ok: bool,

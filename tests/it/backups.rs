@@ -167,6 +167,7 @@ async fn the_target_comes_back_as_it_was_and_the_daemon_waits() {
     let backups = json(&world, &["backups", "list", "--json"]).await;
     assert_eq!(backups.as_array().map(Vec::len), Some(1), "{backups}");
     assert_eq!(backups[0]["reason"], "backfill");
+    reported(&world).await;
     leaves_the_way_out(&world, backups[0]["run"].as_str().unwrap()).await;
     logged(&world).await;
 }
@@ -216,6 +217,49 @@ async fn logged(world: &World) {
     let id = first["id"].to_string();
     assert!(world.succeed(&["log", "show", &id]).await.contains("backfill"));
     assert!(world.succeed(&["log", "--since", "2100-01-01"]).await.contains("nothing"));
+}
+
+/// What the last backfill left behind, as JSON, text and a page; each run has its own.
+async fn reported(world: &World) {
+    let report = json(world, &["report", "--json"]).await;
+    assert_eq!(report["operation"], "backfill", "{report:#}");
+    let feeds: Vec<&Value> =
+        report["feeds"].as_array().unwrap().iter().map(|f| &f["rows"]).collect();
+    assert_eq!(feeds, [&Value::from(60), &Value::from(60)]);
+    let totals = &report["totals"];
+    assert_eq!(totals["before"]["rows"]["profiles"], 25, "{totals:#}");
+    assert_eq!(totals["after"]["rows"]["profiles"], 65, "{totals:#}");
+    assert_eq!(report["written"]["profiles"]["inserted"], 40, "{report:#}");
+    // The profile that spells the address otherwise came back with the rollback: the scan for such profiles wrote it for its
+    // person, before the backfill began and took the totals.
+    let early = "select updated_at < (select max(started_at) from tributary.operation_log where operation = 'backfill')
+                 from unified_profiles where email = 'p3@example.com'";
+    assert_eq!(world.target.value(early).await, "true");
+    assert_eq!(report["written"]["profiles"]["updated"], 19, "{report:#}");
+    let months = totals["after"]["transactions"]["month"].as_array().unwrap();
+    let june = months.iter().find(|month| month["key"] == "2025-06").unwrap();
+    assert_eq!((&june["successful"], &june["amounts"]["PHP"]), (&60.into(), &"29940.00".into()));
+    let with_person =
+        |measure: &&Value| measure["name"] == "payments_with_person" && measure["good"] == 60;
+    assert!(report["quality"].as_array().unwrap().iter().any(|m| with_person(&m)), "{report:#}");
+    assert!(report["trend"].as_array().unwrap().len() >= 2, "{report:#}");
+    assert!(report["validation"]["points"].as_array().unwrap().len() > 20, "{report:#}");
+    assert!(!report.to_string().contains("example.com"), "{report:#}");
+    let earlier = report["trend"][0]["entry"].to_string();
+    assert_eq!(json(world, &["report", &earlier, "--json"]).await["entry"].to_string(), earlier);
+    assert!(refused(world, &["report", "999999"]).await.contains("no report"));
+    assert!(world.succeed(&["report"]).await.contains("DATA QUALITY"));
+    let folder = tempfile::tempdir().unwrap();
+    for (file, arguments) in [
+        ("stored.html", &["report", "--html"][..]),
+        ("dry.html", &["backfill", "--dry-run", "--report"][..]),
+    ] {
+        let file = folder.path().join(file);
+        world.succeed(&[arguments, &[file.to_str().unwrap()]].concat()).await;
+        let page = std::fs::read_to_string(file).unwrap();
+        assert!(page.contains("<svg") && page.contains("Data quality"), "{page}");
+        assert!(!page.contains("example.com"), "{page}");
+    }
 }
 
 /// A cut-over that stops at a limit, one that goes back because its validation fails, and one that is done.

@@ -31,6 +31,8 @@ pub struct Progress {
     pub(crate) truncated: Vec<Feed>,
     /// Rows that gave facts and give none any more, which the guard has not let through yet (P9).
     pub(crate) left_out: LeftOut,
+    /// Rows of the target tables written so far, over restarts: a report of `targets` as JSON.
+    pub(crate) written: serde_json::Value,
     pub(crate) feed: Option<Feed>,
     pub(crate) filenode: Option<String>,
     pub(crate) next_block: i64,
@@ -64,7 +66,8 @@ impl Progress {
 /// Those of the target.
 pub async fn progress(db: &Db) -> Result<Option<Progress>> {
     let sql = "select generation, phase, rows_done, rows_estimated, feed, filenode, next_block, end_block, \
-               next_owner, rules, feeds, left_out, truncated from tributary.backfill";
+               next_owner, rules, feeds, left_out, truncated, written \
+               from tributary.backfill";
     let rows = db.query("target: reading the backfill", sql, &[]).await?;
     Ok(rows.first().map(|row| Progress {
         generation: row.get(0),
@@ -82,6 +85,7 @@ pub async fn progress(db: &Db) -> Result<Option<Progress>> {
             .map(|numbers| numbers.into_iter().filter_map(Feed::from_number).collect()),
         left_out: LeftOut::read(row.get(11)),
         truncated: row.get::<_, Vec<i16>>(12).into_iter().filter_map(Feed::from_number).collect(),
+        written: row.get(13),
     }))
 }
 
@@ -93,6 +97,7 @@ pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, r
     generation = backfill.generation + case when $1 = 'place' then 0 else 1 end, feed = null, \
     filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
     rows_estimated = 0, started_at = now(), finished_at = null, feeds = null, truncated = '{}', \
+    written = '{}', \
     left_out = case when backfill.left_out = '{}' then '{}' \
         else backfill.left_out || '{\"again\": 1}' end";
 

@@ -20,6 +20,10 @@ new as (
             'first', (select s.facts_hash is null from tributary.state s))
     from at
     where not exists (select from again)
-    returning id
+    returning id, operation
+),
+report as (
+    -- Its report is due with it.
+    insert into tributary.report (operation) select id from new where operation = 'backfill'
 )
 select id from again union all select id from new

@@ -4,7 +4,8 @@ with refused as (
 )
 update tributary.operation_log l
 set finished_at = clock_timestamp(), outcome = 'done', processed = b.rows_done,
-    succeeded = greatest(b.rows_done - refused.rows, 0), failed = refused.rows, errors = '{}'
+    succeeded = greatest(b.rows_done - refused.rows, 0), failed = refused.rows, errors = '{}',
+    detail = l.detail || jsonb_build_object('written', b.written)
 from tributary.backfill b, refused
 where l.operation in ('backfill', 'rebuild') and l.outcome is distinct from 'done'
     and (l.detail ->> 'scheduled_at')::timestamptz = b.started_at

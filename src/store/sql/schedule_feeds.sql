@@ -5,7 +5,7 @@ values (1, 'rows', $1)
 on conflict (only_row) do update
 set phase = 'rows', rules = excluded.rules, generation = backfill.generation + 1, feed = null, filenode = null,
     next_block = 0, end_block = 0, next_owner = null, rows_done = 0, rows_estimated = 0, started_at = now(),
-    finished_at = null,
+    finished_at = null, written = '{}',
     feeds = case
         when backfill.phase not in ('rows', 'recheck', 'emails', 'sweep') then $2::smallint[]
         when backfill.feeds is null then null

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::status::Rollout;
 use crate::targets::changes::Changes;
 use crate::targets::replace::Reference;
 
 /// What a backfill does, or did.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Preview {
     /// Whether it is a prediction.
     pub dry_run: bool,
     /// By table.
-    pub tables: BTreeMap<&'static str, TableChanges>,
+    pub tables: BTreeMap<String, TableChanges>,
     /// Open conflicts by kind.
     pub conflicts: BTreeMap<String, u64>,
     /// What the business can count by itself.
@@ -31,7 +31,7 @@ pub struct Preview {
 }
 
 /// What becomes of the rows of a table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableChanges {
     /// Rows that are new.
     pub insert: u64,
@@ -48,7 +48,7 @@ pub struct TableChanges {
 }
 
 /// Updated rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updates {
     /// All of them.
     pub total: u64,
@@ -57,7 +57,7 @@ pub struct Updates {
 }
 
 /// A count of the business.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expectation {
     /// What the source's rows imply.
     pub expected: u64,
@@ -68,7 +68,7 @@ pub struct Expectation {
 }
 
 /// Time and space.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Seconds that it takes.
     pub seconds: f64,

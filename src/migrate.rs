@@ -150,6 +150,7 @@ async fn own_schema(client: &mut Client, schema: &Schema) -> Result<Vec<String>>
             refuse_privilege(error, schema)
         })?;
     }
+    refuse_newer(client).await?;
     let migrations = migrations(schema)
         .map(|(name, sql)| Migration::unapplied(name, &sql))
         .collect::<Result<Vec<_>, _>>()
@@ -165,6 +166,46 @@ async fn own_schema(client: &mut Client, schema: &Schema) -> Result<Vec<String>>
         .iter()
         .map(|migration| format!("applied migration {}", migration.name()))
         .collect())
+}
+
+/// Refuses a schema that a newer version has migrated (SPEC §10): what it means is not known here.
+///
+/// # Errors
+/// [`Error::Config`] with the version that is needed; those of the target.
+pub async fn refuse_newer(client: &Client) -> Result<()> {
+    const WHAT: &str = "target: reading the schema's version";
+    let schema = client.schema().clone();
+    let is_there =
+        "select to_regclass($1) is not null and has_table_privilege(to_regclass($1), 'select')";
+    let history = format!("{}.schema_history", schema.quoted());
+    let row = client.query_one(is_there, &[&history]).await.context(WHAT)?;
+    if row.get::<_, Option<bool>>(0) != Some(true) {
+        return Ok(());
+    }
+    let sql = format!("select max(version) from {history}");
+    let found: Option<i32> = client.query_one(&sql, &[]).await.context(WHAT)?.get(0);
+    let known = MIGRATIONS.iter().map(|(name, _)| version(name)).max().unwrap_or(0);
+    let Some(found) = found.filter(|found| *found > known) else { return Ok(()) };
+    let needed = match operation_log::is_there(client).await? {
+        true => migrated_by(client).await?,
+        false => None,
+    };
+    let needed = needed.filter(|version| version != env!("CARGO_PKG_VERSION"));
+    let needed =
+        needed.map_or_else(|| "a newer version".into(), |version| format!("version {version}"));
+    Err(Error::Config(format!(
+        "the target's schema {} is of migration {found}, and this version of tributary ({}) knows those up to {known}\n  \
+         remedy: install {needed} of tributary, which migrated it",
+        schema.name(),
+        env!("CARGO_PKG_VERSION"),
+    )))
+}
+
+/// The version that migrated last.
+async fn migrated_by(client: &Client) -> Result<Option<String>> {
+    let sql = "select version from tributary.operation_log where operation = 'migrate' order by id desc limit 1";
+    let row = client.query_opt(sql, &[]).await.context("target: reading the operation log")?;
+    Ok(row.map(|row| row.get(0)))
 }
 
 /// The driver's error is the cause of the library's, which does not show it.

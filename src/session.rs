@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::installation::{
     Leadership, note_position, record_failure, refuse_another_slot, retire, settle, take_over,
 };
-pub use self::lock::{is_locked, lock_target};
+pub use self::lock::{is_locked, lock_target, refuse_another_version};
 pub use self::noticed::{Due, note_print};
 pub use self::resume::{checkpoint, knows_slot, unknown_slot};
 use crate::apply::Applier;
@@ -253,6 +253,7 @@ async fn require_schema(target: &Client) -> Result<()> {
         .query_one(include_str!("sql/is_migrated.sql"), &[])
         .await
         .context("target: looking for schema tributary")?;
+    migrate::refuse_newer(target).await?;
     if row.get(0) {
         return Ok(());
     }

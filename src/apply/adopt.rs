@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Applier;
 use super::fetch::State;
+use super::settle::LOOK_UP_FROM;
 use crate::engine::adopt::{Round, Wanted};
 use crate::engine::diff::Trust;
 use crate::engine::people::Decided;
@@ -29,12 +30,20 @@ impl Applier {
         trust: Trust,
     ) -> Result<Vec<(RowId, Uuid)>> {
         let wanted = self.wanted_transactions(decided, state, trust);
-        let found = targets::adopt::candidates(tx, &self.tables, &self.env.feeds, &wanted).await?;
+        // A few are looked up together, in one round trip; of many, those only that have a candidate.
+        let all: Vec<Uuid> = wanted.iter().map(|one| one.derived).collect();
+        let at_once: &[Uuid] = if wanted.len() < LOOK_UP_FROM { &all } else { &[] };
+        let (found, mut there) = tokio::try_join!(
+            targets::adopt::candidates(tx, &self.tables, &self.env.feeds, &wanted),
+            targets::delete::there(tx, &self.tables, at_once),
+        )?;
         let mut new = Vec::new();
         if !found.is_empty() {
-            let derived = wanted.iter().filter(|one| found.contains_key(&one.provider_id));
-            let derived: Vec<Uuid> = derived.map(|one| one.derived).collect();
-            let there = targets::delete::there(tx, &self.tables, &derived).await?;
+            if at_once.is_empty() {
+                let derived = wanted.iter().filter(|one| found.contains_key(&one.provider_id));
+                let derived: Vec<Uuid> = derived.map(|one| one.derived).collect();
+                there = targets::delete::there(tx, &self.tables, &derived).await?;
+            }
             let there = there.into_iter().collect();
             let (taken, without) = self.taken(decided, &state.adopted, plan);
             let (adopted, feeds) = (&state.adopted, &self.env.feeds);

@@ -25,7 +25,7 @@ use crate::unify::{self, Conflict};
 
 /// Transactions that are not known to exist are looked up before they are inserted, where there are so many that a
 /// plain insert pays.
-const LOOK_UP_FROM: usize = 16;
+pub(super) const LOOK_UP_FROM: usize = 16;
 
 /// Owners from which on all cores compare them.
 const PARALLEL_FROM: usize = 16;

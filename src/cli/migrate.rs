@@ -16,6 +16,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
         connect(&config.target.server, "tributary migrate", "target")
     });
     let mut target = opened.await?;
+    crate::session::refuse_another_version(&target).await?;
     let done = crate::migrate::logged(&mut target, config, true).await?;
     let lines: String = done.iter().map(|line| format!("{line}\n")).collect();
     print(if done.is_empty() { "the target is up to date\n" } else { &lines })?;

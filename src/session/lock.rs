@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::installation::{self, Recorded};
 use super::{OnLock, Watcher};
-use crate::config::Config;
+use crate::config::{Config, Schema};
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
 use crate::pg::{Client, Db};
@@ -92,7 +93,44 @@ async fn try_lock(target: &Client) -> Result<bool> {
         .query_one("select pg_try_advisory_lock($1)", &[&lock])
         .await
         .context("target: asking for the writer's lock")?;
-    Ok(row.get(0))
+    let has_it = row.get(0);
+    if has_it {
+        // Beside it, so that `migrate` sees which version works ([`refuse_another_version`]).
+        let sql = "select pg_advisory_lock_shared($1)";
+        let lock = version_lock(target.schema(), env!("CARGO_PKG_VERSION"));
+        target.execute(sql, &[&lock]).await.context("target: noting the version that works")?;
+    }
+    Ok(has_it)
+}
+
+/// The advisory lock that stands for a version at work.
+fn version_lock(schema: &Schema, version: &str) -> i64 {
+    let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, version.as_bytes());
+    schema.lock(digest.as_u64_pair().0.cast_signed())
+}
+
+/// Refuses to migrate under a daemon of another version, which would find tables that it does not know (SPEC §10).
+///
+/// # Errors
+/// The refusal; those of the target.
+pub async fn refuse_another_version(target: &Client) -> Result<()> {
+    let sql = include_str!("sql/works_in_another_version.sql");
+    let schema = target.schema();
+    let locks = (schema.lock(WRITER_LOCK), version_lock(schema, env!("CARGO_PKG_VERSION")));
+    let row = target
+        .query_one(sql, &[&locks.0, &locks.1])
+        .await
+        .context("target: looking at the writer's lock")?;
+    if !row.get::<_, bool>(0) {
+        return Ok(());
+    }
+    Err(Error::refused(
+        format!(
+            "a tributary daemon of another version than {} works on this target",
+            env!("CARGO_PKG_VERSION")
+        ),
+        "stop it first, and start this version in its place: `run` migrates by itself",
+    ))
 }
 
 /// A daemon that waits for the lock, and what it has compared with the leader.

@@ -110,16 +110,15 @@ async fn bring_own_back(db: &Db, backup: &Backup, import: &OfImport) -> Result<(
         db.batch(WHAT, &format!("insert into {table} ({names}) select {names} from {from}"))
             .await?;
     }
+    // The copy was taken when the run had begun already.
     let from = copy(&backup.schema, "import_run");
     let sql = format!(
         "update tributary.import_run r set state = b.state, load = b.load, record = b.record, summary = b.summary, \
              updated_at = b.updated_at, finished_at = b.finished_at \
-         from {from} b where b.run = r.run"
+         from {from} b where b.run = r.run and r.run < $1"
     );
-    db.batch(WHAT, &sql).await?;
-    let sql = format!(
-        "update tributary.import_run r set state = 'rolled_back', updated_at = now() where r.import = $1 \
-         and not exists (select from {from} b where b.run = r.run)"
-    );
-    db.execute(WHAT, &sql, &[&import.name]).await.map(drop)
+    db.execute(WHAT, &sql, &[&import.run]).await?;
+    let sql = "update tributary.import_run set state = 'rolled_back', updated_at = now() \
+               where import = $1 and run >= $2";
+    db.execute(WHAT, sql, &[&import.name, &import.run]).await.map(drop)
 }

@@ -6,9 +6,12 @@ VERSIONS ?= 14 15 16 17 18
 # How long `make soak` goes on, and what it begins with.
 MINUTES ?= 20
 SEED ?= 1
-# What `make bench` measures; CI takes `demo`, which compiles faster.
+# How `make demo` and `make bench` are compiled. CI takes `dev`, which the tests have compiled already.
+DEMO_PROFILE ?= demo
 BENCH_PROFILE ?= release
 TARGET = $(or $(CARGO_TARGET_DIR),target)
+# Where cargo puts what a profile compiles.
+directory = $(TARGET)/$(patsubst dev,debug,$(1))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test test-unit test-matrix soak lint format bench check-deploy ci clean
@@ -17,15 +20,16 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: postgres ## show it at work on a throwaway PostgreSQL with made-up data
-	@[ -x $(TARGET)/demo/tributary ] || echo "Compiling, the first time. On 2 cores this takes a few minutes; cargo shows its progress."
-	$(CARGO) build --profile demo --locked --bin tributary
-	@$(TARGET)/demo/tributary demo $(DEMO)
+	@[ -x $(call directory,$(DEMO_PROFILE))/tributary ] || echo "Compiling, the first time. On 2 cores this takes a few minutes; cargo shows its progress."
+	$(CARGO) build --profile $(DEMO_PROFILE) --locked --bin tributary
+	@$(call directory,$(DEMO_PROFILE))/tributary demo $(DEMO)
 
 build: ## build target/release/tributary
 	$(CARGO) build --release --locked
 
+# Tests wait for servers and processes for much of their time: two for each processor.
 test: postgres ## run all tests, on a PostgreSQL that they start themselves
-	$(CARGO) test --locked --workspace
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))} $(CARGO) test --locked --workspace
 
 test-unit: ## run the tests that need no PostgreSQL
 	$(CARGO) test --locked --lib
@@ -47,9 +51,9 @@ format: ## format the code
 	$(CARGO) fmt --all
 
 bench: postgres ## measure it beside native replication, triggers and a script; BENCH=--help lists options
-	@[ -x $(TARGET)/$(BENCH_PROFILE)/bench ] || echo "Compiling with full optimisation, the first time. On 2 cores this takes 5 to 7 minutes."
+	@[ -x $(call directory,$(BENCH_PROFILE))/bench ] || echo "Compiling with full optimisation, the first time. On 2 cores this takes 5 to 7 minutes."
 	$(CARGO) build --profile $(BENCH_PROFILE) --locked --package tributary --package benches --bins
-	@$(TARGET)/$(BENCH_PROFILE)/bench $(BENCH)
+	@$(call directory,$(BENCH_PROFILE))/bench $(BENCH)
 
 check-deploy: ## check alerts, runbooks, dashboards, units and manifests
 	@deploy/check.sh

@@ -3,7 +3,7 @@
 #
 # Looks where they look: TRIBUTARY_PG_BIN, what pg_config says, the newest under /usr/lib/postgresql.
 # Where there are none, root on Debian or Ubuntu gets the package postgresql, without a cluster or a
-# running server of its own; anybody else is told what to install. Prints the folder; exits 1 without one.
+# running server of its own; anybody else sees what to install. Prints the folder; exits 1 without one.
 set -eu
 
 is_complete() {

@@ -7,19 +7,18 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::Progress;
 use crate::config::{Config, Server};
 use crate::connect::connect;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
-use crate::halt;
 use crate::pg::Db;
 use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock, Watcher};
+use crate::store::backfill::Progress;
+use crate::store::halt;
 use crate::store::operation_log::{Operator, os_user};
 
 /// How often the answer is looked for.
@@ -154,8 +153,8 @@ pub async fn ask(
 
 /// Shows how many of the people a rebuild has passed.
 async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
-    let Some(mut at) = crate::backfill::progress(db).await? else { return Ok(()) };
-    if at.stage == crate::backfill::Stage::People {
+    let Some(mut at) = crate::store::backfill::progress(db).await? else { return Ok(()) };
+    if at.stage == crate::status::Stage::People {
         let sql = "select count(*) filter (where p.email_key <= b.next_owner), count(*) \
                    from tributary.person p, tributary.backfill b";
         let rows = db.query("target: counting people", sql, &[]).await?;
@@ -228,7 +227,7 @@ async fn alone(
         Err(Error::Refused { .. }) if locked(config).await? => return Ok(None),
         Err(error) => return Err(error),
     };
-    session.applier.set_today(Timestamp::now());
+    session.applier.read_today().await?;
     session.applier.scan_profiles(&|| {}).await?;
     let show = |at: &Progress| patience.show(at);
     let id = queue(&session.applier.db, command, actor).await?;
@@ -240,7 +239,7 @@ async fn alone(
     }
     match answer(&session.applier.db, id).await? {
         Some(answer) => Ok(Some(answer)),
-        None if crate::backfill::rules_wait(&session.applier.db).await? => {
+        None if crate::store::backfill::rules_wait(&session.applier.db).await? => {
             withdraw(&session.applier.db, id).await?;
             Err(Error::refused(
                 "the configuration was changed, and nobody has brought its rules in yet",

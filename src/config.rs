@@ -2,7 +2,7 @@
 
 //!
 //! [`Config::load`] reads a file, replaces `${VAR}`, applies the overrides and checks everything it can
-//! without a server; all problems of a file are told together. Secrets are never part of a message,
+//! without a server; all problems of a file are reported together. Secrets are never part of a message,
 //! nor of [`Config::to_toml`].
 
 mod conninfo;
@@ -150,6 +150,14 @@ pub struct Guard {
     pub delete_percent: f64,
 }
 
+impl Guard {
+    /// Whether this many deletes of a table of this size wait for an operator: both limits are passed.
+    #[must_use]
+    pub fn stops(&self, deleted: u64, of: u64) -> bool {
+        deleted > self.delete_rows && deleted as f64 > of as f64 * self.delete_percent / 100.0
+    }
+}
+
 impl Default for Guard {
     fn default() -> Self {
         Self { delete_rows: 1000, delete_percent: 10.0 }
@@ -214,7 +222,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// `sslmode`. There is no `prefer` in effect: it falls back to plaintext without a word.
+/// `sslmode`. There is no `prefer` in effect: it falls back to plaintext silently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
     /// Plaintext.

@@ -21,7 +21,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::config::{Config, Schema, Server, TlsMode};
 use crate::error::{Error, Result};
 use crate::pg::Client;
-use crate::source::session;
+use crate::pg::settings;
 
 /// Longest time for one server to accept a connection, from name look-up to the end of authentication.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ pub fn warn_of_plaintext(config: &Config) {
     }
 }
 
-/// Whether any of its hosts is another machine, as far as the name tells.
+/// Whether any of its hosts is another machine, as far as the name shows.
 fn is_remote(server: &tokio_postgres::Config) -> bool {
     let is_local = |host: &Host| match host {
         Host::Tcp(name) => {
@@ -63,7 +63,7 @@ fn is_remote(server: &tokio_postgres::Config) -> bool {
 /// server in messages, such as `source`.
 ///
 /// Values come as text in one format whatever the server, database or role has as its default; see
-/// [`session`]. The encoding is UTF-8.
+/// [`settings`]. The encoding is UTF-8.
 ///
 /// # Errors
 ///
@@ -213,7 +213,7 @@ pub fn pool(server: &Server, application_name: &str, size: usize) -> Result<Pool
 /// name the last holds, so the pinned ones come last.
 fn session_config(server: &Server, application_name: &str) -> tokio_postgres::Config {
     let mut config = server.postgres.clone();
-    let pinned = session::startup_options();
+    let pinned = settings::startup_options();
     let options = match config.get_options() {
         Some(own) => format!("{own} {pinned}"),
         None => pinned,

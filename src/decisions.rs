@@ -9,7 +9,6 @@ pub mod erase;
 pub mod queue;
 mod rows;
 
-pub(crate) use alias::undo;
 use serde::{Deserialize, Serialize};
 
 use crate::apply::{Applier, Mode, Repair};
@@ -218,7 +217,7 @@ fn courses(products: &[Product]) -> Vec<Uuid> {
 }
 
 async fn accept(db: &Db) -> Result<String> {
-    let halt = crate::halt::accept(db).await?;
+    let halt = crate::store::halt::accept(db).await?;
     Ok(format!("accepted: {}", halt.what()))
 }
 
@@ -233,7 +232,7 @@ async fn within(
     tx.batch("target: durable commit", "set local synchronous_commit = on").await?;
     let note = command.note.as_deref();
     if !may_follow_a_rollback(&command.request) {
-        crate::halt::refuse_rolled_back(tx.db()).await?;
+        crate::store::halt::refuse_rolled_back(tx.db()).await?;
     }
     let by = By { actor, note, conflict: command.conflict };
     let (answer, effect) = match &command.request {
@@ -312,7 +311,7 @@ impl Request {
 
 /// After a rollback the running daemon goes on: everything is due to be read already.
 async fn backfill_again(db: &Db) -> Result<String> {
-    if crate::halt::rolled_back(db).await?.is_none() {
+    if crate::store::halt::rolled_back(db).await?.is_none() {
         return Err(Error::refused(
             "a tributary daemon works on this target",
             "stop it first; after a rollback it would read the feeds again when asked",

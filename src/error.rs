@@ -12,6 +12,9 @@ use tokio_postgres::error::SqlState;
 
 use self::classify::{describe, is_io, is_missing, kind_of};
 
+/// What `tributary.fence` refuses with (P11).
+pub const SUPERSEDED: &str = "TRB01";
+
 /// Result of everything that does I/O.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -265,7 +268,7 @@ impl Error {
     pub fn postgres(context: impl Into<String>, error: &tokio_postgres::Error) -> Self {
         let (context, cause) = (context.into(), describe(error));
         let kind = match error.as_db_error() {
-            Some(db) if db.code().code() == crate::session::SUPERSEDED => {
+            Some(db) if db.code().code() == SUPERSEDED => {
                 return Self::Superseded("it took over".into());
             }
             Some(db) => kind_of(db),

@@ -16,13 +16,16 @@ use crate::error::{Error, Result};
 /// what rustls negotiates.
 const DEFAULT: &str = "info,refinery_core=warn,rustls=warn,tokio_postgres=warn";
 
-/// The lines of libraries that see customer values never pass below this level, whatever `RUST_LOG` says: they
-/// hold what goes over the wire, such as statements with their parameters, and the numbers they parse (P14).
-const LIBRARIES_SPEAK_FROM: Level = Level::WARN;
+/// What may be logged at any level: this crate, which is tested for it, and the migrations, which are its own files.
+const DISCREET: [&str; 2] = ["tributary", "refinery_core"];
 
-/// Targets of these libraries, with everything below them.
-const LIBRARIES: [&str; 4] =
-    ["tokio_postgres", "postgres_protocol", "pgwire_replication", "rlibphonenumber"];
+/// The lines of all other libraries never pass below this level, whatever `RUST_LOG` says: they hold what goes over the
+/// wire, such as statements with their parameters, notices of the server, and the numbers they parse (P14). A library
+/// that is new is among them.
+const LIBRARIES_LOG_FROM: Level = Level::WARN;
+
+/// Never logged: its one error repeats the message of a server, which comes back as an error and is logged without values.
+const SILENT: [&str; 1] = ["pgwire_replication"];
 
 /// The filter in force.
 struct Chosen {
@@ -61,7 +64,9 @@ pub fn init(directives: Option<&str>) -> Result<()> {
             .log_internal_errors(false);
         registry.with(lines).try_init()
     };
-    started.map_err(|error| Error::failed("starting the log", error))
+    started.map_err(|error| Error::failed("starting the log", error))?;
+    log_panics_without_their_message();
+    Ok(())
 }
 
 /// Sets what is logged from here on, as `[log] level` has it; `None` is the default. `RUST_LOG` stays in force where it is set.
@@ -92,7 +97,21 @@ fn filter(directives: Option<&str>) -> Result<EnvFilter> {
 }
 
 fn is_discreet(target: &str, level: Level) -> bool {
-    level <= LIBRARIES_SPEAK_FROM || !LIBRARIES.iter().any(|library| target.starts_with(library))
+    let root = target.split("::").next().unwrap_or(target);
+    DISCREET.contains(&root) || level <= LIBRARIES_LOG_FROM && !SILENT.contains(&root)
+}
+
+/// A panic is a bug; its message may quote the text that it was about, so only the place is logged (P14).
+fn log_panics_without_their_message() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = std::backtrace::Backtrace::capture();
+        let backtrace = match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => backtrace.to_string(),
+            _ => "set RUST_BACKTRACE=1 for one".to_owned(),
+        };
+        tracing::error!(at, backtrace, "panicked, which is a bug");
+    }));
 }
 
 #[cfg(test)]
@@ -110,14 +129,20 @@ mod tests {
 
     /// P14: the libraries' own debug lines quote rows.
     #[test]
-    fn libraries_that_see_values_only_warn() {
+    fn libraries_only_warn() {
         for (target, level, expected) in [
             ("tokio_postgres::query", Level::DEBUG, false),
             ("tokio_postgres::connection", Level::INFO, false),
             ("tokio_postgres::connection", Level::WARN, true),
             ("pgwire_replication::client", Level::TRACE, false),
+            ("pgwire_replication::client", Level::ERROR, false),
+            ("rustls::client::hs", Level::DEBUG, false),
+            ("one_that_is_new", Level::INFO, false),
+            ("one_that_is_new", Level::ERROR, true),
+            ("refinery_core::runner", Level::INFO, true),
             ("rlibphonenumber::phonenumberutil", Level::TRACE, false),
             ("tributary::source", Level::TRACE, true),
+            ("tributary", Level::TRACE, true),
         ] {
             assert_eq!(is_discreet(target, level), expected, "{target} {level}");
         }

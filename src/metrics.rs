@@ -313,7 +313,7 @@ pub fn install() -> Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Reads the metrics of the process (`process_*`) anew.
+/// Reads the metrics of the process (`process_*`) again.
 pub fn collect_process() {
     metrics_process::Collector::default().collect();
 }

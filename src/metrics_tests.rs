@@ -103,7 +103,7 @@ fn every_metric_that_is_set_is_described() {
         time(Stage::Fetch, Duration::from_millis(2));
         count_rows_unchanged("profiles", 6);
         count_error(ErrorKind::Unavailable, Some(Server::Source));
-        set_backfill_stage(Some(crate::backfill::Stage::People));
+        set_backfill_stage(Some(crate::status::Stage::People));
         set_password_expiry("target", f64::INFINITY);
         set_slot_active(true);
         set_queue(2, 300);

@@ -23,7 +23,7 @@ const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
 
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 12] = [
+const MIGRATIONS: [(&str, &str); 13] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -35,7 +35,8 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("V9__rollout", include_str!("../migrations/0009_rollout.sql")),
     ("V10__upkeep", include_str!("../migrations/0010_upkeep.sql")),
     ("V11__import", include_str!("../migrations/0011_import.sql")),
-    ("V20__import_rollback", include_str!("../migrations/0020_import_rollback.sql")),
+    ("V12__gaps", include_str!("../migrations/0012_gaps.sql")),
+    ("V13__import_rollback", include_str!("../migrations/0013_import_rollback.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.
@@ -165,7 +166,7 @@ async fn own_schema(client: &mut Client, schema: &Schema) -> Result<Vec<String>>
         .collect())
 }
 
-/// The driver's error is the cause of the library's, which does not tell it.
+/// The driver's error is the cause of the library's, which does not show it.
 fn migration_error(error: &refinery::Error) -> Error {
     const WHAT: &str = "target: migrating the daemon's schema";
     let mut cause = std::error::Error::source(error);

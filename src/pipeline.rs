@@ -43,18 +43,22 @@ use tracing::{Instrument as _, Span};
 
 use self::control::Control;
 use self::notice::Notice;
-use crate::backfill::{Backfill, MadeBy, Progress, Until};
+use crate::apply::{Mode, OWNERS_PER_ROUND};
+use crate::backfill::{Backfill, Until};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
+use crate::engine::rows::Touched;
 use crate::error::{Error, Next, Result, Server};
-use crate::halt::{self, Halt};
+use crate::halt::Halt;
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
+use crate::store::backfill::{MadeBy, Progress};
+use crate::store::halt;
 use crate::store::operation_log::{self, Finish, Outcome};
 
 pub use commands::serve_commands;
@@ -125,6 +129,7 @@ pub async fn run(
         let delay = backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
         metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
+        health.set_failure(error.to_string());
         // Nothing works until another session is open.
         if matches!(health.phase(), Phase::Streaming | Phase::Backfilling) {
             health.set_phase(Phase::Starting);
@@ -161,12 +166,12 @@ async fn halt_on(
     health: &Health,
     shutdown: &CancellationToken,
 ) {
-    let halt = Halt::failed(error, ATTEMPTS);
+    let halt = Halt::failed(error.to_string(), ATTEMPTS);
     tracing::error!(reason = halt.reason(), "halted");
     let mut unrecorded = epoch;
     loop {
         if let Some(epoch) = unrecorded {
-            match halt::record_failure(config, epoch, &halt).await {
+            match session::record_failure(config, epoch, &halt).await {
                 // Whoever took over reports what becomes of it.
                 Ok(()) | Err(Error::Superseded(_)) => unrecorded = None,
                 Err(error) => tracing::warn!(%error, "the halt is not recorded yet"),
@@ -271,7 +276,7 @@ async fn work(
     if let Some(halt) = halt::rolled_back(&session.applier.db).await? {
         return Err(Error::Halted(Box::new(halt)));
     }
-    session.applier.set_today(jiff::Timestamp::now());
+    session.applier.keep_today().await?;
     session.applier.scan_profiles(&|| health.tick()).await?;
     let mut notice = Notice::start(config, session.publication.print.clone());
     let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
@@ -288,13 +293,33 @@ async fn work(
         return Ok(());
     }
     halt::record(&session.applier.db, None).await?;
+    judge_days_passed(session, health).await?;
     follow::follow(config, session, health, shutdown, backoff, control, notice)
         .instrument(span(config, Phase::Streaming))
         .await
 }
 
+/// Days that passed while no daemon worked are judged before anything is streamed (SPEC §5.4), unless everybody is to be
+/// judged anyway.
+async fn judge_days_passed(session: &mut Session, health: &Arc<Health>) -> Result<()> {
+    let applier = &mut session.applier;
+    let at = crate::store::backfill::progress(&applier.db).await?;
+    if at.is_some_and(|at| !at.is_done()) {
+        return Ok(());
+    }
+    applier.keep_today().await?;
+    let people: Vec<String> = applier.people_due().await?.owners.into_iter().collect();
+    for round in people.chunks(OWNERS_PER_ROUND) {
+        let touched = Touched::owners(round.iter().cloned());
+        // The row is compared itself: the application may have set the status.
+        applier.recompute_alone(touched, Mode::COMPARED).await?;
+        health.tick();
+    }
+    Ok(())
+}
+
 async fn due_backfill(session: &Session) -> Result<Option<Progress>> {
-    let at = crate::backfill::progress(&session.applier.db).await?;
+    let at = crate::store::backfill::progress(&session.applier.db).await?;
     Ok(at.filter(|at| !at.is_done()))
 }
 
@@ -315,7 +340,7 @@ async fn watched(
     }
 }
 
-/// What every log line of a phase tells beside its own fields.
+/// What every log line of a phase carries beside its own fields.
 fn span(config: &Config, phase: Phase) -> Span {
     tracing::info_span!("daemon", slot = config.source.slot, phase = phase.as_str())
 }
@@ -332,7 +357,7 @@ pub async fn backfill(
     show: Show<'_>,
     until: Until,
 ) -> Result<bool> {
-    let pending = crate::backfill::progress(&session.applier.db).await?;
+    let pending = crate::store::backfill::progress(&session.applier.db).await?;
     match &pending {
         Some(at) => report_backfill(health, at),
         None => metrics::set_backfill_stage(None),

@@ -39,14 +39,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use self::installation::{
-    Leadership, SUPERSEDED, begin_fenced, fence, note_position, refuse_another_slot, retire,
-    settle, take_over,
+    Leadership, note_position, record_failure, refuse_another_slot, retire, settle, take_over,
 };
 pub use self::lock::{is_locked, lock_target};
 pub use self::noticed::{Due, note_print};
 pub use self::resume::{checkpoint, knows_slot, unknown_slot};
 use crate::apply::Applier;
-use crate::backfill::Stage;
 use crate::config::{Config, FeedConfig};
 use crate::connect::connect;
 use crate::engine::{FeedEntry, FeedLayout, Feeds};
@@ -54,10 +52,12 @@ use crate::error::{Context, Error, Result, Server};
 use crate::lsn::Lsn;
 use crate::pg::{Client, Db};
 use crate::source::{self, RowReader, Watch, publication};
+use crate::status::Stage;
+use crate::store::backfill;
 use crate::store::feed::Recorded;
-use crate::{backfill, failpoint, migrate, store};
+use crate::{failpoint, migrate, store};
 
-/// How often those who watch are told that a long step goes on.
+/// How often watchers are notified that a long step goes on.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A session that may write.
@@ -76,7 +76,7 @@ pub struct Session {
     pub leadership: Leadership,
 }
 
-/// Who is told while a session opens.
+/// Watchers notified while a session opens.
 pub struct Watcher<'a> {
     /// Whether this daemon waits for another one to end.
     pub waiting: &'a (dyn Fn(bool) + Sync),

@@ -3,12 +3,15 @@
 //! Plain data: the running daemon fills it through [`crate::http::Health`], the `status` command reads it
 //! over HTTP or builds it from the target database.
 
+mod stage;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::stage::Stage;
 use crate::lsn::Lsn;
 
 /// What the daemon is doing.
@@ -24,7 +27,7 @@ pub enum Phase {
     Backfilling,
     /// Following the source.
     Streaming,
-    /// Stopped in front of something that an operator must accept or mend (P9). The process stays up.
+    /// Stopped in front of something that an operator must accept or fix (P9). The process stays up.
     Halted,
 }
 
@@ -159,18 +162,6 @@ pub struct Outside {
 impl Default for Rollout {
     fn default() -> Self {
         Self { percent: 100, outside: Outside::default() }
-    }
-}
-
-impl From<crate::store::outside::Counted> for Rollout {
-    fn from(counted: crate::store::outside::Counted) -> Self {
-        let outside = Outside {
-            profiles: counted.profiles,
-            transactions: counted.transactions,
-            enrollments: counted.enrollments,
-            held_values: counted.held,
-        };
-        Self { percent: counted.percent, outside }
     }
 }
 

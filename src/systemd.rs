@@ -23,7 +23,7 @@ pub async fn inform(health: Arc<Health>) -> Infallible {
     let watchdog = sd_notify::watchdog_enabled();
     // Three times within the limit: one that comes late is no end.
     let interval = watchdog.map_or(INTERVAL, |limit| INTERVAL.min(limit / 3));
-    let (mut is_ready, mut told) = (false, String::new());
+    let (mut is_ready, mut sent) = (false, String::new());
     loop {
         let status = health.status();
         if !is_ready && (health.leads() || status.phase == Phase::Halted) {
@@ -31,9 +31,9 @@ pub async fn inform(health: Arc<Health>) -> Infallible {
             is_ready = true;
         }
         let text = status_text(&status);
-        if text != told {
+        if text != sent {
             send(&[NotifyState::Status(&text)]);
-            told = text;
+            sent = text;
         }
         if watchdog.is_some() && health.is_alive() {
             send(&[NotifyState::Watchdog]);

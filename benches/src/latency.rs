@@ -82,7 +82,7 @@ async fn run(
         clock.tick().await;
         let fees = arena.new_value();
         source.execute(&update, &[&id, &fees]).await?;
-        // The observer that has ended tells why below.
+        // The observer that has ended reports why below.
         let _ = changes.send(Change { id, fees, committed: Instant::now() });
     }
     drop(changes);

@@ -11,7 +11,7 @@ use crate::engine::rows::{self, RowPlan, Touched};
 use crate::engine::versions::{self, Version};
 use crate::engine::{Arrival, RowChange, RowId, StoredRow, email_change, raw, unchanged};
 use crate::error::{Error, Result};
-use crate::facts::{RawRow, SourceKey};
+use crate::facts::{EmailKey, RawRow, SourceKey};
 use crate::failpoint;
 use crate::pg::{Group, Tx};
 use crate::store::{self, alias::Roots, checkpoint::Advance};
@@ -163,8 +163,9 @@ impl Applier {
     ) -> Result<RowPlan> {
         let transitions = versions::transitions(&versions, &stored, &self.env);
         let mut touched = Touched::default();
-        let emails = emails_of(&versions);
-        let moved = if transitions.iter().any(email_change::may_move) {
+        let moves = transitions.iter().any(email_change::may_move);
+        let emails = if moves || roots.is_none() { emails_of(&versions) } else { Vec::new() };
+        let moved = if moves {
             self.change_emails(tx, &transitions, &emails, &mut stored, &mut touched).await?
         } else {
             None
@@ -283,12 +284,12 @@ pub(super) fn ids_of(changes: &[RowChange]) -> HashSet<RowId> {
 }
 
 pub(super) fn emails_of(versions: &[Version]) -> Vec<String> {
-    let emails: BTreeSet<String> = versions
+    let emails: BTreeSet<&str> = versions
         .iter()
         .filter_map(|version| version.row.as_ref()?.email())
-        .map(ToString::to_string)
+        .map(EmailKey::as_str)
         .collect();
-    emails.into_iter().collect()
+    emails.into_iter().map(str::to_owned).collect()
 }
 
 pub(super) fn count_notes(plan: &RowPlan) {

@@ -85,6 +85,8 @@ impl Applier {
             has_quarantine: true,
             has_outside: true,
             has_blocked_deletes: true,
+            has_adopted: true,
+            clock: super::clock::TargetClock::default(),
         })
     }
 
@@ -123,7 +125,12 @@ impl Applier {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn expected(&self, tx: &Tx, plan: &RowPlan, touched: &Touched) -> Result<Expected> {
+    pub async fn expected(
+        &self,
+        tx: &Tx,
+        plan: &mut RowPlan,
+        touched: &Touched,
+    ) -> Result<Expected> {
         let mut state = self.fetch(tx, plan, touched).await?;
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
@@ -131,6 +138,7 @@ impl Applier {
         // Of others the plan holds a part of the rows only.
         owners.retain(|owner, _| touched.owners.contains(owner));
         let mut decided = people::decide(owners, &state.holders, &self.env);
+        self.adopt_transactions(tx, &mut decided, &mut state, plan, Trust::Nothing).await?;
         let mut persons = std::mem::take(&mut state.persons);
         let recorded = persons.clone();
         let mut expected = Expected::default();
@@ -276,15 +284,15 @@ impl Applier {
         let ids = rows.iter().map(|(_, row)| row.clone()).collect();
         let stored = store::row::by_key(tx, &ids).await?;
         let mut unsupported = rows;
-        unsupported
-            .retain(|(id, row)| !stored.contains_key(row) || self.transaction_id(row) != *id);
+        let own = self.transaction_ids(tx, unsupported.iter().map(|(_, row)| row.clone())).await?;
+        let is_own = |(id, row): &(Uuid, RowId)| own.get(id) == Some(row);
+        unsupported.retain(|claim| !stored.contains_key(&claim.1) || !is_own(claim));
         let scope = |row: &RowId| unify::scope_of_blocked(&self.env.feeds.source_row(row));
         let scopes: Vec<String> = unsupported.iter().map(|(_, row)| scope(row)).collect();
         let blocked = store::conflict::by_scope(tx, &scopes).await?;
         let blocked: BTreeSet<String> = blocked.into_values().map(|stored| stored.scope).collect();
         // One with another id was never that row's.
-        unsupported
-            .retain(|(id, row)| self.transaction_id(row) != *id || !blocked.contains(&scope(row)));
+        unsupported.retain(|claim| !is_own(claim) || !blocked.contains(&scope(&claim.1)));
         Ok(unsupported)
     }
 }

@@ -39,6 +39,12 @@ impl Applier {
             for finding in std::mem::take(&mut decided.wanted) {
                 add(finding);
             }
+            for (row, others) in state.other_transactions.get(&decided.owner).into_iter().flatten()
+            {
+                let row = self.env.feeds.source_row(row);
+                let conflict = unify::duplicate_transaction(&decided.owner, &row, *others);
+                add(WantedConflict::of(conflict, None));
+            }
             if decided.is_person() {
                 for conflict in link_conflicts(decided, state, persons.get(&decided.owner)) {
                     add(WantedConflict::of(conflict, None));

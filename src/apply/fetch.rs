@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::Applier;
 use crate::engine::people::{OwnedRow, OwnerRows};
-use crate::engine::rows::{RowPlan, Touched};
+use crate::engine::rows::{RowPlan, RowWrite, Touched};
 use crate::engine::shared::{Group, Sharer};
 use crate::engine::versions::{RowVersion, row_version};
 use crate::engine::{
     Env, Fact, GROUP_LIMIT, Person, RowId, SharedId, StoredConflict, StoredRow, raw,
 };
 use crate::error::Result;
-use crate::facts::{FeedKind, RawRow};
+use crate::facts::{Feed, FeedKind, RawRow};
 use crate::pg::Tx;
 use crate::store;
 use crate::store::row::FullRow;
@@ -40,39 +40,49 @@ pub struct State {
     pub unreadable: Vec<RowId>,
     /// How many further profiles have a person's address.
     pub duplicates: BTreeMap<String, i64>,
+    /// The transactions that payments adopted.
+    pub adopted: HashMap<RowId, Uuid>,
+    /// Further transactions of the same payments, by owner; filled when they are decided.
+    pub other_transactions: BTreeMap<String, Vec<(RowId, usize)>>,
 }
 
 impl Applier {
     /// Reads everything about these owners and shared ids, and puts the rows of the batch over it.
-    pub(super) async fn fetch(&self, tx: &Tx, plan: &RowPlan, touched: &Touched) -> Result<State> {
+    /// The facts of the plan go over to the owners.
+    pub(super) async fn fetch(
+        &self,
+        tx: &Tx,
+        plan: &mut RowPlan,
+        touched: &Touched,
+    ) -> Result<State> {
         let owners: Vec<String> = touched.owners.iter().cloned().collect();
         let shared: Vec<SharedId> = touched.shared.iter().cloned().collect();
-        let changed = plan.changed();
         let stored_before = plan.stored_before();
         let scopes = self.scopes(plan, touched);
         let quarantined: &[String] = if self.has_quarantine { &owners } else { &[] };
-        let (stored, persons, conflicts, others, holders, quarantined) = tokio::try_join!(
+        let adopting: &[String] = if self.has_adopted { &owners } else { &[] };
+        let adopting_rows: Vec<RowId> =
+            if self.has_adopted { plan.changed().cloned().collect() } else { Vec::new() };
+        let (stored, persons, conflicts, others, holders, quarantined, adopted) = tokio::try_join!(
             store::row::by_owner(tx, &owners),
             store::person::by_key(tx, &owners),
             store::conflict::by_scope(tx, &scopes),
             store::shared::others(tx, &shared, &stored_before),
             store::shared::holders(tx, &owners),
             store::quarantine::among(tx, quarantined),
+            store::adopted::among(tx, adopting, &adopting_rows),
         )?;
         let shared = self.groups(tx, plan, &shared, others, &stored_before).await?;
-        let changed: HashSet<&RowId> = changed.iter().collect();
-        let mut rows = OwnerRows::new();
-        for owner in owners {
-            rows.insert(owner, Vec::new());
+        let mut rows: OwnerRows = owners.into_iter().map(|owner| (owner, Vec::new())).collect();
+        for write in &mut plan.writes {
+            let (id, fact) = (write.id.clone(), write.fact.take());
+            let row = OwnedRow { id, fact, outcome: write.row.outcome };
+            match rows.get_mut(&write.row.owner) {
+                Some(rows) => rows.push(row),
+                None => drop(rows.insert(write.row.owner.clone(), vec![row])),
+            }
         }
-        for write in &plan.writes {
-            let row = OwnedRow {
-                id: write.id.clone(),
-                fact: write.fact.clone(),
-                outcome: write.row.outcome,
-            };
-            rows.entry(write.row.owner.clone()).or_default().push(row);
-        }
+        let changed: HashSet<&RowId> = plan.changed().collect();
         let kept = stored.into_iter().filter(|row| !changed.contains(&row.id)).collect();
         let (kept, unreadable) = owned(kept, &self.env);
         for (owner, row) in kept {
@@ -89,6 +99,8 @@ impl Applier {
             quarantined,
             duplicates,
             unreadable,
+            adopted,
+            other_transactions: BTreeMap::new(),
             given: HashSet::new(),
         })
     }
@@ -107,8 +119,8 @@ impl Applier {
             return Ok(());
         }
         // Rows of the batch belong to owners that were fetched: only what is stored is new here.
-        let changed: HashSet<RowId> = plan.changed().into_iter().collect();
-        let more = Box::pin(self.fetch(tx, &RowPlan::default(), &touched)).await?;
+        let changed: HashSet<&RowId> = plan.changed().collect();
+        let more = Box::pin(self.fetch(tx, &mut RowPlan::default(), &touched)).await?;
         for (owner, rows) in more.rows {
             let rows = rows.into_iter().filter(|row| !changed.contains(&row.id));
             state.rows.entry(owner).or_default().extend(rows);
@@ -120,6 +132,7 @@ impl Applier {
         }
         state.quarantined.extend(more.quarantined);
         state.unreadable.extend(more.unreadable);
+        state.adopted.extend(more.adopted);
         Ok(())
     }
 
@@ -172,15 +185,26 @@ impl Applier {
             let group = groups.entry(id).or_default();
             for row in rows {
                 if let Some(fact) = fact_of(&row, &self.env) {
-                    group.others.push(Sharer::new(row.id, &row.row, fact));
+                    group.others.push(Sharer::new(row.id, &row.row, &fact));
                 }
             }
         }
+        let mut changed: HashMap<(Feed, &str), Vec<(&RowWrite, &Fact)>> = HashMap::new();
         for write in &plan.writes {
             let (Some(value), Some(fact)) = (&write.row.shared_id, &write.fact) else { continue };
-            if let Some(group) = groups.get_mut(&(write.id.0, value.clone())) {
-                group.changed.push(Sharer::new(write.id.clone(), &write.row, fact.clone()));
-            }
+            changed.entry((write.id.0, value)).or_default().push((write, fact));
+        }
+        for (id, group) in &mut groups {
+            let sharers = changed.remove(&(id.0, id.1.as_str())).unwrap_or_default();
+            group.changed = match sharers.as_slice() {
+                [(only, _)] if group.others.is_empty() => {
+                    vec![Sharer::alone(only.id.clone(), &only.row)]
+                }
+                many => many
+                    .iter()
+                    .map(|(write, fact)| Sharer::new(write.id.clone(), &write.row, fact))
+                    .collect(),
+            };
         }
         Ok(groups)
     }

@@ -196,9 +196,10 @@ impl Applier {
             let gone = rows
                 .iter()
                 .filter_map(|row| Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1)))));
-            let ids: HashMap<Uuid, RowId> = gone.map(|id| (self.transaction_id(&id), id)).collect();
+            let ids = self.transaction_ids(tx, gone).await?;
             let all: Vec<Uuid> = ids.keys().copied().collect();
             let (count, blocked) = targets::delete::delete(tx, &self.tables, &all, true).await?;
+            self.forget_adopted(tx, &all, &blocked).await?;
             deleted += count;
             let wanted = blocked.iter().filter_map(|(id, table)| {
                 let row = self.env.feeds.source_row(ids.get(id)?);
@@ -249,16 +250,16 @@ async fn write_part(tx: &Tx, mut group: Group, mut plan: RowPlan, generation: i6
 }
 
 fn remember_rows(group: &mut Group, plan: &RowPlan, stored: &HashMap<RowId, StoredRow>) {
-    let ids = plan.changed();
+    let ids: Vec<&RowId> = plan.changed().collect();
     if ids.is_empty() {
         return;
     }
     let (mut feeds, mut keys) = (Vec::new(), Vec::new());
     let (mut owners, mut emails, mut transactions) = (Vec::new(), Vec::new(), Vec::new());
     for id in ids {
-        let old = stored.get(&id);
+        let old = stored.get(id);
         feeds.push(id.0.number());
-        keys.push(id.1.0);
+        keys.push(id.1.0.clone());
         owners.push(old.map(|old| old.owner.clone()));
         emails.push(old.and_then(|old| old.email.as_ref()).map(ToString::to_string));
         transactions.push(old.is_some_and(|old| old.outcome != Some(NO_TRANSACTION)));

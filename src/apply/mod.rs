@@ -12,7 +12,9 @@
 //! §4.3), `conflicts`, `quarantine` (what the target refuses), `large` (transactions in parts), `passes` (what no
 //! source change brings).
 
+mod adopt;
 mod batch;
+mod clock;
 mod compare;
 mod conflicts;
 mod email_changes;
@@ -35,7 +37,7 @@ pub use fetch::State;
 pub use incomplete::Absent;
 pub use passes::parse_source_row;
 pub(crate) use read::stored_feeds;
-pub use read::{LeftOutRow, find_row, left_out_rows, read_owner};
+pub use read::{LeftOutRow, adopted_transactions, find_row, left_out_rows, read_owner};
 pub use repair::Repair;
 pub use settle::Mode;
 
@@ -71,4 +73,8 @@ pub struct Applier {
     has_outside: bool,
     /// Whether the application holds a transaction whose payment is gone.
     has_blocked_deletes: bool,
+    /// Whether any payment adopted a transaction of the application.
+    has_adopted: bool,
+    /// The target server's clock.
+    clock: clock::TargetClock,
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Applier, NARROW_LOOK_UPS};
-use crate::backfill;
 use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Feeds};
 use crate::error::{Context, Error, Result};
 use crate::facts::Feed;
 use crate::pg::{Client, Db};
-use crate::session::fence;
 use crate::source::RowReader;
 use crate::store;
+use crate::store::backfill;
+use crate::store::epoch::fence;
 use crate::store::operation_log::Operator;
 use crate::targets::Tables;
 
@@ -47,6 +47,8 @@ impl Applier {
             has_quarantine: false,
             has_outside: false,
             has_blocked_deletes: false,
+            has_adopted: false,
+            clock: super::clock::TargetClock::default(),
         };
         applier.record_feeds(config, due_later).await?;
         applier.load_decisions().await?;
@@ -126,12 +128,14 @@ impl Applier {
     async fn load_flags(&mut self) -> Result<()> {
         let sql = "select exists (select from tributary.profile_email), \
                    exists (select from tributary.quarantine), \
-                   exists (select from tributary.conflict where kind = 'delete_blocked' and status <> 'resolved')";
+                   exists (select from tributary.conflict where kind = 'delete_blocked' and status <> 'resolved'), \
+                   exists (select from tributary.adopted_transaction)";
         let rows = self.db.query("target: reading the state", sql, &[]).await?;
         if let Some(row) = rows.first() {
             self.has_foreign_profiles = row.get(0);
             self.has_quarantine = row.get(1);
             self.has_blocked_deletes = row.get(2);
+            self.has_adopted = row.get(3);
         }
         Ok(())
     }
@@ -159,7 +163,7 @@ impl Applier {
     }
 
     /// Sets today's date in the configured zone.
-    pub fn set_today(&mut self, now: Timestamp) {
+    pub(super) fn set_today(&mut self, now: Timestamp) {
         self.env.today = now.to_zoned(self.env.rules.zone.clone()).date();
     }
 }

@@ -95,7 +95,7 @@ impl Applier {
         Ok((last, plan.balance))
     }
 
-    /// The transaction of a payment.
+    /// The transaction that the row of a payment gives.
     pub(super) fn transaction_id(&self, id: &RowId) -> Uuid {
         crate::unify::transaction_id(self.env.feeds.info(id.0), &id.1)
     }
@@ -273,13 +273,11 @@ impl Applier {
             there.get(id).is_some_and(|row| row.outcome != Some(crate::engine::NO_TRANSACTION))
         };
         let (back, gone): (Vec<RowId>, Vec<RowId>) = rows.into_iter().partition(is_back);
-        let wanted: std::collections::HashMap<Uuid, &RowId> = gone
-            .iter()
-            .filter(|id| self.env.feeds.kind(id.0) == FeedKind::Payment)
-            .map(|id| (self.transaction_id(id), id))
-            .collect();
+        let payments = gone.iter().filter(|id| self.env.feeds.kind(id.0) == FeedKind::Payment);
+        let wanted = self.transaction_ids(&tx, payments.cloned()).await?;
         let all: Vec<Uuid> = wanted.keys().copied().collect();
         let (deleted, blocked) = targets::delete::delete(&tx, &self.tables, &all, true).await?;
+        self.forget_adopted(&tx, &all, &blocked).await?;
         let conflicts = blocked.iter().filter_map(|(id, table)| {
             let row = self.env.feeds.source_row(wanted.get(id)?);
             Some(crate::unify::delete_blocked(&row, *id, table))
@@ -309,7 +307,7 @@ impl Applier {
             // Most profiles of a first start belong to people who are not known yet.
             let known = self.known_persons(owners).await?;
             // New rules that wait for the guard end by judging everybody again.
-            if !crate::backfill::rules_wait(&self.db).await? {
+            if !crate::store::backfill::rules_wait(&self.db).await? {
                 self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
             }
             alive();

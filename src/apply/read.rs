@@ -1,9 +1,11 @@
 //! Stored rows as unify takes them, found by owner, address or name, without writing: for `explain` and `conflicts show`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::civil;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::fetch::fact_of;
 use crate::config::Config;
@@ -52,6 +54,21 @@ pub async fn read_owner(
         OwnedRow { id: row.id, fact, outcome: None }
     });
     Ok(Some(people::group(owner, owned.collect(), &holders, &env)))
+}
+
+/// The transactions that the payments of an owner adopted (SPEC §5.2), by source row. Inside the open transaction of the
+/// session.
+///
+/// # Errors
+/// As [`read_owner`].
+pub async fn adopted_transactions(
+    db: &Arc<Db>,
+    config: &Config,
+    owner: &str,
+) -> Result<HashMap<String, Uuid>> {
+    let feeds = stored_feeds(db, config).await?;
+    let adopted = store::adopted::among(&Tx::on(db), &[owner.to_owned()], &[]).await?;
+    Ok(adopted.into_iter().map(|(row, id)| (feeds.source_row(&row), id)).collect())
 }
 
 /// A row that the configuration leaves out, and why.

@@ -89,6 +89,8 @@ struct Round {
     outside: HashSet<String>,
     /// What is not written of each owner.
     withheld: Vec<(String, Withheld)>,
+    /// Transactions of the application that payments take over.
+    adopted: Vec<(RowId, Uuid)>,
 }
 
 impl Applier {
@@ -125,7 +127,7 @@ impl Applier {
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let started = Instant::now();
-        let mut state = self.fetch(tx, &plan, &touched).await?;
+        let mut state = self.fetch(tx, &mut plan, &touched).await?;
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
         self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;
@@ -135,7 +137,7 @@ impl Applier {
             return Err(Error::data("target: writing owners", "one of them is quarantined"));
         }
         store::row::set_incomplete(tx, &state.unreadable).await?;
-        let mut round = self.decide(tx, &mut state, mode).await?;
+        let mut round = self.decide(tx, &mut state, &plan, mode).await?;
         self.leave_held_values(tx, &mut round).await?;
         let started = timed(Stage::Decide, started);
         let totals = Totals::of(&round.decided);
@@ -154,6 +156,8 @@ impl Applier {
         if let Some(chunk) = plan.seen_in {
             store::row::mark_seen(&mut group, &plan.seen, chunk, self.env.generation);
         }
+        store::adopted::record(&mut group, &round.adopted);
+        self.has_adopted |= !round.adopted.is_empty();
         store::row::set_members(&mut group, &members);
         store::row::set_outcomes(&mut group, &outcomes);
         let people = round
@@ -221,9 +225,15 @@ impl Applier {
     }
 
     /// Unifies the owners, finds the ids of new persons and compares with what was last written.
-    async fn decide(&self, tx: &Tx, state: &mut State, mode: Mode) -> Result<Round> {
+    async fn decide(
+        &self,
+        tx: &Tx,
+        state: &mut State,
+        plan: &RowPlan,
+        mode: Mode,
+    ) -> Result<Round> {
         let rows = std::mem::take(&mut state.rows);
-        let decided = people::decide(rows, &state.holders, &self.env);
+        let mut decided = people::decide(rows, &state.holders, &self.env);
         let mut persons = std::mem::take(&mut state.persons);
         let before = persons.clone();
         let rollout = self.env.rollout;
@@ -243,9 +253,10 @@ impl Applier {
             .map(|(row, _)| self.transaction_id(row))
             .collect();
         let looked_up: &[Uuid] = if unknown.len() >= LOOK_UP_FROM { &unknown } else { &[] };
-        let (found, there) = tokio::try_join!(
+        let (found, there, adopted) = tokio::try_join!(
             profile_ids::find(tx, &self.tables, &new),
             targets::delete::there(tx, &self.tables, looked_up),
+            self.adopt_transactions(tx, &mut decided, state, plan, mode.trust),
         )?;
         profile_ids::adopt(tx, &found).await?;
         let there: HashSet<Uuid> = there.into_iter().collect();
@@ -260,9 +271,11 @@ impl Applier {
         if self.has_blocked_deletes {
             let given: HashSet<Uuid> =
                 decided.iter().flat_map(|d| &d.unified.transactions).map(|t| t.id).collect();
-            let payments = decided.iter().flat_map(|d| &d.payments).map(|(row, _)| row);
-            let gives = payments.filter(|row| given.contains(&self.transaction_id(row)));
-            state.given = gives.map(|row| self.env.feeds.source_row(row)).collect();
+            let feeds = &self.env.feeds;
+            let payments =
+                decided.iter().flat_map(|d| d.payments.iter().map(move |(row, _)| (d, row)));
+            let gives = payments.filter(|(d, row)| given.contains(&d.transaction_id(row, feeds)));
+            state.given = gives.map(|(_, row)| feeds.source_row(row)).collect();
         }
         let mut changed_people = BTreeSet::new();
         for decided in decided.iter().filter(|decided| decided.is_person()) {
@@ -339,6 +352,7 @@ impl Applier {
             fresh,
             outside,
             withheld,
+            adopted,
         })
     }
 
@@ -422,8 +436,8 @@ impl Applier {
                 && row.outcome != none
                 && !self.is_withheld(id, row, &round.outside)
         });
-        let mut ids: HashMap<Uuid, RowId> =
-            gone.map(|(id, _)| (self.transaction_id(id), id.clone())).collect();
+        let gone = gone.map(|(id, _)| id.clone());
+        let mut ids = self.transaction_ids(tx, gone).await?;
         let without = writes.iter().flat_map(|write| &write.without);
         ids.extend(without.map(|(row, id)| (*id, row.clone())));
         // A row that came back under its key in the same batch has its transaction.
@@ -436,6 +450,7 @@ impl Applier {
         let all: Vec<Uuid> = ids.keys().copied().collect();
         let (deleted, blocked) =
             targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
+        self.forget_adopted(tx, &all, &blocked).await?;
         let wanted: Vec<Conflict> = blocked
             .iter()
             .filter_map(|(id, table)| {

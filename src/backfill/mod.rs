@@ -18,21 +18,15 @@
 //! | `pairs` | canonical keys are judged | person |
 //! | `conflicts` | conflicts of what no longer exists are closed | scope |
 
+mod cursor;
 mod left_out;
-mod made_by;
 mod read;
-mod stage;
 mod sweep;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub use left_out::{RULES_WAIT, rules_wait};
-pub use made_by::{MadeBy, rules};
-pub use stage::Stage;
-
-use self::left_out::LeftOut;
 use crate::apply::{Applier, Mode};
 use crate::config::{Config, TableName};
 use crate::decisions::queue;
@@ -41,58 +35,14 @@ use crate::engine::{Fact, Feeds};
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::failpoint;
-use crate::pg::{Client, Db, Tx};
+use crate::pg::{Client, Tx};
 use crate::source::{publication, slot};
+use crate::status::Stage;
+use crate::store::backfill::{LeftOut, Progress, progress};
 use crate::store::operation_log;
 
 /// Owners unified in one target transaction of the people stage.
 const OWNERS_PER_COMMIT: i64 = 500;
-
-/// Where a backfill is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// Which reconcile this is.
-    pub generation: i64,
-    /// What it does.
-    pub stage: Stage,
-    /// Rows read so far, over restarts.
-    pub rows_done: i64,
-    /// Rows of all feeds, as the source's planner estimates them.
-    pub rows_estimated: i64,
-    /// The rules it began under.
-    pub rules: Option<String>,
-    /// The feeds that it reads or takes out; `None`: all that are configured.
-    pub feeds: Option<Vec<Feed>>,
-    /// Feeds of which a partition was truncated: every delete of them waits for an operator (P9).
-    truncated: Vec<Feed>,
-    /// Rows that gave facts and give none any more, which the guard has not let through yet (P9).
-    left_out: LeftOut,
-    feed: Option<Feed>,
-    filenode: Option<String>,
-    next_block: i64,
-    end_block: i64,
-    /// The last unit of the stage that was done.
-    cursor: Option<String>,
-}
-
-impl Progress {
-    /// Whether nothing is left to do.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.stage == Stage::Done
-    }
-
-    /// Whether nothing is left but to recompute from the stored rows, every guard passed: that goes on beside the stream.
-    #[must_use]
-    pub fn only_recomputes(&self) -> bool {
-        match self.stage {
-            // The guard of left-out rows is in front of its first round.
-            Stage::Shared => self.cursor.is_some(),
-            Stage::Place => false,
-            stage => stage.has_read(),
-        }
-    }
-}
 
 /// How far [`Backfill::run`] goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,87 +63,6 @@ pub struct Backfill<'a> {
     pub shutdown: &'a CancellationToken,
     /// Called after every commit.
     pub progress: &'a (dyn Fn(&Progress) + Sync),
-}
-
-/// The backfill under way or the last one, if any.
-///
-/// # Errors
-/// Those of the target.
-pub async fn progress(db: &Db) -> Result<Option<Progress>> {
-    let sql = "select generation, phase, rows_done, rows_estimated, feed, filenode, next_block, end_block, \
-               next_owner, rules, feeds, left_out, truncated from tributary.backfill";
-    let rows = db.query("target: reading the backfill", sql, &[]).await?;
-    Ok(rows.first().map(|row| Progress {
-        generation: row.get(0),
-        stage: Stage::parse(row.get(1)),
-        rows_done: row.get(2),
-        rows_estimated: row.get(3),
-        feed: row.get::<_, Option<i16>>(4).and_then(Feed::from_number),
-        filenode: row.get(5),
-        next_block: row.get(6),
-        end_block: row.get(7),
-        cursor: row.get(8),
-        rules: row.get(9),
-        feeds: row
-            .get::<_, Option<Vec<i16>>>(10)
-            .map(|numbers| numbers.into_iter().filter_map(Feed::from_number).collect()),
-        left_out: LeftOut::read(row.get(11)),
-        truncated: row.get::<_, Vec<i16>>(12).into_iter().filter_map(Feed::from_number).collect(),
-    }))
-}
-
-/// Schedules a full reconcile (`rows`) or a rebuild from the stored rows (`place`): stage and rules. One that is under
-/// way starts over. Where nothing was ever read there are no rows to rebuild from.
-pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, rules) \
-    values (1, 'rows', $2) \
-    on conflict (only_row) do update set phase = $1, rules = excluded.rules, \
-    generation = backfill.generation + case when $1 = 'place' then 0 else 1 end, feed = null, \
-    filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
-    rows_estimated = 0, started_at = now(), finished_at = null, feeds = null, truncated = '{}', \
-    left_out = case when backfill.left_out = '{}' then '{}' \
-        else backfill.left_out || '{\"again\": 1}' end";
-
-/// As [`SCHEDULE`].
-///
-/// # Errors
-/// Those of the target.
-pub async fn schedule(db: &Db, config: &Config, stage: Stage) -> Result<()> {
-    let params: [crate::pg::Param<'_>; 2] = [&stage.as_str(), &rules(config)];
-    db.execute("target: scheduling a backfill", SCHEDULE, &params).await?;
-    Ok(())
-}
-
-/// Schedules a reconcile of some feeds, which ends with a rebuild of everybody from the stored rows. It joins one that is
-/// under way. A feed that is configured no more loses its rows. Of those that were `truncated` in part, every delete waits for
-/// an operator.
-///
-/// # Errors
-/// Those of the target.
-pub async fn schedule_feeds(
-    db: &Db,
-    config: &Config,
-    feeds: &[Feed],
-    truncated: &[Feed],
-) -> Result<()> {
-    let numbers = |feeds: &[Feed]| -> Vec<i16> { feeds.iter().map(|feed| feed.number()).collect() };
-    let (feeds, truncated) = (numbers(feeds), numbers(truncated));
-    let sql = include_str!("sql/schedule_feeds.sql");
-    let params: [crate::pg::Param<'_>; 3] = [&rules(config), &feeds, &truncated];
-    db.execute("target: scheduling a backfill", sql, &params).await?;
-    Ok(())
-}
-
-/// Starts a backfill that is under way over, under the rules of now: what it has still to read is read from its
-/// beginning.
-///
-/// # Errors
-/// Those of the target.
-pub async fn start_over(db: &Db, config: &Config, at: &Progress) -> Result<()> {
-    match &at.feeds {
-        _ if at.stage.has_read() => schedule(db, config, Stage::Place).await,
-        Some(feeds) => schedule_feeds(db, config, feeds, &[]).await,
-        None => schedule(db, config, Stage::Rows).await,
-    }
 }
 
 impl Backfill<'_> {
@@ -254,9 +123,9 @@ impl Backfill<'_> {
             Stage::Sweep => self.sweep(applier, &tx, at, mode).await?,
             Stage::Place => self.place(applier, &tx, at).await?,
             Stage::Shared => {
-                let after = stage::parse_shared(&cursor);
+                let after = cursor::parse_shared(&cursor);
                 let last = applier.judge_shared_page(&tx, after.as_ref(), mode).await?;
-                last.map(|last| stage::shared(&last))
+                last.map(|last| cursor::shared(&last))
             }
             Stage::People => {
                 let mut owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
@@ -309,7 +178,7 @@ impl Backfill<'_> {
         at: &mut Progress,
     ) -> Result<Option<String>> {
         let feeds: Vec<Feed> = applier.env.feeds.configured().collect();
-        let cursor = stage::parse_shared(&at.cursor.clone().unwrap_or_default());
+        let cursor = cursor::parse_shared(&at.cursor.clone().unwrap_or_default());
         let Some((feed, key)) = cursor.or(feeds.first().map(|feed| (*feed, String::new()))) else {
             return Ok(None);
         };
@@ -317,9 +186,9 @@ impl Backfill<'_> {
         at.left_out.add(&balance);
         at.left_out.save(tx).await?;
         if let Some(last) = last {
-            return Ok(Some(stage::shared(&(feed, last))));
+            return Ok(Some(cursor::shared(&(feed, last))));
         }
-        Ok(stage::after(&feeds, feed).map(|feed| stage::shared(&(feed, String::new()))))
+        Ok(cursor::after(&feeds, feed).map(|feed| cursor::shared(&(feed, String::new()))))
     }
 
     /// Moves the cursor, or on to the next stage, in the transaction of the round.

@@ -61,7 +61,7 @@ impl Backfill<'_> {
         feed: Option<Feed>,
     ) -> Result<()> {
         let to_read = Self::to_read(&applier.env.feeds, at);
-        let next = feed.and_then(|feed| super::stage::after(&to_read, feed));
+        let next = feed.and_then(|feed| super::cursor::after(&to_read, feed));
         let Some(next) = next else {
             let tx = applier.begin().await?;
             self.advance(&tx, at, None).await?;

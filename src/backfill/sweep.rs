@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::{Backfill, Progress, stage};
+use super::{Backfill, Progress, cursor};
 use crate::apply::{Applier, Mode};
 use crate::engine::{Arrival, Feeds, RowChange, raw};
 use crate::error::{Error, Result};
@@ -121,7 +121,7 @@ impl Backfill<'_> {
             return Ok(());
         }
         let halt = Halt::new(HaltCause::Sweep { generation: at.generation }, deletes);
-        if crate::halt::is_accepted(&applier.db, &halt).await? {
+        if crate::store::halt::is_accepted(&applier.db, &halt).await? {
             return Ok(());
         }
         Err(Error::Halted(Box::new(halt)))
@@ -139,7 +139,7 @@ struct Unseen {
 
 /// The page of these feeds at the cursor.
 async fn unseen(tx: &Tx, at: &Progress, feeds: &[Feed]) -> Result<Unseen> {
-    let cursor = at.cursor.as_deref().and_then(stage::parse_shared);
+    let cursor = at.cursor.as_deref().and_then(cursor::parse_shared);
     let Some((feed, after)) = cursor.or_else(|| Some((*feeds.first()?, String::new()))) else {
         return Ok(Unseen { feed: None, keys: Vec::new(), next: None });
     };
@@ -151,7 +151,7 @@ async fn unseen(tx: &Tx, at: &Progress, feeds: &[Feed]) -> Result<Unseen> {
     let keys: Vec<SourceKey> = rows.iter().map(|row| SourceKey(row.get(0))).collect();
     let (feed, next) = match keys.last() {
         Some(last) => (Some(feed), Some((feed, last.0.clone()))),
-        None => (None, stage::after(feeds, feed).map(|feed| (feed, String::new()))),
+        None => (None, cursor::after(feeds, feed).map(|feed| (feed, String::new()))),
     };
-    Ok(Unseen { feed, keys, next: next.as_ref().map(stage::shared) })
+    Ok(Unseen { feed, keys, next: next.as_ref().map(cursor::shared) })
 }

@@ -201,9 +201,9 @@ impl Compared<'_> {
             "profiles" => "exists (select from tributary.person o where o.profile_id = t.id) \
                  and not exists (select from tributary.adopted_profile a where a.profile_id = t.id)"
                 .to_owned(),
-            "transactions" => {
-                "coalesce(t.metadata::jsonb ?& array['source', 'source_id'], false)".to_owned()
-            }
+            "transactions" => "coalesce(t.metadata::jsonb ?& array['source', 'source_id'], false) \
+                 and not exists (select from tributary.adopted_transaction a where a.id = t.id)"
+                .to_owned(),
             "enrollments" => {
                 "coalesce(t.metadata::jsonb ->> 'managed_by' = 'tributary', false)".to_owned()
             }

@@ -19,11 +19,12 @@ use uuid::Uuid;
 use super::differences::{assignments, insertable, plan};
 use super::tables::{self, Found, text};
 use super::{Backup, Copied, find};
-use crate::backfill::{self, Stage};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::halt::{Halt, HaltCause};
 use crate::pg::Db;
+use crate::status::Stage;
+use crate::store::backfill;
 use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 use crate::targets::catalog::PARKED;
 

@@ -11,7 +11,7 @@ use crate::config::{Backups, Config, quote_identifier};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::pg::{Db, Param};
-use crate::session::fence;
+use crate::store::epoch::fence;
 use crate::store::operation_log::{self, Finish, Operation, Outcome};
 
 /// What is recorded as the reason of the backup before the first backfill.

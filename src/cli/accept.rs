@@ -7,7 +7,7 @@ use super::output::print;
 use crate::ask::{Patience, actor, ask, open_target};
 use crate::decisions::{Command, Request};
 use crate::error::Result;
-use crate::halt;
+use crate::store::halt;
 
 /// Accepts exactly the pending halt; never prompts.
 ///

@@ -13,7 +13,6 @@ use super::output::{self, print};
 use super::progress::Bar;
 use super::run::stop_on_signal;
 use crate::ask::{Patience, actor, ask, open_target};
-use crate::backfill::{self, Progress};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
@@ -24,6 +23,7 @@ use crate::pg::{Db, Tx};
 use crate::pipeline;
 use crate::preview::{self, Preview};
 use crate::session::{self, OnLock, Watcher};
+use crate::store::backfill::{self, Progress};
 use crate::targets::replace;
 
 /// What the backup of this command is taken before.
@@ -90,13 +90,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Arc::new(Health::new(&config.source.slot, Timestamp::now(), Duration::from_secs(60)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    session.applier.set_today(Timestamp::now());
+    session.applier.read_today().await?;
     session.applier.scan_profiles(&|| health.tick()).await?;
-    let until = backfill::Until::Done;
+    let until = crate::backfill::Until::Done;
     let finished = pipeline::backfill(config, &mut session, &health, &shutdown, &show, until).await;
     if let Err(Error::Halted(halt)) = &finished {
         crate::pg::Tx::on(&session.applier.db).rollback().await?;
-        crate::halt::record(&session.applier.db, Some(halt)).await?;
+        crate::store::halt::record(&session.applier.db, Some(halt)).await?;
     }
     let finished = finished?;
     crate::store::checkpoint::flush(&session.applier.db).await?;
@@ -154,7 +154,7 @@ pub(super) async fn schedule(
             rows.first().is_some_and(|row| row.get(0))
         }
         None => {
-            backfill::schedule(db, config, backfill::Stage::Rows).await?;
+            backfill::schedule(db, config, crate::status::Stage::Rows).await?;
             false
         }
     };
@@ -167,7 +167,7 @@ pub(super) async fn schedule(
 /// After a rollback the running daemon reads the feeds again when it is asked; `None`: there is no such daemon.
 async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
     let Ok(db) = open_target(config).await else { return Ok(None) };
-    if !session::is_locked(&db).await? || crate::halt::rolled_back(&db).await?.is_none() {
+    if !session::is_locked(&db).await? || crate::store::halt::rolled_back(&db).await?.is_none() {
         return Ok(None);
     }
     let actor = actor(&db, None).await?;
@@ -186,7 +186,7 @@ async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
             print(&format!("the daemon has read {} rows\n", at.rows_done))?;
             break;
         }
-        if let Some(halt) = crate::halt::recorded(&db).await? {
+        if let Some(halt) = crate::store::halt::recorded(&db).await? {
             return Err(Error::Halted(Box::new(halt)));
         }
         if session::is_locked(&db).await? {

@@ -45,7 +45,7 @@ enum Command {
     /// Look at a database and print a commented configuration for the feeds that it seems to hold
     ///
     /// The source is --source, else $TRIBUTARY_SOURCE_URL, else $SOURCE_URL. Nothing is written anywhere, and no row is read:
-    /// the names and types of columns tell. What needs a person is marked `# NOT SURE`.
+    /// the names and types of columns show. What needs a person is marked `# NOT SURE`.
     #[command(after_help = NEW)]
     New {
         /// The database to look at; a password is better given by PGPASSWORD.

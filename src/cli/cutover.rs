@@ -14,7 +14,6 @@ use super::output::print;
 use super::progress::Bar;
 use super::run::stop_on_signal;
 use crate::ask::actor;
-use crate::backfill::{self, Progress};
 use crate::backup;
 use crate::config::Config;
 use crate::decisions::{self, Command, Request};
@@ -24,6 +23,7 @@ use crate::pg::{Db, Tx};
 use crate::pipeline;
 use crate::preview::{self, Preview};
 use crate::session::{self, OnLock, Session, Watcher};
+use crate::store::backfill::{self, Progress};
 use crate::store::operation_log::{Finish, Journal, Operation, Operator, Outcome};
 use crate::validate::{Validation, validate};
 
@@ -251,13 +251,13 @@ async fn fill(
     let health = Arc::new(Health::new(slot, Timestamp::now(), Duration::from_secs(60)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    session.applier.set_today(Timestamp::now());
+    session.applier.read_today().await?;
     session.applier.scan_profiles(&|| {}).await?;
-    let until = backfill::Until::Done;
+    let until = crate::backfill::Until::Done;
     let filled = pipeline::backfill(config, session, &health, shutdown, &show, until).await;
     if let Err(Error::Halted(halt)) = &filled {
         Tx::on(&session.applier.db).rollback().await?;
-        crate::halt::record(&session.applier.db, Some(halt)).await?;
+        crate::store::halt::record(&session.applier.db, Some(halt)).await?;
     }
     let filled = filled?;
     crate::store::checkpoint::flush(&session.applier.db).await?;

@@ -5,8 +5,6 @@ mod render;
 
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-
 use super::Context;
 use super::output::{self, print};
 use crate::apply::find_row;
@@ -37,7 +35,7 @@ fn address(text: &str) -> Result<EmailKey> {
     })
 }
 
-/// A row that belongs to no person; the first word of its owner tells why.
+/// A row that belongs to no person; the first word of its owner is the reason.
 fn nobody(row: &str, owner: &str, json: bool) -> Result<ExitCode> {
     let reason = match owner.split(' ').next() {
         Some("skipped") => "skip of its feed leaves it out",
@@ -66,7 +64,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Some((_, owner)) => EmailKey::trusted(owner),
         None => address(&args.email)?,
     };
-    if let Some(explained) = load::load(config, db, &key, Timestamp::now()).await? {
+    if let Some(explained) = load::load(config, db, &key).await? {
         let json = args.json;
         print(&if json { output::json(&explained)? } else { render::text(&explained) })?;
         return Ok(ExitCode::SUCCESS);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::backfill::Progress;
+use crate::store::backfill::Progress;
 
 /// How often progress is logged where there is no terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);

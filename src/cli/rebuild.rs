@@ -8,9 +8,9 @@ use super::Context;
 use super::output::{self, print};
 use super::progress::Bar;
 use crate::ask::{Patience, actor, ask, open_target};
-use crate::backfill::Progress;
 use crate::decisions::{Command, Request};
 use crate::error::Result;
+use crate::store::backfill::Progress;
 
 /// Recompute every person from the stored facts
 ///

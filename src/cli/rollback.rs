@@ -70,7 +70,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let actor = actor(db, args.by.as_deref()).await?;
     let discard = args.discard_application_changes;
     let command = Command::of(Request::Rollback { run: args.run, discard });
-    let never = |_: &crate::backfill::Progress| {};
+    let never = |_: &crate::store::backfill::Progress| {};
     let answer = ask(config, db, &command, &actor, Patience::Progress(&never)).await?;
     let text = if args.json {
         output::json(&json!({ "done": answer.done, "answer": answer.text }))?

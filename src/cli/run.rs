@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::progress::Bar;
 use super::reload::Reload;
-use crate::backfill::Progress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::store::backfill::Progress;
 use crate::verify::Verification;
 use crate::{metrics, pipeline, systemd};
 
@@ -28,7 +28,7 @@ const STOP_BOUND: Duration = Duration::from_millis(4_500);
 /// Runs until SIGTERM or SIGINT. A reload that changes something ends the sessions in order and opens others.
 ///
 /// # Errors
-/// What no retry mends.
+/// What no retry heals.
 pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let mut config = context.config()?;
     crate::connect::warn_of_plaintext(&config);

@@ -44,7 +44,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The running daemon's own answer. Another daemon may listen there: its slot tells.
+/// The running daemon's own answer. Another daemon may listen there: its slot shows which it is.
 async fn ask(config: &Config) -> Option<Status> {
     let answer =
         http::fetch(config.http_listen, "/status", config.http_access.token()).await.ok()?;

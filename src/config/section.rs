@@ -1,8 +1,8 @@
-//! Reading one TOML table: every problem is collected, and keys that nobody asked for are told.
+//! Reading one TOML table: every problem is collected, and unknown keys are reported.
 
 use toml::{Table, Value};
 
-/// What is wrong with a configuration, in the order it was found. An operator who mends a file wants to
+/// What is wrong with a configuration, in the order it was found. An operator who corrects a file wants to
 /// see all of it at once.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
@@ -20,7 +20,7 @@ impl Problems {
         }
     }
 
-    /// Adds a problem that leaves the value without a meaning: nothing else is told of it.
+    /// Adds a problem that leaves the value without a meaning: nothing else is reported of it.
     pub(crate) fn spoil(&mut self, path: &str, problem: impl AsRef<str>) {
         self.reported.push(format!("{path}: {}", problem.as_ref()));
         self.spoilt.push(path.to_owned());
@@ -194,7 +194,7 @@ pub(crate) fn number(
     expect(found.filter(|number| range.contains(number)), value, path, &wanted, problems)
 }
 
-/// What was read, or the problem that the value is something else. The value itself is not told, for it
+/// What was read, or the problem that the value is something else. The value itself is not reported, for it
 /// may be a secret in the wrong place.
 pub(crate) fn expect<T>(
     read: Option<T>,

@@ -105,8 +105,8 @@ pub(super) fn server(
         .then_some((Server { postgres, tls, ca_file, schema: Schema::default() }, shown))
 }
 
-/// Refuses what nothing here understands, and takes it out, so that the driver does not tell its name: a
-/// name is only told where it is nearly a known one, since it may be a piece of a password with a `?` in
+/// Refuses what nothing here understands, and takes it out, so that the driver does not show its name: a
+/// name is only reported where it is nearly a known one, since it may be a piece of a password with a `?` in
 /// it.
 fn check_names(parameters: &mut Parameters, path: &str, problems: &mut Problems) {
     parameters.retain(|name, _| !IGNORED.contains(&name.as_str()));
@@ -271,7 +271,7 @@ fn tls(
         "verify-ca" => TlsMode::VerifyCa,
         "verify-full" => TlsMode::VerifyFull,
         "prefer" | "allow" => {
-            let reason = "falls back to plaintext without a word";
+            let reason = "falls back to plaintext silently";
             let instead = "write disable, require, verify-ca or verify-full";
             problems.add(path, format!("sslmode={mode} {reason}; {instead}"));
             return None;

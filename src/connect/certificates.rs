@@ -233,7 +233,7 @@ fn expiry(certificate: &CertificateDer<'_>) -> Option<f64> {
     Some(at.to_unix_duration().as_secs_f64())
 }
 
-/// A failure of encryption that trying again does not mend, with its remedy.
+/// A failure of encryption that a retry does not heal, with its remedy.
 pub(super) fn refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error> {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

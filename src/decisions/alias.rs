@@ -1,6 +1,5 @@
 //! Who is one person, and who is not.
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{By, Decision, Effect, parse_email, record};
@@ -22,23 +21,23 @@ pub(super) async fn alias(
 ) -> Result<(String, Effect)> {
     let (from, to) = (parse_email(from)?, parse_email(to)?);
     let roots = store::alias::roots(tx.db(), &[from.to_string(), to.to_string()]).await?;
-    if let Some(root) = roots.get(&from) {
+    if roots.contains_key(&from) {
         return Err(Error::refused(
-            format!("{from} belongs to {root} already"),
+            "the first address belongs to another one already",
             "`tributary decisions list` shows the decision; revert it first",
         ));
     }
     let person = roots.get(&to).unwrap_or(&to).clone();
     if person == from {
         return Err(Error::refused(
-            format!("{to} belongs to {from} already: that would be a circle"),
+            "the second address belongs to the first one already: that would be a circle",
             "revert the decision that joined them first, or decide nothing",
         ));
     }
     refuse_if_separate(tx, &from, &person).await?;
     if !store::alias::is_known(tx, &from).await? {
         return Err(Error::refused(
-            format!("no contact, payment or profile has the address {from}"),
+            "no contact, payment or profile has the first address",
             "check the spelling; `tributary explain <email>` shows what is known of an address",
         ));
     }
@@ -59,17 +58,17 @@ pub(super) async fn separate(tx: &Tx, a: &str, b: &str, by: &By<'_>) -> Result<(
     let (a, b) = (parse_email(a)?, parse_email(b)?);
     let (a, b) = if a <= b { (a, b) } else { (b, a) };
     if a == b {
-        return Err(Error::refused(format!("{a} is one address"), "name two"));
+        return Err(Error::refused("the two addresses are one", "name two"));
     }
     let roots = store::alias::roots(tx.db(), &[a.to_string(), b.to_string()]).await?;
     if roots.get(&a).unwrap_or(&a) == roots.get(&b).unwrap_or(&b) {
         return Err(Error::refused(
-            format!("{a} and {b} are one person by a decision"),
+            "the two addresses are one person by a decision",
             "`tributary decisions list` shows it; revert it first",
         ));
     }
     if separated(tx, &a, &b).await?.is_some() {
-        return Err(Error::refused(format!("{a} and {b} are separated already"), "nothing to do"));
+        return Err(Error::refused("the two addresses are separated already", "nothing to do"));
     }
     let id = record(tx, "separate", a.as_str(), b.as_str(), by).await?;
     let touched = people_touched(a.as_str(), b.as_str());
@@ -88,7 +87,7 @@ async fn refuse_if_separate(tx: &Tx, a: &EmailKey, b: &EmailKey) -> Result<()> {
     match separated(tx, a, b).await? {
         None => Ok(()),
         Some(id) => Err(Error::refused(
-            format!("{a} and {b} are different people by decision {id}"),
+            format!("the two addresses are different people by decision {id}"),
             format!("run `tributary decisions revert {id}` first"),
         )),
     }
@@ -190,13 +189,4 @@ async fn part(merger: Merger<'_>, alias: &Alias) -> Result<()> {
         .and_then(|undo| serde_json::from_value(undo.get("enrollments")?.clone()).ok())
         .unwrap_or_default();
     merger.part_people(&alias.from, &to, profile("from"), profile("to"), &enrollments).await
-}
-
-/// What must be known to part two people again.
-pub(crate) fn undo(
-    from: Option<Uuid>,
-    to: Option<Uuid>,
-    enrollments: &[(Uuid, Uuid)],
-) -> serde_json::Value {
-    json!({ "from": from, "to": to, "enrollments": enrollments })
 }

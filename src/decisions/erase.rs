@@ -5,11 +5,11 @@
 use uuid::Uuid;
 
 use crate::apply::Applier;
-use crate::backfill;
 use crate::error::{Error, Result};
 use crate::facts::EmailKey;
 use crate::pg::{Db, Tx};
 use crate::store;
+use crate::store::backfill;
 use crate::targets::erase::{Erased, erase as erase_profile};
 
 /// Tables that not every version has, whose rows are deleted where they name the person: by an address, or by the

@@ -2,9 +2,9 @@
 
 use super::{Command, Request, execute, refused};
 use crate::apply::Applier;
-use crate::backfill;
 use crate::error::{Error, Result};
 use crate::pg::Db;
+use crate::store::backfill;
 use crate::store::operation_log;
 
 /// A command with its place in the queue.
@@ -45,7 +45,7 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
 
 /// Nothing more is applied after a rollback.
 async fn halted(applier: &Applier) -> Result<bool> {
-    match crate::halt::rolled_back(&applier.db).await? {
+    match crate::store::halt::rolled_back(&applier.db).await? {
         Some(halt) => Err(Error::Halted(Box::new(halt))),
         None => Ok(true),
     }

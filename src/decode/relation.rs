@@ -107,7 +107,7 @@ impl Described {
         ))
     }
 
-    /// The key that the old tuple of an update or delete tells.
+    /// The key that the old tuple of an update or delete holds.
     pub(super) fn old_key(&self, old: &OldTuple) -> Result<SourceKey, DecodeError> {
         let (OldTuple::Key(tuple) | OldTuple::Full(tuple)) = old;
         let columns = &self.watched.columns;
@@ -152,7 +152,7 @@ impl Described {
         Ok(ChangedRow { key: source_key(&row, columns), row, unchanged })
     }
 
-    /// What an old tuple tells of a column: the columns outside of a key tuple read as NULL there,
+    /// What an old tuple holds of a column: the columns outside of a key tuple read as NULL there,
     /// which they need not be.
     fn old_value<'t>(&self, old: &'t OldTuple, index: usize) -> Result<&'t Value, DecodeError> {
         match old {

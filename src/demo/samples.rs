@@ -7,7 +7,7 @@ use super::DemoFeeds;
 use crate::error::{Context as _, Result};
 use crate::facts::visible;
 
-const WHAT: &str = "looking for people whose rows were mended";
+const WHAT: &str = "looking for people whose rows were cleaned";
 
 /// A row in one line.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Person {
     pub(super) after: Vec<Line>,
 }
 
-/// The people that show most of what the rules mend.
+/// The people that show most of what the rules clean.
 pub(super) async fn people(
     source: &Client,
     target: &crate::pg::Client,

@@ -131,7 +131,7 @@ impl Stage {
         }
         let stop = CancellationToken::new();
         let (start, mut longest) = (Instant::now(), 0.0_f64);
-        let mut told = Instant::now();
+        let mut shown_at = Instant::now();
         let most = if self.feeds == DemoFeeds::More { options.transactions() } else { 0 };
         let url = self.cluster.url(SOURCE);
         let further = more_feeds::change(&url, options.seed, most, PAUSE, &stop);
@@ -153,8 +153,8 @@ impl Stage {
             longest = longest.max(status.lag_seconds.unwrap_or_default());
             if start.elapsed() >= duration {
                 stop.cancel();
-            } else if told.elapsed() >= Duration::from_secs(5) {
-                told = Instant::now();
+            } else if shown_at.elapsed() >= Duration::from_secs(5) {
+                shown_at = Instant::now();
                 say(&following(&status));
             }
         }

@@ -12,7 +12,7 @@ pub type RowId = (Feed, SourceKey);
 pub struct RowChange {
     /// Number of the source transaction within the batch, ascending.
     pub tx: u32,
-    /// Its transaction id, to tell whether a backfill chunk already contained it.
+    /// Its transaction id, to decide whether a backfill chunk already contained it.
     pub xid: Option<u32>,
     /// The feed.
     pub table: Feed,

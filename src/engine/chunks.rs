@@ -52,7 +52,7 @@ impl Snapshot {
         Some(Self { xmin, xmax, running })
     }
 
-    /// The stream tells 32 bits of the id; the epoch is that of the nearest id to the snapshot.
+    /// The stream carries 32 bits of the id; the epoch is that of the nearest id to the snapshot.
     fn saw(&self, xid: u32) -> bool {
         let distance = (xid.wrapping_sub(self.xmax as u32)) as i32;
         let Some(full) = self.xmax.checked_add_signed(i64::from(distance)) else { return true };

@@ -189,7 +189,7 @@ impl OwnerWrite {
         let given: HashMap<Uuid, &unify::Transaction> =
             decided.unified.transactions.iter().map(|t| (t.id, t)).collect();
         for (row, outcome) in &decided.payments {
-            let id = unify::transaction_id(feeds.info(row.0), &row.1);
+            let id = decided.transaction_id(row, feeds);
             let Some(transaction) = given.get(&id) else {
                 if trust == Trust::Nothing || *outcome != Some(NO_TRANSACTION) {
                     self.without.push((row.clone(), id));

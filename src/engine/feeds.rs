@@ -159,7 +159,7 @@ impl Feeds {
         self.get(feed).shape()
     }
 
-    /// A row with nothing but its key, to ask the source for it. `None`: the key does not tell.
+    /// A row with nothing but its key, to ask the source for it. `None`: the key does not hold its values.
     #[must_use]
     pub fn row_of_key(&self, feed: Feed, key: &SourceKey) -> Option<RawRow> {
         row_of_key(key, self.get(feed).columns())

@@ -4,6 +4,7 @@
 //! [`diff`] outcomes to what must be written. The caller fetches what each step names, and writes what comes out, or
 //! does not.
 
+pub mod adopt;
 mod change;
 mod chunks;
 pub mod columns;

@@ -41,6 +41,8 @@ pub struct Decided {
     pub rows: Vec<String>,
     /// Whether a value of one of its rows is unknown (P6).
     pub is_incomplete: bool,
+    /// The transactions that its payments adopted (SPEC §5.2).
+    pub adopted: HashMap<RowId, Uuid>,
 }
 
 impl Decided {
@@ -81,7 +83,8 @@ fn decide_one(
     let mut unified = unify::unify(&group, &context, &env.rules);
     let conflicts = std::mem::take(&mut unified.conflicts).into_iter().chain(of_rows);
     let wanted = conflicts.map(|conflict| WantedConflict::of(conflict, None)).collect();
-    Decided { owner, unified, wanted, payments, rows: names, is_incomplete }
+    let adopted = HashMap::new();
+    Decided { owner, unified, wanted, payments, rows: names, is_incomplete, adopted }
 }
 
 /// The conflict of a row that gives no fact.

@@ -56,7 +56,7 @@ impl Touched {
     }
 }
 
-/// What row changes come to.
+/// The result of row changes.
 #[derive(Debug, Default)]
 pub struct RowPlan {
     /// Rows that are new or differ, in the order of their ids.
@@ -94,10 +94,9 @@ impl RowPlan {
     }
 
     /// The rows that it writes or deletes.
-    #[must_use]
-    pub fn changed(&self) -> Vec<RowId> {
-        let writes = self.writes.iter().map(|write| write.id.clone());
-        writes.chain(self.gone.iter().map(|(id, _)| id.clone())).collect()
+    pub fn changed(&self) -> impl Iterator<Item = &RowId> {
+        let writes = self.writes.iter().map(|write| &write.id);
+        writes.chain(self.gone.iter().map(|(id, _)| id))
     }
 }
 

@@ -16,8 +16,8 @@ pub struct Sharer {
     pub id: RowId,
     /// Whose it is.
     pub owner: String,
-    /// What it says.
-    pub fact: Fact,
+    /// What a payment is shown as.
+    side: Option<Box<ExternalIdSide>>,
     /// What orders or distinguishes it.
     pub member: Vec<u8>,
     /// Whether it is stored with that.
@@ -27,10 +27,16 @@ pub struct Sharer {
 impl Sharer {
     /// A row with its fact.
     #[must_use]
-    pub fn new(id: RowId, row: &StoredRow, fact: Fact) -> Self {
+    pub fn new(id: RowId, row: &StoredRow, fact: &Fact) -> Self {
         let member = fact.member();
         let is_marked = row.member.as_deref() == Some(member.as_slice());
-        Self { id, owner: row.owner.clone(), fact, member, is_marked }
+        Self { id, owner: row.owner.clone(), side: side(fact, &row.owner), member, is_marked }
+    }
+
+    /// A row that no other one shares its id with: most of them, so that nothing is found out about it.
+    #[must_use]
+    pub fn alone(id: RowId, row: &StoredRow) -> Self {
+        Self { id, owner: row.owner.clone(), side: None, member: Vec::new(), is_marked: true }
     }
 }
 
@@ -106,7 +112,8 @@ impl Judged {
         }
         let many = group.is_large || all.len() > GROUP_LIMIT;
         let shown = if many { representatives(all) } else { all.to_vec() };
-        let sides: Vec<ExternalIdSide> = shown.iter().filter_map(|sharer| side(sharer)).collect();
+        let sides: Vec<ExternalIdSide> =
+            shown.iter().filter_map(|sharer| sharer.side.as_deref().cloned()).collect();
         self.conflicts.extend(unify::duplicate_external_id(feed, id, &sides, many));
     }
 }
@@ -133,15 +140,15 @@ fn representatives<'a>(all: &[&'a Sharer]) -> Vec<&'a Sharer> {
     by_id.into_values().collect()
 }
 
-fn side(sharer: &Sharer) -> Option<ExternalIdSide> {
-    let Fact::Payment(payment) = &sharer.fact else { return None };
-    Some(ExternalIdSide {
+fn side(fact: &Fact, owner: &str) -> Option<Box<ExternalIdSide>> {
+    let Fact::Payment(payment) = fact else { return None };
+    Some(Box::new(ExternalIdSide {
         source_row: payment.feed.source_row(&payment.key),
-        person: (!sharer.owner.contains(' ')).then(|| sharer.owner.clone()),
+        person: (!owner.contains(' ')).then(|| owner.to_owned()),
         amount: payment.amount,
         currency: payment.currency.clone(),
         product: unify::single_product(payment).map(str::to_owned),
         payment_id: payment.payment_id.clone(),
         status: payment.status.as_str().to_owned(),
-    })
+    }))
 }

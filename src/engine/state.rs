@@ -9,7 +9,7 @@ use crate::unify::{Conflict, ConflictKind, Severity};
 /// A value that rows of a feed may share: contact_id of contacts, external_id of payments.
 pub type SharedId = (Feed, String);
 
-/// Rows of a shared value that are read to judge it, and sides that are told apart. More rows than this are judged by
+/// Rows of a shared value that are read to judge it, and sides that are distinguished. More rows than this are judged by
 /// representatives: as many sides as evidence shows.
 pub const GROUP_LIMIT: usize = 10;
 

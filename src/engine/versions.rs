@@ -146,6 +146,9 @@ pub fn transitions(
     stored: &HashMap<RowId, StoredRow>,
     env: &Env,
 ) -> Vec<Transition> {
+    if stored.is_empty() && are_new(versions) {
+        return Vec::new();
+    }
     let mut current: HashMap<RowId, Option<EmailKey>> =
         stored.iter().map(|(id, stored)| (id.clone(), stored.email.clone())).collect();
     let mut all = Vec::new();
@@ -169,6 +172,14 @@ pub fn transitions(
         }
     }
     all
+}
+
+/// Whether no row has two versions: where none is stored either, none had an e-mail key before.
+fn are_new(versions: &[Version]) -> bool {
+    let mut seen = HashSet::with_capacity(versions.len());
+    versions.iter().all(|version| {
+        version.previous.is_none() && version.row.is_some() && seen.insert(&version.id)
+    })
 }
 
 /// Rows whose key changed: the key at the end and the one before, over chains and swaps. A row that is gone at the end

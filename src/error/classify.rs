@@ -1,4 +1,4 @@
-//! What a driver error is, by its SQLSTATE and where it was raised, and how it is told without row values.
+//! What a driver error is, by its SQLSTATE and where it was raised, and how it is reported without row values.
 
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -73,12 +73,12 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
-            text = format!("{text}: {cause}");
+            text = format!("{text}: {}", words(cause));
             source = cause.source();
         }
         return text;
     };
-    // A message of class 22 quotes the offending value, and what a trigger raises may: only the code is told.
+    // A message of class 22 quotes the offending value, and what a trigger raises may: only the code is reported.
     let named = db.constraint().or(db.column()).is_some();
     let message = match &db.code().code()[..2] {
         _ if is_within_a_function(db) => BY_THE_APPLICATION,
@@ -88,8 +88,19 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
         class if is_about_data(class) => BY_THE_APPLICATION,
         _ => db.message(),
     };
-    let constraint = db.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();
+    // A constraint that RAISE names is a text of the application as its message is.
+    let constraint = db.constraint().filter(|_| db.routine() != Some(RAISE));
+    let constraint = constraint.map(|name| format!(", constraint {name}")).unwrap_or_default();
     format!("{message} (SQLSTATE {}{constraint})", db.code().code())
+}
+
+/// What a cause says of itself. A text that is no JSON, number or date may be quoted by whoever read it.
+fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    let quotes = cause.is::<serde_json::Error>()
+        || cause.is::<rust_decimal::Error>()
+        || cause.is::<jiff::Error>()
+        || cause.is::<uuid::Error>();
+    if quotes { "a value cannot be read".to_owned() } else { cause.to_string() }
 }
 
 pub(super) fn is_io(error: &tokio_postgres::Error) -> bool {

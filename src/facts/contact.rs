@@ -72,8 +72,8 @@ pub fn skips_contact(row: &RawRow, layout: &Layout<ContactField>, rules: &Rules)
 impl Reader<'_, ContactField> {
     fn contact_name(&mut self, field: ContactField) -> Option<String> {
         self.value(field, |text, _| {
-            let (name, mended) = name(text);
-            (name, mojibake(mended))
+            let (name, repaired) = name(text);
+            (name, mojibake(repaired))
         })
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn bounded_id(id: String) -> String {
     bounded(id, LONGEST_ID)
 }
 
-/// A longer text is cut and told apart by a digest.
+/// A longer text is cut and distinguished by a digest.
 fn bounded(text: String, longest: usize) -> String {
     if text.len() <= longest {
         return text;

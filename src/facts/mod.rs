@@ -169,9 +169,9 @@ pub struct Contact {
     pub email: Result<EmailKey, EmailReason>,
     /// Clean contact_id.
     pub contact_id: Option<String>,
-    /// Clean, case mended (SPEC §3.4).
+    /// Clean, case normalised (SPEC §3.4).
     pub first_name: Option<String>,
-    /// Clean, case mended (SPEC §3.4).
+    /// Clean, case normalised (SPEC §3.4).
     pub last_name: Option<String>,
     /// E.164.
     pub phone: Option<String>,
@@ -223,9 +223,9 @@ pub struct Payment {
     pub description: Option<String>,
     /// Clean failure_reason, else clean failure_code.
     pub failure_reason: Option<String>,
-    /// customer_name split and case-mended (SPEC §3.4).
+    /// customer_name split and case-normalised (SPEC §3.4).
     pub first_name: Option<String>,
-    /// customer_name split and case-mended (SPEC §3.4).
+    /// customer_name split and case-normalised (SPEC §3.4).
     pub last_name: Option<String>,
     /// customer_phone, E.164.
     pub phone: Option<String>,

@@ -1,4 +1,4 @@
-//! Names: mojibake mended, full names split, case mended (SPEC §3.4).
+//! Names: mojibake repaired, full names split, case normalised (SPEC §3.4).
 
 use std::borrow::Cow;
 
@@ -29,18 +29,18 @@ pub(super) struct FullName {
     pub(super) last: Option<String>,
 }
 
-/// SPEC §3.4: a first or a last name, and whether its encoding was mended (note `mojibake`).
+/// SPEC §3.4: a first or a last name, and whether its encoding was repaired (note `mojibake`).
 pub(super) fn name(raw: &str) -> (Option<String>, bool) {
-    let (text, mended) = mended(raw);
+    let (text, repaired) = repaired(raw);
     let name = usable(&text).map(|name| with_case(&name).into_owned());
-    (name, mended)
+    (name, repaired)
 }
 
-/// SPEC §3.4: a name in one text, split, and whether its encoding was mended (note `mojibake`).
+/// SPEC §3.4: a name in one text, split, and whether its encoding was repaired (note `mojibake`).
 pub(super) fn full_name(raw: &str) -> (FullName, bool) {
-    let (text, mended) = mended(raw);
+    let (text, repaired) = repaired(raw);
     let full = usable(&text).map(|name| split(&name)).unwrap_or_default();
-    (full, mended)
+    (full, repaired)
 }
 
 /// SPEC §3.4: the first and the last name of a name in one text.
@@ -51,7 +51,7 @@ pub fn split_name(raw: &str) -> (Option<String>, Option<String>) {
 }
 
 /// The text that was read as Windows-1252 though it was UTF-8, if this is one.
-fn mended(raw: &str) -> (Cow<'_, str>, bool) {
+fn repaired(raw: &str) -> (Cow<'_, str>, bool) {
     if raw.is_ascii() || !raw.contains(['Ã', 'Â']) {
         return (Cow::Borrowed(raw), false);
     }
@@ -77,7 +77,7 @@ fn usable(text: &str) -> Option<Cow<'_, str>> {
     clean_name(text).filter(|name| !name.contains('@') && name.chars().any(is_letter))
 }
 
-/// The two parts of a clean full name, each with its case mended.
+/// The two parts of a clean full name, each with its case normalised.
 fn split(name: &str) -> FullName {
     if let Some((last, first)) = name.split_once(',')
         && !first.contains(',')
@@ -115,7 +115,7 @@ fn is_surname_particle(word: &str) -> bool {
     particles.any(|particle| word.eq_ignore_ascii_case(particle))
 }
 
-/// The name with its case mended, where it is all in one case.
+/// The name with its case normalised, where it is all in one case.
 fn with_case(name: &str) -> Cow<'_, str> {
     if !is_in_one_case(name) {
         return Cow::Borrowed(name);
@@ -261,8 +261,8 @@ mod tests {
     #[test]
     fn encodings_are_mended_as_spec_3_4_says() {
         let check = |raw: &str, expected: Option<&str>, mojibake: bool| {
-            let (mended, note) = name(raw);
-            assert_eq!((mended.as_deref(), note), (expected, mojibake), "{raw}");
+            let (repaired, note) = name(raw);
+            assert_eq!((repaired.as_deref(), note), (expected, mojibake), "{raw}");
         };
         check("PeÃ±a", Some("Peña"), true);
         check("JosÃ©", Some("José"), true);

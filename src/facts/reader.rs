@@ -87,8 +87,8 @@ impl<'a, F: LogicalField> Reader<'a, F> {
     /// A name in one text, split (SPEC §3.4).
     pub(super) fn full_name(&mut self, field: F) -> FullName {
         let name = self.value(field, |text, _| {
-            let (name, mended) = full_name(text);
-            ((name != FullName::default()).then_some(name), mojibake(mended))
+            let (name, repaired) = full_name(text);
+            ((name != FullName::default()).then_some(name), mojibake(repaired))
         });
         name.unwrap_or_default()
     }
@@ -198,6 +198,6 @@ pub(super) fn time(
 }
 
 /// The notes of a name (SPEC §3.4).
-pub(super) fn mojibake(mended: bool) -> Vec<NoteKind> {
-    if mended { vec![NoteKind::Mojibake] } else { Vec::new() }
+pub(super) fn mojibake(repaired: bool) -> Vec<NoteKind> {
+    if repaired { vec![NoteKind::Mojibake] } else { Vec::new() }
 }

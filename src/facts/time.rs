@@ -113,7 +113,7 @@ fn read(text: &str, zone_text: Option<&str>, rules: &Rules) -> Option<(Timestamp
         Tail::Nothing => match zone_text.and_then(zone::parse) {
             Some(zone) => zone,
             None => {
-                // Midnight is an assumption of its own, which `date_only` tells.
+                // Midnight is an assumption of its own, which `date_only` reports.
                 if local.time.is_some() {
                     notes.push(NoteKind::TimezoneAssumed);
                 }

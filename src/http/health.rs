@@ -26,6 +26,8 @@ pub struct Health {
     steps: AtomicU64,
     /// Why the daemon that this one waits for does not count as working.
     holder_stands_still: Mutex<Option<&'static str>>,
+    /// What the last session ended with.
+    failure: Mutex<Option<String>>,
     leads: AtomicBool,
 }
 
@@ -48,6 +50,7 @@ impl Health {
             tick_bound,
             steps: AtomicU64::new(0),
             holder_stands_still: Mutex::new(Some("it was not looked at yet")),
+            failure: Mutex::new(None),
             leads: AtomicBool::new(false),
         }
     }
@@ -130,6 +133,11 @@ impl Health {
             }
             status.halted = reason;
         });
+    }
+
+    /// What the last session ended with, for as long as no other one is open.
+    pub(crate) fn set_failure(&self, failure: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
     /// See [`Status::unresolved`].
@@ -250,7 +258,8 @@ impl Health {
             let held = self.holder_stands_still.lock().unwrap_or_else(PoisonError::into_inner);
             return held.map(|why| format!("another daemon works on this target: {why}"));
         }
-        unready_because(&status)
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        unready_because(&status, failure.as_deref())
     }
 
     fn update_lag(&self, change: impl FnOnce(&mut Status)) {
@@ -267,9 +276,12 @@ impl Health {
 }
 
 /// Why a daemon in this state does not do its work (SPEC §9, `/readyz`); `None` when it does.
-fn unready_because(status: &Status) -> Option<String> {
+fn unready_because(status: &Status, failure: Option<&str>) -> Option<String> {
     match status.phase {
-        Phase::Starting => Some("the daemon is starting".to_owned()),
+        Phase::Starting => Some(failure.map_or_else(
+            || "the daemon is starting".to_owned(),
+            |failure| format!("the daemon is starting again after: {failure}"),
+        )),
         Phase::WaitingForLock => Some("another daemon works on this target".to_owned()),
         Phase::Halted => {
             Some(status.halted.clone().unwrap_or_else(|| "the daemon has halted".to_owned()))
@@ -302,7 +314,7 @@ mod tests {
             let health = health();
             health.set_phase(phase);
             health.set_frozen(frozen.then_some("it stands still"));
-            let complaint = unready_because(&health.status());
+            let complaint = unready_because(&health.status(), None);
             assert_eq!(complaint.is_none(), expected, "{phase} {frozen}: {complaint:?}");
         }
     }
@@ -333,14 +345,17 @@ mod tests {
         health.set_halted(Some("2,000 rows would be deleted".into()));
         assert_eq!(health.status().phase, Phase::Halted);
         assert_eq!(
-            unready_because(&health.status()).as_deref(),
+            unready_because(&health.status(), None).as_deref(),
             Some("2,000 rows would be deleted")
         );
         health.set_phase(Phase::Halted);
         assert!(health.status().halted.is_some());
         health.set_phase(Phase::Streaming);
         assert_eq!(health.status().halted, None);
-        assert_eq!(unready_because(&health.status()), None);
+        assert_eq!(unready_because(&health.status(), None), None);
+        let failed = Status { phase: Phase::Starting, ..health.status() };
+        let told = unready_because(&failed, Some("target: away")).unwrap_or_default();
+        assert!(told.ends_with("after: target: away"), "{told}");
     }
 
     #[test]

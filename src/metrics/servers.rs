@@ -6,8 +6,8 @@ use super::{
     BACKFILL_STAGE, CERTIFICATE_EXPIRY, CHECKPOINT_AT, ERRORS, OLDEST_REVIEW_AT, PASSWORD_EXPIRY,
     POOL, QUARANTINED, RELOADS, SLOT_ACTIVE,
 };
-use crate::backfill::Stage;
 use crate::error::{ErrorKind, Server};
+use crate::status::Stage;
 
 /// An error ended a session, or was met beside one.
 pub fn count_error(kind: ErrorKind, server: Option<Server>) {

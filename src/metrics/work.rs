@@ -1,4 +1,4 @@
-//! What the work on a batch comes to: rows, bytes, the time of each stage.
+//! The cost of the work on a batch: rows, bytes, the time of each stage.
 
 use std::time::Duration;
 

@@ -77,7 +77,7 @@ pub(super) fn all(target: &Target) -> Vec<TargetTable> {
         table(
             &target.transactions,
             TRANSACTIONS,
-            &["user_id"],
+            &["user_id", "payment_provider_id"],
             vec![references("user_id", &target.profiles)],
         ),
         table(

@@ -5,11 +5,12 @@ mod copy;
 mod db;
 mod group;
 mod plans;
+pub(crate) mod settings;
 mod text;
 mod tx;
 
 pub use client::{Client, Sql};
-pub use copy::{COPY_FROM, copy_binary, copy_text};
+pub use copy::{BinaryRow, COPY_FROM, copy_binary, copy_text};
 pub use db::{Db, Param};
 pub use group::{Group, Owned, Reached};
 pub use text::{TextColumns, text_params};

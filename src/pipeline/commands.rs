@@ -5,12 +5,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Show;
-use crate::backfill::{self, Backfill, Stage};
+use crate::backfill::Backfill;
 use crate::config::Config;
 use crate::decisions::{Request, queue};
 use crate::error::{Error, Result};
 use crate::pg::Tx;
 use crate::session::Session;
+use crate::status::Stage;
+use crate::store::backfill;
 use crate::store::operation_log::{self, Operator};
 
 /// A rebuild that was asked for and is under way.

@@ -1,4 +1,4 @@
-//! The session beside the writer's: it hears that operators ask for something, and reads how far the
+//! The session beside the writer's: it is notified that operators ask for something, and reads how far the
 //! target's log is written and flushed. It writes nothing.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::{Client, Db};
 
-/// How often commands are looked for where no notification came, as when the session that hears them broke.
+/// How often commands are looked for where no notification came, as when the session that listens broke.
 pub(super) const COMMAND_POLL: Duration = Duration::from_secs(5);
 
 /// Tells one run of a server from any other.

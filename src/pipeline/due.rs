@@ -1,4 +1,4 @@
-//! What the loop does about changes that no message of the stream tells (P18).
+//! What the loop does about changes that no message of the stream carries (P18).
 
 use std::time::Duration;
 

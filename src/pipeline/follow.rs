@@ -21,14 +21,12 @@ use super::maintenance::Maintenance;
 use super::notice::Notice;
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
-use crate::backfill;
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::engine::Feeds;
 use crate::error::Result;
 use crate::facts::Feed;
 use crate::failpoint;
-use crate::halt;
 use crate::http::Health;
 use crate::lsn::Lsn;
 use crate::pg::Tx;
@@ -36,7 +34,8 @@ use crate::retry::Backoff;
 use crate::session::{self, Session};
 use crate::source::{Stream, slot};
 use crate::status::Phase;
-use crate::store::checkpoint;
+use crate::store::backfill;
+use crate::store::{checkpoint, halt};
 
 /// How often the loop looks after what is not in the stream: commands, the clock.
 const TICK: Duration = Duration::from_millis(200);
@@ -70,7 +69,7 @@ pub(super) struct Follow<'a> {
     look_at: Instant,
     /// Where it began, while what it failed at before is not known to be over.
     failed_at: Option<Lsn>,
-    /// Looks at what no message of the stream tells.
+    /// Looks at what no message of the stream carries.
     pub(super) notice: Notice,
     /// How far the source was when that was noted last.
     pub(super) noted: Noted,
@@ -290,7 +289,7 @@ impl Follow<'_> {
         let Batch { changes, transactions, end_lsn, commit_time, bytes } =
             std::mem::take(&mut self.batch);
         let rows = changes.len();
-        self.session.applier.set_today(Timestamp::now());
+        self.session.applier.carry_today_on();
         if rows > 0 {
             self.look_for_profiles().await?;
         }

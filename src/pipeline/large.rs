@@ -7,8 +7,9 @@ use super::follow::Follow;
 use super::write::{self, Applied};
 use crate::error::{Error, Result};
 use crate::facts::Feed;
-use crate::halt::{self, Deletes, Halt, HaltCause};
+use crate::halt::{Deletes, Halt, HaltCause};
 use crate::lsn::Lsn;
+use crate::store::halt;
 
 impl Follow<'_> {
     /// The open transaction is too large for memory: what has come is applied in the target transaction

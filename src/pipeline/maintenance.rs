@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,19 +15,20 @@ use super::retention::Retention;
 use super::retries::Retries;
 use super::spare;
 use crate::apply::{Absent, Applier, Mode, OWNERS_PER_ROUND};
-use crate::backfill;
 use crate::config::Config;
 use crate::decisions::queue;
 use crate::engine::RowId;
 use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::halt::{self, Halt, HaltCause};
+use crate::halt::{Halt, HaltCause};
 use crate::http::Health;
 use crate::session::Session;
 use crate::source::slot;
 use crate::source::slot_log::{self, LogRate};
 use crate::status::Phase;
+use crate::store::backfill;
+use crate::store::halt;
 
 /// How often the source is asked for the end of its log.
 const SOURCE_INTERVAL: Duration = Duration::from_secs(5);
@@ -186,7 +186,7 @@ impl Maintenance {
 
     /// Enrollments expire when the local date changes, at no other time (SPEC §5.4).
     async fn look_at_the_date(&mut self, applier: &mut Applier) -> Result<()> {
-        applier.set_today(Timestamp::now());
+        applier.keep_today().await?;
         if self.judged_on != Some(applier.env.today) {
             self.expiring.extend(applier.people_due().await?.owners);
             self.judged_on = Some(applier.env.today);

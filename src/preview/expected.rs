@@ -66,7 +66,7 @@ pub(super) async fn expected(applier: &mut Applier) -> Result<Expected> {
         };
         after = last;
         let touched = Touched::owners(page);
-        let found = applier.expected(&tx, &RowPlan::default(), &touched).await?;
+        let found = applier.expected(&tx, &mut RowPlan::default(), &touched).await?;
         note(&tx, &found.writes).await?;
         for write in &found.writes {
             expected.add(write, &applier.env.rules.products);

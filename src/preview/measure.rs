@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::expected::{self, payments_of, tagged, tags};
 use super::report::{Estimate, Expectation, Preview, TableChanges};
 use crate::apply::{Applier, Mode};
-use crate::backfill;
 use crate::config::{Config, TableName, Target};
 use crate::engine::rows::Touched;
 use crate::error::{Context as _, Result};
 use crate::pg::{Client, Db};
 use crate::rules::{Product, Status};
 use crate::store;
+use crate::store::backfill;
 use crate::targets::changes::{self, Role};
 use crate::targets::replace;
 
@@ -120,9 +120,10 @@ async fn replace_unsupported(
         tx.execute("target: forgetting addresses", &forget, &[]).await?;
         tx.commit().await?;
         applier.db.batch(WHAT, NARROW).await?;
-        // Whose second profile was removed.
-        let sql = "select subject from tributary.conflict \
-                   where kind = 'duplicate_profile' and status <> 'resolved'";
+        // Whose second profile or transaction was removed.
+        let sql = "select case kind when 'duplicate_profile' then subject else substr(scope, 7) end \
+                   from tributary.conflict \
+                   where kind in ('duplicate_profile', 'duplicate_transaction') and status <> 'resolved'";
         let people = applier.db.query(WHAT, sql, &[]).await?;
         let people = Touched::owners(people.iter().map(|row| row.get(0)));
         applier.recompute_alone(people, Mode::EVERYBODY).await?;

@@ -22,14 +22,17 @@ use tokio_util::sync::CancellationToken;
 pub use self::measure::Before;
 pub use self::report::{Estimate, Expectation, Preview, TableChanges, Updates};
 use crate::apply::Applier;
-use crate::backfill::{self, Backfill, Progress, Stage, Until};
+use crate::backfill::{Backfill, Until};
 use crate::config::{Config, Schema};
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result, Server};
 use crate::pg::{Client, Db, Tx};
 use crate::session::{self, preflight};
 use crate::source::{RowReader, slot};
-use crate::{halt, store as stored};
+use crate::status::Stage;
+use crate::store as stored;
+use crate::store::backfill::{self, Progress};
+use crate::store::halt;
 
 /// What the sessions may do once the copies are made: temporary tables are excepted by the server.
 const READ_ONLY: &str = "set default_transaction_read_only = on";
@@ -62,7 +65,7 @@ pub async fn dry_run(
     let mut halts = Vec::new();
     let started = Instant::now();
     schedule(&applier, &source, &copied).await?;
-    applier.set_today(jiff::Timestamp::now());
+    applier.read_today().await?;
     applier.scan_profiles(&|| {}).await?;
     loop {
         let session = Arc::new(read_only_source(config).await?);

@@ -4,7 +4,7 @@
 //!
 //! The leader's lock is bound to one session, and what that session writes ends with it. Its other connections may
 //! outlive it: a process that hung for a minute may wake up with transactions open. So every writing transaction
-//! begins with [`fence`], which compares the leader's epoch under a shared lock; a take-over waits for that lock,
+//! begins with [`crate::store::epoch::fence`], which compares the leader's epoch under a shared lock; a take-over waits for that lock,
 //! ends what still holds it, and raises the epoch. Nothing of the former leader is committed after that.
 //!
 //! # One installation
@@ -12,21 +12,23 @@
 //! The schema records the slot and source of its installation. A daemon with another slot is refused with the
 //! remedy; it does not wait for a lock that it must never get.
 
+use serde_json::json;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use crate::backfill;
 use crate::config::Config;
+use crate::connect::connect;
 use crate::error::{Context, Error, Result};
+use crate::halt::Halt;
 use crate::lsn::Lsn;
 use crate::migrate::WRITERS_LOCK;
 use crate::pg::{Client, Db};
 use crate::source::position::Position;
+use crate::store::backfill;
+use crate::store::epoch::begin_fenced;
 
 /// How often a take-over asks for that lock, a second each time, before it gives up for now.
 const ATTEMPTS: u32 = 5;
-/// What `tributary.fence` refuses with.
-pub const SUPERSEDED: &str = "TRB01";
 
 /// The leadership of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct Leadership {
 pub(super) struct Recorded {
     /// The slot; `None` before the first start, and once it was retired.
     pub slot: Option<String>,
-    /// The system identifier of the source's server, where it tells.
+    /// The system identifier of the source's server, where it is known.
     pub source_system: Option<String>,
     /// The source's database.
     pub source_database: Option<String>,
@@ -70,7 +72,7 @@ pub(super) async fn source_position(target: &Client) -> Result<Position> {
     })
 }
 
-/// Records how far the source is. What it does not tell stays as it was.
+/// Records how far the source is. What is unknown stays as it was.
 ///
 /// # Errors
 /// Those of the target.
@@ -103,22 +105,6 @@ impl Leadership {
             epoch.and_then(|epoch| epoch.parse().ok()).is_some_and(|e: i64| e < self.epoch);
         daemon == Some("tributary") && id == Some(&self.id.simple().to_string()) && earlier
     }
-}
-
-/// The statement with which every writing transaction begins, on every connection. It needs no parameter, so
-/// that it can go out together with `begin`, without a round trip of its own.
-#[must_use]
-pub fn fence(epoch: i64) -> String {
-    format!("select tributary.fence({epoch})")
-}
-
-/// Opens a writing transaction of this epoch on any connection.
-///
-/// # Errors
-/// [`Error::Superseded`] where another daemon took over; those of the target.
-pub async fn begin_fenced(client: &Client, epoch: i64) -> Result<()> {
-    let sql = format!("begin; {}", fence(epoch));
-    client.batch_execute(&sql).await.context("target: opening a transaction")
 }
 
 /// What the schema records; `None` before it was migrated, and for a role that may not read it: what it lacks is
@@ -253,6 +239,20 @@ pub async fn retire(target: &Client, slot: &str) -> Result<()> {
         target.execute(sql, &[&slot]).await.context("target: retiring the installation")?;
     }
     Ok(())
+}
+
+/// Records failures on a session of its own, as the leader of this epoch: the one that failed is gone.
+///
+/// # Errors
+/// Those of the target; [`Error::Superseded`] where another daemon took over.
+pub async fn record_failure(config: &Config, epoch: i64, halt: &Halt) -> Result<()> {
+    const WHAT: &str = "target: recording the halt";
+    let target = connect(&config.target.server, "tributary", "target").await?;
+    begin_fenced(&target, epoch).await?;
+    target.batch_execute("set local synchronous_commit = on").await.context(WHAT)?;
+    let sql = "update tributary.state set halted = $1";
+    target.execute(sql, &[&json!(halt)]).await.context(WHAT)?;
+    target.batch_execute("commit").await.context(WHAT)
 }
 
 #[cfg(test)]

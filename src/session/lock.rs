@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::installation::{self, Recorded};
 use super::{OnLock, Watcher};
-use crate::backfill;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
 use crate::pg::{Client, Db};
+use crate::store::backfill;
 
 /// The advisory lock of the one writer of a target.
 const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;

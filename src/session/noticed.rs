@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 
 use crate::apply::Applier;
-use crate::backfill::{self, Stage};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::lsn::Lsn;
@@ -16,6 +15,8 @@ use crate::pg::{Client, Db};
 use crate::source::catalog::Table;
 use crate::source::watch::{Altered, AlteredFeed, Print};
 use crate::source::{Watch, slot};
+use crate::status::Stage;
+use crate::store::backfill;
 
 /// A reconcile that is due once the stream has come far enough.
 #[derive(Debug, Clone)]
@@ -110,7 +111,7 @@ impl Noticed {
     }
 }
 
-/// A publication that lacks something is refused at the first start. Later on the daemon stays up until it is mended.
+/// A publication that lacks something is refused at the first start. Later on the daemon stays up until it is fixed.
 pub(super) fn halting(error: Error, was_followed: bool) -> Error {
     match error {
         Error::Refused { problem, remedy } if was_followed => Error::Gone { problem, remedy },

@@ -1,4 +1,4 @@
-//! What must hold before a session works: tried where the catalog does not tell (`check` and `run` alike, SPEC §9, P20).
+//! What must hold before a session works: tried where the catalog does not show it (`check` and `run` alike, SPEC §9, P20).
 
 use tokio_postgres::SimpleQueryMessage;
 
@@ -256,7 +256,7 @@ impl Written<'_> {
     }
 }
 
-/// The first point that does not hold, as what `run` meets: it stays up until it is mended, unless another server or database
+/// The first point that does not hold, as what `run` meets: it stays up until it is fixed, unless another server or database
 /// must be named.
 pub(crate) fn require(server: error::Server, findings: Vec<Finding>) -> Result<()> {
     let Some(failed) = findings.into_iter().find(|finding| !finding.ok) else { return Ok(()) };

@@ -8,10 +8,12 @@ use super::Watcher;
 use super::installation::{self, Leadership};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 use crate::lsn::Lsn;
 use crate::pg::Client;
 use crate::source::{position, slot};
-use crate::{backfill, failpoint};
+use crate::status::Stage;
+use crate::store::backfill;
 
 /// How long a slot that is still held by a dead reader is waited for.
 const SLOT_WAIT: Duration = Duration::from_secs(10);
@@ -236,8 +238,7 @@ async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<
     target.batch_execute("begin; set local synchronous_commit = on").await.context(WHAT)?;
     target.execute(keep, &[&config.source.slot, &lsn.to_string()]).await.context(WHAT)?;
     target.batch_execute(clear).await.context(WHAT)?;
-    let due: [crate::pg::Param<'_>; 2] =
-        [&backfill::Stage::Rows.as_str(), &backfill::rules(config)];
+    let due: [crate::pg::Param<'_>; 2] = [&Stage::Rows.as_str(), &backfill::rules(config)];
     target.execute(backfill::SCHEDULE, &due).await.context(WHAT)?;
     failpoint::hit("first-checkpoint");
     target.batch_execute("commit").await.context(WHAT)

@@ -1,4 +1,4 @@
-//! What the source's catalog says of a feed's table, to notice what no message of the stream tells (P18).
+//! What the source's catalog says of a feed's table, to notice what no message of the stream carries (P18).
 
 use std::collections::BTreeMap;
 

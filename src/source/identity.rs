@@ -101,7 +101,7 @@ fn judge(part: &Part, key: &[String]) -> Option<Problem> {
     Some(Problem { problem, remedy: full })
 }
 
-/// A key that does not tell every row apart at every moment (SPEC §1): two rows of one source key would be taken for
+/// A key that does not distinguish every row at every moment (SPEC §1): two rows of one source key would be taken for
 /// one.
 fn not_unique(part: &Part, key: &[String]) -> Option<Problem> {
     if part.unique {

@@ -11,7 +11,6 @@ pub mod position;
 pub mod preflight;
 pub mod publication;
 mod reader;
-pub mod session;
 pub mod slot;
 pub mod slot_log;
 pub mod snapshot;

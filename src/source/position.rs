@@ -10,7 +10,7 @@ use crate::pg::Client;
 /// What of a server survives a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
-    /// Its timeline; `None` where it does not tell.
+    /// Its timeline; `None` where it is unknown.
     pub timeline: Option<i64>,
     /// The log that is on disk.
     pub flushed: Option<Lsn>,

@@ -16,7 +16,7 @@ use crate::pg::Client;
 const POLL: Duration = Duration::from_millis(250);
 /// How long a reader that ends is waited for.
 const FREE_WAIT: Duration = Duration::from_secs(3);
-/// How often those who watch are told that making a slot goes on.
+/// How often watchers are notified that making a slot goes on.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// When the log says for the first time what making a slot waits for, and how often after that.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
@@ -138,7 +138,7 @@ pub async fn require_not_beyond(client: &Client, name: &str, checkpoint: Lsn) ->
     }
 }
 
-/// The transactions that a session waits for, in words; empty where the source does not tell.
+/// The transactions that a session waits for, in words; empty where the source does not show them.
 async fn blockers(server: &Server, pid: i32) -> String {
     let sql = include_str!("sql/blockers.sql");
     let Ok(client) = connect(server, "tributary", "source").await else { return String::new() };
@@ -159,7 +159,7 @@ pub fn read_by_another(name: &str, pid: Option<i32>) -> Error {
     )
 }
 
-/// Waits until nobody reads the slot. A reader that died without a word may hold it still: one that is known to be
+/// Waits until nobody reads the slot. A walsender whose client vanished may hold it still: one that is known to be
 /// a former leader of this installation (`is_own`, by its application_name) and has confirmed nothing that this
 /// target lacks is ended, nobody else is.
 ///

@@ -12,7 +12,7 @@ use crate::status::SlotLog;
 
 /// The rate is that of this long.
 const WINDOW: Duration = Duration::from_secs(300);
-/// No rate is told before this much of it.
+/// No rate is reported before this much of it.
 const LEAST: Duration = Duration::from_secs(10);
 
 /// What the source says now, with the end of its log; `None`: there is no such slot.
@@ -43,7 +43,7 @@ pub struct LogRate {
 impl LogRate {
     /// Notes the end of the log, and says when the slot may be lost if the log goes on as it did.
     pub fn project(&mut self, at: Instant, end: Lsn, log: &mut SlotLog) {
-        // A server that was restored begins anew.
+        // A server that was restored starts over.
         if self.ends.back().is_some_and(|(_, last)| end < *last) {
             self.ends.clear();
         }

@@ -5,7 +5,7 @@
 //! vacuum. That rows move meanwhile does no harm: the slot is made before the first chunk, so whatever
 //! changes after that, a row that moved to a block already read or past the last one included, is in
 //! the stream, and is applied after the chunks. Only a rewrite of the whole table (VACUUM FULL, CLUSTER,
-//! TRUNCATE) moves rows without a word in the stream. It shows in [`TablePlan::filenode`], which is
+//! TRUNCATE) moves rows silently in the stream. It shows in [`TablePlan::filenode`], which is
 //! compared before and after each chunk; where it differs the table is read again from block 0.
 //!
 //! <https://www.postgresql.org/docs/current/storage-page-layout.html>
@@ -14,12 +14,12 @@ use std::pin::pin;
 
 use futures_util::StreamExt;
 
-use super::session;
 use crate::config::{TableName, quote_identifier};
 use crate::decode::CopyDecoder;
 use crate::error::{Context, Error, Result};
 use crate::facts::{Columns, RawRow};
 use crate::pg::Client;
+use crate::pg::settings;
 
 /// Bytes of COPY text after which a chunk of several blocks is cut short (P13): wide values lie out of
 /// line, so that the number of blocks alone says little about the size of their rows. Large enough that
@@ -97,7 +97,7 @@ pub async fn read_chunk(
     from_block: u64,
     to_block: u64,
 ) -> Result<Chunk> {
-    session::pin(client).await?;
+    settings::pin(client).await?;
     let mut to = to_block;
     loop {
         let limit = if to > from_block.saturating_add(1) { CHUNK_BYTES } else { usize::MAX };
@@ -130,7 +130,7 @@ pub async fn read_rows(
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    session::pin(client).await?;
+    settings::pin(client).await?;
     let types = column_types(client, table).await?;
     let sql = by_key(table, columns, &types, rows)?;
     Ok(copy(client, &sql, columns.list.len(), usize::MAX).await?.unwrap_or_default())

@@ -29,9 +29,9 @@
 //! of the stream must confirm `wal_end` as soon as all before it is durable, and drop the stream when the
 //! target is away; repeated keepalives are held back here (`KEEPALIVE_PAUSE`).
 //!
-//! # A connection that dies without a word
+//! # A connection that is lost silently
 //!
-//! The server sends a keepalive that asks for an answer when it has heard nothing for half of its
+//! The server sends a keepalive that asks for an answer when it has received nothing for half of its
 //! `wal_sender_timeout`, so a client that speaks unasked would never hear from it on a quiet night, and
 //! would not notice a dead peer. Hence the client is silent while it has nothing to confirm
 //! (`IDLE_WAKEUP`), and a server silent for twice its own timeout is taken for dead.
@@ -46,11 +46,12 @@ use pgwire_replication::error::PgWireError;
 use tokio::time::{Instant, timeout_at};
 
 use self::settings::{Endpoint, certified_name, endpoints, passwords, settings};
-use super::{session, slot};
+use super::slot;
 use crate::config::Server;
 use crate::decode::{self, Message};
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
+use crate::pg::settings::AS_THEY_ARE;
 
 /// Time to connect, authenticate and start, where the configuration names none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,7 +92,7 @@ pub struct Stream {
     publication: String,
     silence: Option<Duration>,
     /// When the last item came. Kept here rather than in [`Stream::next`], which may be cancelled often.
-    heard: Instant,
+    received_at: Instant,
     /// The last keepalive that was handed out, and when.
     reported: Option<(StreamItem, Instant)>,
 }
@@ -153,18 +154,18 @@ impl Stream {
         let started = async move {
             let failed = |error| classify(&error, Stage::Starting, &slot_name, &publication_name);
             let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
-            client.simple_query(session::AS_THEY_ARE).await.map_err(failed)?;
+            client.simple_query(AS_THEY_ARE).await.map_err(failed)?;
             let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
             let silence = check_slot(&rows, &slot_name, start)?;
             client.start().await.map_err(failed)?;
             client.wait_started().await.map_err(failed)?;
-            let heard = Instant::now();
+            let received_at = Instant::now();
             Ok(Self {
                 client,
                 slot: slot_name,
                 publication: publication_name,
                 silence,
-                heard,
+                received_at,
                 reported: None,
             })
         };
@@ -182,13 +183,13 @@ impl Stream {
     pub async fn next(&mut self) -> Result<StreamItem> {
         loop {
             let received = match self.silence {
-                Some(silence) => timeout_at(self.heard + silence, self.client.recv()).await,
+                Some(silence) => timeout_at(self.received_at + silence, self.client.recv()).await,
                 None => Ok(self.client.recv().await),
             };
             let Ok(received) = received else {
                 return Err(Error::unavailable(CONTEXT, "the server has fallen silent"));
             };
-            self.heard = Instant::now();
+            self.received_at = Instant::now();
             match received.map_err(|error| {
                 classify(&error, Stage::Streaming, &self.slot, &self.publication)
             })? {
@@ -210,7 +211,7 @@ impl Stream {
 
     /// The owner did not ask for a while: the server's silence counts from now.
     pub fn listen_again(&mut self) {
-        self.heard = Instant::now();
+        self.received_at = Instant::now();
     }
 
     /// Whether an item says nothing that was not said a moment ago.
@@ -331,7 +332,7 @@ fn classify(error: &PgWireError, stage: Stage, slot: &str, publication: &str) ->
             format!(
                 "source: the publication {publication} does not exist, or did not exist when a change that is still to be sent was made"
             ),
-            "run `tributary slot drop` and restart: publication and slot are made anew and all feeds read again",
+            "run `tributary slot drop` and restart: publication and slot are recreated and all feeds read again",
         ),
         ("42704", _) | ("58P01", _) => lost(),
         // The slot is not fit to be read: the next session looks in the catalog why.

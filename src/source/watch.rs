@@ -1,4 +1,4 @@
-//! The publication and the tables as they are, to notice what no message of the stream tells (P18).
+//! The publication and the tables as they are, to notice what no message of the stream carries (P18).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub struct AlteredFeed {
     pub name: String,
     /// What happened, in words.
     pub why: String,
-    /// A partition of it was emptied without a word (P9).
+    /// A partition of it was truncated (P9).
     pub truncated: bool,
 }
 

@@ -2,11 +2,15 @@
 //!
 //! Everything takes the open transaction, so that "inside it" is a type, and nothing here decides anything.
 
+pub mod adopted;
 pub mod alias;
+pub mod backfill;
 pub mod checkpoint;
 pub mod conflict;
 pub mod email_before;
+pub mod epoch;
 pub mod feed;
+pub mod halt;
 pub mod operation_log;
 pub mod outside;
 pub mod person;

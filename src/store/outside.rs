@@ -4,6 +4,7 @@ use crate::config::{TableName, Target};
 use crate::engine::rollout::{Rollout, Withheld};
 use crate::error::{Context as _, Result};
 use crate::pg::{Client, Db, Group};
+use crate::status;
 
 /// How far the rollout is, and whether anybody is counted as outside.
 ///
@@ -117,4 +118,16 @@ pub async fn remains(db: &Db, target: &Target) -> Result<[u64; 3]> {
     let rows = db.query("target: counting who is outside", &sql, &[]).await?;
     let count = |at: usize| rows.first().map_or(0, |row| row.get::<_, i64>(at).unsigned_abs());
     Ok([count(0), count(1), count(2)])
+}
+
+impl From<Counted> for status::Rollout {
+    fn from(counted: Counted) -> Self {
+        let outside = status::Outside {
+            profiles: counted.profiles,
+            transactions: counted.transactions,
+            enrollments: counted.enrollments,
+            held_values: counted.held,
+        };
+        Self { percent: counted.percent, outside }
+    }
 }

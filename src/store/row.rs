@@ -3,14 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::engine::rows::RowWrite;
 use crate::engine::{RowId, StoredRow};
 use crate::error::{Context as _, Error, Result};
 use crate::facts::{EmailKey, Feed, SourceKey};
-use crate::pg::{COPY_FROM, Group, Tx, copy_binary};
+use crate::pg::{BinaryRow, COPY_FROM, Group, Tx, copy_binary};
 
 const META: &str =
     "feed, key, owner, email_key, shared_id, member, digest, outcome, chunk, generation, complete";
@@ -174,44 +173,28 @@ pub async fn copy_new(tx: &Tx, writes: &mut Vec<RowWrite>) -> Result<()> {
     let (existing, new): (Vec<RowWrite>, Vec<RowWrite>) =
         all.into_iter().partition(|write| write.exists);
     *writes = existing;
-    let rows: Vec<Vec<crate::pg::Owned>> = new.into_iter().map(binary).collect();
     let sql = include_str!("sql/copy_rows.sql");
-    copy_binary(tx, "target: copying stored rows", sql, &COPY_TYPES, &rows).await?;
+    copy_binary(tx, "target: copying stored rows", sql, COPIED_COLUMNS, &new, push_binary).await?;
     Ok(())
 }
 
-const COPY_TYPES: [Type; 12] = [
-    Type::INT2,
-    Type::TEXT,
-    Type::TEXT,
-    Type::TEXT,
-    Type::TEXT,
-    Type::BYTEA,
-    Type::UUID,
-    Type::UUID,
-    Type::INT8,
-    Type::INT8,
-    Type::BOOL,
-    Type::BYTEA,
-];
+/// How many columns the statement names.
+const COPIED_COLUMNS: i16 = 12;
 
-fn binary(write: RowWrite) -> Vec<crate::pg::Owned> {
-    let email = email_column(&write.row);
-    let row = write.row;
-    vec![
-        Box::new(write.id.0.number()),
-        Box::new(write.id.1.0),
-        Box::new(row.owner),
-        Box::new(email),
-        Box::new(row.shared_id),
-        Box::new(row.member),
-        Box::new(row.digest),
-        Box::new(row.outcome),
-        Box::new(row.chunk),
-        Box::new(row.generation),
-        Box::new(row.complete),
-        Box::new(write.raw),
-    ]
+fn push_binary(out: &mut BinaryRow<'_>, write: &RowWrite) {
+    let row = &write.row;
+    out.push(&write.id.0.number().to_be_bytes());
+    out.push(write.id.1.0.as_bytes());
+    out.push(row.owner.as_bytes());
+    out.push_option(email_column(row).map(str::as_bytes));
+    out.push_option(row.shared_id.as_deref().map(str::as_bytes));
+    out.push_option(row.member.as_deref());
+    out.push(row.digest.as_bytes());
+    out.push_option(row.outcome.as_ref().map(|outcome| outcome.as_bytes().as_slice()));
+    out.push_option(row.chunk.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    out.push(&row.generation.to_be_bytes());
+    out.push(&[u8::from(row.complete)]);
+    out.push(&write.raw);
 }
 
 /// Adds what these rows must be to a group: rows that are gone first, so that their keys are free.
@@ -237,7 +220,8 @@ pub fn write(group: &mut Group, gone: &[RowId], writes: &[RowWrite]) {
         }
         let (feeds, keys) = columns_of(rows.iter().map(|write| &write.id));
         let owners: Vec<String> = rows.iter().map(|w| w.row.owner.clone()).collect();
-        let emails: Vec<Option<String>> = rows.iter().map(|w| email_column(&w.row)).collect();
+        let emails: Vec<Option<String>> =
+            rows.iter().map(|w| email_column(&w.row).map(str::to_owned)).collect();
         let shared: Vec<Option<String>> = rows.iter().map(|w| w.row.shared_id.clone()).collect();
         let members: Vec<Option<Vec<u8>>> = rows.iter().map(|w| w.row.member.clone()).collect();
         let digests: Vec<Uuid> = rows.iter().map(|w| w.row.digest).collect();
@@ -265,8 +249,8 @@ pub fn write(group: &mut Group, gone: &[RowId], writes: &[RowWrite]) {
 }
 
 /// The e-mail key where it is not the owner itself.
-fn email_column(row: &StoredRow) -> Option<String> {
-    row.email.as_ref().map(EmailKey::as_str).filter(|email| *email != row.owner).map(str::to_owned)
+fn email_column(row: &StoredRow) -> Option<&str> {
+    row.email.as_ref().map(EmailKey::as_str).filter(|email| *email != row.owner)
 }
 
 /// Marks unchanged rows as seen by a backfill; a `chunk` of `None` keeps the one that they have.

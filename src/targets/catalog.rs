@@ -82,6 +82,8 @@ pub struct Tables {
     pub transactions_by_copy: bool,
     /// Finds the ids of new persons.
     pub profile_ids: String,
+    /// Finds transactions by their provider id; `None`: its type holds no text.
+    pub transactions_by_provider: Option<String>,
     /// Names the target tables and the types of their columns: outcome digests hold for these alone.
     pub identity: Uuid,
     /// Digits after the point that the amounts of transactions keep; `None`: all of them.
@@ -163,6 +165,7 @@ impl Tables {
             fee_scale: scale(&transaction, "payment_provider_fee"),
             link_auth_users,
             profile_ids,
+            transactions_by_provider: transactions_by_provider(&names.transactions, &transaction),
             needs_auth_user: auth.get(1),
             names,
         })
@@ -379,6 +382,22 @@ fn write_enrollments(table: &str, types: &HashMap<String, String>) -> Result<Str
         columns = ENROLLMENT.join(", "),
         inserted = ENROLLMENT[1..].iter().map(|c| format!("f.{c}")).collect::<Vec<_>>().join(", "),
     ))
+}
+
+/// Finds transactions by their provider id.
+fn transactions_by_provider(table: &str, types: &HashMap<String, String>) -> Option<String> {
+    let kind = types.get("payment_provider_id")?;
+    let is_text = ["text", "character", "bpchar"].iter().any(|text| kind.starts_with(text));
+    if !is_text && !kind.ends_with("citext") || kind.ends_with("[]") {
+        return None;
+    }
+    let metadata = match types.get("metadata").map(String::as_str) {
+        Some("json" | "jsonb") => "t.metadata",
+        _ => "null::jsonb",
+    };
+    let sql = include_str!("sql/transactions_by_provider.sql");
+    let sql = sql.replace("{transactions}", table).replace("{kind}", kind);
+    Some(sql.replace("{metadata}", metadata))
 }
 
 /// The digest's seed: the tables by name and the types of their columns.

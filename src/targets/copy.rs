@@ -41,7 +41,7 @@ pub async fn new_rows(
     park_unique_values(group, tables, &profiles.iter().collect::<Vec<_>>());
     std::mem::take(group).send(tx).await?;
     if !profiles.is_empty() {
-        report.profiles.inserted = copy_profiles(tx, tables, &profiles).await?;
+        report.profiles.inserted = copy_profiles(tx, tables, &mut profiles).await?;
     }
     if !transactions.is_empty() {
         transactions.iter().try_for_each(|t| super::write::fits(tables, t))?;
@@ -50,23 +50,17 @@ pub async fn new_rows(
     Ok(report)
 }
 
-async fn copy_profiles(tx: &Tx, tables: &Tables, profiles: &[ProfileWrite]) -> Result<u64> {
+async fn copy_profiles(tx: &Tx, tables: &Tables, profiles: &mut [ProfileWrite]) -> Result<u64> {
     let columns = format!("{}, updated_at, last_api_sync_at, api_sync_version", PROFILE.join(", "));
-    let created_at = PROFILE.iter().position(|column| *column == "created_at");
-    let rows: Vec<Vec<Option<String>>> = profiles
-        .iter()
-        .map(|profile| {
-            let mut row = profile.values.to_vec();
-            if let Some(created_at) = created_at.and_then(|at| row.get_mut(at)) {
-                // Where the rows give no time of creation, it is that of the first write (SPEC §4.2).
-                created_at.get_or_insert_with(now);
-            }
-            row.extend([Some(now()), Some(now()), Some("1".to_owned())]);
-            row
-        })
-        .collect();
-    let what = "target: copying profiles";
-    copy_text(tx, what, &tables.names.profiles, &columns, rows.iter().map(Vec::as_slice)).await
+    if let Some(at) = PROFILE.iter().position(|column| *column == "created_at") {
+        for created_at in profiles.iter_mut().filter_map(|profile| profile.values.get_mut(at)) {
+            // Where the rows give no time of creation, it is that of the first write (SPEC §4.2).
+            created_at.get_or_insert_with(|| NOW.to_owned());
+        }
+    }
+    let (what, table) = ("target: copying profiles", &tables.names.profiles);
+    let rows = profiles.iter().map(|profile| profile.values.as_slice());
+    copy_text(tx, what, table, &columns, rows, &[NOW, NOW, "1"]).await
 }
 
 async fn copy_transactions(
@@ -76,19 +70,10 @@ async fn copy_transactions(
 ) -> Result<u64> {
     let columns =
         format!("{}, last_api_sync_at, processed_at, api_sync_version", TRANSACTION.join(", "));
-    let rows: Vec<Vec<Option<String>>> = transactions
-        .iter()
-        .map(|transaction| {
-            let mut row = transaction.values.to_vec();
-            row.extend([Some(now()), Some(now()), Some("1".to_owned())]);
-            row
-        })
-        .collect();
-    let what = "target: copying transactions";
-    copy_text(tx, what, &tables.names.transactions, &columns, rows.iter().map(Vec::as_slice)).await
+    let (what, table) = ("target: copying transactions", &tables.names.transactions);
+    let rows = transactions.iter().map(|transaction| transaction.values.as_slice());
+    copy_text(tx, what, table, &columns, rows, &[NOW, NOW, "1"]).await
 }
 
 /// The start of the transaction, as the input functions of times read it.
-fn now() -> String {
-    "now".to_owned()
-}
+const NOW: &str = "now";

@@ -39,7 +39,7 @@ pub async fn delete(
         void(tx, tables, &kept).await?;
     } else if !kept.is_empty() && tx.attempt(void(tx, tables, &kept)).await?.is_err() {
         for id in &kept {
-            // Where even that is refused the row stays as it is, and the conflict tells of it.
+            // Where even that is refused the row stays as it is, and the conflict reports it.
             let _ = tx.attempt(void(tx, tables, std::slice::from_ref(id))).await?;
         }
     }
@@ -76,7 +76,7 @@ async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<U
     Ok(referenced)
 }
 
-/// What the catalog does not tell, such as a trigger that refuses, shows when it is tried.
+/// What the catalog does not show, such as a trigger that refuses, shows when it is tried.
 async fn delete_each(
     tx: &Tx,
     tables: &Tables,

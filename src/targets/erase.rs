@@ -34,7 +34,7 @@ pub async fn erase(tx: &Tx, tables: &Tables, profile: Uuid) -> Result<Erased> {
         Some(table) => table,
         None => match tx.attempt(delete(tx, profiles, profile)).await? {
             Ok(()) => return Ok(Erased::Deleted),
-            // What the catalog does not tell, such as a trigger that refuses, shows when it is tried.
+            // What the catalog does not show, such as a trigger that refuses, shows when it is tried.
             Err(_) => "a constraint or trigger of the application".to_owned(),
         },
     };

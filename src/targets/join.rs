@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use super::merge::{Merge, Merger, forget_waiting};
-use crate::decisions::undo;
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
 use crate::pg::Group;
@@ -85,4 +84,9 @@ impl Merger<'_> {
             (None, _) => Ok(()),
         }
     }
+}
+
+/// What must be known to part two people again.
+fn undo(from: Option<Uuid>, to: Option<Uuid>, enrollments: &[(Uuid, Uuid)]) -> serde_json::Value {
+    serde_json::json!({ "from": from, "to": to, "enrollments": enrollments })
 }

@@ -136,7 +136,7 @@ impl Merger<'_> {
     }
 
     /// Sets the addresses of profiles, also where they swap them. Where the target refuses that, they stay,
-    /// and the recompute that follows tells of it (P10).
+    /// and the recompute that follows reports it (P10).
     pub async fn set_emails(&self, emails: &[(Uuid, &EmailKey)]) -> Result<()> {
         if let Err(reason) = self.tx.attempt(self.move_emails(emails)).await? {
             tracing::warn!(reason, "the target refuses to move the addresses of profiles");

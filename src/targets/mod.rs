@@ -1,6 +1,7 @@
 //! The application's tables: profiles, transactions, enrollments. Which columns they have, and how rows of them are
 //! written, deleted, joined and quarantined. SQL beside it; nothing here decides what a row should say.
 
+pub mod adopt;
 pub mod catalog;
 pub mod changes;
 mod column_types;

@@ -253,7 +253,7 @@ fn add_transactions(
     Ok(())
 }
 
-/// Money is never rounded (SPEC §3.8), as a narrower column would do without a word.
+/// Money is never rounded (SPEC §3.8), as a narrower column would do silently.
 pub(super) fn fits(tables: &Tables, transaction: &TransactionWrite) -> Result<()> {
     for (column, digits, scale) in [
         ("amount", transaction.scales.0, tables.amount_scale),

@@ -189,6 +189,18 @@ pub fn duplicate_profile(email: &str, others: usize) -> Conflict {
     link(ConflictKind::DuplicateProfile, Severity::Review, email, evidence)
 }
 
+/// Existing transactions of one payment: one is used, `others` are left alone (SPEC §5.2).
+#[must_use]
+pub fn duplicate_transaction(owner: &str, source_row: &str, others: usize) -> Conflict {
+    Conflict {
+        kind: ConflictKind::DuplicateTransaction,
+        severity: Severity::Review,
+        subject: source_row.to_owned(),
+        scope: format!("owner:{owner}"),
+        evidence: json!({ "source_row": source_row, "other_transactions": others }),
+    }
+}
+
 fn link(kind: ConflictKind, severity: Severity, email: &str, evidence: Value) -> Conflict {
     Conflict { kind, severity, subject: email.to_owned(), scope: scope_of_link(email), evidence }
 }

@@ -26,8 +26,8 @@ mod tests;
 
 pub use cross_conflicts::{
     ExternalIdSide, contact_id_collision, delete_blocked, duplicate_external_id, duplicate_profile,
-    email_change_collision, email_change_split, excluded_row, incomplete_row, missing_auth_user,
-    possible_duplicate, rejected_row, source_absent,
+    duplicate_transaction, email_change_collision, email_change_split, excluded_row,
+    incomplete_row, missing_auth_user, possible_duplicate, rejected_row, source_absent,
 };
 pub use duplicates::{
     identity, orphan_group_of_payment, orphan_of_contact, owner_of_left_out, single_product,

@@ -214,6 +214,7 @@ pub enum ConflictKind {
     SourceAbsent,
     MissingAuthUser,
     DuplicateProfile,
+    DuplicateTransaction,
     RejectedRow,
     IncompleteRow,
     // Notes.
@@ -232,7 +233,7 @@ pub enum ConflictKind {
 
 impl ConflictKind {
     /// Every kind, in the order of SPEC §6.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::UnlinkedPayment,
         Self::UnusableEmail,
         Self::InvalidAmount,
@@ -257,6 +258,7 @@ impl ConflictKind {
         Self::SourceAbsent,
         Self::MissingAuthUser,
         Self::DuplicateProfile,
+        Self::DuplicateTransaction,
         Self::RejectedRow,
         Self::IncompleteRow,
         Self::ExcludedRow,
@@ -300,6 +302,7 @@ impl ConflictKind {
             Self::SourceAbsent => "source_absent",
             Self::MissingAuthUser => "missing_auth_user",
             Self::DuplicateProfile => "duplicate_profile",
+            Self::DuplicateTransaction => "duplicate_transaction",
             Self::RejectedRow => "rejected_row",
             Self::IncompleteRow => "incomplete_row",
             Self::ExcludedRow => "excluded_row",

@@ -12,7 +12,7 @@ pub enum Nearest<'a> {
 }
 
 /// The partner of each member, in byte order of their e-mail keys. `window` is a part of the group in that
-/// order without gaps, `from_first` says that it begins with the first member. `separated` tells whether a
+/// order without gaps, `from_first` says that it begins with the first member. `separated` returns whether a
 /// decision separates two, the earlier first.
 #[must_use]
 pub fn nearest_earlier<'a, T: AsRef<str>>(

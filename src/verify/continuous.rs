@@ -17,8 +17,8 @@ use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::http::Health;
 use crate::metrics;
-use crate::session;
 use crate::status::Phase;
+use crate::store::epoch::begin_fenced;
 
 /// Three quarters of its time it leaves the servers to others.
 const REST: u32 = 3;
@@ -173,7 +173,7 @@ impl Continuous {
     async fn record(&self, epoch: i64, last: &Last) -> Result<()> {
         let value = serde_json::to_value(last).map_err(|error| Error::failed(WHAT, error))?;
         let client = connect(&self.config.target.server, "tributary verify", "target").await?;
-        session::begin_fenced(&client, epoch).await?;
+        begin_fenced(&client, epoch).await?;
         let sql = "update tributary.state set verification = $1";
         client.execute(sql, &[&value]).await.context(WHAT)?;
         client.batch_execute("commit").await.context(WHAT)

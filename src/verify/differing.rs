@@ -74,7 +74,7 @@ impl Verifier<'_> {
 
     /// Compares with these rows of the source; the owners of rows that never held still are left out.
     async fn compare_affected(&mut self, tx: Tx, now: Sources, unsettled: &[RowId]) -> Result<()> {
-        let plan = self.substitutes(&tx, now).await?;
+        let mut plan = self.substitutes(&tx, now).await?;
         let mut owners = self.affected.owners.clone();
         if !unsettled.is_empty() {
             self.report.unsettled += unsettled.len() as u64;
@@ -90,7 +90,7 @@ impl Verifier<'_> {
             shared: shared.into_iter().collect(),
             ..Touched::default()
         };
-        let (mut found, quarantined) = self.look(&tx, &plan, &touched).await?;
+        let (mut found, quarantined) = self.look(&tx, &mut plan, &touched).await?;
         let payments = plan.gone.iter().map(|(id, _)| id);
         let payments: Vec<RowId> =
             payments.filter(|id| self.is_payment(id) && is_settled(id)).cloned().collect();

@@ -41,9 +41,10 @@ use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::{Client, Db, Tx};
+use crate::session;
 use crate::source::RowReader;
+use crate::store::backfill;
 use crate::targets::compare::Comparison;
-use crate::{backfill, session};
 
 /// Shown while it works: the stage, and how many of its units are done.
 pub type Show<'a> = &'a (dyn Fn(&'static str, u64) + Sync);

@@ -52,7 +52,8 @@ impl Verifier<'_> {
             self.report.checked.owners += page.len() as u64;
             let owners = page.into_iter().filter(|owner| !self.affected.owners.contains(owner));
             let touched = Touched::owners(owners);
-            let (mut found, quarantined) = self.look(&tx, &RowPlan::default(), &touched).await?;
+            let (mut found, quarantined) =
+                self.look(&tx, &mut RowPlan::default(), &touched).await?;
             tx.rollback().await?;
             self.report.quarantined += quarantined;
             if !found.is_empty() && self.is_streaming && self.second_looks > 0 {
@@ -73,7 +74,7 @@ impl Verifier<'_> {
         };
         let touched = Touched::owners(first.iter().filter_map(owner));
         let tx = self.applier.begin_reading().await?;
-        let (found, _) = self.look(&tx, &RowPlan::default(), &touched).await?;
+        let (found, _) = self.look(&tx, &mut RowPlan::default(), &touched).await?;
         tx.rollback().await?;
         Ok(found)
     }
@@ -87,7 +88,7 @@ impl Verifier<'_> {
             after = Some(last.clone());
             let shared = page.into_iter().filter(|id| !self.affected.shared.contains(id));
             let touched = Touched { shared: shared.collect(), ..Touched::default() };
-            let (found, _) = self.look(&tx, &RowPlan::default(), &touched).await?;
+            let (found, _) = self.look(&tx, &mut RowPlan::default(), &touched).await?;
             tx.rollback().await?;
             self.record(found);
             self.rest().await;
@@ -133,7 +134,7 @@ impl Verifier<'_> {
     pub(super) async fn look(
         &self,
         tx: &Tx,
-        plan: &RowPlan,
+        plan: &mut RowPlan,
         touched: &Touched,
     ) -> Result<(Vec<Difference>, u64)> {
         let expected = self.applier.expected(tx, plan, touched).await?;
@@ -204,8 +205,8 @@ impl Verifier<'_> {
         owner: Option<&str>,
     ) -> Result<Vec<Difference>> {
         let feeds = &self.applier.env.feeds;
-        let id = |row: &RowId| unify::transaction_id(feeds.info(row.0), &row.1);
-        let ids: Vec<Uuid> = payments.iter().map(id).collect();
+        let rows = self.applier.transaction_ids(tx, payments.iter().cloned()).await?;
+        let ids: Vec<Uuid> = rows.keys().copied().collect();
         let there = crate::targets::delete::there(tx, &self.applier.tables, &ids).await?;
         if there.is_empty() {
             return Ok(Vec::new());
@@ -215,12 +216,11 @@ impl Verifier<'_> {
         let scopes: Vec<String> = payments.iter().map(scope).collect();
         let blocked = store::conflict::by_scope(tx, &scopes).await?;
         let blocked: HashSet<&str> = blocked.values().map(|c| c.scope.as_str()).collect();
-        let unwanted = payments
-            .iter()
-            .filter(|row| there.contains(&id(row)) && !blocked.contains(&*scope(row)));
-        let differences = unwanted.map(|row| Difference {
+        let unwanted =
+            rows.iter().filter(|(id, row)| there.contains(id) && !blocked.contains(&*scope(row)));
+        let differences = unwanted.map(|(id, row)| Difference {
             table: Table::Transactions,
-            id: Some(id(row).to_string()),
+            id: Some(id.to_string()),
             source_row: Some(feeds.discreet_row(row)),
             problem: Problem::Unexpected,
             fields: vec![Field::named("row")],

@@ -1,5 +1,5 @@
 //! What goes wrong with values on their way into the source tables. Every damage here has a rule in
-//! SPEC §3 that mends it or reports it.
+//! SPEC §3 that normalises it or reports it.
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};

@@ -162,7 +162,7 @@ fn write_escaped(bytes: &[u8], to: &mut impl Write) -> io::Result<()> {
         match part.split_last() {
             Some((b'\n', rest)) => to.write_all(&[rest, b"\\n"].concat())?,
             Some((last @ (b'"' | b'\\'), rest)) => {
-                to.write_all(&[rest, &[b'\\', *last]].concat())?
+                to.write_all(&[rest, &[b'\\', *last]].concat())?;
             }
             _ => to.write_all(part)?,
         }
@@ -239,12 +239,12 @@ fn value(field: Field, number: u64, options: &Options, random: &mut Random) -> V
     let n = random.below(1_000_000);
     match field {
         Id(prefix) | Same(prefix) => json!(format!("{prefix}{number}")),
-        Of(_, _) if n % 50 == 0 => Value::Null,
+        Of(_, _) if n.is_multiple_of(50) => Value::Null,
         Of(prefix, share) => {
             json!(format!("{prefix}{}", random.below((options.records * share).div_ceil(1000))))
         }
         Words => json!(format!("Ana {} {number}", random.pick(&["Reyes", "DELA CRUZ", "Santos"]))),
-        Email if n % 100 == 0 => json!("ana@example.com"),
+        Email if n.is_multiple_of(100) => json!("ana@example.com"),
         Email => json!(format!("Ana{}-{number}@Example.com", n % 7)),
         Phone => json!(random.pick(&["0917 123 4567", "+63 917 123 4567", "n/a", ""])),
         Time => match n % 6 {
@@ -266,16 +266,18 @@ fn value(field: Field, number: u64, options: &Options, random: &mut Random) -> V
             2 => json!(true),
             _ => json!("no"),
         },
-        Whole if n % 4 == 0 => json!((n % 99 + 1).to_string()),
+        Whole if n.is_multiple_of(4) => json!((n % 99 + 1).to_string()),
         Whole => json!(n % 99 + 1),
-        Amount if n % 4 == 0 => json!(format!("₱{},{:03}.{:02}", n % 9 + 1, n % 1000, n % 100)),
+        Amount if n.is_multiple_of(4) => {
+            json!(format!("₱{},{:03}.{:02}", n % 9 + 1, n % 1000, n % 100))
+        }
         Amount => json!(n as f64 / 4.0),
-        Json if n % 3 == 0 => json!(json!({ "mon": "08:00" }).to_string()),
+        Json if n.is_multiple_of(3) => json!(json!({ "mon": "08:00" }).to_string()),
         Json => json!({ "tue": ["09:00", null] }),
-        Tags if n % 2 == 0 => json!(["Math", "Science"]),
+        Tags if n.is_multiple_of(2) => json!(["Math", "Science"]),
         Tags => json!("History, Music"),
         City => json!({ "city": random.pick(&["Cebu", " Davao ", ""]) }),
-        Contacts if n % 3 == 0 => json!([]),
+        Contacts if n.is_multiple_of(3) => json!([]),
         Contacts => {
             json!([{ "name": "Rosa", "phone": "0917 123 4567" }, { "name": "Jun", "phone": null }])
         }

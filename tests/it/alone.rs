@@ -4,10 +4,11 @@ use testkit::cluster::{self, StopMode};
 use testkit::source_schema::SourceLayout;
 use tokio_postgres::error::SqlState;
 use tributary::config::{Schema, Server, TlsMode};
+use tributary::error::SUPERSEDED;
 use tributary::lsn::Lsn;
 use tributary::pg::Client;
-use tributary::session::{SUPERSEDED, begin_fenced};
 use tributary::source::Stream;
+use tributary::store::epoch::begin_fenced;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::{Daemon, checkpoint};
@@ -168,7 +169,7 @@ async fn a_slot_that_somebody_else_reads_is_waited_for_p19() {
         daemon.wait_for_phase("streaming").await;
         assert_eq!(daemon.terminate().await.code(), Some(0));
     }
-    // A reader of its own that died without a word is ended at once.
+    // A walsender of its own whose client vanished is ended at once.
     let at = checkpoint(&world.target, &world.slot).await.unwrap();
     let _former = reader(&world, &format!("tributary {id} {earlier}"), at).await;
     let mut daemon = world.start();

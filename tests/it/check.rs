@@ -2,7 +2,7 @@
 
 use crate::support::world::{World, set};
 
-/// Runs `check` and tells its exit code and the points that failed.
+/// Runs `check` and returns its exit code and the points that failed.
 pub(crate) async fn points(world: &World, target: Option<&str>) -> (Option<i32>, Vec<String>) {
     let mut command = world.command(&["check"]);
     if let Some(url) = target {

@@ -8,10 +8,10 @@ use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::world::{Places, Traffic, World, dirty, set};
 
 /// Contacts and payments that are there before the first change.
-const LOADED: (u64, u64) = (1_000, 2_000);
+const LOADED: (u64, u64) = (500, 1_000);
 
 /// Log that the changes before the daemon's start, and those after its backfill, fill at least.
-const LOG_BYTES: u64 = 150_000;
+const LOG_BYTES: u64 = 100_000;
 
 /// Changes come from several connections before the daemon starts, during its backfill and in the stream.
 async fn changes_before_during_and_after_the_backfill_converge(
@@ -21,8 +21,8 @@ async fn changes_before_during_and_after_the_backfill_converge(
 ) {
     for seed in seeds {
         let world = World::new(layout, places).await;
-        world.configure(|table| set(table, "run", "chunk_rows", 100));
-        let population = dirty(seed, 800);
+        world.configure(|table| set(table, "run", "chunk_rows", 50));
+        let population = dirty(seed, 400);
         world.load(&population, LOADED.0, LOADED.1).await;
         let traffic = Traffic::start(&world, &population, LOADED, Duration::from_millis(20));
         traffic.goes_on(&world, LOG_BYTES).await;

@@ -15,13 +15,13 @@ const TOUCH: &str =
                      where id::text like '3%'";
 
 /// Contacts and payments of these scenarios.
-const LOADED: (u64, u64) = (4_000, 8_000);
+const LOADED: (u64, u64) = (1_000, 2_000);
 
 const ROWS_READ: &str = "tributary_backfill_rows_read_total";
 
 async fn loaded(places: Places, seed: u64) -> World {
     let world = World::new(SourceLayout::Canonical, places).await;
-    world.load(&dirty(seed, 3_000), LOADED.0, LOADED.1).await;
+    world.load(&dirty(seed, 800), LOADED.0, LOADED.1).await;
     world
 }
 
@@ -29,17 +29,17 @@ async fn loaded(places: Places, seed: u64) -> World {
 /// been read but not committed.
 const ROWS_AGAIN: f64 = 4.0 * CHUNK as f64;
 
-const CHUNK: i64 = 200;
+const CHUNK: i64 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigkill_during_backfill_in_a_loop_resumes_and_converges() {
     let world = loaded(Places::Shared, 11).await;
     world.configure(|table| set(table, "run", "chunk_rows", CHUNK));
-    let traffic = Traffic::start(&world, &dirty(11, 3_000), LOADED, Duration::from_millis(50));
+    let traffic = Traffic::start(&world, &dirty(11, 800), LOADED, Duration::from_millis(50));
     let (mut done, mut read, mut kills) = (0, 0.0, 0.0);
     for _ in 0..6 {
         let mut daemon = world.start();
-        done = daemon.wait_for_rows(done + 1_500, done).await;
+        done = daemon.wait_for_rows(done + 375, done).await;
         read += daemon.metric(ROWS_READ).await;
         kills += 1.0;
         daemon.kill9().await;
@@ -59,7 +59,7 @@ async fn sigkill_during_backfill_in_a_loop_resumes_and_converges() {
 async fn sigkill_during_streaming_in_a_loop_loses_and_doubles_nothing() {
     let world = loaded(Places::Shared, 12).await;
     let mut daemon = world.started().await;
-    let traffic = Traffic::start(&world, &dirty(12, 3_000), LOADED, Duration::from_millis(10));
+    let traffic = Traffic::start(&world, &dirty(12, 800), LOADED, Duration::from_millis(10));
     for round in 0..8 {
         traffic.goes_on(&world, 20_000 * round).await;
         daemon.kill9().await;

@@ -27,7 +27,7 @@ enum Work {
     Command,
     /// A guarded delete.
     Halt,
-    /// A change that no message of the stream tells.
+    /// A change that no message of the stream carries.
     Altered,
 }
 
@@ -136,8 +136,13 @@ async fn each(work: Work, points: &[&'static str]) {
 
 async fn dies_and_comes_back(work: Work, point: &'static str) {
     let world = World::new(SourceLayout::Canonical, Places::Shared).await;
-    world.configure(|table| set(table, "run", "chunk_rows", 100));
-    world.load(&dirty(31, 200), 300, 500).await;
+    world.configure(|table| {
+        set(table, "run", "chunk_rows", 50);
+        if work == Work::LargeTransaction {
+            set(table, "run", "batch_rows", 400);
+        }
+    });
+    world.load(&dirty(31, 100), 150, 250).await;
     world.source.execute("analyze").await;
     if work == Work::LostSlot {
         lose_the_slot(&world).await;
@@ -177,7 +182,7 @@ async fn provoke(work: Work, world: &World, daemon: &mut Daemon, point: &'static
         Work::LargeTransaction => Some(
             "insert into xendit (id, status, amount, currency, customer_email, created)
              select gen_random_uuid(), 'PAID', 499, 'PHP', 'n' || n || '@example.com', '2025-06-30T04:00:00Z'
-             from generate_series(1, 11000) as n",
+             from generate_series(1, 1100) as n",
         ),
         Work::Command => None,
         Work::Halt => Some("truncate xendit"),

@@ -74,7 +74,7 @@ impl Fault {
     ];
 }
 
-/// The DDL of a feed that no message of the stream tells (P18). Each leaves the columns that are read.
+/// The DDL of a feed that no message of the stream carries (P18). Each leaves the columns that are read.
 fn statements(fault: Fault) -> &'static str {
     match fault {
         Fault::ReplaceTable => {

@@ -5,7 +5,7 @@ use crate::support::daemon::Daemon;
 use crate::support::world::{Places, World};
 
 /// People of the installation.
-const PEOPLE: u32 = 20_000;
+const PEOPLE: u32 = 5_000;
 
 /// A feed with a name that sorts before all others, and no rank.
 const LEADS: &str = "create table a_leads (id int primary key, email text, name text, created_at timestamptz);

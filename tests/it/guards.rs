@@ -38,20 +38,22 @@ async fn halts_until_accepted(statement: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_transaction_that_changes_every_key_deletes_nothing() {
-    let world = World::canonical(&PAYMENTS.replace("3000", "12000")).await;
+    let world = World::canonical(PAYMENTS).await;
+    world.configure(|table| set(table, "run", "batch_rows", 700));
     let daemon = world.started().await;
     world.source.execute("update xendit set id = gen_random_uuid(), amount = 500").await;
     daemon.wait_until_caught_up(&world).await;
     let changed = "select count(*) from transactions where amount = 500";
-    assert_eq!(transactions(&world).await, "12000");
-    assert_eq!(world.target.value(changed).await, "12000");
+    assert_eq!(transactions(&world).await, "3000");
+    assert_eq!(world.target.value(changed).await, "3000");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_a_transaction_adds_do_not_hide_those_it_deletes() {
     let world = World::canonical(PAYMENTS).await;
+    world.configure(|table| set(table, "run", "batch_rows", 700));
     let mut daemon = world.started().await;
-    let add = PAYMENTS.replace("generate_series(1, 3000)", "generate_series(3001, 20000)");
+    let add = PAYMENTS.replace("generate_series(1, 3000)", "generate_series(3001, 6000)");
     let delete = "delete from xendit where id in (select id from xendit limit 1500)";
     world.source.execute(&format!("begin; {delete}; {add}; commit")).await;
     daemon.wait_for_phase("halted").await;
@@ -59,7 +61,7 @@ async fn rows_that_a_transaction_adds_do_not_hide_those_it_deletes() {
     world.succeed(&["accept"]).await;
     daemon.wait_for_phase("streaming").await;
     daemon.wait_until_caught_up(&world).await;
-    assert_eq!(transactions(&world).await, "18500");
+    assert_eq!(transactions(&world).await, "4500");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,18 +152,16 @@ async fn bad_configuration_usage_and_dead_servers_have_their_exit_codes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_transaction_is_not_split() {
     let world = World::canonical("select 1").await;
+    world.configure(|table| set(table, "run", "batch_rows", 700));
     let daemon = world.started().await;
-    world.source.execute(&PAYMENTS.replace("3000", "20000")).await;
+    world.source.execute(PAYMENTS).await;
     eventually(
         "all rows of the transaction",
         || daemon.log(),
         || async {
             let count = transactions(&world).await;
-            assert!(
-                count == "0" || count == "20000",
-                "a part of a transaction is visible: {count}"
-            );
-            count == "20000"
+            assert!(count == "0" || count == "3000", "a part of a transaction is visible: {count}");
+            count == "3000"
         },
     )
     .await;

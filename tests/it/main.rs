@@ -7,6 +7,7 @@ mod stopped;
 mod support;
 mod upgrade;
 
+mod adoption;
 mod alone;
 mod backups;
 mod batching;
@@ -36,6 +37,7 @@ mod output;
 mod people;
 mod preflight;
 mod previews;
+mod privacy;
 mod purity;
 mod readiness;
 mod readme;

@@ -1,4 +1,4 @@
-//! Changes of the source that no message of the stream tells (P18).
+//! Changes of the source that no message of the stream carries (P18).
 
 use std::time::Instant;
 

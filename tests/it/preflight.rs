@@ -140,7 +140,7 @@ async fn rows_that_policies_hide_are_noticed_p20() {
     assert_eq!(world.target.value("select count(*) from transactions").await, "200");
 }
 
-/// `run` stays up halted with the remedy, has written nothing, and works once it is mended.
+/// `run` stays up halted with the remedy, has written nothing, and works once it is fixed.
 async fn halts_until(world: &World, url: &str, mended: &str) {
     let mut daemon = Daemon::start_with(world, &[("TRIBUTARY_TARGET_URL", url)]);
     daemon.wait_for_phase("halted").await;

@@ -1,4 +1,4 @@
-//! Readiness tells the truth in every phase (SPEC §9, P17), and one row holds nobody up (P10).
+//! Readiness is true in every phase (SPEC §9, P17), and one row holds nobody up (P10).
 
 use std::time::{Duration, Instant};
 

@@ -66,7 +66,7 @@ async fn existing_tables_keep_their_types() {
     let before = world.target.value(XMINS).await;
     world.succeed(&["backfill"]).await;
     assert_eq!(world.target.value(XMINS).await, before);
-    // A status that the enum lacks is set aside.
+    // A status that the enum lacks is quarantined.
     world.source.execute("update xendit set status = 'SETTLED'").await;
     world.source.execute(&payment(2, "b@example.com", "1")).await;
     let _daemon = world.started().await;

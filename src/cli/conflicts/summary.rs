@@ -72,6 +72,9 @@ fn line(kind: Option<ConflictKind>, evidence: &Value) -> String {
         K::SourceAbsent => "no source row carries this address any more".to_owned(),
         K::MissingAuthUser => "no user has this address yet".to_owned(),
         K::DuplicateProfile => format!("{} more profiles with this address", at("/other_profiles")),
+        K::DuplicateTransaction => {
+            format!("{} more transactions with this provider id", at("/other_transactions"))
+        }
         K::RejectedRow => at("/reason"),
         K::IncompleteRow => format!("{} is not known yet", list(&evidence["columns"])),
         K::ExcludedRow => format!("the address matches {}", at("/pattern")),

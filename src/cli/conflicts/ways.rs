@@ -93,6 +93,9 @@ pub(super) fn mend(kind: ConflictKind) -> &'static str {
         K::DuplicateProfile => {
             "merge the profiles in the application; the eldest one is maintained"
         }
+        K::DuplicateTransaction => {
+            "remove the other transactions in the application; the one that was adopted is maintained"
+        }
         K::RejectedRow => "see the reason; change the constraint of the target, or the source row",
         K::IncompleteRow => {
             "touch the row at the source, so that the stream carries all of it; it is also read again by itself"

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use std::sync::Arc;
 
-use crate::apply::{LeftOutRow, left_out_rows, read_owner};
+use crate::apply::{LeftOutRow, adopted_transactions, left_out_rows, read_owner};
 use crate::config::Config;
 use crate::error::Result;
 use crate::facts::{EmailKey, Payment, canonical_key};
@@ -71,20 +71,14 @@ pub(super) async fn load(
     config: &Config,
     db: &Arc<Db>,
     key: &EmailKey,
-    now: Timestamp,
 ) -> Result<Option<Explained>> {
     db.batch("target: beginning", "begin isolation level repeatable read read only").await?;
-    let loaded = within(config, db, key, now).await;
+    let loaded = within(config, db, key).await;
     db.batch("target: ending", "rollback").await?;
     loaded
 }
 
-async fn within(
-    config: &Config,
-    db: &Arc<Db>,
-    key: &EmailKey,
-    now: Timestamp,
-) -> Result<Option<Explained>> {
+async fn within(config: &Config, db: &Arc<Db>, key: &EmailKey) -> Result<Option<Explained>> {
     let what = "target: looking up a person";
     let sql = "select root_key from tributary.alias where from_key = $1";
     let rows = db.query(what, sql, &[&key.as_str()]).await?;
@@ -96,6 +90,9 @@ async fn within(
     let rows = db.query(what, sql, &[&person]).await?;
     let recorded = rows.first();
 
+    // The target server's clock decides what has expired.
+    let rows = db.query("target: asking for the time", "select now()", &[]).await?;
+    let now: Timestamp = rows.first().map_or(Timestamp::UNIX_EPOCH, |row| row.get(0));
     let today = now.to_zoned(config.rules.zone.clone()).date();
     let found = read_owner(db, config, &person, today).await?;
     let mut addresses = aliases.clone();
@@ -110,9 +107,11 @@ async fn within(
         let group = Group { owner, contacts: Vec::new(), payments: Vec::new() };
         (group, Context { today, contact_id_holders: Default::default() })
     });
+    let mut explanation = explain(&group, &context, &config.rules);
+    explanation.keep(&adopted_transactions(db, config, &person).await?);
     Ok(Some(Explained {
         key: key.to_string(),
-        explanation: explain(&group, &context, &config.rules),
+        explanation,
         left_out,
         decisions: decisions(db, &addresses, &group).await?,
         conflicts: conflicts(db, &addresses, &group).await?,

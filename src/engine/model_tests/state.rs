@@ -182,14 +182,14 @@ impl State {
         for (id, (row, bytes)) in self.rows.iter().filter(|(id, _)| !before.contains(*id)) {
             let group = row.shared_id.clone().and_then(|value| groups.get_mut(&(id.0, value)));
             if let Some(group) = group {
-                group.others.push(Sharer::new(id.clone(), row, fact(id, bytes, env)));
+                group.others.push(Sharer::new(id.clone(), row, &fact(id, bytes, env)));
             }
         }
         for write in &plan.writes {
             let value = write.row.shared_id.clone();
             let (Some(value), Some(fact)) = (value, &write.fact) else { continue };
             if let Some(group) = groups.get_mut(&(write.id.0, value)) {
-                group.changed.push(Sharer::new(write.id.clone(), &write.row, fact.clone()));
+                group.changed.push(Sharer::new(write.id.clone(), &write.row, fact));
             }
         }
         groups
@@ -216,7 +216,7 @@ impl State {
     }
 
     fn owner_rows(&self, plan: &RowPlan, owners: &BTreeSet<String>, env: &Env) -> OwnerRows {
-        let changed: HashSet<RowId> = plan.changed().into_iter().collect();
+        let changed: HashSet<RowId> = plan.changed().cloned().collect();
         let mut all: OwnerRows = owners.iter().map(|owner| (owner.clone(), Vec::new())).collect();
         for (id, (row, bytes)) in self.rows.iter().filter(|(id, _)| !changed.contains(*id)) {
             if let Some(rows) = all.get_mut(&row.owner) {

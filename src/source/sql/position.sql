@@ -1,5 +1,5 @@
 -- How far the server is: the next transaction id that nobody has used, the timeline, what of the log is on disk and what
--- is written, and from where the log is kept for our slot. A standby tells what it has replayed.
+-- is written, and from where the log is kept for our slot. A standby reports what it has replayed.
 select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next_xid,
        case when pg_is_in_recovery() then null
             else ('x' || lpad(substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8), 16, '0'))::bit(64)::bigint

@@ -9,7 +9,7 @@ use tokio_postgres::config::Host;
 use crate::config::{Server, TlsMode, quote_identifier};
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
-use crate::source::session;
+use crate::pg::settings;
 
 /// Shortest time between two reports of a raised position: one a second is what `pg_recvlogical` and
 /// subscriptions cost at most, and bounds how long a stopping source waits.
@@ -100,8 +100,8 @@ pub(super) fn settings(
     };
     let options = match postgres.get_options() {
         // The last setting of a name wins, so that the pinned ones hold.
-        Some(own) => format!("{own} {}", session::startup_options()),
-        None => session::startup_options(),
+        Some(own) => format!("{own} {}", settings::startup_options()),
+        None => settings::startup_options(),
     };
     let database = postgres.get_dbname().unwrap_or(user);
     // The server reads the publication as a list of identifiers, hence the quotes.

@@ -6,6 +6,8 @@
 mod fields;
 mod lines;
 
+use std::collections::HashMap;
+
 use jiff::civil;
 use serde::Serialize;
 use uuid::Uuid;
@@ -118,6 +120,24 @@ pub struct PeriodExplanation {
     pub opened_by: String,
     /// Payment rows that fell into it and changed nothing.
     pub bought_again: Vec<String>,
+}
+
+impl Explanation {
+    /// Has payments, by source row, keep the transactions that they adopted (SPEC §5.2).
+    pub fn keep(&mut self, adopted: &HashMap<String, Uuid>) {
+        for payment in &mut self.payments {
+            if let (Some(id), Some(kept)) =
+                (&mut payment.transaction_id, adopted.get(&payment.source_row))
+            {
+                *id = *kept;
+            }
+        }
+        for enrollment in &mut self.enrollments {
+            if let Some(kept) = adopted.get(&enrollment.source_row) {
+                enrollment.transaction_id = *kept;
+            }
+        }
+    }
 }
 
 /// Explains what [`super::unify`] makes of the same arguments.

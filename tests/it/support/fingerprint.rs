@@ -1,4 +1,4 @@
-//! Everything that a database holds, to tell that nothing of it was touched.
+//! Everything that a database holds, to prove that nothing of it was touched.
 
 use std::collections::BTreeMap;
 

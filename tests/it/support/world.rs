@@ -326,7 +326,7 @@ impl Traffic {
         .await;
     }
 
-    /// Lets the transactions in hand end, and tells what was done.
+    /// Lets the transactions in hand end, and returns what was done.
     pub(crate) async fn end(self) -> TrafficCount {
         self.stop.cancel();
         self.running.await.unwrap().unwrap()

@@ -1,7 +1,4 @@
-//! The stages of a backfill, and their cursors as text.
-
-use crate::engine::SharedId;
-use crate::facts::Feed;
+//! The stages of a backfill.
 
 /// What a backfill does. Stages follow each other; a rebuild begins at `place`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,22 +90,6 @@ impl Stage {
     }
 }
 
-/// The cursor of a stage that goes feed by feed.
-pub(super) fn shared((feed, value): &SharedId) -> String {
-    format!("{}:{value}", feed.number())
-}
-
-/// The feed that comes after one.
-pub(super) fn after(feeds: &[Feed], feed: Feed) -> Option<Feed> {
-    feeds.iter().copied().skip_while(|other| *other != feed).nth(1)
-}
-
-/// The inverse of [`shared`].
-pub(super) fn parse_shared(cursor: &str) -> Option<SharedId> {
-    let (feed, value) = cursor.split_once(':')?;
-    Some((Feed::from_number(feed.parse().ok()?)?, value.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,8 +101,5 @@ mod tests {
             let end = (0..Stage::ALL.len()).fold(stage, |at, _| at.next());
             assert_eq!(end, Stage::Done);
         }
-        let cursor = (Feed::new(2), "a:b".to_owned());
-        assert_eq!(parse_shared(&shared(&cursor)), Some(cursor));
-        assert_eq!(parse_shared(""), None);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) const AS_THEY_ARE: &str = "select set_config('client_encoding', 'SQL_
 
 /// Pins the settings of a session that reads rows with SQL. Row-level security is set to fail rather
 /// than to hide rows, which would look like deletes. The settings stay for the rest of the session.
-pub(super) async fn pin(client: &Client) -> Result<()> {
+pub(crate) async fn pin(client: &Client) -> Result<()> {
     let set = |(name, value)| format!("set {name} = '{value}'; ");
     let more = "set row_security = off; set statement_timeout = 0; ";
     let sql = PINNED.map(set).concat() + more + AS_THEY_ARE;

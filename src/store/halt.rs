@@ -1,0 +1,140 @@
+//! What the daemon is halted for, and what operators accepted, in `tributary.state`.
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::halt::{Halt, HaltCause};
+use crate::pg::Db;
+
+/// Whether an operator accepted this halt, at once or table by table.
+///
+/// # Errors
+/// Those of the target.
+pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
+    if matches!(halt.cause, HaltCause::RolledBack { .. }) {
+        return Ok(rolled_back(db).await?.is_none());
+    }
+    let accepted = accepted(db).await?;
+    Ok(halt.keys().iter().all(|key| accepted.contains(key)))
+}
+
+async fn accepted(db: &Db) -> Result<Vec<Value>> {
+    let rows =
+        db.query("target: reading the state", "select accepted from tributary.state", &[]).await?;
+    let accepted: Option<Value> = rows.first().and_then(|row| row.get(0));
+    Ok(match accepted {
+        Some(Value::Array(keys)) => keys,
+        Some(key) => vec![key],
+        None => Vec::new(),
+    })
+}
+
+/// Records what the daemon halted in front of, on disk when this returns (P7); `None`: it goes on. That it failed is
+/// known to be over only once it has come further ([`clear_failure`]).
+///
+/// # Errors
+/// Those of the target.
+pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
+    let value = halt.map(|halt| json!(halt));
+    let sql = "update tributary.state set halted = $1 where halted is distinct from $1 \
+               and ($1::jsonb is not null or not halted -> 'cause' ? 'failures') \
+               and set_config('synchronous_commit', 'on', true) is not null";
+    db.execute("target: recording the halt", sql, &[&value]).await?;
+    Ok(())
+}
+
+/// What the daemon failed at before it was restarted, as long as it has not come further.
+///
+/// # Errors
+/// Those of the target.
+pub async fn failure(db: &Db) -> Result<Option<Halt>> {
+    Ok(recorded(db).await?.filter(Halt::is_failure))
+}
+
+/// The halt in front of tables that were brought back to a backup, until a backfill is asked for. It is recorded for itself:
+/// whatever else the daemon halts for meanwhile does not end it.
+///
+/// # Errors
+/// Those of the target.
+pub async fn rolled_back(db: &Db) -> Result<Option<Halt>> {
+    let sql = "select rolled_back from tributary.state";
+    let rows = db.query("target: reading the state", sql, &[]).await?;
+    let run: Option<String> = rows.first().and_then(|row| row.get(0));
+    Ok(run.map(|run| Halt::new(HaltCause::RolledBack { run }, Vec::new())))
+}
+
+/// Refuses what would write people while the target is rolled back.
+///
+/// # Errors
+/// The refusal.
+pub async fn refuse_rolled_back(db: &Db) -> Result<()> {
+    match rolled_back(db).await? {
+        None => Ok(()),
+        Some(halt) => Err(Error::refused(
+            halt.what(),
+            "run `tributary backfill` (or `tributary cutover`) first; what you ask for needs rows that are up to date",
+        )),
+    }
+}
+
+/// It has come further than what it failed at.
+///
+/// # Errors
+/// Those of the target.
+pub async fn clear_failure(db: &Db) -> Result<()> {
+    let sql = "update tributary.state set halted = null where halted -> 'cause' ? 'failures'";
+    db.execute("target: recording the halt", sql, &[]).await?;
+    Ok(())
+}
+
+/// What the daemon halted for, as recorded.
+///
+/// # Errors
+/// Those of the target.
+pub async fn recorded(db: &Db) -> Result<Option<Halt>> {
+    let rows =
+        db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
+    let halted: Option<Value> = rows.first().and_then(|row| row.get(0));
+    Ok(halted.and_then(|value| serde_json::from_value(value).ok()))
+}
+
+/// The pending halt.
+///
+/// # Errors
+/// A refusal when nothing is halted.
+pub async fn pending(db: &Db) -> Result<Halt> {
+    match recorded(db).await? {
+        Some(Halt { cause: HaltCause::RolledBack { .. }, .. }) => Err(Error::refused(
+            "the daemon halted because the target was rolled back, so there is nothing to accept",
+            "`tributary backfill` or `tributary cutover` goes on",
+        )),
+        Some(halt) if !halt.is_failure() => Ok(halt),
+        Some(_) => Err(Error::refused(
+            "the daemon halted because its attempts failed, so there is nothing to accept",
+            "`tributary status` shows what failed: remove the cause, then restart the daemon",
+        )),
+        None => Err(Error::refused(
+            "nothing is halted, so there is nothing to accept",
+            "look at `tributary status`",
+        )),
+    }
+}
+
+/// Accepts exactly the pending halt and returns it.
+///
+/// # Errors
+/// A refusal when nothing is halted.
+pub async fn accept(db: &Db) -> Result<Halt> {
+    let halt = pending(db).await?;
+    let sql = "update tributary.state set accepted = $1, halted = null \
+               where set_config('synchronous_commit', 'on', true) is not null";
+    let mut keys = accepted(db).await?;
+    // One transaction may halt twice, as a TRUNCATE is met before the deletes that follow it.
+    keys.retain(|key| {
+        let cause = serde_json::from_value::<HaltCause>(key["cause"].clone());
+        cause.is_ok_and(|cause| cause.origin() == halt.cause.origin())
+    });
+    keys.extend(halt.keys());
+    db.execute("target: accepting", sql, &[&Value::Array(keys)]).await?;
+    Ok(halt)
+}

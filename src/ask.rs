@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::connect::connect;
 use crate::decisions::preview::Preview;
 use crate::decisions::{self, Command, Request};
@@ -64,8 +64,16 @@ impl Patience<'_> {
 /// # Errors
 /// Those of the target; a refusal where it has no schema `tributary`.
 pub async fn open_target(config: &Config) -> Result<Db> {
+    open_server(&config.target.server).await
+}
+
+/// As [`open_target`], for commands that need no source.
+///
+/// # Errors
+/// As [`open_target`].
+pub async fn open_server(server: &Server) -> Result<Db> {
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        connect(&config.target.server, "tributary", "target")
+        connect(server, "tributary", "target")
     });
     let client = opened.await?;
     let sql = "select to_regclass('tributary.command') is not null";
@@ -74,7 +82,7 @@ pub async fn open_target(config: &Config) -> Result<Db> {
         return Ok(Db::new(client));
     }
     Err(Error::refused(
-        format!("the target has no schema {}", config.target.schema.name()),
+        format!("the target has no schema {}", server.schema.name()),
         "run `tributary migrate`, or start the daemon with `tributary run`",
     ))
 }

@@ -25,6 +25,7 @@ mod schema;
 pub(crate) mod section;
 mod server;
 mod show;
+mod target_only;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -41,6 +42,7 @@ pub use previous::upgraded;
 pub use reload::Changes;
 pub use schema::Schema;
 pub use show::{Origins, written_sources};
+pub use target_only::TargetOnly;
 
 pub use mapping::{FieldSource, Fields};
 pub use safety::{Backups, Expectations};

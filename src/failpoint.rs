@@ -6,7 +6,7 @@
 //! Release builds hold none of this.
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 33] = [
+pub const NAMES: [&str; 41] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -45,6 +45,15 @@ pub const NAMES: [&str; 33] = [
     // The way back.
     "backup-copied",
     "rollback-restored",
+    // An import.
+    "import-prepared",
+    "import-begun",
+    "import-batch-written",
+    "import-batch-committed",
+    "import-rejects-written",
+    "import-finishing",
+    "import-finished",
+    "import-rolled-back",
 ];
 
 /// Aborts the process here where the environment asks for it.

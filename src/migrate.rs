@@ -23,7 +23,7 @@ const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
 
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 14] = [
+const MIGRATIONS: [(&str, &str); 15] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -36,6 +36,7 @@ const MIGRATIONS: [(&str, &str); 14] = [
     ("V10__upkeep", include_str!("../migrations/0010_upkeep.sql")),
     ("V11__import", include_str!("../migrations/0011_import.sql")),
     ("V12__gaps", include_str!("../migrations/0012_gaps.sql")),
+    ("V13__import_rollback", include_str!("../migrations/0013_import_rollback.sql")),
     ("V14__review", include_str!("../migrations/0014_review.sql")),
     ("V15__report", include_str!("../migrations/0015_report.sql")),
 ];

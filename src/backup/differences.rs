@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::tables::{self, Found, list, text};
-use super::{Backup, Copied};
+use super::{Backup, Copied, OfImport};
 use crate::config::quote_identifier;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Error, Result};
@@ -59,6 +59,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What was done, in words.
+    pub(super) fn done(&self) -> String {
+        let mut text = format!("rolled back to backup {}", self.run);
+        for table in &self.tables {
+            text.push_str(&format!(
+                "\n{}: {} rows deleted, {} inserted, {} updated",
+                table.table, table.delete, table.insert, table.update
+            ));
+        }
+        text
+    }
+
     /// Refuses what would lose writes of the application.
     ///
     /// # Errors
@@ -95,10 +107,12 @@ impl Plan {
 pub async fn plan(db: &Db, backup: &Backup, courses: &[Uuid]) -> Result<Plan> {
     let names: Vec<String> = backup.tables.iter().map(|table| table.table.clone()).collect();
     let (mut tables, mut application) = (Vec::new(), Vec::new());
-    for table in &backup.tables {
+    for table in backup.written() {
         let found = tables::find(db, &table.table).await?;
         require_columns(table, &found)?;
-        let compared = Compared { db, table, copy: backup.copy_of(table), found, courses };
+        let copy = backup.copy_of(table);
+        let import = backup.import.as_ref();
+        let compared = Compared { db, table, copy, found, courses, import };
         compared.require_key().await?;
         tables.push(compared.changes().await?);
         application.extend(compared.rows_of_the_application().await?);
@@ -127,6 +141,8 @@ struct Compared<'a> {
     found: Found,
     /// Courses of the configuration, which `migrate` inserts.
     courses: &'a [Uuid],
+    /// Who wrote the rows, where it was not the daemon.
+    import: Option<&'a OfImport>,
 }
 
 impl Compared<'_> {
@@ -138,11 +154,15 @@ impl Compared<'_> {
     /// Rows are brought back by their id.
     async fn require_key(&self) -> Result<()> {
         for name in [&self.table.table, &self.copy] {
-            let sql = format!("select count(*) - count(distinct id) from {name}");
+            let key = self.table.key_list("t");
+            let sql = format!(
+                "select (select count(*) from {name}) - count(*) from (select distinct {key} from {name} t \
+                 where row({key}) is not null) k"
+            );
             if self.count(&sql).await? != 0 {
                 return Err(Error::refused(
                     format!(
-                        "{name} has rows without an id, or several with one: they cannot be told apart"
+                        "{name} has rows without a key, or several with one: they cannot be told apart"
                     ),
                     "copy the tables back by hand from the backup's schema, with the daemon stopped",
                 ));
@@ -154,10 +174,12 @@ impl Compared<'_> {
     async fn changes(&self) -> Result<Changes> {
         let (table, copy) = (&self.table.table, &self.copy);
         let (now, then) = (text("t", &self.table.columns), text("b", &self.table.columns));
+        let same = self.table.same("b", "t");
+        let first = self.table.key.first().map(|name| quote_identifier(name)).unwrap_or_default();
         let sql = format!(
-            "select count(*) filter (where b.id is null), count(*) filter (where t.id is null), \
-                 count(*) filter (where t.id = b.id and {now} is distinct from {then}) \
-             from {table} t full join {copy} b on b.id = t.id"
+            "select count(*) filter (where b.{first} is null), count(*) filter (where t.{first} is null), \
+                 count(*) filter (where {same} and {now} is distinct from {then}) \
+             from {table} t full join {copy} b on {same}"
         );
         let rows = self.db.query(WHAT, &sql, &[]).await?;
         let row = rows.first().ok_or_else(|| Error::failed(WHAT, "no row"))?;
@@ -165,8 +187,16 @@ impl Compared<'_> {
         Ok(Changes { table: table.clone(), delete, insert, update })
     }
 
-    /// Whether the daemon inserted a row `t` that was added since.
+    /// Whether the daemon, or the import, inserted a row `t` that was added since.
     fn is_ours(&self) -> String {
+        if let Some(import) = self.import {
+            return format!(
+                "exists (select from tributary.id_map m where m.import = {} and m.table_name = {} and m.new_id = {})",
+                literal(&import.name),
+                literal(&self.table.role),
+                self.table.key_text("t")
+            );
+        }
         match self.table.role.as_str() {
             "profiles" => "exists (select from tributary.person o where o.profile_id = t.id) \
                  and not exists (select from tributary.adopted_profile a where a.profile_id = t.id)"
@@ -186,6 +216,7 @@ impl Compared<'_> {
 
     /// Columns that the daemon never writes.
     fn of_the_application(&self) -> impl Iterator<Item = &String> {
+        let imported = self.import.and_then(|import| import.columns.get(&self.table.role));
         let (owned, bookkeeping): (&[&str], &[&str]) = match self.table.role.as_str() {
             "profiles" => (&PROFILE, &["updated_at", "last_api_sync_at", "api_sync_version"]),
             "transactions" => {
@@ -194,7 +225,11 @@ impl Compared<'_> {
             "enrollments" => (&ENROLLMENT, &["metadata", "created_at", "updated_at"]),
             _ => (&["id"], &[]),
         };
-        let is_ours = move |column: &str| owned.contains(&column) || bookkeeping.contains(&column);
+        let of_import = self.import.is_some();
+        let is_ours = move |column: &str| match imported {
+            Some(columns) => columns.iter().any(|known| known == column),
+            None => !of_import && (owned.contains(&column) || bookkeeping.contains(&column)),
+        };
         let columns = self.found.columns.iter().filter(|c| !self.found.generated.contains(c));
         columns.filter(move |column| !is_ours(column))
     }
@@ -205,7 +240,8 @@ impl Compared<'_> {
         if rows == 0 {
             return Ok(None);
         }
-        let sql = format!("select t.id::text {from} order by t.id limit {EXAMPLES}");
+        let (key, order) = (self.table.key_text("t"), self.table.key_list("t"));
+        let sql = format!("select {key} {from} order by {order} limit {EXAMPLES}");
         let examples = self.db.query(WHAT, &sql, &[]).await?;
         let examples = examples.iter().map(|row| row.get(0)).collect();
         Ok(Some(Written { table: self.table.table.clone(), what, rows, examples, blocks }))
@@ -213,7 +249,8 @@ impl Compared<'_> {
 
     fn added(&self) -> String {
         let (table, copy) = (&self.table.table, &self.copy);
-        format!("from {table} t where not exists (select from {copy} b where b.id = t.id)")
+        let same = self.table.same("b", "t");
+        format!("from {table} t where not exists (select from {copy} b where {same})")
     }
 
     async fn rows_of_the_application(&self) -> Result<Option<Written>> {
@@ -228,8 +265,9 @@ impl Compared<'_> {
             let name = quote_identifier(column);
             let from = if self.table.columns.contains(column) {
                 format!(
-                    "from {table} t join {copy} b on b.id = t.id \
-                     where row(t.{name})::text is distinct from row(b.{name})::text"
+                    "from {table} t join {copy} b on {} \
+                     where row(t.{name})::text is distinct from row(b.{name})::text",
+                    self.table.same("b", "t")
                 )
             } else {
                 format!("from {table} t where t.{name} is not null")
@@ -293,10 +331,18 @@ impl Compared<'_> {
     }
 }
 
-/// `x = b.x, y = b.y` of the columns that may be updated.
-pub(super) fn assignments(table: &Copied, found: &Found) -> String {
-    let each = table.columns.iter().filter(|column| {
-        !found.generated.contains(column) && !found.always.contains(column) && *column != "id"
+/// A text as an expression, in which the name of the daemon's schema is never taken for one.
+pub(super) fn literal(text: &str) -> String {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("convert_from('\\x{digits}'::bytea, 'UTF8')")
+}
+
+/// `x = b.x, y = b.y` of the columns that may be updated, but those that are left out.
+pub(super) fn assignments(table: &Copied, found: &Found, left_out: &[String]) -> String {
+    let each = table.columns.iter().filter(|column| !left_out.contains(column)).filter(|column| {
+        !found.generated.contains(column)
+            && !found.always.contains(column)
+            && !table.key.contains(column)
     });
     let each = each.map(|column| {
         let name = quote_identifier(column);
@@ -305,10 +351,11 @@ pub(super) fn assignments(table: &Copied, found: &Found) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// The columns that may be inserted: for the table, and from the copy.
-pub(super) fn insertable(table: &Copied, found: &Found) -> (String, String) {
-    let columns: Vec<String> =
-        table.columns.iter().filter(|column| !found.generated.contains(column)).cloned().collect();
+/// The columns that may be inserted, but those that are left out: for the table, and from the copy.
+pub(super) fn insertable(table: &Copied, found: &Found, left_out: &[String]) -> (String, String) {
+    let may_stand =
+        |column: &&String| !found.generated.contains(column) && !left_out.contains(column);
+    let columns: Vec<String> = table.columns.iter().filter(may_stand).cloned().collect();
     let names: Vec<String> = columns.iter().map(|column| quote_identifier(column)).collect();
     (names.join(", "), list("b", &columns))
 }

@@ -42,7 +42,8 @@ pub async fn export(db: &Db, backup: &Backup, directory: &Path) -> Result<Vec<Ex
     let mut all = Vec::new();
     for table in &backup.tables {
         let file = directory.join(format!("{}.jsonl.gz", table.role));
-        let (rows, written) = write(db, &backup.copy_of(table), &file).await?;
+        let (rows, written) =
+            write(db, &backup.copy_of(table), &table.key_list("t"), &file).await?;
         let (read_rows, read) = read_back(&file).map_err(failed)?;
         if (rows, &written) != (read_rows, &read) || rows != table.rows {
             let cause = format!("{} does not read back as what was written", file.display());
@@ -84,10 +85,10 @@ fn create(path: &Path) -> Result<File> {
 }
 
 /// Streams the rows: memory does not grow with the table.
-async fn write(db: &Db, copy: &str, path: &Path) -> Result<(i64, String)> {
+async fn write(db: &Db, copy: &str, order: &str, path: &Path) -> Result<(i64, String)> {
     let mut file = GzEncoder::new(BufWriter::new(create(path)?), Compression::default());
     let (mut rows, mut digest) = (0, Sha256::new());
-    let sql = format!("select to_json(t)::text from {copy} t order by id");
+    let sql = format!("select to_json(t)::text from {copy} t order by {order}");
     let stream = db.client().query_stream(&sql, &[]).await.context("target: reading a backup")?;
     tokio::pin!(stream);
     while let Some(row) = stream.try_next().await.context("target: reading a backup")? {

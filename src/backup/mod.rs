@@ -7,27 +7,38 @@
 //! A rollback brings rows back by their key, in one transaction: it deletes what was added, inserts what was deleted,
 //! updates what differs. Rows that other tables refer to stay. In front of the tables as they were the daemon is halted.
 //!
+//! An import has its own: its tables, its id map, its progress and its rejected records, copied in the transaction that begins
+//! it. A rollback to these needs no daemon and halts none.
+//!
 //! | module | does |
 //! |---|---|
 //! | `tables` | what the catalog says of a table; its checksum |
 //! | `take` | the copies, and which of them stay |
 //! | `differences` | what a rollback would do, and what the application wrote since |
-//! | `restore` | the rollback |
+//! | `restore` | the rollback of a backfill |
+//! | `of_import` | the rollback of an import |
+//! | `any_table` | rows of tables that nothing is known of but their keys, unique indexes and foreign keys |
 //! | `export` | copies as files, read back to be sure |
 
+mod any_table;
 mod differences;
 mod export;
+mod of_import;
 mod restore;
 mod tables;
 mod take;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use differences::{Changes, Plan, Written, plan};
 pub use export::{Exported, export};
+pub use of_import::carry_out as carry_out_of_import;
 pub use restore::{carry_out, resume_after};
 pub use take::take_if_due;
+pub(crate) use take::{OfTable, Wanted, copies, retain};
 
 use crate::config::quote_identifier;
 use crate::error::{Error, Result};
@@ -36,7 +47,8 @@ use crate::pg::Db;
 /// The copy of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
-    /// Which of the target tables: `profiles`, `courses`, `transactions` or `enrollments`.
+    /// Which of the target tables: `profiles`, `courses`, `transactions` or `enrollments`; of an import `schema.name`, or
+    /// one of its own tables.
     pub role: String,
     /// The table, quoted.
     pub table: String,
@@ -48,7 +60,51 @@ pub struct Copied {
     pub bytes: i64,
     /// Of the rows, in whatever order they lie.
     pub checksum: String,
+    /// The columns that identify a row.
+    #[serde(default = "id")]
+    pub key: Vec<String>,
 }
+
+fn id() -> Vec<String> {
+    vec!["id".to_owned()]
+}
+
+impl Copied {
+    /// Whether two rows, by their aliases, have one key.
+    fn same(&self, a: &str, b: &str) -> String {
+        let each = self.key.iter().map(|column| {
+            let name = quote_identifier(column);
+            format!("{a}.{name} = {b}.{name}")
+        });
+        each.collect::<Vec<_>>().join(" and ")
+    }
+
+    /// The key of a row as one text.
+    fn key_text(&self, alias: &str) -> String {
+        let each =
+            self.key.iter().map(|column| format!("{alias}.{}::text", quote_identifier(column)));
+        format!("concat_ws('|', {})", each.collect::<Vec<_>>().join(", "))
+    }
+
+    /// The columns of the key.
+    fn key_list(&self, alias: &str) -> String {
+        tables::list(alias, &self.key)
+    }
+}
+
+/// What a backup is taken before, where that is an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfImport {
+    /// The import's name.
+    pub name: String,
+    /// Its run.
+    pub run: i64,
+    /// The columns that it writes, by role.
+    pub columns: BTreeMap<String, Vec<String>>,
+}
+
+/// Copies of what an import keeps of itself.
+const OWN: [&str; 3] = ["id_map", "import_run", "import_reject"];
 
 /// A backup.
 #[derive(Debug, Clone, Serialize)]
@@ -71,23 +127,36 @@ pub struct Backup {
     pub present: bool,
     /// The backfill that it was taken before.
     pub generation: Option<i64>,
+    /// The import that it was taken before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<OfImport>,
 }
 
 impl Backup {
     fn of(row: &tokio_postgres::Row) -> Result<Self> {
         let tables: Vec<Copied> = serde_json::from_value(row.get(4))
             .map_err(|error| Error::failed("reading tributary.backup", error))?;
+        let import: Option<serde_json::Value> = row.get(7);
+        let import = import.map(serde_json::from_value).transpose();
+        let import = import.map_err(|error| Error::failed("reading tributary.backup", error))?;
+        let written = |table: &&Copied| !OWN.contains(&table.role.as_str());
         Ok(Self {
             run: row.get(0),
             at: row.get(1),
             reason: row.get(2),
             schema: row.get(3),
-            rows: tables.iter().map(|table| table.rows).sum(),
+            rows: tables.iter().filter(written).map(|table| table.rows).sum(),
             bytes: tables.iter().map(|table| table.bytes).sum(),
             tables,
             generation: row.get(5),
             present: row.get(6),
+            import,
         })
+    }
+
+    /// The tables of the application.
+    fn written(&self) -> impl Iterator<Item = &Copied> {
+        self.tables.iter().filter(|table| !OWN.contains(&table.role.as_str()))
     }
 
     /// The copy of a table, quoted.
@@ -98,7 +167,12 @@ impl Backup {
 }
 
 fn copy(schema: &str, role: &str) -> String {
-    format!("{}.{}", quote_identifier(schema), quote_identifier(role))
+    // A longer name would be cut off, and could be that of another copy then.
+    let name = match role.len() {
+        0..=63 => role.to_owned(),
+        _ => uuid::Uuid::new_v5(&crate::rules::NAMESPACE, role.as_bytes()).to_string(),
+    };
+    format!("{}.{}", quote_identifier(schema), quote_identifier(&name))
 }
 
 /// The backups that were not dropped, newest first.

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::differences::{Plan, assignments, insertable, plan};
+use super::differences::{assignments, insertable, plan};
 use super::tables::{self, Found, text};
 use super::{Backup, Copied, find};
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ use crate::targets::catalog::PARKED;
 const WHAT: &str = "target: rolling back to the backup";
 
 /// Statements of this transaction read whole tables; a transaction of the application is not waited for without end.
-const WIDE: &str = "set local synchronous_commit = on; set local enable_seqscan = on; set local enable_sort = on; \
+pub(super) const WIDE: &str = "set local synchronous_commit = on; set local enable_seqscan = on; set local enable_sort = on; \
                     set local row_security = off; set local lock_timeout = '30s'; set constraints all immediate";
 
 /// Most rounds in which enrollments take their pairs back; a chain of people who exchanged them is never that long.
@@ -54,6 +54,12 @@ pub async fn carry_out(
     let held = "select from tributary.backup where run = $1 for update";
     db.query(WHAT, held, &[&run]).await?;
     let backup = find(db, run).await?;
+    if backup.import.is_some() {
+        return Err(Error::refused(
+            "that backup was taken before an import",
+            "run `tributary rollback` for it where the daemon does not",
+        ));
+    }
     lock(db, &backup).await?;
     let plan = plan(db, &backup, courses).await?;
     plan.require(discard)?;
@@ -65,23 +71,12 @@ pub async fn carry_out(
     let operator = Operator { asked_by: Some(actor.to_owned()), ..operator.clone() };
     operation_log::record(db.client(), &operator, Operation::Rollback, started_at, &end).await?;
     failpoint::hit("rollback-restored");
-    Ok(summary(&plan))
+    let halted = "\nthe daemon is halted until `tributary backfill` or `tributary cutover`";
+    Ok(plan.done() + halted)
 }
 
-fn summary(plan: &Plan) -> String {
-    let mut text = format!("rolled back to backup {}", plan.run);
-    for table in &plan.tables {
-        text.push_str(&format!(
-            "\n{}: {} rows deleted, {} inserted, {} updated",
-            table.table, table.delete, table.insert, table.update
-        ));
-    }
-    text.push_str("\nthe daemon is halted until `tributary backfill` or `tributary cutover`");
-    text
-}
-
-async fn lock(db: &Db, backup: &Backup) -> Result<()> {
-    let names: Vec<&str> = backup.tables.iter().map(|table| table.table.as_str()).collect();
+pub(super) async fn lock(db: &Db, backup: &Backup) -> Result<()> {
+    let names: Vec<&str> = backup.written().map(|table| table.table.as_str()).collect();
     let sql = format!("lock table {} in share row exclusive mode", names.join(", "));
     db.batch(WHAT, &sql).await.map_err(|error| {
         if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) {
@@ -95,7 +90,7 @@ async fn lock(db: &Db, backup: &Backup) -> Result<()> {
 }
 
 /// What stands in the way is named by the server's code and constraint alone (P14).
-fn explain(error: Error) -> Error {
+pub(super) fn explain(error: Error) -> Error {
     match error {
         Error::Data { context, cause, .. } => Error::refused(
             format!("{context}: {cause}"),
@@ -107,10 +102,10 @@ fn explain(error: Error) -> Error {
 }
 
 /// One table in the transaction of a rollback.
-struct Table<'b> {
-    table: &'b Copied,
-    copy: String,
-    found: Found,
+pub(super) struct Table<'b> {
+    pub(super) table: &'b Copied,
+    pub(super) copy: String,
+    pub(super) found: Found,
 }
 
 async fn bring_back(db: &Db, backup: &Backup) -> Result<()> {
@@ -152,7 +147,7 @@ async fn bring_back(db: &Db, backup: &Backup) -> Result<()> {
 }
 
 /// Switches the application's triggers off where this role may, and returns what switches them on again.
-async fn switch_triggers_off(db: &Db, all: &[Table<'_>]) -> Result<Vec<String>> {
+pub(super) async fn switch_triggers_off(db: &Db, all: &[Table<'_>]) -> Result<Vec<String>> {
     let mut on_again = Vec::new();
     for table in all.iter().filter(|table| table.found.owns) {
         let name = &table.table.table;
@@ -214,7 +209,7 @@ impl Table<'_> {
     async fn update(&self, db: &Db, only: &str) -> Result<u64> {
         let (table, copy) = (&self.table.table, &self.copy);
         let (now, then) = (text("t", &self.table.columns), text("b", &self.table.columns));
-        let sets = assignments(self.table, &self.found);
+        let sets = assignments(self.table, &self.found, &[]);
         if sets.is_empty() {
             return Ok(0);
         }
@@ -242,7 +237,7 @@ impl Table<'_> {
 
     async fn insert(&self, db: &Db) -> Result<()> {
         let (table, copy) = (&self.table.table, &self.copy);
-        let (names, values) = insertable(self.table, &self.found);
+        let (names, values) = insertable(self.table, &self.found, &[]);
         let sql = format!(
             "insert into {table} ({names}) overriding system value select {values} from {copy} b \
              where not exists (select from {table} t where t.id = b.id)"
@@ -250,7 +245,7 @@ impl Table<'_> {
         db.execute(WHAT, &sql, &[]).await.map(drop)
     }
 
-    async fn require_same(&self, db: &Db) -> Result<()> {
+    pub(super) async fn require_same(&self, db: &Db) -> Result<()> {
         let (name, columns) = (&self.table.table, &self.table.columns);
         let (rows, checksum) = tables::checksum(db, name, columns).await?;
         if rows == self.table.rows && checksum == self.table.checksum {

@@ -55,6 +55,19 @@ pub(super) async fn find(db: &Db, table: &str) -> Result<Found> {
     })
 }
 
+/// The columns of one of the daemon's own tables.
+///
+/// # Errors
+/// Those of the target.
+pub(super) async fn find_own(db: &Db, name: &str) -> Result<Vec<String>> {
+    let sql = format!(
+        "select array(select a.attname::text from pg_attribute a where a.attrelid = 'tributary.{name}'::regclass \
+         and a.attnum > 0 and not a.attisdropped order by a.attnum)"
+    );
+    let rows = db.query("target: reading the catalog", &sql, &[]).await?;
+    Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
+}
+
 /// `a.x, a.y` of these columns.
 pub(super) fn list(alias: &str, columns: &[String]) -> String {
     let each = columns.iter().map(|column| format!("{alias}.{}", quote_identifier(column)));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use super::{Backup, Copied, copy, list, tables};
+use super::{Backup, Copied, OWN, OfImport, copy, list, tables};
 use crate::apply::Applier;
-use crate::config::{Config, quote_identifier};
+use crate::config::{Backups, Config, quote_identifier};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::pg::{Db, Param};
@@ -59,7 +59,7 @@ pub async fn take_if_due(config: &Config, applier: &Applier, epoch: i64) -> Resu
     operation_log::record(client, operator, Operation::Backup, started_at, &end).await?;
     let backup = taken?;
     tracing::info!(run = backup.run, rows = backup.rows, "took a backup of the target tables");
-    retain(config, db).await?;
+    retain(&config.backup, db, false).await?;
     Ok(Some(backup.run))
 }
 
@@ -79,6 +79,27 @@ async fn is_empty(config: &Config, db: &Db) -> Result<bool> {
     Ok(true)
 }
 
+/// A table to be copied.
+pub(crate) struct OfTable {
+    pub(crate) role: String,
+    /// Quoted.
+    pub(crate) table: String,
+    /// The columns that identify a row.
+    pub(crate) key: Vec<String>,
+}
+
+/// The copies to be taken.
+pub(crate) struct Wanted<'w> {
+    /// Before what.
+    pub(crate) reason: &'w str,
+    /// Of a backfill.
+    pub(crate) generation: Option<i64>,
+    /// Of an import.
+    pub(crate) import: Option<OfImport>,
+    /// Those that others refer to first.
+    pub(crate) tables: Vec<OfTable>,
+}
+
 /// Takes the copies in one snapshot, and leaves its transaction open where it fails.
 async fn take(
     config: &Config,
@@ -87,41 +108,61 @@ async fn take(
     reason: &str,
     generation: Option<i64>,
 ) -> Result<Backup> {
-    let mut found = Vec::new();
-    for (role, table) in tables::written(config) {
-        let columns = tables::find(db, &table).await?;
-        found.push((role, table, columns));
-    }
-    let needed = found.iter().map(|(_, _, found)| found.bytes).sum();
-    require_room(config, db, needed).await?;
-    db.batch(WHAT, &format!("begin isolation level repeatable read; {WIDE}; {}", fence(epoch)))
-        .await?;
+    let begin = format!("begin isolation level repeatable read; {}", fence(epoch));
+    db.batch(WHAT, &begin).await?;
     // The snapshot may be older than a take-over that the fence waited for: that row was updated then, which is refused.
     let sql = "select from tributary.installation where epoch = $1 for share";
     if db.query(WHAT, sql, &[&epoch]).await?.is_empty() {
         return Err(Error::Superseded("it took over".into()));
     }
-    let run = new_run(db).await?;
-    let schema = format!("tributary_backup_{run}");
-    create_schema(db, &schema).await?;
-    let mut copied = Vec::new();
-    for (role, table, found) in found {
-        copied.push(
-            copy_table(db, &schema, role, table, found.columns)
-                .await
-                .map_err(|error| no_room(error, needed))?,
-        );
-    }
-    db.batch(WHAT, &include_str!("sql/close_to_others.sql").replace("{schema}", &schema)).await?;
-    let tables = json!(copied);
-    let sql = "insert into tributary.backup (run, schema_name, reason, generation, tables) \
-               values ($1, $2, $3, $4, $5)";
-    let params: [Param<'_>; 5] = [&run, &schema, &reason, &generation, &tables];
-    db.execute(WHAT, sql, &params).await?;
+    let of_table = |(role, table): (&str, String)| OfTable {
+        role: role.to_owned(),
+        table,
+        key: vec!["id".to_owned()],
+    };
+    let tables = tables::written(config).into_iter().map(of_table).collect();
+    let wanted = Wanted { reason, generation, import: None, tables };
+    let run = copies(&config.backup, db, &wanted).await?;
     forget(db).await?;
     failpoint::hit("backup-copied");
     db.batch(WHAT, "commit").await?;
     super::find(db, &run).await
+}
+
+/// Takes the copies inside the open transaction, which has one snapshot, and returns the name of the backup.
+///
+/// # Errors
+/// A refusal where there is no room or no right to take it; those of the target.
+pub(crate) async fn copies(backups: &Backups, db: &Db, wanted: &Wanted<'_>) -> Result<String> {
+    db.batch(WHAT, WIDE).await?;
+    let mut found = Vec::new();
+    for table in &wanted.tables {
+        found.push((table, tables::find(db, &table.table).await?));
+    }
+    let needed = found.iter().map(|(_, found)| found.bytes).sum();
+    require_room(backups, db, needed, wanted.import.is_some()).await?;
+    let run = new_run(db).await?;
+    let schema = format!("tributary_backup_{run}");
+    create_schema(db, &schema).await?;
+    let mut copied = Vec::new();
+    for (table, found) in found {
+        let taken = copy_table(db, &schema, table, found.columns).await;
+        copied.push(taken.map_err(|error| no_room(error, needed))?);
+    }
+    if let Some(import) = &wanted.import {
+        for role in OWN {
+            let taken = copy_own(db, &schema, role, &import.name).await;
+            copied.push(taken.map_err(|error| no_room(error, needed))?);
+        }
+    }
+    db.batch(WHAT, &include_str!("sql/close_to_others.sql").replace("{schema}", &schema)).await?;
+    let (tables, import) = (json!(copied), wanted.import.as_ref().map(|import| json!(import)));
+    let sql = "insert into tributary.backup (run, schema_name, reason, generation, tables, import) \
+               values ($1, $2, $3, $4, $5, $6)";
+    let params: [Param<'_>; 6] =
+        [&run, &schema, &wanted.reason, &wanted.generation, &tables, &import];
+    db.execute(WHAT, sql, &params).await?;
+    Ok(run)
 }
 
 /// The time of its beginning, to the second; another one of the same second gets a number.
@@ -151,30 +192,58 @@ async fn create_schema(db: &Db, schema: &str) -> Result<()> {
 async fn copy_table(
     db: &Db,
     schema: &str,
-    role: &str,
-    table: String,
+    wanted: &OfTable,
     columns: Vec<String>,
 ) -> Result<Copied> {
+    let OfTable { role, table, key } = wanted;
     let to = copy(schema, role);
     let from = tables::list("t", &columns);
     db.batch(WHAT, &format!("create table {to} as select {from} from {table} t")).await?;
-    let (rows, checksum) = tables::checksum(db, &table, &columns).await?;
+    let (rows, checksum) = tables::checksum(db, table, &columns).await?;
     let copied = tables::checksum(db, &to, &columns).await?;
     if copied != (rows, checksum.clone()) {
         return Err(Error::failed(WHAT, format!("the copy of {table} is not what was copied")));
     }
-    let index = format!("create index on {to} (id); analyze {to}");
+    let keys: Vec<String> = key.iter().map(|name| quote_identifier(name)).collect();
+    let index = format!("create index on {to} ({}); analyze {to}", keys.join(", "));
     db.batch(WHAT, &index).await?;
+    let bytes = size(db, &to).await?;
+    let (role, table, key) = (role.clone(), table.clone(), key.clone());
+    Ok(Copied { role, table, columns, rows, bytes, checksum, key })
+}
+
+/// What an import keeps of itself: the rows of its name.
+async fn copy_own(db: &Db, schema: &str, role: &str, import: &str) -> Result<Copied> {
+    let (to, table) = (copy(schema, role), format!("tributary.{role}"));
+    let columns = tables::find_own(db, role).await?;
+    db.batch(WHAT, &format!("create table {to} (like {table})")).await?;
+    let sql = format!("insert into {to} select * from {table} where import = $1");
+    db.execute(WHAT, &sql, &[&import]).await?;
+    let (rows, checksum) = tables::checksum(db, &to, &columns).await?;
+    let bytes = size(db, &to).await?;
+    let key: &[&str] = match role {
+        "id_map" => &["table_name", "old_id"],
+        "import_run" => &["run"],
+        _ => &["run", "load", "record", "element"],
+    };
+    let (role, key) = (role.to_owned(), key.iter().map(|&name| name.to_owned()).collect());
+    Ok(Copied { role, table, columns, rows, bytes, checksum, key })
+}
+
+async fn size(db: &Db, table: &str) -> Result<i64> {
     let sql = "select pg_total_relation_size(to_regclass($1))";
-    let bytes = db.query(WHAT, sql, &[&to]).await?.first().map_or(0, |row| row.get(0));
-    Ok(Copied { role: role.to_owned(), table, columns, rows, bytes, checksum })
+    Ok(db.query(WHAT, sql, &[&table]).await?.first().map_or(0, |row| row.get(0)))
 }
 
 /// Only the limit of the configuration is known beforehand: a server does not say how much room its disks have.
-async fn require_room(config: &Config, db: &Db, needed: i64) -> Result<()> {
-    let limit = i64::from(config.backup.max_mib) * 1024 * 1024;
-    let keep = usize::try_from(config.backup.keep).unwrap_or(usize::MAX);
-    let others: i64 = list(db).await?.iter().take(keep - 1).map(|backup| backup.bytes).sum();
+async fn require_room(backups: &Backups, db: &Db, needed: i64, of_import: bool) -> Result<()> {
+    let limit = i64::from(backups.max_mib) * 1024 * 1024;
+    let keep = usize::try_from(backups.keep).unwrap_or(usize::MAX);
+    let all = list(db).await?;
+    let of_kind = |of_import: bool| {
+        all.iter().filter(move |backup| backup.import.is_some() == of_import).map(|b| b.bytes)
+    };
+    let others: i64 = of_kind(of_import).take(keep - 1).chain(of_kind(!of_import).take(keep)).sum();
     if limit == 0 || needed + others <= limit {
         return Ok(());
     }
@@ -182,7 +251,7 @@ async fn require_room(config: &Config, db: &Db, needed: i64) -> Result<()> {
         format!(
             "a backup of the target tables needs about {needed} bytes, and with {others} bytes of earlier ones that is \
              more than backup.max_mib = {} allows",
-            config.backup.max_mib
+            backups.max_mib
         ),
         "drop earlier ones (`tributary backups list`, `tributary backups drop <run>`), raise backup.max_mib, or set \
          backup.enabled = false, and there is no way back",
@@ -202,10 +271,14 @@ fn no_room(error: Error, needed: i64) -> Error {
     )
 }
 
-/// Drops all but the newest.
-async fn retain(config: &Config, db: &Db) -> Result<()> {
-    let keep = usize::try_from(config.backup.keep).unwrap_or(usize::MAX);
-    for backup in list(db).await?.into_iter().skip(keep) {
+/// Drops all but the newest: those of imports, or the others.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn retain(backups: &Backups, db: &Db, of_import: bool) -> Result<()> {
+    let keep = usize::try_from(backups.keep).unwrap_or(usize::MAX);
+    let of_kind = |backup: &Backup| backup.import.is_some() == of_import;
+    for backup in list(db).await?.into_iter().filter(of_kind).skip(keep) {
         match super::drop(db, &backup.run).await {
             Ok(()) => tracing::info!(run = backup.run, "dropped an earlier backup"),
             Err(error @ Error::Refused { .. }) => {

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::Context;
 use super::output::{self, print};
-use crate::ask::open_target;
+use crate::ask::open_server;
 use crate::backup::{self, Backup, Exported};
 use crate::error::Result;
 
@@ -66,12 +66,12 @@ enum Action {
 /// # Errors
 /// Those of the target and of the file system; refusals with their remedy.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    let config = &context.config()?;
-    let db = &open_target(config).await?;
+    let target = context.target()?;
+    let db = &open_server(&target.server).await?;
     let text = match args.action {
         Action::List { json } => {
             let backups = backup::list(db).await?;
-            if json { output::json(&backups)? } else { render(&backups, &config.rules.zone) }
+            if json { output::json(&backups)? } else { render(&backups, &target.zone) }
         }
         Action::Drop { run } => {
             backup::drop(db, &run).await?;

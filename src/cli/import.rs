@@ -61,7 +61,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         print(&if args.json { json(&audit)? } else { described(&audit) })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let config = context.config()?;
+    let target = context.target()?;
     let Some((plan, files)) = args.files.split_first() else { return Ok(ExitCode::from(2)) };
     let doing = match (args.dry_run, args.compare) {
         (true, _) => Doing::DryRun,
@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         _ => Doing::Import,
     };
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        connect(&config.target.server, "tributary import", "target")
+        connect(&target.server, "tributary import", "target")
     });
     let client = opened.await?;
     if !args.propose.is_empty() {
@@ -82,7 +82,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         return Err(Error::refused("no export is named", "tributary import PLAN FILE..."));
     }
     let (plan, files) = (plan.clone(), files.to_vec());
-    let options = Options { plan, files, doing, rejects: args.rejects };
+    let backups = target.backup;
+    let options = Options { plan, files, doing, backups, rejects: args.rejects };
     let bar = Bar::new();
     let report = import::run(client, &options, &|at| bar.show(at)).await;
     bar.end();
@@ -161,6 +162,7 @@ fn shown(report: &Report) -> String {
     shown.push_str(&counts(report));
     shown.push_str(&tables(report));
     shown.push_str(&sums(report));
+    shown.push_str(&keys(report));
     for (name, reason) in &report.left_out {
         shown.push_str(&format!("left out: {}: {}\n", cell(name), cell(reason)));
     }
@@ -168,6 +170,12 @@ fn shown(report: &Report) -> String {
     shown.push_str(&differences(report));
     if let Some(path) = &report.rejects {
         shown.push_str(&format!("rejected records: {path}\n"));
+    }
+    if let Some(id) = report.log {
+        shown.push_str(&format!("operation log: tributary log show {id}\n"));
+    }
+    if let Some(run) = &report.backup {
+        shown.push_str(&format!("the way back: tributary rollback {run}\n"));
     }
     shown
 }
@@ -211,6 +219,7 @@ fn counts(report: &Report) -> String {
             (counts.nulled, "references to nothing became NULL"),
             (counts.replaced, "values that cannot be read were replaced"),
             (counts.linked, "references were filled in a second pass"),
+            (counts.unlinked, "rows were refused their references of the second pass"),
         ];
         for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
             shown.push_str(&format!("{}: {count} {note}\n", cell(&load.load)));
@@ -220,8 +229,35 @@ fn counts(report: &Report) -> String {
 }
 
 fn tables(report: &Report) -> String {
-    let tables = report.tables.iter();
-    tables.map(|(name, rows)| format!("{} now has {rows} rows\n", cell(name))).collect()
+    let mut rows =
+        table(&["TABLE", "IN FILE", "IMPORTED", "REJECTED", "ORPHANED", "DUPLICATE", "ROWS NOW"]);
+    for (name, found) in &report.tables {
+        let numbers =
+            [found.in_file, found.imported, found.rejected, found.orphaned, found.duplicates];
+        let numbers = numbers.iter().map(u64::to_string);
+        let row = std::iter::once(cell(name)).chain(numbers);
+        rows.add_row(row.chain(std::iter::once(found.rows.to_string())));
+    }
+    text(&rows) + "\n"
+}
+
+fn keys(report: &Report) -> String {
+    let broken = report.keys.iter().filter(|key| key.broken > 0);
+    let mut shown: String = broken
+        .map(|key| {
+            format!(
+                "{}: {} ({}): {} BROKEN\n",
+                cell(&key.table),
+                cell(&key.key),
+                key.kind,
+                key.broken
+            )
+        })
+        .collect();
+    if shown.is_empty() && !report.keys.is_empty() {
+        shown = format!("{} foreign and unique keys hold\n", report.keys.len());
+    }
+    shown
 }
 
 fn sums(report: &Report) -> String {
@@ -259,7 +295,7 @@ fn refusals(report: &Report) -> String {
             other,
         ]);
     }
-    let more = report.refused().saturating_sub(SHOWN as u64);
+    let more = report.listed().saturating_sub(SHOWN as u64);
     let more = if more > 0 { format!("and {more} more\n") } else { String::new() };
     format!("\n{}{more}", text(&rows))
 }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Context;
 use super::output::{self, print};
-use crate::ask::open_target;
+use crate::ask::open_server;
 use crate::error::{Error, Result};
 use crate::store::operation_log::{self, Entry, Filter, Operation, Outcome};
 
@@ -101,10 +101,10 @@ impl Which {
 /// # Errors
 /// Those of the target; a refusal of a time that cannot be read, and of an entry that is not there.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    let config = &context.config()?;
-    let zone = &config.rules.zone;
+    let target = context.target()?;
+    let zone = &target.zone;
     let action = args.action.unwrap_or(Action::List(args.list));
-    let db = &open_target(config).await?;
+    let db = &open_server(&target.server).await?;
     match action {
         Action::List(List { which, limit, json }) => {
             let entries = operation_log::list(db, &which.filter(zone, Some(limit))?).await?;

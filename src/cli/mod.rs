@@ -36,7 +36,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, TargetOnly};
 use crate::error::Result;
 
 const EXAMPLES: &str = "\
@@ -179,6 +179,13 @@ impl Context {
         crate::logging::set_level(config.log_level.as_deref())?;
         crate::logging::set_slot(&config.source.slot);
         Ok(config)
+    }
+
+    /// Reads the target alone, for commands that need no source.
+    pub(crate) fn target(&self) -> Result<TargetOnly> {
+        let target = Config::target_only(self.file.as_deref(), &|name| std::env::var(name).ok())?;
+        crate::logging::set_level(target.log_level.as_deref())?;
+        Ok(target)
     }
 
     /// The file that it is read from.

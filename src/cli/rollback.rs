@@ -1,4 +1,4 @@
-//! `tributary rollback`: the target tables as they were before a backfill.
+//! `tributary rollback`: the target tables as they were before a backfill or an import.
 
 use std::process::ExitCode;
 
@@ -6,18 +6,19 @@ use serde_json::json;
 
 use super::Context;
 use super::output::{self, print};
-use crate::ask::{Patience, actor, ask, open_target};
+use crate::ask::{Patience, actor, ask, open_server};
 use crate::backup::{self, Plan};
-use crate::config::Config;
 use crate::decisions::{Command, Request};
 use crate::error::{Error, Result};
 use crate::pg::Db;
+use crate::store::operation_log::{self, Operator};
 
 const HELP: &str = "\
 Rows come back by their id: what was added since goes, what is gone comes back, what differs is as it was; other tables keep
 their references. All of it is one transaction. Columns, indexes and tables that `migrate` added stay.
 
-Afterwards the daemon is halted, also over a restart, until `tributary backfill` or `tributary cutover`.
+After the rollback of a backfill the daemon is halted, also over a restart, until `tributary backfill` or `tributary cutover`.
+That of an import halts nothing: its ids and its progress come back too, and a later import starts from there.
 
 Examples:
   # What would happen, and what the application wrote since
@@ -54,15 +55,18 @@ pub(super) struct Args {
 /// # Errors
 /// Those of the target; refusals with their remedy.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    let config = &context.config()?;
-    let db = &open_target(config).await?;
-    if args.dry_run {
-        let plan = planned(config, db, &args.run).await?;
-        print(&if args.json { output::json(&plan)? } else { render(&plan) })?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let target = context.target()?;
+    let db = &open_server(&target.server).await?;
     // That there is none is known now, whatever the daemon does.
-    backup::find(db, &args.run).await?;
+    if backup::find(db, &args.run).await?.import.is_some() {
+        return of_import(&args, db).await;
+    }
+    let config = &context.config()?;
+    if args.dry_run {
+        let courses = config.rules.products.iter().filter(|product| product.course);
+        let courses: Vec<uuid::Uuid> = courses.map(|product| product.id).collect();
+        return show_plan(&args, db, &courses).await;
+    }
     let actor = actor(db, args.by.as_deref()).await?;
     let discard = args.discard_application_changes;
     let command = Command::of(Request::Rollback { run: args.run, discard });
@@ -79,13 +83,38 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     Ok(if answer.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn planned(config: &Config, db: &Db, run: &str) -> Result<Plan> {
+/// An import is rolled back here: no daemon has a part in it.
+async fn of_import(args: &Args, db: &Db) -> Result<ExitCode> {
+    if args.dry_run {
+        return show_plan(args, db, &[]).await;
+    }
+    let actor = actor(db, args.by.as_deref()).await?;
+    let operator = Operator {
+        os_user: operation_log::os_user(),
+        asked_by: Some(actor),
+        config_hash: String::new(),
+    };
+    let discard = args.discard_application_changes;
+    let done = backup::carry_out_of_import(db, &args.run, discard, &operator).await?;
+    print(&if args.json {
+        output::json(&json!({ "done": true, "answer": done }))?
+    } else {
+        format!("{}\n", output::cell_lines(&done))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_plan(args: &Args, db: &Db, courses: &[uuid::Uuid]) -> Result<ExitCode> {
+    let plan = planned(db, &args.run, courses).await?;
+    print(&if args.json { output::json(&plan)? } else { render(&plan) })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn planned(db: &Db, run: &str, courses: &[uuid::Uuid]) -> Result<Plan> {
     let backup = backup::find(db, run).await?;
-    let courses = config.rules.products.iter().filter(|product| product.course);
-    let courses: Vec<uuid::Uuid> = courses.map(|product| product.id).collect();
     let what = "target: comparing with the backup";
     db.batch(what, "begin isolation level repeatable read read only").await?;
-    let plan = backup::plan(db, &backup, &courses).await;
+    let plan = backup::plan(db, &backup, courses).await;
     if plan.is_ok() || matches!(plan, Err(Error::Refused { .. })) {
         db.batch(what, "rollback").await?;
     }

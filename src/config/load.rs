@@ -44,15 +44,8 @@ impl Config {
     ///
     /// [`Error::Config`] with every problem that was found, one a line, each with the path of its key.
     pub fn load(path: Option<&Path>, env: Environment<'_>) -> Result<Self> {
-        let named = named(path, env);
-        let file = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-        match std::fs::read_to_string(&file) {
-            Ok(text) => read(&text, Some(&file), env),
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                read(SHIPPED, None, env)
-            }
-            Err(error) => Err(Error::Config(format!("{} cannot be read: {error}", file.display()))),
-        }
+        let (text, file) = text_of(path, env)?;
+        read(&text, file.as_deref(), env)
     }
 
     /// The file that [`Config::load`] reads, whether it is there or not.
@@ -71,6 +64,27 @@ impl Config {
     }
 }
 
+/// The text of the file, and the file where it is not the one that is built in.
+pub(super) fn text_of(
+    path: Option<&Path>,
+    env: Environment<'_>,
+) -> Result<(String, Option<PathBuf>)> {
+    let named = named(path, env);
+    let file = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok((text, Some(file))),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok((SHIPPED.to_owned(), None))
+        }
+        Err(error) => Err(Error::Config(format!("{} cannot be read: {error}", file.display()))),
+    }
+}
+
+/// The values that the environment replaces: path and variable.
+pub(super) fn overrides(env: Environment<'_>) -> Vec<(&'static str, &'static str)> {
+    OVERRIDES.into_iter().filter(|(_, variable)| lookup(env, variable).is_some()).collect()
+}
+
 fn named(path: Option<&Path>, env: Environment<'_>) -> Option<PathBuf> {
     let named = path.map(Path::to_owned);
     named.or_else(|| lookup(env, "TRIBUTARY_CONFIG").map(PathBuf::from))
@@ -83,8 +97,7 @@ fn read(text: &str, file: Option<&Path>, env: Environment<'_>) -> Result<Config>
         return Err(previous::refusal(&name, &table));
     }
     let mut problems = Problems::default();
-    let overrides: Vec<_> =
-        OVERRIDES.into_iter().filter(|(_, variable)| lookup(env, variable).is_some()).collect();
+    let overrides = overrides(env);
     let paths: Vec<&str> = overrides.iter().map(|(path, _)| *path).collect();
     interpolate(&mut table, &paths, env, &mut problems);
     let config = build(&table, file, &overrides, env, &mut problems);
@@ -95,7 +108,7 @@ fn read(text: &str, file: Option<&Path>, env: Environment<'_>) -> Result<Config>
 }
 
 /// The place and kind of a syntax error. The line itself may hold a password, so it is not quoted.
-fn syntax_error(name: &str, text: &str, error: &toml::de::Error) -> Error {
+pub(super) fn syntax_error(name: &str, text: &str, error: &toml::de::Error) -> Error {
     let place = error.span().and_then(|span| text.get(..span.start)).map(|before| {
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         format!(":{}:{column}", before.matches('\n').count() + 1)
@@ -161,9 +174,9 @@ fn build(
 
 /// What reading a value may need besides the file's text.
 pub(super) struct Place<'p> {
-    file: Option<&'p Path>,
-    overrides: &'p [(&'static str, &'static str)],
-    env: Environment<'p>,
+    pub(super) file: Option<&'p Path>,
+    pub(super) overrides: &'p [(&'static str, &'static str)],
+    pub(super) env: Environment<'p>,
 }
 
 impl Place<'_> {
@@ -183,7 +196,11 @@ impl Place<'_> {
 }
 
 /// `url` and `password_file` of a section.
-fn connection(section: &mut Section<'_>, place: &Place<'_>, problems: &mut Problems) -> Connection {
+pub(super) fn connection(
+    section: &mut Section<'_>,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) -> Connection {
     let (path, file_path) = (section.path_of("url"), section.path_of("password_file"));
     let file = section.text("password_file", problems);
     let value = section.value("url");
@@ -230,7 +247,7 @@ fn source(
 }
 
 /// Where everything of the daemon's own lives (SPEC §10).
-fn schema(section: &mut Section<'_>, problems: &mut Problems) -> Schema {
+pub(super) fn schema(section: &mut Section<'_>, problems: &mut Problems) -> Schema {
     let path = section.path_of("schema");
     let Some(name) = section.text("schema", problems) else { return Schema::default() };
     Schema::configured(name).unwrap_or_else(|problem| {

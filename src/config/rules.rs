@@ -41,7 +41,7 @@ pub(super) fn rules(mut section: Section<'_>, problems: &mut Problems) -> Rules 
     }
 }
 
-fn zone(section: &mut Section<'_>, problems: &mut Problems) -> Option<TimeZone> {
+pub(super) fn zone(section: &mut Section<'_>, problems: &mut Problems) -> Option<TimeZone> {
     let path = section.path_of("time_zone");
     let name = section.text("time_zone", problems)?;
     // Only a zone with a name can be written down again, and hashed.

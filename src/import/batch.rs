@@ -15,6 +15,9 @@ use super::summary::{Counts, Difference, Refused};
 use crate::error::{Error, Result};
 use crate::pg::{Param, Tx};
 
+/// Behind the name of a load: its second pass.
+pub(super) const SECOND_PASS: &str = " (references)";
+
 /// Whether rows are written or only compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -72,7 +75,7 @@ impl Work<'_> {
                 Made::Row(row) => rows.push(row),
             }
         }
-        if self.mode == Mode::Compare && !self.second {
+        if self.mode == Mode::Compare {
             rows = self.without_refused(tx, rows, counts).await?;
         }
         let ids = Ids::read(tx, self.identity, self.checked, self.statements, &rows).await?;
@@ -98,9 +101,9 @@ impl Work<'_> {
     ) -> Result<Vec<Row>> {
         let records: Vec<i64> = rows.iter().map(|row| row.origin.record.cast_signed()).collect();
         let sql = "select record, element, outcome from tributary.import_reject \
-                   where import = $1 and run = $2 and load = $3 and record = any($4)";
-        let params: [Param<'_>; 4] =
-            [&self.identity.import, &self.identity.run, &self.checked.load.name, &records];
+                   where import = $1 and run = $2 and load = $3 and record = any($4) and outcome <> 'nulled'";
+        let load = self.name();
+        let params: [Param<'_>; 4] = [&self.identity.import, &self.identity.run, &load, &records];
         let found = tx.query("target: reading rejected records", sql, &params).await?;
         let found: BTreeMap<(i64, i32), String> =
             found.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();
@@ -109,12 +112,20 @@ impl Work<'_> {
             let place = (row.origin.record.cast_signed(), row.origin.element.cast_signed());
             match found.get(&place).map(String::as_str) {
                 None => kept.push(row),
+                // It is a row that lacks the reference.
+                Some(_) if self.second => {}
                 Some("orphaned") => counts.refuse(Refused::Orphaned),
                 Some("duplicate") => counts.refuse(Refused::Duplicate),
                 Some(_) => counts.refuse(Refused::Rejected),
             }
         }
         Ok(kept)
+    }
+
+    /// What rejected records of this pass are kept under.
+    pub(super) fn name(&self) -> String {
+        let name = &self.checked.load.name;
+        if self.second { format!("{name}{SECOND_PASS}") } else { name.clone() }
     }
 
     fn refuse(&self, refuse: Refuse, counts: &mut Counts, outcome: &mut Outcome) {
@@ -135,9 +146,17 @@ impl Work<'_> {
     ) -> Result<()> {
         let mut kept = Vec::with_capacity(rows.len());
         for (row, done) in rows.into_iter().zip(done) {
+            if !row.nulled.is_empty() && self.mode == Mode::Write {
+                let field = row.nulled.join(", ");
+                let reason = "refers to nothing; the reference became NULL";
+                let origin = row.origin.clone();
+                let nulled = Refuse::new(origin, Refused::Nulled, Some(&field), reason);
+                outcome.refused.extend((!matches!(done, Done::Refused(_))).then_some(nulled));
+            }
             let refused = matches!(done, Done::Refused(_));
             match done {
                 Done::Refused(refuse) if self.second => {
+                    counts.unlinked += 1;
                     outcome.refused.push(refuse);
                     continue;
                 }
@@ -166,7 +185,7 @@ impl Work<'_> {
                 }
             }
             if !refused {
-                counts.nulled += row.nulled;
+                counts.nulled += row.nulled.len() as u64;
                 counts.replaced += row.replaced;
                 self.sum(&row, &mut counts.sums);
                 kept.push(row);

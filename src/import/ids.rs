@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::check::{Bound, Checked, Translation};
+use super::check::{Checked, Translation};
 use super::plan::OnOrphan;
 use super::read::SAME_ID;
 use super::row::{Refuse, Row};
@@ -59,14 +59,26 @@ impl<'i> Ids<'i> {
         for (at, sql) in &statements.look_ups {
             let values = rows.iter().filter_map(|row| row.values.get(*at)?.clone());
             let values: Vec<String> = values.collect::<BTreeSet<String>>().into_iter().collect();
-            let values = usable(values, checked.columns.get(*at));
             if values.is_empty() {
                 continue;
             }
-            let found = tx.query("target: looking up references", sql, &[&values]).await?;
-            ids.looked_up.extend(found.iter().map(|row| ((*at, row.get(0)), row.get(1))));
+            // A value that the column's type cannot be makes the statement fail for all.
+            if !ids.look_up(tx, *at, sql, &values).await? {
+                for value in &values {
+                    ids.look_up(tx, *at, sql, std::slice::from_ref(value)).await?;
+                }
+            }
         }
         Ok(ids)
+    }
+
+    /// Whether the values could be looked up.
+    async fn look_up(&mut self, tx: &Tx, at: usize, sql: &str, values: &[String]) -> Result<bool> {
+        let found = tx.attempt(tx.query("target: looking up references", sql, &[&values])).await?;
+        let found = found.ok();
+        let rows = found.iter().flatten();
+        self.looked_up.extend(rows.map(|row| ((at, row.get(0)), row.get(1))));
+        Ok(found.is_some())
     }
 
     async fn read_map(&mut self, tx: &Tx, checked: &Checked, rows: &[Row]) -> Result<()> {
@@ -150,7 +162,7 @@ impl<'i> Ids<'i> {
                         reason,
                     ));
                 }
-                row.nulled += 1;
+                row.nulled.push(bound.column.name.clone());
             }
             if let Some(value) = row.values.get_mut(at) {
                 *value = new;
@@ -179,22 +191,6 @@ impl<'i> Ids<'i> {
 fn spaced(space: Option<&str>, old: &str) -> String {
     let old = old.trim();
     space.map_or_else(|| old.to_owned(), |space| format!("{space}:{old}"))
-}
-
-/// Values that the referenced column's type can be: one that cannot would make the look-up fail for all.
-fn usable(values: Vec<String>, bound: Option<&Bound>) -> Vec<String> {
-    let cast = match bound.and_then(|bound| bound.translation.as_ref()) {
-        Some(Translation::Column { by_cast, .. }) => by_cast.as_str(),
-        _ => return values,
-    };
-    let fits = |value: &String| match cast {
-        "uuid" => value.parse::<Uuid>().is_ok(),
-        "smallint" => value.parse::<i16>().is_ok(),
-        "integer" => value.parse::<i32>().is_ok(),
-        "bigint" => value.parse::<i64>().is_ok(),
-        _ => true,
-    };
-    values.into_iter().filter(fits).collect()
 }
 
 /// Records which rows the old ids became.

@@ -18,11 +18,13 @@ pub mod column;
 pub mod convert;
 mod feed;
 mod ids;
+mod keys;
 mod order;
 pub mod plan;
 mod read;
 pub mod record;
 mod rejects;
+mod report;
 mod row;
 mod run;
 mod statements;
@@ -31,4 +33,6 @@ mod summary;
 mod survey;
 
 pub use run::{Doing, Options, Progress, run};
-pub use summary::{Counts, Difference, LoadReport, Refusal, Refused, Report, Sum};
+pub use summary::{
+    Counts, Difference, KeyCheck, LoadReport, Refusal, Refused, Report, Sum, TableReport,
+};

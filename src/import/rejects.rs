@@ -7,6 +7,7 @@ use std::pin::pin;
 use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
 
+use super::batch::SECOND_PASS;
 use super::ids::Identity;
 use crate::error::{Context as _, Error, Result};
 use crate::pg::Tx;
@@ -26,14 +27,15 @@ pub(super) async fn write(tx: &Tx, identity: &Identity, path: &Path) -> Result<(
     let header = serde_json::json!({ "tributary_rejects": identity.import, "run": identity.run });
     writeln!(file, "{header}").map_err(failed)?;
     let sql = "select load, record, outcome, key, field, reason, other_key, text \
-               from tributary.import_reject where import = $1 and run = $2 order by load, record, element";
-    let params: [crate::pg::Param<'_>; 2] = [&identity.import, &identity.run];
+               from tributary.import_reject \
+               where import = $1 and run = $2 order by replace(load, $3, ''), record, load, element";
+    let params: [crate::pg::Param<'_>; 3] = [&identity.import, &identity.run, &SECOND_PASS];
     let rows = tx.db().client().query_stream(sql, &params).await.context(WHAT)?;
     let mut rows = pin!(rows);
     let mut last: Option<(String, i64)> = None;
     while let Some(row) = rows.try_next().await.context(WHAT)? {
-        let place: (String, i64) = (row.get(0), row.get(1));
-        // Of several elements of one record the record is written once: it is imported again as a whole.
+        let place = (load_of(&row), row.get(1));
+        // Of several elements and both passes the record is written once: it is imported again as a whole.
         if last.as_ref() == Some(&place) {
             continue;
         }
@@ -44,6 +46,11 @@ pub(super) async fn write(tx: &Tx, identity: &Identity, path: &Path) -> Result<(
     let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
     file.sync_all().map_err(failed)?;
     std::fs::rename(&partial, path).map_err(failed)
+}
+
+fn load_of(row: &tokio_postgres::Row) -> String {
+    let name: String = row.get(0);
+    name.strip_suffix(SECOND_PASS).map(str::to_owned).unwrap_or(name)
 }
 
 /// A file that only its owner reads: it holds records as they are.
@@ -64,7 +71,7 @@ fn line(row: &tokio_postgres::Row) -> String {
         Ok(_) => record.replace(['\n', '\r'], " "),
         Err(_) => quoted(&record),
     };
-    let mut line = format!("{{\"load\":{},\"row\":{}", quoted(&text(0)), row.get::<_, i64>(1));
+    let mut line = format!("{{\"load\":{},\"row\":{}", quoted(&load_of(row)), row.get::<_, i64>(1));
     for (name, at) in [("outcome", 2), ("key", 3), ("field", 4), ("reason", 5), ("other", 6)] {
         if let Some(value) = row.get::<_, Option<String>>(at) {
             line.push_str(&format!(",\"{name}\":{}", quoted(&value)));

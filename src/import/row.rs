@@ -10,6 +10,9 @@ use super::read::{Record, SAME_ID, Text};
 use super::record::{Fields, View};
 use super::summary::Refused;
 
+/// Bytes of the longest old id: an index of PostgreSQL holds no entry of more than 2,700, import and table included.
+const LONGEST_ID: usize = 1000;
+
 /// A row to be.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
@@ -20,8 +23,8 @@ pub(super) struct Row {
     pub(super) values: Vec<Option<String>>,
     /// The key of its row, as the id map holds it.
     pub(super) new_id: String,
-    /// References that became NULL.
-    pub(super) nulled: u64,
+    /// Columns whose references became NULL.
+    pub(super) nulled: Vec<String>,
     /// Values that were replaced.
     pub(super) replaced: u64,
 }
@@ -137,11 +140,13 @@ impl Maker {
                 true => bound.deferred || self.checked.key.contains(&at),
                 false => !bound.deferred,
             };
-            if !wanted {
+            // What the second pass could not read is found in the first: there the record is rejected as a whole.
+            if self.second && !wanted {
                 values.push(None);
                 continue;
             }
             match value(&bound.column, self.kind(at, bound), view, &self.plan.rules) {
+                Ok(_) if !wanted => values.push(None),
                 Ok((text, was_replaced)) => {
                     replaced += u64::from(was_replaced);
                     values.push(text);
@@ -155,6 +160,10 @@ impl Maker {
         match self.old_id(view, &values) {
             Some(old) => {
                 let old_id = self.checked.load.old_id(&old);
+                if old_id.len() > LONGEST_ID {
+                    let reason = "the key is longer than 1,000 bytes";
+                    return Made::Refused(Refuse::new(origin, Refused::Rejected, None, reason));
+                }
                 if record.same_as.as_ref() == Some(&old_id) {
                     let mut refuse = Refuse::new(origin, Refused::Duplicate, None, SAME_ID);
                     refuse.other_key = Some(old_id);
@@ -165,7 +174,7 @@ impl Maker {
                     old_id,
                     values,
                     new_id: String::new(),
-                    nulled: 0,
+                    nulled: Vec::new(),
                     replaced,
                 })
             }

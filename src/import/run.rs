@@ -7,28 +7,27 @@ use std::time::Instant;
 
 use crate::pg::Client;
 
-use super::batch::{Mode, Work, has_plain_key};
+use super::batch::{Mode, Work};
 use super::check::{Checked, Prepared, check};
 use super::feed::{batches, ended};
 use super::ids::Identity;
 use super::plan::Plan;
-use super::rejects;
 use super::statements::Statements;
 use super::store::{self, Cursor};
-use super::summary::{Counts, Difference, LoadReport, Report, Sum};
+use super::summary::{Counts, Difference, LoadReport, Report};
 use super::survey::Survey;
-use crate::config::quote_identifier;
+use crate::backup::{self, OfImport, OfTable, Wanted};
+use crate::config::Backups;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::pg::{Db, Tx};
+use crate::store::operation_log::{self, Finish, Operation, Operator};
 
 /// Most differences that a report lists.
 const LISTED: usize = 1000;
 
 /// Each look-up is narrow and has its index, which a planner without statistics must use.
 const BY_INDEX: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; ";
-
-/// The report reads whole tables.
-const AS_USUAL: &str = "reset enable_seqscan; reset enable_hashjoin; reset enable_mergejoin; ";
 
 /// How long another import of the same name is waited for.
 const PATIENCE: &str = "30s";
@@ -45,7 +44,7 @@ pub enum Doing {
 }
 
 impl Doing {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Import => "import",
             Self::DryRun => "dry_run",
@@ -63,6 +62,8 @@ pub struct Options {
     pub files: Vec<PathBuf>,
     /// What is done.
     pub doing: Doing,
+    /// Copies of the tables for the way back.
+    pub backups: Backups,
     /// Where rejected records are written; none: `<import>-rejects-<run>.jsonl` in the current folder.
     pub rejects: Option<PathBuf>,
 }
@@ -95,29 +96,84 @@ pub async fn run(
     let survey = survey.await.map_err(|error| Error::failed("reading the files", error))??;
     let name = options.plan.display().to_string();
     let prepared = check(&plan, &name, &survey, &client).await?;
-    if options.doing == Doing::Import && !has_schema(&client).await? {
+    if options.doing == Doing::Import && !may_be_rolled_back(&client).await? {
         crate::migrate::migrate_schema(&mut client).await?;
     }
     let db = Arc::new(Db::new(client));
     lock(&db, &plan.import).await?;
-    let mut run = Run::open(&db, &plan, &survey, prepared, options).await?;
-    let outcome = run.carry_out(&survey, show).await;
-    match outcome {
-        Ok(()) => {}
+    let entry = match options.doing {
+        Doing::Import => Some(begin_entry(&db, &plan).await?),
+        _ => None,
+    };
+    let carried_out = carry_out(&db, &plan, &survey, prepared, options, entry, show).await;
+    let mut report = match carried_out {
+        Ok(report) => report,
         Err(error) => {
             // The connection may be gone by now, and the transaction with it.
-            let _ = run.tx.clone().rollback().await;
+            let _ = Tx::on(&db).rollback().await;
+            if let Some(id) = entry {
+                let _ = operation_log::finish(db.client(), id, &Finish::failed(&error)).await;
+            }
             return Err(error);
         }
+    };
+    if options.doing == Doing::Import {
+        failpoint::hit("import-finished");
+        keep(&db, options, &mut report).await?;
     }
-    let mut report = run.report(options, &survey).await?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
+async fn carry_out(
+    db: &Arc<Db>,
+    plan: &Arc<Plan>,
+    survey: &Survey,
+    prepared: Prepared,
+    options: &Options,
+    entry: Option<i64>,
+    show: &(dyn Fn(&Progress) + Sync),
+) -> Result<Report> {
+    let mut run = Run::open(db, plan, survey, prepared, options).await?;
+    run.carry_out(survey, show).await?;
+    run.report(options, survey, entry).await
+}
+
+/// The entry of the operation log, which a run that goes on has anew.
+async fn begin_entry(db: &Db, plan: &Plan) -> Result<i64> {
+    let rules = uuid::Uuid::new_v5(&crate::rules::NAMESPACE, plan.text.as_bytes());
+    let operator = Operator {
+        os_user: operation_log::os_user(),
+        asked_by: None,
+        config_hash: rules.to_string(),
+    };
+    let detail = serde_json::json!({ "import": plan.import });
+    operation_log::begin(db.client(), &operator, Operation::Import, &detail).await
+}
+
+/// Drops what the way back needs no more: earlier backups, and that of a run that changed nothing.
+async fn keep(db: &Db, options: &Options, report: &mut Report) -> Result<()> {
+    if !report.is_changed()
+        && let Some(name) = report.backup.take()
+    {
+        backup::drop(db, &name).await?;
+    }
+    backup::retain(&options.backups, db, true).await
+}
+
 async fn has_schema(client: &Client) -> Result<bool> {
+    is_true(client, "select to_regclass('tributary.import_run') is not null").await
+}
+
+/// Whether the schema is as new as the way back from an import.
+async fn may_be_rolled_back(client: &Client) -> Result<bool> {
+    let sql = "select exists (select from pg_attribute where attrelid = to_regclass('tributary.backup') \
+               and attname = 'import' and not attisdropped)";
+    is_true(client, sql).await
+}
+
+async fn is_true(client: &Client, sql: &str) -> Result<bool> {
     use crate::error::Context as _;
-    let sql = "select to_regclass('tributary.import_run') is not null";
     let row = client.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
     Ok(row.get(0))
 }
@@ -139,19 +195,19 @@ async fn lock(db: &Db, import: &str) -> Result<()> {
 }
 
 /// A load or its second pass.
-struct Step {
-    checked: Arc<Checked>,
+pub(super) struct Step {
+    pub(super) checked: Arc<Checked>,
     statements: Statements,
-    second: bool,
+    pub(super) second: bool,
 }
 
-struct Run {
-    plan: Arc<Plan>,
-    doing: Doing,
-    tx: Tx,
-    steps: Vec<Step>,
-    cursor: Cursor,
-    differences: Vec<Difference>,
+pub(super) struct Run {
+    pub(super) plan: Arc<Plan>,
+    pub(super) doing: Doing,
+    pub(super) tx: Tx,
+    pub(super) steps: Vec<Step>,
+    pub(super) cursor: Cursor,
+    pub(super) differences: Vec<Difference>,
 }
 
 impl Run {
@@ -174,7 +230,12 @@ impl Run {
             }
         }
         let tx = Tx::on(db);
-        tx.start("begin; set constraints all immediate").await?;
+        // One snapshot of all tables for the copies of them.
+        let begin = match options.doing {
+            Doing::Import => "begin isolation level repeatable read; set constraints all immediate",
+            _ => "begin; set constraints all immediate",
+        };
+        tx.start(begin).await?;
         if options.doing == Doing::DryRun && !has_schema(db.client()).await? {
             let schema = db.client().schema().quoted();
             let schema = format!("create schema if not exists {schema}; ");
@@ -211,21 +272,62 @@ impl Run {
         if run.cursor.loads.is_empty() {
             run.cursor.loads = loads(&prepared);
         }
-        run.before_first_write().await?;
+        run.before_first_write(&options.backups).await?;
+        failpoint::hit("import-prepared");
         run.commit().await?;
+        failpoint::hit("import-begun");
         Ok(run)
     }
 
-    /// Called once a run, in the transaction that begins it and before any row of a target table is written: copies of
-    /// the tables for the way back belong here, under the number of the run.
-    async fn before_first_write(&mut self) -> Result<()> {
-        match self.doing {
-            Doing::Compare => Ok(()),
-            _ => store::advance(&self.tx, &self.cursor).await,
+    /// Called in the transaction that begins a run or goes on with one, before any row of a target table is written.
+    async fn before_first_write(&mut self, backups: &Backups) -> Result<()> {
+        if self.doing == Doing::Compare {
+            return Ok(());
         }
+        store::advance(&self.tx, &self.cursor).await?;
+        if self.doing == Doing::DryRun || self.cursor.resumed {
+            return Ok(());
+        }
+        if !backups.enabled {
+            tracing::warn!("backups are switched off: there is no way back from this import");
+            return Ok(());
+        }
+        self.back_up(backups).await
     }
 
-    async fn begin(&self) -> Result<()> {
+    /// Copies the tables of the plan, under the number of the run.
+    async fn back_up(&self, backups: &Backups) -> Result<()> {
+        let mut tables: Vec<OfTable> = Vec::new();
+        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for step in &self.steps {
+            let checked = &step.checked;
+            let role = checked.load.table();
+            let written = checked.columns.iter().map(|bound| bound.column.name.clone());
+            columns.entry(role.clone()).or_default().extend(written);
+            if !tables.iter().any(|known| known.role == role) {
+                let table = checked.table.name.quoted();
+                let key = checked.key.iter().filter_map(|at| checked.columns.get(*at));
+                let key = key.map(|bound| bound.column.name.clone()).collect();
+                tables.push(OfTable {
+                    role,
+                    table,
+                    key: checked.table.primary_key().unwrap_or(key),
+                });
+            }
+        }
+        let identity = &self.cursor.identity;
+        let columns = columns.into_iter().map(|(role, names)| (role, names.into_iter().collect()));
+        let import = OfImport {
+            name: self.plan.import.clone(),
+            run: identity.run,
+            columns: columns.collect(),
+        };
+        let reason = format!("import {}", self.plan.import);
+        let wanted = Wanted { reason: &reason, generation: None, import: Some(import), tables };
+        backup::copies(backups, self.tx.db(), &wanted).await.map(drop)
+    }
+
+    pub(super) async fn begin(&self) -> Result<()> {
         match self.doing {
             Doing::DryRun => Ok(()),
             _ => self.tx.start("begin; set constraints all immediate").await,
@@ -292,104 +394,20 @@ impl Run {
         let room = LISTED.saturating_sub(self.differences.len());
         self.differences.extend(outcome.differences.into_iter().take(room));
         if mode == Mode::Write {
-            let name = if step.second { format!("{load} (references)") } else { load };
+            let name = work.name();
             store::refuse(&self.tx, &self.cursor.identity, &name, &outcome.refused).await?;
             store::advance(&self.tx, &self.cursor).await?;
+            failpoint::hit("import-batch-written");
         }
-        self.commit().await
+        self.commit().await?;
+        failpoint::hit("import-batch-committed");
+        Ok(())
     }
 
-    fn counts(&self, load: &str) -> Counts {
+    pub(super) fn counts(&self, load: &str) -> Counts {
         let found = self.cursor.loads.iter().find(|report| report.load == load);
         found.map(|report| report.counts.clone()).unwrap_or_default()
     }
-
-    /// Writes the file of rejected records and ends the run; a dry run is rolled back.
-    async fn report(self, options: &Options, survey: &Survey) -> Result<Report> {
-        self.begin().await?;
-        self.tx.batch("target: reading the result", AS_USUAL).await?;
-        let comparing = self.doing == Doing::Compare;
-        let identity = &self.cursor.identity;
-        let refusals =
-            if comparing { Vec::new() } else { store::refusals(&self.tx, identity).await? };
-        let mut report = Report {
-            import: self.plan.import.clone(),
-            run: (self.doing == Doing::Import).then_some(identity.run),
-            mode: self.doing.as_str(),
-            resumed: self.cursor.resumed,
-            loads: self.cursor.loads.clone(),
-            tables: self.tables().await?,
-            sums: self.sums().await?,
-            refusals,
-            differences: self.differences.clone(),
-            left_out: left_out(&self.plan, survey),
-            rejects: None,
-            seconds: 0.0,
-        };
-        if self.doing == Doing::Import {
-            if !report.refusals.is_empty() {
-                let name = format!("{}-rejects-{}.jsonl", self.plan.import, identity.run);
-                let path = options.rejects.clone().unwrap_or_else(|| PathBuf::from(name));
-                rejects::write(&self.tx, identity, &path).await?;
-                report.rejects = Some(path.display().to_string());
-            }
-            store::finish(&self.tx, &self.cursor).await?;
-            self.tx.clone().commit().await?;
-        } else {
-            self.tx.clone().rollback().await?;
-        }
-        Ok(report)
-    }
-
-    async fn tables(&self) -> Result<BTreeMap<String, i64>> {
-        let mut tables = BTreeMap::new();
-        for step in &self.steps {
-            let name = step.checked.load.table();
-            if let std::collections::btree_map::Entry::Vacant(entry) = tables.entry(name) {
-                let sql = format!("select count(*) from {}", step.checked.table.name.quoted());
-                let rows = self.tx.query("target: counting rows", &sql, &[]).await?;
-                entry.insert(rows.first().map(|row| row.get(0)).unwrap_or_default());
-            }
-        }
-        Ok(tables)
-    }
-
-    /// The chosen sums over the rows that this run brought, beside those over its records.
-    async fn sums(&self) -> Result<Vec<Sum>> {
-        let mut sums = Vec::new();
-        for step in self.steps.iter().filter(|step| !step.second && has_plain_key(&step.checked)) {
-            let load = &step.checked.load;
-            for column in &load.sums {
-                let sql = sum_sql(&step.checked, column);
-                let space = load.old_id("");
-                let params: [crate::pg::Param<'_>; 4] = [
-                    &self.cursor.identity.import,
-                    &load.table(),
-                    &self.cursor.identity.run,
-                    &space,
-                ];
-                let rows = self.tx.query("target: summing", &sql, &params).await?;
-                let database = rows.first().and_then(|row| row.get(0));
-                let file = self.counts(&load.name).sums.get(column).copied().unwrap_or_default();
-                let (load, column) = (load.name.clone(), column.clone());
-                sums.push(Sum { load, column, file, database: database.unwrap_or_default() });
-            }
-        }
-        Ok(sums)
-    }
-}
-
-fn sum_sql(checked: &Checked, column: &str) -> String {
-    let keys = checked.key.iter().filter_map(|at| checked.columns.get(*at));
-    let keys: Vec<String> =
-        keys.map(|bound| format!("t.{}::text", quote_identifier(&bound.column.name))).collect();
-    format!(
-        "select sum(t.{}::numeric) from {} t where concat_ws('|', {}) in (select m.new_id from tributary.id_map m \
-         where m.import = $1 and m.table_name = $2 and m.run = $3 and m.old_id ^@ $4)",
-        quote_identifier(column),
-        checked.table.name.quoted(),
-        keys.join(", ")
-    )
 }
 
 fn loads(prepared: &Prepared) -> Vec<LoadReport> {
@@ -422,14 +440,4 @@ async fn compared_with(tx: &Tx, plan: &Plan, survey: &Survey) -> Result<Cursor> 
     let run = if same { run } else { 0 };
     let identity = Identity { import: plan.import.clone(), run };
     Ok(Cursor { identity, step: 0, record: 0, loads: Vec::new(), resumed: false })
-}
-
-/// What the plan leaves out, as the report lists it.
-fn left_out(plan: &Plan, survey: &Survey) -> BTreeMap<String, String> {
-    let mut left_out = plan.left_out.clone();
-    left_out.retain(|name, _| survey.others.contains_key(name));
-    for input in plan.inputs.values().filter(|input| !input.left_out.is_empty()) {
-        left_out.insert(format!("{} fields", input.name), input.left_out.join(", "));
-    }
-    left_out
 }

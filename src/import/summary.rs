@@ -15,6 +15,8 @@ pub enum Refused {
     Orphaned,
     /// Another record or row has the same id or the same unique value.
     Duplicate,
+    /// It is a row, in which a reference that leads to nothing became NULL.
+    Nulled,
 }
 
 impl Refused {
@@ -25,6 +27,7 @@ impl Refused {
             Self::Rejected => "rejected",
             Self::Orphaned => "orphaned",
             Self::Duplicate => "duplicate",
+            Self::Nulled => "nulled",
         }
     }
 }
@@ -55,6 +58,8 @@ pub struct Counts {
     pub replaced: u64,
     /// References filled in the second pass.
     pub linked: u64,
+    /// Rows that the target would not let have their references of the second pass; their records are counted above.
+    pub unlinked: u64,
     /// Differing values by column, of a comparison.
     pub differing: BTreeMap<String, u64>,
     /// Sums of chosen columns over the records that are rows now.
@@ -74,6 +79,7 @@ impl Counts {
             Refused::Rejected => self.rejected += 1,
             Refused::Orphaned => self.orphaned += 1,
             Refused::Duplicate => self.duplicates += 1,
+            Refused::Nulled => {}
         }
     }
 }
@@ -138,6 +144,46 @@ pub struct LoadReport {
     pub counts: Counts,
 }
 
+/// One table in the report: the records of all its loads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TableReport {
+    /// Rows now.
+    pub rows: i64,
+    /// Records in the files that the plan takes for it.
+    pub in_file: u64,
+    /// Records that are rows: new, updated or unchanged.
+    pub imported: u64,
+    /// See [`Refused::Rejected`].
+    pub rejected: u64,
+    /// See [`Refused::Orphaned`].
+    pub orphaned: u64,
+    /// See [`Refused::Duplicate`].
+    pub duplicates: u64,
+}
+
+impl TableReport {
+    pub(super) fn add(&mut self, counts: &Counts) {
+        self.in_file += counts.read - counts.filtered.min(counts.read);
+        self.imported += counts.inserted + counts.updated + counts.unchanged;
+        self.rejected += counts.rejected;
+        self.orphaned += counts.orphaned;
+        self.duplicates += counts.duplicates;
+    }
+}
+
+/// A key of a table, and what contradicts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyCheck {
+    /// The table.
+    pub table: String,
+    /// The key: `class_id to public.classes`, or the name of a unique index.
+    pub key: String,
+    /// `foreign`, `reference` (of the plan, without a constraint) or `unique`.
+    pub kind: &'static str,
+    /// Rows that refer to nothing, or values that are there more than once.
+    pub broken: i64,
+}
+
 /// The outcome of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -151,8 +197,14 @@ pub struct Report {
     pub resumed: bool,
     /// In the order in which they were carried out.
     pub loads: Vec<LoadReport>,
-    /// Rows of each table now.
-    pub tables: BTreeMap<String, i64>,
+    /// The backup that was taken before it: `tributary rollback` brings it back.
+    pub backup: Option<String>,
+    /// Its entry in the operation log.
+    pub log: Option<i64>,
+    /// By table.
+    pub tables: BTreeMap<String, TableReport>,
+    /// Of a comparison: every foreign key, reference and unique index.
+    pub keys: Vec<KeyCheck>,
     /// Sums of chosen columns.
     pub sums: Vec<Sum>,
     /// Records that did not become rows; the first of them.
@@ -172,7 +224,25 @@ impl Report {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let whole = self.loads.iter().all(|load| load.counts.accounted() == load.counts.read);
-        whole && self.differences.is_empty() && self.sums.iter().all(|sum| sum.file == sum.database)
+        let keys = self.keys.iter().all(|key| key.broken == 0);
+        whole
+            && keys
+            && self.differences.is_empty()
+            && self.sums.iter().all(|sum| sum.file == sum.database)
+    }
+
+    /// Whether any row was written.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        let changed = |counts: &Counts| counts.inserted + counts.updated + counts.linked;
+        self.loads.iter().any(|load| changed(&load.counts) > 0)
+    }
+
+    /// Records that did not become rows, or without one of their references.
+    #[must_use]
+    pub fn listed(&self) -> u64 {
+        let of = |counts: &Counts| counts.nulled + counts.unlinked;
+        self.refused() + self.loads.iter().map(|load| of(&load.counts)).sum::<u64>()
     }
 
     /// Records that did not become rows.

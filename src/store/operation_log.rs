@@ -62,11 +62,13 @@ pub enum Operation {
     Validate,
     /// A person was forgotten.
     Erase,
+    /// An export was imported.
+    Import,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Migrate,
         Self::Backfill,
         Self::DryRun,
@@ -81,6 +83,7 @@ impl Operation {
         Self::Accept,
         Self::Validate,
         Self::Erase,
+        Self::Import,
     ];
 
     /// The word in the table and on the command line.
@@ -101,6 +104,7 @@ impl Operation {
             Self::Accept => "accept",
             Self::Validate => "validate",
             Self::Erase => "erase",
+            Self::Import => "import",
         }
     }
 }

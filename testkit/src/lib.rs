@@ -8,6 +8,7 @@
 //! | [`people`] | contact and payment rows as a pure function of a seed and a number |
 //! | [`dirt`] | damages values the way production data is damaged (SPEC §3) |
 //! | [`source_schema`] | the source tables in both layouts (SPEC §1) |
+//! | [`exports`] | exports for the shipped import plans, with every kind of damage |
 //! | [`load`] | made-up rows into the source tables by COPY |
 //! | [`more_feeds`] | the further feeds beside the canonical ones: tables, rows, changes |
 //! | [`traffic`] | random transactions on several connections at once |
@@ -19,6 +20,7 @@
 pub mod cluster;
 pub mod dirt;
 pub mod error;
+pub mod exports;
 mod installation;
 pub mod load;
 pub mod more_feeds;

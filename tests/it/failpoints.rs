@@ -80,6 +80,18 @@ const HALT: &[&str] = &["halt-recorded"];
 const ALTERED: &[&str] = &["reconcile-scheduled"];
 /// Taken by `backups.rs`.
 const THE_WAY_BACK: &[&str] = &["backup-copied", "rollback-restored"];
+/// Taken by `import.rs`.
+pub(crate) const IMPORT: &[&str] = &[
+    "import-prepared",
+    "import-begun",
+    "import-batch-written:1",
+    "import-batch-committed:2",
+    "import-batch-written:5",
+    "import-rejects-written",
+    "import-finishing",
+    "import-finished",
+    "import-rolled-back",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_start_survives_every_failpoint_p1() {
@@ -106,7 +118,7 @@ async fn commands_and_halts_survive_every_failpoint_p7() {
 
 #[test]
 fn every_failpoint_is_taken() {
-    let beside = [COMMAND, HALT, ALTERED, THE_WAY_BACK].concat();
+    let beside = [COMMAND, HALT, ALTERED, THE_WAY_BACK, IMPORT].concat();
     let all = [FIRST_START, LOST_SLOT, SMALL_TRANSACTION, LARGE_TRANSACTION, &beside];
     let taken: BTreeSet<&str> = all.concat().iter().map(|point| name(point)).collect();
     assert_eq!(taken, BTreeSet::from(failpoint::NAMES));

@@ -1,12 +1,15 @@
 //! `tributary import`: both shipped plans on made-up exports, damaged in every way.
 
+mod there_before;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::Value;
+use testkit::exports::{self, Export, Options};
 
 use crate::support::world::{Places, World};
+use there_before::there_before;
 
 fn shipped(name: &str) -> String {
     format!("{}/config/import/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -151,135 +154,183 @@ async fn a_plan_is_checked_before_anything_is_written() {
     assert_eq!(world.target.value("select count(*) from users").await, "0");
 }
 
-/// A school's local storage with this many students, about a fifth of the records damaged.
-fn school(students: usize, folder: &Path) -> PathBuf {
-    use serde_json::json;
-    let mut arrays: Vec<(&str, Vec<String>)> = Vec::new();
-    let teachers = (0..students / 20 + 2).map(|n| {
-        json!({"id": n.to_string(), "fullName": format!("Teacher {n}"), "email": format!("t{n}@example.com"),
-            "createdAt": "2020-05-01", "hiredOn": "May 6, 2019", "subjects": ["Math"], "active": n % 2,
-            "mentorId": (n + 1).to_string()}).to_string()
-    });
-    arrays.push(("teachers", teachers.collect()));
-    arrays.push((
-        "classrooms",
-        (0..5)
-            .map(|n| json!({"id": n, "name": format!("Room {n}"), "capacity": 30}).to_string())
-            .collect(),
-    ));
-    let classes = (0..20).map(|n| {
-        json!({"id": format!("c{n}"), "name": format!("Class {n}"), "teacherId": "0", "classroomId": n % 7,
-            "schedule": if n % 3 == 0 { json!("{\"mon\":\"08:00\"}") } else { json!({"tue": "09:00"}) }}).to_string()
-    });
-    arrays.push(("classes", classes.collect()));
-    let people = (0..students).map(|n| {
-        let email = if n % 23 == 7 { "s1@example.com".to_owned() } else { format!("S{n}@Example.com") };
-        let enrolled = match n % 5 {
-            0 => json!("2024-06-03T08:00:00"),
-            1 => json!(1_717_372_800_000_u64 + n as u64),
-            2 => json!(1_717_372_800 + n),
-            3 => json!("06/03/2024 9:30 AM"),
-            _ if n % 31 == 4 => json!("soon"),
-            _ => json!("2024-06-03 08:00:00+08"),
-        };
-        let id = if n % 41 == 40 { format!("s{}", n - 1) } else { format!("s{n}") };
-        if n % 53 == 52 {
-            return format!("{{\"id\":\"s{n}\",\"fullName\":}}");
-        }
-        json!({"id": id, "fullName": format!("ANA REYES {n}"), "email": email, "phone": "0917 123 4567",
-            "classId": format!("c{}", n % 22), "birthdate": "5/4/2010", "enrolledAt": enrolled, "createdAt": null,
-            "active": if n % 37 == 36 { json!("perhaps") } else { json!(n % 2) }, "address": {"city": "Cebu"}, "photoUrl": "",
-            "parents": [{"name": "Rosa", "phone": ""}], "emergencyContacts": []}).to_string()
-    });
-    arrays.push(("students", people.collect()));
-    let attendance = (0..students).map(|n| {
-        json!({"studentId": format!("s{n}"), "classId": format!("c{}", n % 20), "date": "2024-06-10",
-            "status": if n % 29 == 28 { "unknown" } else { "present" }, "note": null}).to_string()
-    });
-    arrays.push(("attendance", attendance.collect()));
-    let grades = (0..students).map(|n| {
-        json!({"id": format!("g{n}"), "studentId": format!("s{}", n * 3 / 2), "classId": "c1", "subject": "Math",
-            "score": if n % 19 == 18 { json!(400) } else { json!(format!("{}.5", n % 99)) }, "gradedAt": null}).to_string()
-    });
-    arrays.push(("grades", grades.collect()));
-    arrays.push(("privateLessons", vec![]));
-    let obligations = (0..students).map(|n| {
-        json!({"id": format!("o{n}"), "studentId": format!("s{n}"), "amount": "1,500.00", "dueDate": "2024-07-01",
-            "status": "PAID"}).to_string()
-    });
-    arrays.push(("paymentObligations", obligations.collect()));
-    let payments = (0..students).map(|n| {
-        json!({"id": format!("p{n}"), "obligationId": format!("o{n}"), "amount": n, "paidAt": 1_717_372_800 + n,
-            "method": "Cash", "reference": format!("R{}", n - n % 17 / 16)}).to_string()
-    });
-    arrays.push(("payments", payments.collect()));
-    // Some values of a local storage are texts that hold JSON, some are plain.
-    let mut text = String::from("{\"theme\":\"dark\"");
-    for (at, (name, records)) in arrays.iter().enumerate() {
-        let array = format!("[{}]", records.join(",\n"));
-        let array = if at % 2 == 0 { Value::from(array).to_string() } else { array };
-        write!(text, ",\n\"{name}\":{array}").unwrap();
+/// Everything in the tables of a plan, row by row as COPY writes it, and what the import keeps of itself.
+async fn dump(world: &World, tables: &[&str]) -> Vec<u8> {
+    use futures_util::TryStreamExt as _;
+    let client = world.target.connect().await;
+    let mut all = Vec::new();
+    let own = ["id_map", "import_reject"]
+        .map(|name| format!("select t::text from tributary.{name} t order by 1"));
+    let tables = tables.iter().map(|table| format!("select * from {table} t order by t::text"));
+    for sql in tables.chain(own) {
+        let copied = client.copy_out(&format!("copy ({sql}) to stdout")).await.unwrap();
+        let parts: Vec<_> = copied.try_collect().await.unwrap();
+        all.extend(parts.concat());
+        all.extend(b"\n--\n");
     }
-    text.push('}');
-    let file = folder.join("school.json");
-    std::fs::write(&file, text).unwrap();
+    all
+}
+
+/// How many records: 3,000, or what the environment says.
+fn records() -> u64 {
+    std::env::var("IMPORT_RECORDS").map_or(3000, |n| n.parse().unwrap())
+}
+
+fn export(of: Export, name: &str, options: &Options, folder: &Path) -> PathBuf {
+    let file = folder.join(name);
+    let mut to = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());
+    exports::write(of, options, &mut to).unwrap();
+    std::io::Write::flush(&mut to).unwrap();
     file
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_export_adds_up_to_the_last_record_whenever_the_import_is_killed() {
-    let students: usize = std::env::var("IMPORT_STUDENTS").map_or(800, |n| n.parse().unwrap());
-    let world = with_tables("school").await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = school(students, folder.path());
-    let plan = folder.path().join("plan.toml");
-    let text = std::fs::read_to_string(shipped("school.toml")).unwrap();
-    std::fs::write(&plan, text.replace("[left_out]", "batch = 100\n[left_out]")).unwrap();
-    let (plan, file) = (plan.to_str().unwrap(), file.to_str().unwrap());
-    let rejects = folder.path().join("rejects.jsonl");
-    let import = ["import", plan, file, "--json", "--rejects", rejects.to_str().unwrap()];
+/// A shipped plan with small transactions.
+fn plan_with_small_batches(name: &str, folder: &Path) -> String {
+    let plan = folder.join(format!("{name}.toml"));
+    let text = std::fs::read_to_string(shipped(&format!("{name}.toml"))).unwrap();
+    std::fs::write(&plan, text.replacen("zone =", "batch = 200\nzone =", 1)).unwrap();
+    plan.to_str().unwrap().to_owned()
+}
 
-    // A target of its own shows what an import without a kill gives.
-    let whole = with_tables("school").await;
-    let expected = report(&whole, &import, 0).await;
-    let printed = folder.path().join("report.json");
-    let mut kills = 0;
-    let done = loop {
-        // A pipe that nobody reads would hold the process back.
-        let to = std::fs::File::create(&printed).unwrap();
-        let mut child = world.command(&import).stdout(to).spawn().unwrap();
-        let pause = Duration::from_millis(300 + 100 * kills);
-        if let Ok(ended) = tokio::time::timeout(pause, child.wait()).await {
-            assert_eq!(ended.unwrap().code(), Some(0));
-            let text = std::fs::read_to_string(&printed).unwrap();
-            break serde_json::from_str::<Value>(&text).unwrap();
-        }
-        child.kill().await.unwrap();
-        kills += 1;
-    };
-    assert!(kills >= 2, "the import was never killed");
-    assert_eq!(done["loads"], expected["loads"]);
-    assert_eq!(done["refusals"], expected["refusals"]);
-    assert_eq!(contents(&world, &SCHOOL).await, contents(&whole, &SCHOOL).await);
-    for outcome in ["rejected", "orphaned", "duplicates", "inserted"] {
-        assert!(total(&done, outcome) > 10, "{outcome}: {done}");
-    }
-    for load in done["loads"].as_array().unwrap() {
-        let name = load["load"].as_str().unwrap();
+fn assert_adds_up(report: &Value) {
+    for load in report["loads"].as_array().unwrap() {
         let of = |outcome: &str| load["counts"][outcome].as_u64().unwrap();
         let rows = of("inserted") + of("updated") + of("unchanged");
         let sum = rows + of("filtered") + of("rejected") + of("orphaned") + of("duplicates");
-        assert_eq!(sum, of("read"), "{name}");
+        assert_eq!(sum, of("read"), "{load}");
     }
-    assert_eq!(counts(&done, "students to public.students")["read"], students);
-    for sum in done["sums"].as_array().unwrap() {
+    for sum in report["sums"].as_array().unwrap() {
         let number = |key: &str| sum[key].as_str().unwrap().parse::<f64>().unwrap();
         assert!((number("file") - number("database")).abs() < f64::EPSILON, "{sum}");
     }
-    let compared = report(&world, &["import", plan, file, "--json", "--compare"], 0).await;
+}
+
+/// Counts add up to the last record, a comparison finds nothing, a second run changes nothing, and a rollback of a corrected
+/// export, or of one on rows that were there before, brings everything back byte for byte.
+async fn survives(of: Export, name: &str, tables: &[&str]) {
+    let world = with_tables(name).await;
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan_with_small_batches(name, folder.path());
+    let rejects = folder.path().join("rejects.jsonl");
+    let first = Options { records: records(), seed: 1, damage: 0.15, mark: true };
+    let file = export(of, "first.json", &first, folder.path());
+    // Cut off in its middle: nothing is written.
+    let whole = std::fs::read(&file).unwrap();
+    let cut = folder.path().join("cut.json");
+    std::fs::write(&cut, &whole[..whole.len() * 2 / 3]).unwrap();
+    let output = world.run(&["import", &plan, cut.to_str().unwrap()]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    world.succeed(&["migrate"]).await;
+    let empty = dump(&world, tables).await;
+    let arguments = |file: &Path| {
+        let file = file.to_str().unwrap().to_owned();
+        let rejects = rejects.to_str().unwrap().to_owned();
+        ["import".to_owned(), plan.clone(), file, "--json".into(), "--rejects".into(), rejects]
+    };
+    let import = arguments(&file);
+    let import: Vec<&str> = import.iter().map(String::as_str).collect();
+    let done = report(&world, &import, 0).await;
+    assert_adds_up(&done);
+    for outcome in ["rejected", "orphaned", "duplicates", "nulled", "inserted"] {
+        assert!(total(&done, outcome) > 3, "{outcome}: {done}");
+    }
+    let compare = ["import", &plan, file.to_str().unwrap(), "--json", "--compare"];
+    let compared = report(&world, &compare, 0).await;
     assert_eq!(compared["differences"], serde_json::json!([]));
+    assert!(
+        compared["keys"].as_array().unwrap().iter().all(|key| key["broken"] == 0),
+        "{compared}"
+    );
     let again = report(&world, &import, 0).await;
     assert_eq!((total(&again, "inserted"), total(&again, "updated")), (0, 0));
+    assert_eq!(again["backup"], Value::Null, "nothing was changed");
+
+    // Another export changes rows and adds some; it is taken back.
+    let before = dump(&world, tables).await;
+    let second = Options { records: records() * 11 / 10, seed: 2, ..first };
+    let other = arguments(&export(of, "second.json", &second, folder.path()));
+    let other: Vec<&str> = other.iter().map(String::as_str).collect();
+    let changed = report(&world, &other, 0).await;
+    assert_adds_up(&changed);
+    assert!(total(&changed, "updated") > 3 && total(&changed, "inserted") > 3, "{changed}");
+    let run = changed["backup"].as_str().unwrap();
+    let logged = world.succeed(&["log", "show", &changed["log"].to_string()]).await;
+    assert!(logged.contains("import") && logged.contains(run), "{logged}");
+    assert!(dump(&world, tables).await != before, "nothing was changed");
+    // It dies before the commit: nothing has happened.
+    let mut dying = world.command(&["rollback", run]);
+    let ended = dying.env("TRIBUTARY_FAILPOINT", "import-rolled-back").status().await.unwrap();
+    let killed = std::os::unix::process::ExitStatusExt::signal(&ended);
+    if std::env::var_os("TRIBUTARY_TEST_BINARY").is_none() {
+        assert_eq!(killed, Some(6));
+        world.succeed(&["rollback", run]).await;
+    }
+    assert!(dump(&world, tables).await == before, "the rows differ");
+    let compared = report(&world, &compare, 0).await;
+    assert_eq!(compared["differences"], serde_json::json!([]));
+    let (keep, put_back, kept) = there_before(of);
+    world.target.execute(keep).await;
+    world.succeed(&["rollback", done["backup"].as_str().unwrap()]).await;
+    assert!(dump(&world, tables).await == empty, "the rows differ");
+
+    // Some rows were there before the import, with other values; others are none of its.
+    world.target.execute(put_back).await;
+    let before = dump(&world, tables).await;
+    let anew = report(&world, &import, 0).await;
+    assert_eq!(total(&anew, "inserted") + kept, total(&done, "inserted"), "{anew}");
+    assert!(total(&anew, "updated") >= kept, "{anew}");
+    world.succeed(&["rollback", anew["backup"].as_str().unwrap()]).await;
+    assert!(dump(&world, tables).await == before, "the rows differ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_school_adds_up_compares_and_is_rolled_back_byte_for_byte() {
+    survives(Export::School, "school", &SCHOOL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_app_adds_up_compares_and_is_rolled_back_byte_for_byte() {
+    survives(Export::App, "app", &APP).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_dies_anywhere_ends_as_one_that_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan_with_small_batches("app", folder.path());
+    let options = Options { records: 1500, seed: 3, damage: 0.15, mark: false };
+    let file = export(Export::App, "app.json", &options, folder.path());
+    let rejects = folder.path().join("rejects.jsonl");
+    let import =
+        ["import", &plan, file.to_str().unwrap(), "--json", "--rejects", rejects.to_str().unwrap()];
+    let whole = with_tables("app").await;
+    let expected = report(&whole, &import, 0).await;
+    let rejected = std::fs::read_to_string(&rejects).unwrap();
+    // It needs neither a source nor a configuration.
+    let world = with_tables("app").await;
+    for point in crate::failpoints::IMPORT.iter().filter(|point| **point != "import-rolled-back") {
+        let mut dying = world.command(&import);
+        dying.env_remove("TRIBUTARY_CONFIG").env_remove("TRIBUTARY_SOURCE_URL");
+        let ended = dying.env("TRIBUTARY_FAILPOINT", point).output().await.unwrap();
+        let killed = std::os::unix::process::ExitStatusExt::signal(&ended.status);
+        assert_eq!(killed, Some(6), "{point}: {ended:?}");
+    }
+    // The last of them died behind its commit: what follows is a second run.
+    let done = report(&world, &import, 0).await;
+    assert_eq!((total(&done, "inserted"), total(&done, "updated")), (0, 0), "{done}");
+    assert_eq!(
+        total(&done, "unchanged"),
+        total(&expected, "inserted") + total(&expected, "updated") + total(&expected, "unchanged")
+    );
+    let lines = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&std::fs::read_to_string(&rejects).unwrap()), lines(&rejected));
+    assert_eq!(contents(&world, &APP).await, contents(&whole, &APP).await);
+    let runs = "select string_agg(state, ' ' order by run) from tributary.import_run";
+    assert_eq!(world.target.value(runs).await, "finished finished");
+    let entries: Value = serde_json::from_str(&world.succeed(&["log", "--json"]).await).unwrap();
+    let outcomes =
+        entries.as_array().unwrap().iter().map(|entry| entry["outcome"].as_str().unwrap());
+    let interrupted = outcomes.filter(|outcome| *outcome == "interrupted").count();
+    assert!(interrupted >= 5, "{entries}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,7 @@ impl Lines {
                 Ok(rejected) if rejected.load == load => {
                     let same_as =
                         rejected.other.filter(|_| rejected.reason.as_deref() == Some(SAME_ID));
-                    let record = rejected.record.map(|record| Text::Whole(record.get().to_owned()));
+                    let record = rejected.record.map(|record| Text::Whole(whole(record.get())));
                     let found = record.map(|record| (record, same_as));
                     return Ok(Some(found.unwrap_or_else(|| broken("without a record"))));
                 }
@@ -68,6 +68,14 @@ impl Lines {
             }
         }
         Ok(None)
+    }
+}
+
+/// A record that was broken stands in the file as a text, which holds it again once it is corrected.
+fn whole(record: &str) -> String {
+    match serde_json::from_str::<String>(record) {
+        Ok(text) if serde_json::from_str::<&RawValue>(&text).is_ok() => text,
+        _ => record.to_owned(),
     }
 }
 
@@ -120,5 +128,7 @@ mod tests {
         assert_eq!(lines.next_of("a to b").unwrap(), None);
         assert_eq!(rejects_header("{\"tributary_rejects\":\"school\"}"), Some("school".into()));
         assert_eq!(rejects_header("{\"id\":1}"), None);
+        assert_eq!(whole("\"{\\\"x\\\":1}\""), "{\"x\":1}");
+        assert_eq!(whole("\"{\\\"x\\\"\""), "\"{\\\"x\\\"\"");
     }
 }

@@ -63,7 +63,7 @@ fn is_remote(server: &tokio_postgres::Config) -> bool {
 /// server in messages, such as `source`.
 ///
 /// Values come as text in one format whatever the server, database or role has as its default; see
-/// [`settings`]. The encoding is UTF-8.
+/// `pg::settings`. The encoding is UTF-8.
 ///
 /// # Errors
 ///

@@ -29,7 +29,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page for somebody; `at` is a key of [`NAVIGATION`].
+    /// A page for somebody; `at` is a key of `NAVIGATION`.
     #[must_use]
     pub fn new(who: &Who, at: &'static str, title: impl Into<String>) -> Self {
         Self { title: title.into(), at, who: Some(who.clone()) }

@@ -23,7 +23,7 @@
 //! 2. A struct with `#[derive(askama::Template)] #[template(path = "admin/….html")]` and a field `page: Page`.
 //! 3. A handler whose first argument is the role it needs; the state is `State<Arc<Admin>>`:
 //!
-//!    ```ignore
+//!    ```text
 //!    async fn list(View(who): View, State(admin): State<Arc<Admin>>) -> Result<Response, Failure> {
 //!        let db = admin.read().await?; // a read-only session of the target
 //!        let rows = db.query("select … from tributary.conflict …", &[]).await.context("target: …")?;
@@ -32,7 +32,7 @@
 //!    ```
 //!
 //!    [`Failure`] turns an [`Error`](crate::error::Error) into a page; a refusal of the daemon is shown, not logged.
-//! 4. A line in `router`; a page of the navigation also has a line in [`layout::NAVIGATION`].
+//! 4. A line in `router`; a page of the navigation also has a line in `layout::NAVIGATION`.
 //!
 //! What changes something is a `POST` with a form (`axum::Form`), answered by a redirect (`303`, [`see_other`]). It asks the
 //! daemon with [`Admin::ask`], whose actor is the holder of the token, so that the operation log names it. Nothing that

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a backfill begins | the row is there, in the commit of its entry; [`begin`] adds the totals before |
 //! | it is done | the row is due ([`pending`]); [`complete`] fills it |
-//! | a verification has ended | [`save`] |
+//! | a verification has ended | `save` |
 
 use serde_json::Value;
 

@@ -15,7 +15,7 @@ const WHAT: &str = "target: totals";
 const MONTHS: usize = 36;
 /// Lines of every other dimension.
 const LINES: usize = 40;
-/// The line of what is older than [`MONTHS`].
+/// The line of what is older than `MONTHS`.
 pub const EARLIER: &str = "earlier";
 
 /// The target tables at one moment.

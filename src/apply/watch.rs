@@ -72,11 +72,13 @@ impl Applier {
         if !self.watch.is_on() {
             return Ok(());
         }
-        let payments = decided.iter().flat_map(|decided| &decided.payments).map(|(row, _)| row);
-        let transactions = payments
-            .chain(gone.iter().map(|(row, _)| row))
-            .filter(|row| self.env.feeds.kind(row.0) == FeedKind::Payment)
-            .map(|row| self.transaction_id(row));
+        let feeds = &self.env.feeds;
+        let gone = gone.iter().filter(|(row, _)| feeds.kind(row.0) == FeedKind::Payment);
+        let gone = self.transaction_ids(tx, gone.map(|(row, _)| row.clone())).await?;
+        let kept = decided.iter().flat_map(|decided| {
+            decided.payments.iter().map(|(row, _)| decided.transaction_id(row, feeds))
+        });
+        let transactions = kept.chain(gone.into_keys());
         let holders = self.holders(tx, writes).await?;
         self.watch.note(|reached| {
             reached.owners.extend(decided.iter().map(|decided| decided.owner.clone()));

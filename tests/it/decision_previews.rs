@@ -30,6 +30,11 @@ const ROWS: &str = "
     from (values (1, 'c1', 'd.one@gmail.com', '09171234567'), (2, 'c2', 'done@gmail.com', null),
         (3, 'c9', 'p7@example.com', null), (4, 'c9', 'p8@example.com', null)) as v (n, contact, email, phone)";
 
+/// The application's own transaction of the second payment, which is adopted.
+const ADOPTED: &str = "
+    create table transactions (id uuid primary key, amount numeric not null, payment_provider text, payment_provider_id text);
+    insert into transactions values ('00000000-0000-4000-a000-000000000001', 1, 'xendit', 'EXT-2')";
+
 /// Values by table and key.
 type Rows = BTreeMap<(&'static str, String), Vec<Option<String>>>;
 
@@ -116,6 +121,7 @@ async fn decide(world: &World, arguments: &[&str]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_is_what_then_happens_row_for_row() {
     let world = World::canonical(ROWS).await;
+    world.target.execute(ADOPTED).await;
     let daemon = world.started().await;
     let id = async |kind: &str, part: &str| {
         let sql = format!(
@@ -129,6 +135,9 @@ async fn a_preview_is_what_then_happens_row_for_row() {
     let one = id("possible_duplicate", "done@").await;
     let two = id("possible_duplicate", "two@").await;
     let before = rows(&world).await;
+    let adopted =
+        "select status from transactions where id = '00000000-0000-4000-a000-000000000001'";
+    assert_eq!(world.target.value(adopted).await, "PAID");
 
     let keep = ["conflicts", "resolve", &one, "--keep", "done@gmail.com", "--by", "ana"];
     let merged = decide(&world, &keep).await.join("\n");

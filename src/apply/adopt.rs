@@ -1,13 +1,12 @@
 //! Existing transactions of the application become those of payments (SPEC §5.2).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
 use super::Applier;
 use super::fetch::State;
-use super::settle::LOOK_UP_FROM;
-use crate::engine::adopt::{Round, Wanted};
+use crate::engine::adopt::{Candidate, Round, Wanted};
 use crate::engine::diff::Trust;
 use crate::engine::people::Decided;
 use crate::engine::rows::RowPlan;
@@ -18,37 +17,31 @@ use crate::store;
 use crate::targets;
 use crate::unify::{self, ConflictKind};
 
+/// Transactions that the target has.
+pub(super) struct Existing {
+    /// The candidates of each provider id.
+    found: HashMap<String, Vec<Candidate>>,
+    /// The ids that are there, of those that were asked for.
+    pub(super) there: HashSet<Uuid>,
+}
+
 impl Applier {
-    /// Gives the transactions of decided owners the ids that they keep. Returns what is newly adopted, which the caller
-    /// records with what it writes.
-    pub(super) async fn adopt_transactions(
+    /// Gives the transactions of decided owners the ids that they keep: of the `wanted` those of the candidates that are
+    /// free. Returns what is newly adopted, which the caller records with what it writes.
+    pub(super) fn adopt_transactions(
         &self,
-        tx: &Tx,
         decided: &mut [Decided],
         state: &mut State,
         plan: &RowPlan,
-        trust: Trust,
-    ) -> Result<Vec<(RowId, Uuid)>> {
-        let wanted = self.wanted_transactions(decided, state, trust);
-        // A few are looked up together, in one round trip; of many, those only that have a candidate.
-        let all: Vec<Uuid> = wanted.iter().map(|one| one.derived).collect();
-        let at_once: &[Uuid] = if wanted.len() < LOOK_UP_FROM { &all } else { &[] };
-        let (found, mut there) = tokio::try_join!(
-            targets::adopt::candidates(tx, &self.tables, &self.env.feeds, &wanted),
-            targets::delete::there(tx, &self.tables, at_once),
-        )?;
+        wanted: &[Wanted],
+        existing: &Existing,
+    ) -> Vec<(RowId, Uuid)> {
         let mut new = Vec::new();
+        let Existing { found, there } = existing;
         if !found.is_empty() {
-            if at_once.is_empty() {
-                let derived = wanted.iter().filter(|one| found.contains_key(&one.provider_id));
-                let derived: Vec<Uuid> = derived.map(|one| one.derived).collect();
-                there = targets::delete::there(tx, &self.tables, &derived).await?;
-            }
-            let there = there.into_iter().collect();
             let (taken, without) = self.taken(decided, &state.adopted, plan);
             let (adopted, feeds) = (&state.adopted, &self.env.feeds);
-            let round = Round { found: &found, there: &there, adopted, taken, without, feeds };
-            let result = round.adopt(&wanted);
+            let result = Round { found, there, adopted, taken, without, feeds }.adopt(wanted);
             state.other_transactions = result.others;
             new = result.ids;
         }
@@ -56,12 +49,36 @@ impl Applier {
         state.adopted.retain(|_, id| !taken.contains(id));
         state.adopted.extend(new.iter().cloned());
         decided.iter_mut().for_each(|decided| decided.keep(&state.adopted));
-        Ok(new)
+        new
+    }
+
+    /// The transactions that the target has of these payments, and which of further ids are there, in one round trip.
+    pub(super) async fn existing(
+        &self,
+        tx: &Tx,
+        wanted: &[Wanted],
+        further: &[Uuid],
+    ) -> Result<Existing> {
+        let ids = wanted.iter().map(|one| one.derived).chain(further.iter().copied());
+        let ids: Vec<Uuid> = ids.collect::<BTreeSet<_>>().into_iter().collect();
+        let (found, there) = tokio::try_join!(
+            targets::adopt::candidates(tx, &self.tables, &self.env.feeds, wanted),
+            targets::delete::there(tx, &self.tables, &ids),
+        )?;
+        Ok(Existing { found, there: there.into_iter().collect() })
     }
 
     /// Payments that give a transaction which is not known to be there, in the order of their rows. Without trust in
-    /// digests, and where one has further transactions already, it is all of them.
-    fn wanted_transactions(&self, decided: &[Decided], state: &State, trust: Trust) -> Vec<Wanted> {
+    /// digests, and where one has further transactions already, it is all of them. None where provider ids name nothing.
+    pub(super) fn wanted_transactions(
+        &self,
+        decided: &[Decided],
+        state: &State,
+        trust: Trust,
+    ) -> Vec<Wanted> {
+        if self.tables.transactions_by_provider.is_none() {
+            return Vec::new();
+        }
         let kind = ConflictKind::DuplicateTransaction;
         let has_others = state.conflicts.values().any(|stored| stored.kind == kind.as_str());
         let mut wanted: Vec<Wanted> = Vec::new();

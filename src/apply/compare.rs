@@ -139,7 +139,9 @@ impl Applier {
         // Of others the plan holds a part of the rows only.
         owners.retain(|owner, _| touched.owners.contains(owner));
         let mut decided = people::decide(owners, &state.holders, &self.env);
-        self.adopt_transactions(tx, &mut decided, &mut state, plan, Trust::Nothing).await?;
+        let wanted = self.wanted_transactions(&decided, &state, Trust::Nothing);
+        let existing = self.existing(tx, &wanted, &[]).await?;
+        self.adopt_transactions(&mut decided, &mut state, plan, &wanted, &existing);
         let mut persons = std::mem::take(&mut state.persons);
         let recorded = persons.clone();
         let mut expected = Expected::default();

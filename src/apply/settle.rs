@@ -25,7 +25,7 @@ use crate::unify::{self, Conflict};
 
 /// Transactions that are not known to exist are looked up before they are inserted, where there are so many that a
 /// plain insert pays.
-pub(super) const LOOK_UP_FROM: usize = 16;
+const LOOK_UP_FROM: usize = 16;
 
 /// Owners from which on all cores compare them.
 const PARALLEL_FROM: usize = 16;
@@ -256,15 +256,15 @@ impl Applier {
             .map(|(row, _)| self.transaction_id(row))
             .collect();
         let looked_up: &[Uuid] = if unknown.len() >= LOOK_UP_FROM { &unknown } else { &[] };
-        let (found, there, adopted) = tokio::try_join!(
+        let wanted = self.wanted_transactions(&decided, state, mode.trust);
+        let (found, existing) = tokio::try_join!(
             profile_ids::find(tx, &self.tables, &new),
-            targets::delete::there(tx, &self.tables, looked_up),
-            self.adopt_transactions(tx, &mut decided, state, plan, mode.trust),
+            self.existing(tx, &wanted, looked_up),
         )?;
         profile_ids::adopt(tx, &found).await?;
-        let there: HashSet<Uuid> = there.into_iter().collect();
+        let adopted = self.adopt_transactions(&mut decided, state, plan, &wanted, &existing);
         let mut fresh = Fresh::default();
-        fresh.transactions.extend(looked_up.iter().filter(|id| !there.contains(id)));
+        fresh.transactions.extend(looked_up.iter().filter(|id| !existing.there.contains(id)));
         for (key, found) in found {
             if found.is_fresh {
                 fresh.profiles.insert(found.person.profile_id);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -63,7 +64,14 @@ impl CountingProxy {
     }
 }
 
+/// The distance of the server. What is sent together is then under way before the first answer is back, however the
+/// processes are scheduled.
+const LATENCY: Duration = Duration::from_millis(3);
+
 async fn relay(client: TcpStream, server: TcpStream, costs: Arc<Mutex<Vec<Cost>>>) {
+    // Small packets would wait for each other's acknowledgement.
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
     let session = Arc::new(Mutex::new(Session::default()));
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -83,6 +91,7 @@ async fn relay(client: TcpStream, server: TcpStream, costs: Arc<Mutex<Vec<Cost>>
     let downwards = async move {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
+            tokio::time::sleep(LATENCY).await;
             session.lock().unwrap().was_answered = true;
             if to_client.write_all(&buffer[..read]).await.is_err() {
                 break;

@@ -111,9 +111,7 @@ pub async fn ask(
     actor: &str,
     patience: Patience<'_>,
 ) -> Result<Answer> {
-    if !decisions::may_follow_a_rollback(&command.request)
-        && let Err(error) = halt::refuse_rolled_back(db).await
-    {
+    if let Err(error) = refuse_after_rollback(db, command).await {
         return answer_to(Err(error));
     }
     if !session::is_locked(db).await?
@@ -125,10 +123,7 @@ pub async fn ask(
     let start = Instant::now();
     let (mut looked, mut poll) = (start, FIRST_POLL);
     loop {
-        tokio::time::sleep(poll).await;
-        poll = POLL.min(poll * 2);
-        if let Some(answer) = answer(db, id).await? {
-            forget_preview(db, id, command).await?;
+        if let Some(answer) = poll_answer(db, id, command, &mut poll).await? {
             return Ok(answer);
         }
         if looked.elapsed() >= LOCK_POLL {
@@ -166,9 +161,7 @@ pub async fn ask_daemon(
     actor: &str,
     patience: Duration,
 ) -> Result<Option<Answer>> {
-    if !decisions::may_follow_a_rollback(&command.request)
-        && let Err(error) = halt::refuse_rolled_back(db).await
-    {
+    if let Err(error) = refuse_after_rollback(db, command).await {
         return answer_to(Err(error)).map(Some);
     }
     if matches!(command.request, Request::Accept)
@@ -179,10 +172,7 @@ pub async fn ask_daemon(
     let id = queue(db, command, actor).await?;
     let (start, mut poll) = (Instant::now(), FIRST_POLL);
     while start.elapsed() < patience {
-        tokio::time::sleep(poll).await;
-        poll = POLL.min(poll * 2);
-        if let Some(answer) = answer(db, id).await? {
-            forget_preview(db, id, command).await?;
+        if let Some(answer) = poll_answer(db, id, command, &mut poll).await? {
             return Ok(Some(answer));
         }
     }
@@ -195,6 +185,30 @@ pub async fn ask_daemon(
         .map(Some);
     }
     Ok(None)
+}
+
+/// Refuses what needs rows that are up to date while the target is rolled back.
+async fn refuse_after_rollback(db: &Db, command: &Command) -> Result<()> {
+    if decisions::may_follow_a_rollback(&command.request) {
+        return Ok(());
+    }
+    halt::refuse_rolled_back(db).await
+}
+
+/// Looks once for the answer, after a pause that grows.
+async fn poll_answer(
+    db: &Db,
+    id: i64,
+    command: &Command,
+    pause: &mut Duration,
+) -> Result<Option<Answer>> {
+    tokio::time::sleep(*pause).await;
+    *pause = POLL.min(*pause * 2);
+    let answer = answer(db, id).await?;
+    if answer.is_some() {
+        forget_preview(db, id, command).await?;
+    }
+    Ok(answer)
 }
 
 /// Shows how many of the people a rebuild has passed.

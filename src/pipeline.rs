@@ -303,11 +303,10 @@ async fn work(
 /// Days that passed while no daemon worked are judged before anything is streamed (SPEC §5.4), unless everybody is to be
 /// judged anyway.
 async fn judge_days_passed(session: &mut Session, health: &Arc<Health>) -> Result<()> {
-    let applier = &mut session.applier;
-    let at = crate::store::backfill::progress(&applier.db).await?;
-    if at.is_some_and(|at| !at.is_done()) {
+    if due_backfill(session).await?.is_some() {
         return Ok(());
     }
+    let applier = &mut session.applier;
     applier.keep_today().await?;
     let people: Vec<String> = applier.people_due().await?.owners.into_iter().collect();
     for round in people.chunks(OWNERS_PER_ROUND) {

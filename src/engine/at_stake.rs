@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
+use crate::rules::Status;
+
 /// What is at stake in a conflict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AtStake {
@@ -64,7 +66,8 @@ impl<'a> Payments<'a> {
     }
 
     fn add(&mut self, row: &'a str, status: &str, amount: Option<&str>) {
-        let counts = ["PAID", "SETTLED", "PARTIALLY_REFUNDED", "UNKNOWN"].contains(&status);
+        let counts =
+            Status::parse(status).is_some_and(|s| s.is_successful() || s == Status::Unknown);
         let amount = amount.and_then(|amount| amount.parse::<Decimal>().ok());
         if self.rows.insert(row)
             && counts

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::support::files;
+
 /// The rules, whose sections the code refers to as `SPEC §4.3` and `P7`.
 const RULES: &str = "docs/rules.md";
 
@@ -17,20 +19,6 @@ fn root() -> &'static Path {
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Files with one of these endings below a folder, other than what was built.
-fn files(at: &Path, endings: &[&str], into: &mut Vec<PathBuf>) {
-    if !at.is_dir() {
-        let ending = at.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        if endings.contains(&ending) {
-            into.push(at.to_owned());
-        }
-    } else if !at.ends_with("target") {
-        for entry in std::fs::read_dir(at).unwrap() {
-            files(&entry.unwrap().path(), endings, into);
-        }
-    }
 }
 
 fn code() -> Vec<PathBuf> {

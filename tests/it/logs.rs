@@ -1,7 +1,9 @@
 //! `docs/logs.md` lists the events that the code logs, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::support::files;
 
 /// Level and message of an event, with the names of its fields.
 type Events = BTreeMap<(String, String), BTreeSet<String>>;
@@ -10,16 +12,6 @@ const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn sources(at: &Path, into: &mut Vec<PathBuf>) {
-    if at.is_dir() {
-        for entry in std::fs::read_dir(at).unwrap() {
-            sources(&entry.unwrap().path(), into);
-        }
-    } else if at.extension().is_some_and(|extension| extension == "rs") {
-        into.push(at.to_owned());
-    }
 }
 
 /// The arguments of a macro, of the text behind its opening parenthesis.
@@ -61,10 +53,10 @@ fn literal(text: &str) -> String {
 }
 
 fn logged() -> Events {
-    let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
+    let mut found = Vec::new();
+    files(&root().join("src"), &["rs"], &mut found);
     let mut events = Events::new();
-    for file in files {
+    for file in found {
         let text = std::fs::read_to_string(&file).unwrap();
         for level in LEVELS {
             let opening = format!("{level}!(");

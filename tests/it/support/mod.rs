@@ -8,6 +8,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod world;
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything the product promises; generous, for a loaded machine.
@@ -33,4 +34,18 @@ pub(crate) async fn eventually<F, Fut>(
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
     let text = std::env::var(name);
     text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+}
+
+/// Files with one of these endings below a folder, other than what was built.
+pub(crate) fn files(at: &Path, endings: &[&str], into: &mut Vec<PathBuf>) {
+    if !at.is_dir() {
+        let ending = at.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if endings.contains(&ending) {
+            into.push(at.to_owned());
+        }
+    } else if !at.ends_with("target") {
+        for entry in std::fs::read_dir(at).unwrap() {
+            files(&entry.unwrap().path(), endings, into);
+        }
+    }
 }

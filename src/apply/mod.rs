@@ -8,7 +8,7 @@
 //! come from differs. Deciding is [`crate::engine`]'s, rows of the schema `tributary` are [`crate::store`]'s, rows of the
 //! application [`crate::targets`]'.
 //!
-//! In reading order: `batch` (source transactions), `fetch`, `settle` (decide and write owners), `email_changes` (SPEC
+//! In reading order: `batch` (source transactions), `fetch`, `decide`, `settle` (decide and write owners), `email_changes` (SPEC
 //! §4.3), `conflicts`, `quarantine` (what the target refuses), `large` (transactions in parts), `passes` (what no
 //! source change brings).
 
@@ -17,6 +17,7 @@ mod batch;
 mod clock;
 mod compare;
 mod conflicts;
+mod decide;
 mod email_changes;
 mod fetch;
 mod incomplete;

@@ -3,32 +3,22 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
-use rayon::prelude::*;
 use uuid::Uuid;
 
-use super::fetch::State;
+use super::decide::Round;
 use super::quarantine::Refused;
 use super::totals::Totals;
 use super::{Applier, OWNERS_PER_ROUND};
-use crate::engine::diff::{self, OwnerWrite, Trust};
-use crate::engine::people::{self, Decided};
-use crate::engine::rollout::{self, Withheld};
+use crate::engine::diff::{OwnerWrite, Trust};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
-use crate::engine::{Person, PersonState, RowId, StoredRow};
+use crate::engine::{RowId, StoredRow};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Stage};
 use crate::pg::{Group, Tx};
 use crate::store::{self, checkpoint::Advance};
-use crate::targets::{self, Fresh, Report, profile_ids};
+use crate::targets::{self, Report};
 use crate::unify::{self, Conflict};
-
-/// Transactions that are not known to exist are looked up before they are inserted, where there are so many that a
-/// plain insert pays.
-const LOOK_UP_FROM: usize = 16;
-
-/// Owners from which on all cores compare them.
-const PARALLEL_FROM: usize = 16;
 
 /// How owners are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,26 +61,6 @@ impl Mode {
     pub fn carefully(self) -> Self {
         Self { trust: Trust::Nothing, careful: true, with_quarantined: true, ..self }
     }
-}
-
-/// What one round comes to before it is written.
-struct Round {
-    decided: Vec<Decided>,
-    writes: Vec<OwnerWrite>,
-    persons: HashMap<String, Person>,
-    /// Those who were recorded before.
-    recorded: HashSet<String>,
-    /// Persons who are new, left, came back, or whose digests differ.
-    person_writes: BTreeSet<String>,
-    /// Persons who came, left or came back.
-    changed_people: BTreeSet<String>,
-    fresh: Fresh,
-    /// Persons who are outside of the rollout.
-    outside: HashSet<String>,
-    /// What is not written of each owner.
-    withheld: Vec<(String, Withheld)>,
-    /// Transactions of the application that payments take over.
-    adopted: Vec<(RowId, Uuid)>,
 }
 
 impl Applier {
@@ -225,194 +195,6 @@ impl Applier {
         totals.count_unchanged(&report);
         timed(Stage::Write, started);
         Ok(report)
-    }
-
-    /// Unifies the owners, finds the ids of new persons and compares with what was last written.
-    async fn decide(
-        &self,
-        tx: &Tx,
-        state: &mut State,
-        plan: &RowPlan,
-        mode: Mode,
-    ) -> Result<Round> {
-        let rows = std::mem::take(&mut state.rows);
-        let mut decided = people::decide(rows, &state.holders, &self.env);
-        let mut persons = std::mem::take(&mut state.persons);
-        let before = persons.clone();
-        let rollout = self.env.rollout;
-        let strangers = self.without_profile(tx, &decided, &before).await?;
-        let needs_id = |decided: &Decided| {
-            let person = persons.get(&decided.owner);
-            decided.unified.profile.is_some()
-                && person.is_none_or(|person| person.state == PersonState::Waiting)
-                || strangers.contains(&decided.owner)
-        };
-        let new: Vec<String> =
-            decided.iter().filter(|d| needs_id(d)).map(|d| d.owner.clone()).collect();
-        let unknown: Vec<Uuid> = decided
-            .iter()
-            .flat_map(|d| &d.payments)
-            .filter(|(_, outcome)| outcome.is_none())
-            .map(|(row, _)| self.transaction_id(row))
-            .collect();
-        let looked_up: &[Uuid] = if unknown.len() >= LOOK_UP_FROM { &unknown } else { &[] };
-        let wanted = self.wanted_transactions(&decided, state, mode.trust);
-        let (found, existing) = tokio::try_join!(
-            profile_ids::find(tx, &self.tables, &new),
-            self.existing(tx, &wanted, looked_up),
-        )?;
-        profile_ids::adopt(tx, &found).await?;
-        let adopted = self.adopt_transactions(&mut decided, state, plan, &wanted, &existing);
-        let mut fresh = Fresh::default();
-        fresh.transactions.extend(looked_up.iter().filter(|id| !existing.there.contains(id)));
-        for (key, found) in found {
-            if found.is_fresh {
-                fresh.profiles.insert(found.person.profile_id);
-            }
-            persons.insert(key, found.person);
-        }
-        if self.has_blocked_deletes {
-            let given: HashSet<Uuid> =
-                decided.iter().flat_map(|d| &d.unified.transactions).map(|t| t.id).collect();
-            let feeds = &self.env.feeds;
-            let payments =
-                decided.iter().flat_map(|d| d.payments.iter().map(move |(row, _)| (d, row)));
-            let gives = payments.filter(|(d, row)| given.contains(&d.transaction_id(row, feeds)));
-            state.given = gives.map(|(_, row)| feeds.source_row(row)).collect();
-        }
-        let mut changed_people = BTreeSet::new();
-        for decided in decided.iter().filter(|decided| decided.is_person()) {
-            let Some(person) = persons.get_mut(&decided.owner) else { continue };
-            if decided.is_incomplete {
-                // What was written stays until its rows are known (P6).
-                continue;
-            }
-            person.state = person.state.with_profile(decided.unified.profile.is_some());
-            person.outside = !rollout.includes(&decided.owner, before.get(&decided.owner));
-            if before.get(&decided.owner).map(|before| before.state) != Some(person.state) {
-                changed_people.insert(decided.owner.clone());
-            }
-        }
-        if self.has_foreign_profiles {
-            let keys: Vec<String> = decided
-                .iter()
-                .filter(|d| d.unified.profile.is_some())
-                .map(|d| d.owner.clone())
-                .collect();
-            let own: Vec<Uuid> = persons.values().map(|person| person.profile_id).collect();
-            state.duplicates = profile_ids::duplicates(tx, &self.tables, &keys, &own).await?;
-        }
-        let compared = |decided: &Decided| {
-            let is_left_out = decided.is_incomplete
-                || !mode.with_quarantined && state.quarantined.contains(&decided.owner);
-            let person = persons.get(&decided.owner).copied();
-            let is_fresh = person.is_some_and(|p| fresh.profiles.contains(&p.profile_id));
-            let identity = &self.tables.identity;
-            let feeds = &self.env.feeds;
-            (!is_left_out)
-                .then(|| diff::owner(decided, person, feeds, identity, mode.trust, is_fresh))
-        };
-        let compared: Vec<(OwnerWrite, Option<Person>)> = if decided.len() < PARALLEL_FROM {
-            decided.iter().filter_map(compared).collect()
-        } else {
-            decided.par_iter().filter_map(compared).collect()
-        };
-        let mut writes = Vec::with_capacity(compared.len());
-        let (mut withheld, mut outside) = (Vec::new(), HashSet::new());
-        let by_owner: HashMap<&str, &Decided> = if self.has_outside || !rollout.is_complete() {
-            decided.iter().map(|decided| (decided.owner.as_str(), decided)).collect()
-        } else {
-            HashMap::new()
-        };
-        for (mut write, mut person) in compared {
-            if let Some(decided) = by_owner.get(write.owner.as_str()) {
-                let feeds = &self.env.feeds;
-                let kept = rollout::withhold(&mut write, decided, person.as_mut(), rollout, feeds);
-                withheld.push((write.owner.clone(), kept));
-            }
-            if let Some(person) = person {
-                if person.outside {
-                    outside.insert(write.owner.clone());
-                }
-                persons.insert(write.owner.clone(), person);
-            }
-            writes.push(write);
-        }
-        let person_writes = decided
-            .iter()
-            .map(|decided| &decided.owner)
-            .filter(|owner| persons.get(*owner) != before.get(*owner))
-            .cloned()
-            .collect();
-        let recorded = before.into_keys().collect();
-        Ok(Round {
-            decided,
-            writes,
-            persons,
-            recorded,
-            person_writes,
-            changed_people,
-            fresh,
-            outside,
-            withheld,
-            adopted,
-        })
-    }
-
-    /// Those who come in and of whom the target has no profile under the id that was recorded while they were outside: the
-    /// application may have made one under another id since.
-    async fn without_profile(
-        &self,
-        tx: &Tx,
-        decided: &[Decided],
-        before: &HashMap<String, Person>,
-    ) -> Result<HashSet<String>> {
-        let comes_in = |decided: &&Decided| {
-            let recorded = before.get(&decided.owner);
-            recorded.is_some_and(|person| person.outside && person.state == PersonState::Present)
-                && self.env.rollout.includes(&decided.owner, recorded)
-        };
-        let coming: HashMap<Uuid, &String> = decided
-            .iter()
-            .filter(comes_in)
-            .filter_map(|decided| Some((before.get(&decided.owner)?.profile_id, &decided.owner)))
-            .collect();
-        if coming.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let ids: Vec<Uuid> = coming.keys().copied().collect();
-        let there: HashSet<Uuid> =
-            profile_ids::there(tx, &self.tables, &ids).await?.into_iter().collect();
-        let missing = coming.into_iter().filter(|(id, _)| !there.contains(id));
-        Ok(missing.map(|(_, owner)| owner.clone()).collect())
-    }
-
-    /// A unique value that a row of somebody outside holds is left out (SPEC §7a).
-    async fn leave_held_values(&self, tx: &Tx, round: &mut Round) -> Result<()> {
-        if self.env.rollout.is_complete() {
-            return Ok(());
-        }
-        let profiles = round.writes.iter().filter_map(|write| write.profile.as_ref());
-        let values: Vec<String> = profiles.filter_map(|p| p.systemeio_id.clone()).collect();
-        let held: HashSet<String> =
-            targets::write::held_outside(tx, &self.tables, &values).await?.into_iter().collect();
-        for write in &mut round.writes {
-            let Some(profile) = &mut write.profile else { continue };
-            if !profile.systemeio_id.as_ref().is_some_and(|value| held.contains(value)) {
-                continue;
-            }
-            profile.leave_systemeio_id();
-            // What is written is not what the person should have: the next time it is compared.
-            if let Some(person) = round.persons.get_mut(&write.owner) {
-                person.profile = None;
-            }
-            round.person_writes.insert(write.owner.clone());
-            let owner = round.withheld.iter_mut().find(|(owner, _)| *owner == write.owner);
-            if let Some((_, withheld)) = owner {
-                withheld.held = 1;
-            }
-        }
-        Ok(())
     }
 
     /// Whether the transaction of a payment that is gone was never written, as its owner is outside.

@@ -251,7 +251,7 @@ async fn within(
         Request::Accept => accept(tx.db()).await?,
         Request::Repair(what) => {
             applier.repair(tx, what, mode).await?.count();
-            format!("computed {} units anew", what.len())
+            format!("recomputed {} units", what.len())
         }
         Request::Rollout { percent } => rollout(tx.db(), *percent, by.actor).await?,
         Request::Rollback { run, discard } => {

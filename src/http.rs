@@ -72,7 +72,7 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Answers requests until `shutdown` ends, then gives open requests two seconds. Without `counts` the open
-/// conflicts are those that [`Health`] was told; without `admin` there is no operators' page.
+/// conflicts are those that [`Health`] was given; without `admin` there is no operators' page.
 ///
 /// # Errors
 /// Those of the listening socket.

@@ -162,7 +162,7 @@ impl Compared<'_> {
             if self.count(&sql).await? != 0 {
                 return Err(Error::refused(
                     format!(
-                        "{name} has rows without a key, or several with one: they cannot be told apart"
+                        "{name} has rows without a key, or several with one: they cannot be distinguished"
                     ),
                     "copy the tables back by hand from the backup's schema, with the daemon stopped",
                 ));

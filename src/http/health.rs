@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(health.unready_because(true).as_deref(), Some("it stands still"));
     }
 
-    /// P9: the reason is told, and gone once the daemon goes on.
+    /// P9: the reason is reported, and gone once the daemon goes on.
     #[test]
     fn a_halt_has_its_reason_until_the_next_phase() {
         let health = health();
@@ -355,8 +355,8 @@ mod tests {
         assert_eq!(health.status().halted, None);
         assert_eq!(unready_because(&health.status(), None), None);
         let failed = Status { phase: Phase::Starting, ..health.status() };
-        let told = unready_because(&failed, Some("target: away")).unwrap_or_default();
-        assert!(told.ends_with("after: target: away"), "{told}");
+        let shown = unready_because(&failed, Some("target: away")).unwrap_or_default();
+        assert!(shown.ends_with("after: target: away"), "{shown}");
     }
 
     #[test]

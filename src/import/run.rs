@@ -139,7 +139,7 @@ async fn carry_out(
     run.report(options, survey, entry).await
 }
 
-/// The entry of the operation log, which a run that goes on has anew.
+/// The entry of the operation log. A resumed run begins a new one.
 async fn begin_entry(db: &Db, plan: &Plan) -> Result<i64> {
     let rules = uuid::Uuid::new_v5(&crate::rules::NAMESPACE, plan.text.as_bytes());
     let operator = Operator {

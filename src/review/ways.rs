@@ -59,8 +59,8 @@ pub(crate) fn ways(kind: ConflictKind) -> &'static [Way] {
     }
 }
 
-/// What mends the cause, where that is not a decision.
-pub(crate) fn mend(kind: ConflictKind) -> &'static str {
+/// What resolves the cause, where that is not a decision.
+pub(crate) fn remedy(kind: ConflictKind) -> &'static str {
     use ConflictKind as K;
     match kind {
         K::UnlinkedPayment | K::UnusableEmail => "or correct the address at the source",
@@ -222,7 +222,7 @@ pub(crate) fn request(kind: ConflictKind, evidence: &Value, choice: &Choice) -> 
 pub(crate) fn what_fits(kind: ConflictKind) -> String {
     let options: Vec<&str> = ways(kind).iter().map(|way| way.option()).collect();
     if options.is_empty() {
-        return format!("no decision fits {kind}: {}; or dismiss it", mend(kind));
+        return format!("no decision fits {kind}: {}; or dismiss it", remedy(kind));
     }
     format!("what fits {kind} is {}, or `tributary conflicts dismiss`", options.join(" or "))
 }
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_way_on() {
         for kind in ConflictKind::ALL {
-            assert!(!mend(kind).is_empty() && !what_fits(kind).is_empty(), "{kind}");
+            assert!(!remedy(kind).is_empty() && !what_fits(kind).is_empty(), "{kind}");
             assert!(!commands(1, kind, &json!({})).is_empty(), "{kind}");
         }
     }

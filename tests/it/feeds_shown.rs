@@ -1,4 +1,4 @@
-//! What is told of feeds and of rows that are left out (SPEC §1, §9).
+//! What is reported of feeds and of rows that are left out (SPEC §1, §9).
 
 use crate::support::eventually;
 use crate::support::world::{Places, World};

@@ -85,7 +85,7 @@ pub(super) fn show(
                 let _ = writeln!(out, "  {}", output::cell(&command));
             }
         }
-        let _ = writeln!(out, "  {}", ways::mend(kind));
+        let _ = writeln!(out, "  {}", ways::remedy(kind));
     }
     if !history.is_empty() {
         let _ = write!(out, "\nDecided\n\n{}", decided(history, zone));

@@ -107,12 +107,7 @@ struct ConflictPage {
     remedy: &'static str,
     commands: Vec<String>,
     history: Vec<Decided>,
-    query: String,
-    previous: Option<i64>,
-    next: Option<i64>,
-    may_decide: bool,
-    refused: Option<String>,
-    previewed: Option<Previewed>,
+    around: Around,
 }
 
 /// A decision as its form says it.
@@ -288,6 +283,7 @@ impl Built<'_> {
         sections.retain(|section| !section.columns.rows.is_empty());
         let products = config.rules.products.iter().map(|p| (p.code.clone(), p.name.clone()));
         Ok(ConflictPage {
+            around,
             subject: visible(&conflict.subject),
             about: summary(&conflict.kind, &conflict.evidence),
             amount: if amount.is_zero() { "none".to_owned() } else { amount.to_string() },
@@ -302,12 +298,6 @@ impl Built<'_> {
             remedy: ways::remedy(kind),
             commands: ways::commands(conflict.id, kind, &conflict.evidence),
             history: query::history(db, &conflict, pair.as_ref()).await?,
-            query: around.query,
-            previous: around.previous,
-            next: around.next,
-            may_decide: around.may_decide,
-            refused: around.refused,
-            previewed: around.previewed,
             conflict,
             page,
         })

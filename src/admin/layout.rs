@@ -94,6 +94,15 @@ pub(super) fn encoded(text: &str) -> String {
     })
 }
 
+/// A value of an export that no spreadsheet takes for a formula.
+#[must_use]
+pub(super) fn inert(value: &str) -> String {
+    let is_number = value.parse::<rust_decimal::Decimal>().is_ok();
+    let is_formula =
+        value.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    if is_formula && !is_number { format!("'{value}") } else { value.to_owned() }
+}
+
 #[derive(Template)]
 #[template(path = "admin/message.html")]
 struct MessagePage {

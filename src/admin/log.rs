@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::auth::View;
-use super::layout::{Failure, Page, encoded, render};
+use super::layout::{Failure, Page, encoded, inert, render};
 use super::state::Admin;
 use crate::error::{Error, Result};
 use crate::pg::Db;
@@ -128,12 +128,6 @@ fn table(entries: &[Entry]) -> Result<String> {
     }
     let bytes = csv.into_inner().map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))
-}
-
-/// A text that a spreadsheet does not take for a formula.
-fn inert(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 
 /// Who did it.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::filter::Query;
 use super::reader;
+use crate::admin::layout::inert;
 use crate::admin::{Admin, Decide, Failure, Page, View, render, see_other};
 use crate::decisions::preview::{MOST, Preview};
 use crate::decisions::{Command, Request};
@@ -319,13 +320,8 @@ fn line(entry: &Entry) -> String {
     cells.map(|value| cell(&value)).join(",") + "\r\n"
 }
 
-/// A value that no spreadsheet takes for a formula.
 fn cell(value: &str) -> String {
-    let is_number = value.parse::<rust_decimal::Decimal>().is_ok();
-    let is_formula =
-        value.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    let guard = if is_formula && !is_number { "'" } else { "" };
-    format!("\"{guard}{}\"", value.replace('"', "\"\""))
+    format!("\"{}\"", inert(value).replace('"', "\"\""))
 }
 
 #[cfg(test)]

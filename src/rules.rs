@@ -91,6 +91,12 @@ impl Status {
         matches!(self, Self::Paid | Self::Settled | Self::PartiallyRefunded)
     }
 
+    /// The words of the successful ones, for a query.
+    #[must_use]
+    pub fn successful() -> Vec<&'static str> {
+        Self::ALL.into_iter().filter(|status| status.is_successful()).map(Self::as_str).collect()
+    }
+
     /// Money went back: REFUNDED, CHARGEBACK (SPEC §3.10).
     #[must_use]
     pub fn is_reversed(self) -> bool {

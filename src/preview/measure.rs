@@ -188,11 +188,7 @@ impl Places {
             let all = count(format!("select count(*) from {table}"), &[]).await?;
             figures.insert(name.to_owned(), all);
         }
-        let successful: Vec<&str> = Status::ALL
-            .into_iter()
-            .filter(|status| status.is_successful())
-            .map(Status::as_str)
-            .collect();
+        let successful = Status::successful();
         for product in products {
             let sql = format!(
                 "select count(*) from {transactions} where product_id = $1 and status::text = any($2)"

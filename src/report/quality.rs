@@ -59,11 +59,7 @@ pub async fn read(client: &Client, target: &Target) -> Result<Vec<Measure>> {
     let sql = include_str!("sql/quality.sql")
         .replace(":transactions", &target.transactions.quoted())
         .replace(":profiles", &target.profiles.quoted());
-    let successful: Vec<&str> = Status::ALL
-        .into_iter()
-        .filter(|status| status.is_successful())
-        .map(Status::as_str)
-        .collect();
+    let successful = Status::successful();
     let rows = client.query(&sql, &[&successful]).await.context("target: data quality")?;
     let measure = |row: &tokio_postgres::Row| Measure {
         name: row.get(0),

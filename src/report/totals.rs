@@ -96,11 +96,7 @@ async fn transactions(
     let sql = include_str!("sql/transactions.sql").replace(":transactions", &table.quoted());
     let (ids, codes) = products(rules);
     let statuses = Status::ALL.map(Status::as_str).to_vec();
-    let successful: Vec<&str> = Status::ALL
-        .into_iter()
-        .filter(|status| status.is_successful())
-        .map(Status::as_str)
-        .collect();
+    let successful = Status::successful();
     let zone = rules.zone.iana_name().unwrap_or("UTC");
     let params: [Param<'_>; 5] = [&ids, &codes, &statuses, &successful, &zone];
     let mut all: BTreeMap<String, BTreeMap<String, Line>> = BTreeMap::new();

@@ -17,9 +17,9 @@ use crate::error::{Error, Result};
 pub(crate) use self::line::set_phase;
 pub use self::line::set_slot;
 
-/// What is logged without `RUST_LOG`. These libraries log, at info, every statement they migrate with and
-/// what rustls negotiates.
-const DEFAULT: &str = "info,refinery_core=warn,rustls=warn,tokio_postgres=warn";
+/// What is logged without `RUST_LOG`. refinery logs, at info, every statement that it migrates with; of other libraries
+/// nothing below a warning is logged anyway.
+const DEFAULT: &str = "info,refinery_core=warn";
 
 /// What may be logged at any level: this crate, which is tested for it, and the migrations, which are its own files.
 const DISCREET: [&str; 2] = ["tributary", "refinery_core"];

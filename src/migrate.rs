@@ -204,7 +204,9 @@ pub async fn refuse_newer(client: &Client) -> Result<()> {
 
 /// The version that migrated last.
 async fn migrated_by(client: &Client) -> Result<Option<String>> {
-    let sql = "select version from tributary.operation_log where operation = 'migrate' order by id desc limit 1";
+    // A version that was refused has an entry too.
+    let sql = "select version from tributary.operation_log where operation = 'migrate' and outcome = 'done' \
+               order by id desc limit 1";
     let row = client.query_opt(sql, &[]).await.context("target: reading the operation log")?;
     Ok(row.map(|row| row.get(0)))
 }

@@ -87,3 +87,38 @@ async fn an_earlier_installation_keeps_ids_decisions_slot_and_unchanged_rows() {
     drop(daemon);
     assert_equals_fresh_backfill(&world).await;
 }
+
+/// SPEC §10: what a newer version made is not touched by an older one, nor migrated under a daemon of another version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema_and_a_daemon_of_another_version_are_refused_spec_10() {
+    let world = World::canonical("select 1").await;
+    world.succeed(&["migrate"]).await;
+
+    // The advisory lock of the writer, without the one that stands for this version.
+    let other = world.target.connect().await;
+    other.execute("select pg_advisory_lock($1)", &[&0x7472_6962_7772_6974_i64]).await.unwrap();
+    let refused = world.run(&["migrate"]).await;
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{text}");
+    assert!(text.contains("another version than") && text.contains("remedy"), "{text}");
+    drop(other);
+
+    // A daemon of this version is no obstacle.
+    let daemon = world.started().await;
+    let again = world.succeed(&["migrate"]).await;
+    assert!(again.contains("up to date"), "{again}");
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+
+    let newer = "insert into tributary.schema_history (version, name, applied_on, checksum)
+        values (999, 'of_the_future', now()::text, '1');
+        update tributary.operation_log set version = '9.9.9' where operation = 'migrate'";
+    world.target.execute(newer).await;
+    for arguments in [&["migrate"][..], &["run"], &["backfill"]] {
+        let refused = world.run(arguments).await;
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(78), "{arguments:?}: {text}");
+        for part in ["migration 999", "install version 9.9.9"] {
+            assert!(text.contains(part), "{arguments:?}: {part} in {text}");
+        }
+    }
+}

@@ -117,12 +117,15 @@ pub async fn refuse_another_version(target: &Client) -> Result<()> {
     let sql = include_str!("sql/works_in_another_version.sql");
     let schema = target.schema();
     let locks = (schema.lock(WRITER_LOCK), version_lock(schema, env!("CARGO_PKG_VERSION")));
-    let row = target
-        .query_one(sql, &[&locks.0, &locks.1])
-        .await
-        .context("target: looking at the writer's lock")?;
-    if !row.get::<_, bool>(0) {
-        return Ok(());
+    let asked_at = tokio::time::Instant::now();
+    // A session that begins takes the locks one after the other, and one that ends gives them back so.
+    while asked_at.elapsed() < LOCK_PATIENCE {
+        let row = target.query_one(sql, &[&locks.0, &locks.1]).await;
+        let row = row.context("target: looking at the writer's lock")?;
+        if !row.get::<_, bool>(0) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOCK_PATIENCE / 20).await;
     }
     Err(Error::refused(
         format!(

@@ -172,7 +172,7 @@ pub(super) async fn schedule(
     tx.commit().await
 }
 
-/// After a rollback the running daemon reads the feeds again when it is asked; `None`: there is no such daemon.
+/// After a rollback the running daemon reads the feeds again when it is asked; `None`: there is no such daemon, or no more.
 async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
     let Ok(db) = open_target(config).await else { return Ok(None) };
     if !session::is_locked(&db).await? || crate::store::halt::rolled_back(&db).await?.is_none() {
@@ -200,10 +200,8 @@ async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
         if session::is_locked(&db).await? {
             seen = Instant::now();
         } else if seen.elapsed() >= CHANGES_SESSION {
-            return Err(Error::refused(
-                "the daemon ended during the backfill",
-                "repeat the command: it goes on with it",
-            ));
+            tracing::warn!("the daemon ended during the backfill; going on with it here");
+            return Ok(None);
         }
     }
     Ok(Some(ExitCode::SUCCESS))

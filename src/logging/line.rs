@@ -51,8 +51,9 @@ where
         let about = ABOUT.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut fields = Fields(Map::new());
         event.record(&mut fields);
-        let metadata = event.metadata();
-        let (level, target) = (metadata.level().as_str(), metadata.target());
+        let level = event.metadata().level().as_str();
+        let forwarded = fields.take_origin();
+        let target = forwarded.as_deref().unwrap_or(event.metadata().target());
         let line = line(jiff::Timestamp::now(), level, &about, fields.0, target);
         writeln!(writer, "{line}")
     }
@@ -84,6 +85,13 @@ fn line(
 struct Fields(Map<String, Value>);
 
 impl Fields {
+    /// The module of an event that a library logged by the `log` crate, which comes as fields.
+    fn take_origin(&mut self) -> Option<String> {
+        let origin = self.0.get("log.target").and_then(Value::as_str).map(str::to_owned);
+        self.0.retain(|name, _| !name.starts_with("log."));
+        origin
+    }
+
     fn add(&mut self, field: &Field, value: impl Into<Value>) {
         // `r#type` is a name that Rust keeps to itself.
         self.0.insert(field.name().trim_start_matches("r#").to_owned(), value.into());
@@ -119,6 +127,16 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_of_the_log_crate_has_its_own_module() {
+        let fields = [("log.target", "refinery_core"), ("log.file", "/x.rs"), ("message", "done")];
+        let fields = fields.map(|(name, value)| (name.to_owned(), Value::from(value)));
+        let mut fields = Fields(fields.into_iter().collect());
+        assert_eq!(fields.take_origin().as_deref(), Some("refinery_core"));
+        assert_eq!(fields.0.keys().collect::<Vec<_>>(), ["message"]);
+        assert_eq!(fields.take_origin(), None);
+    }
 
     #[test]
     fn a_line_is_one_object_with_slot_phase_and_feed() {

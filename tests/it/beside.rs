@@ -69,7 +69,7 @@ async fn changes_are_applied_while_a_reconcile_recomputes() {
     let world = World::canonical(&payments(8_000)).await;
     let daemon = world.started().await;
     assert_eq!(daemon.terminate().await.code(), Some(0));
-    world.source.execute(&format!("select pg_drop_replication_slot('{}')", world.slot)).await;
+    world.drop_slot().await;
     world.source.execute("delete from xendit where customer_email = 'p9@example.com'").await;
     let mut daemon = world.start();
     let begun = "select phase = 'people' and next_owner is not null from tributary.backfill";

@@ -108,7 +108,7 @@ async fn a_lost_slot_reconciles_with_the_deletes_that_were_missed() {
     let world = loaded(Places::Shared, 15).await;
     let daemon = world.started().await;
     assert_eq!(daemon.terminate().await.code(), Some(0));
-    world.source.execute(&format!("select pg_drop_replication_slot('{}')", world.slot)).await;
+    world.drop_slot().await;
     world.source.execute("delete from xendit where id::text like 'ab%'").await;
     world.source.execute("delete from systemeio where id::text like 'ab%'").await;
     world.source.execute(TOUCH).await;

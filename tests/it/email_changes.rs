@@ -103,7 +103,7 @@ async fn judged(way: Way) {
     let changes = format!("begin; {changes} commit");
     if way == Way::Reconcile {
         assert_eq!(daemon.terminate().await.code(), Some(0));
-        world.source.execute(&format!("select pg_drop_replication_slot('{}')", world.slot)).await;
+        world.drop_slot().await;
         world.source.execute(&changes).await;
         daemon = world.start();
         daemon.wait_for_phase("streaming").await;

@@ -169,7 +169,7 @@ async fn dies_and_comes_back(work: Work, point: &'static str) {
 async fn lose_the_slot(world: &World) {
     let daemon = world.started().await;
     assert_eq!(daemon.terminate().await.code(), Some(0));
-    world.source.execute(&format!("select pg_drop_replication_slot('{}')", world.slot)).await;
+    world.drop_slot().await;
     world.source.execute("delete from xendit where id::text like 'a%'").await;
     world.source.execute("update systemeio set first_name = 'Tala'").await;
 }

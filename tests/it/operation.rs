@@ -61,7 +61,7 @@ async fn the_sweep_of_both_tables_is_one_halt() {
     let world = World::canonical(ROWS).await;
     let daemon = world.started().await;
     assert_eq!(daemon.terminate().await.code(), Some(0));
-    world.source.execute(&format!("select pg_drop_replication_slot('{}')", world.slot)).await;
+    world.drop_slot().await;
     world.source.execute("truncate xendit, systemeio").await;
     let mut daemon = world.start();
     daemon.wait_for_phase("halted").await;

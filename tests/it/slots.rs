@@ -68,6 +68,7 @@ async fn a_slot_that_was_advanced_beyond_the_checkpoint_is_replaced_p12() {
     // While the daemon is away.
     daemon.terminate().await;
     world.source.execute(&HIDDEN.replace("hidden@", "hidden2@")).await;
+    world.slot_is_free().await;
     advance(&world).await;
     let daemon = world.started().await;
     assert!(daemon.whole_log().contains("confirmed past the checkpoint"), "{}", daemon.log());
@@ -99,7 +100,7 @@ async fn a_slot_of_another_plugin_or_database_is_refused_p12() {
             "is not of its database",
         ),
     ] {
-        world.source.execute(&drop).await;
+        world.drop_slot().await;
         if place.connect().await.batch_execute(&make).await.is_err() {
             // The server's packages of test_decoding need not be installed.
             world

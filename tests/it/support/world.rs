@@ -263,6 +263,22 @@ impl World {
         daemon
     }
 
+    /// Waits until nobody reads the slot: its walsender outlives the daemon for a moment.
+    pub(crate) async fn slot_is_free(&self) {
+        let active = format!(
+            "select exists (select from pg_replication_slots where slot_name = '{}' and active)",
+            self.slot
+        );
+        let is_free = || async { self.source.value(&active).await == "false" };
+        eventually("the slot is free", String::new, is_free).await;
+    }
+
+    /// Drops the slot, of a daemon that has ended.
+    pub(crate) async fn drop_slot(&self) {
+        self.slot_is_free().await;
+        self.source.execute(&format!("select pg_drop_replication_slot('{}')", self.slot)).await;
+    }
+
     /// The same world for a second daemon: only its HTTP endpoint differs.
     pub(crate) fn on_another_port(self) -> Self {
         Self { http: free_port().unwrap(), ..self }

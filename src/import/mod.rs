@@ -31,8 +31,10 @@ mod statements;
 mod store;
 mod summary;
 mod survey;
+mod write;
 
 pub use run::{Doing, Options, Progress, run};
 pub use summary::{
     Counts, Difference, KeyCheck, LoadReport, Refusal, Refused, Report, Sum, TableReport,
+    without_zeros,
 };

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
 use super::column::{Column, column};
+pub use super::read::encoding::Encoding;
 use crate::config::TableName;
 use crate::config::mapping::table_name;
 use crate::config::section::{Problems, Section, expect, nearest, text, texts};
@@ -43,12 +44,15 @@ pub struct Dialect {
     pub columns: Option<Vec<String>>,
     /// Texts that stand for no value.
     pub null: Vec<String>,
+    /// How its characters are written.
+    pub encoding: Encoding,
 }
 
 impl Default for Dialect {
     fn default() -> Self {
         let null = vec![String::new()];
-        Self { delimiter: b',', quote: b'"', escape: None, columns: None, null }
+        let encoding = Encoding::Utf8;
+        Self { delimiter: b',', quote: b'"', escape: None, columns: None, null, encoding }
     }
 }
 
@@ -59,6 +63,8 @@ pub struct Input {
     pub name: String,
     /// Where its array is in a JSON document.
     pub path: Vec<String>,
+    /// Whether an object is there in its place, whose members are the records.
+    pub members: bool,
     /// Which files it is in: a name with `*`; none: any JSON document with the path, else the file of its name.
     pub file: Option<String>,
     /// None: by the ending of the file's name.
@@ -281,6 +287,7 @@ fn input(name: &str, mut section: Section<'_>, problems: &mut Problems) -> Input
     let input = Input {
         name: name.to_owned(),
         path,
+        members: section.flag("members", problems).unwrap_or_default(),
         file: section.text("file", problems).map(str::to_owned),
         format,
         dialect: dialect(&mut section, problems),
@@ -317,7 +324,19 @@ fn dialect(section: &mut Section<'_>, problems: &mut Problems) -> Dialect {
         }
         None => default.null,
     };
-    Dialect { delimiter, quote, escape, columns, null }
+    Dialect { delimiter, quote, escape, columns, null, encoding: encoding(section, problems) }
+}
+
+fn encoding(section: &mut Section<'_>, problems: &mut Problems) -> Encoding {
+    match section.text("encoding", problems) {
+        None | Some("utf-8") => Encoding::Utf8,
+        Some("windows-1252") => Encoding::Windows1252,
+        Some(other) => {
+            let hint = nearest(other, ["utf-8", "windows-1252"].into_iter());
+            problems.add(&section.path_of("encoding"), format!("is unknown{hint}"));
+            Encoding::Utf8
+        }
+    }
 }
 
 fn byte(section: &mut Section<'_>, key: &'static str, problems: &mut Problems) -> Option<u8> {

@@ -16,6 +16,7 @@ use super::statements::Statements;
 use super::store::{self, Cursor};
 use super::summary::{Counts, Difference, LoadReport, Report};
 use super::survey::Survey;
+use super::write::Trust;
 use crate::backup::{self, OfImport, OfTable, Wanted};
 use crate::config::Backups;
 use crate::error::{Error, Result};
@@ -27,10 +28,18 @@ use crate::store::operation_log::{self, Finish, Operation, Operator};
 const LISTED: usize = 1000;
 
 /// Each look-up is narrow and has its index, which a planner without statistics must use.
-const BY_INDEX: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; ";
+const BY_INDEX: &str = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; ";
 
 /// How long another import of the same name is waited for.
 const PATIENCE: &str = "30s";
+
+/// How a batch begins. Where the server dies the last batches may be lost, each with its cursor; the transaction that ends
+/// the run makes them all last.
+const BATCH: &str = "begin; set local synchronous_commit = off; set constraints all immediate";
+
+/// How every other transaction begins.
+pub(super) const DURABLE: &str =
+    "begin; set local synchronous_commit = on; set constraints all immediate";
 
 /// What a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +217,7 @@ pub(super) struct Run {
     pub(super) steps: Vec<Step>,
     pub(super) cursor: Cursor,
     pub(super) differences: Vec<Difference>,
+    trust: Trust,
 }
 
 impl Run {
@@ -233,7 +243,7 @@ impl Run {
         // One snapshot of all tables for the copies of them.
         let begin = match options.doing {
             Doing::Import => "begin isolation level repeatable read; set constraints all immediate",
-            _ => "begin; set constraints all immediate",
+            _ => DURABLE,
         };
         tx.start(begin).await?;
         if options.doing == Doing::DryRun && !has_schema(db.client()).await? {
@@ -268,6 +278,7 @@ impl Run {
             steps,
             cursor,
             differences: Vec::new(),
+            trust: Trust::default(),
         };
         if run.cursor.loads.is_empty() {
             run.cursor.loads = loads(&prepared);
@@ -327,10 +338,10 @@ impl Run {
         backup::copies(backups, self.tx.db(), &wanted).await.map(drop)
     }
 
-    pub(super) async fn begin(&self) -> Result<()> {
+    pub(super) async fn begin(&self, begin: &str) -> Result<()> {
         match self.doing {
             Doing::DryRun => Ok(()),
-            _ => self.tx.start("begin; set constraints all immediate").await,
+            _ => self.tx.start(begin).await,
         }
     }
 
@@ -369,13 +380,14 @@ impl Run {
             }
             self.cursor.step += 1;
             self.cursor.record = 0;
+            self.trust = Trust::default();
         }
-        Ok(())
+        survey.require_unchanged()
     }
 
     async fn batch(&mut self, made: Vec<super::row::Made>, last: u64) -> Result<()> {
         let Some(step) = self.steps.get(self.cursor.step) else { return Ok(()) };
-        self.begin().await?;
+        self.begin(BATCH).await?;
         let mode = if self.doing == Doing::Compare { Mode::Compare } else { Mode::Write };
         let load = step.checked.load.name.clone();
         let mut counts = self.counts(&load);
@@ -386,7 +398,7 @@ impl Run {
             mode,
             second: step.second,
         };
-        let outcome = work.apply(&self.tx, made, &mut counts).await?;
+        let outcome = work.apply(&self.tx, made, &mut counts, &mut self.trust).await?;
         if let Some(report) = self.cursor.loads.iter_mut().find(|report| report.load == load) {
             report.counts = counts;
         }

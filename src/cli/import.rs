@@ -98,7 +98,9 @@ async fn read_only(files: Vec<PathBuf>) -> Result<Audit> {
 }
 
 fn described(audit: &Audit) -> String {
-    audit.arrays.iter().map(array).collect::<Vec<_>>().join("\n")
+    let all =
+        audit.arrays.iter().flat_map(|array| std::iter::once(array).chain(array.lists.values()));
+    all.map(array).collect::<Vec<_>>().join("\n")
 }
 
 fn array(array: &Array) -> String {

@@ -12,13 +12,16 @@
 
 pub mod audit;
 mod batch;
+mod begin;
 mod catalog;
 mod check;
 pub mod column;
 pub mod convert;
 mod feed;
 mod ids;
+pub mod input;
 mod keys;
+mod numbers;
 mod order;
 pub mod plan;
 mod read;

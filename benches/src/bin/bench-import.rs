@@ -153,7 +153,7 @@ fn import(cluster: &Cluster, export: &Path) -> Result<Imported> {
         .stderr(File::create(&log)?)
         .spawn()
         .context("starting tributary")?;
-    let watchdog = Watchdog::over(child.id())?;
+    let mut watchdog = Watchdog::over(child.id())?;
     let mut peak = None;
     let status = loop {
         if let Some(status) = child.try_wait()? {

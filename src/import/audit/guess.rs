@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use crate::facts::{clean, email_key, parse_amount, parse_date, parse_timestamp};
-use crate::import::convert::{dotted_date, with_point};
+use crate::import::numbers::{dotted_date, with_point};
 use crate::import::record::Raw;
 use crate::rules::Rules;
 

@@ -92,7 +92,7 @@ pub(super) struct Records {
 enum Open {
     Array(Walker),
     Lines(Lines),
-    Csv(CsvRecords),
+    Csv(Box<CsvRecords>),
     Rejects(Lines),
 }
 
@@ -156,7 +156,9 @@ fn open_place(place: &Place, dialect: &Dialect) -> io::Result<Open> {
     Ok(match &place.form {
         Form::Array(start) => Open::Array(Walker::at(open_at(file, start.offset)?, *start)),
         Form::Lines => Open::Lines(Lines::new(open(file)?)),
-        Form::Csv => Open::Csv(CsvRecords::new(open_as(file, dialect.encoding)?, dialect)?),
+        Form::Csv => {
+            Open::Csv(Box::new(CsvRecords::new(open_as(file, dialect.encoding)?, dialect)?))
+        }
         Form::Rejects => {
             let mut lines = Lines::new(open(file)?);
             lines.next()?;

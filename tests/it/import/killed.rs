@@ -13,7 +13,7 @@ const KILLS: u64 = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_is_killed_again_and_again_ends_as_one_that_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = plan_with_batches("app", 20, folder.path());
+    let plan = plan_with_batches("app", 5, folder.path());
     let options = Options { records: 1500, seed: 4, damage: 0.15, mark: false };
     let file = export(Export::App, "app.json", &options, folder.path());
     let rejects = folder.path().join("rejects.jsonl");
@@ -29,7 +29,7 @@ async fn an_import_that_is_killed_again_and_again_ends_as_one_that_is_not() {
     let mut random = Random::new(4, 1);
     for kill in 0..KILLS {
         // After some batches, wherever it is within the next one.
-        let mut left = 1 + random.below(12);
+        let mut left = 1 + random.below(10);
         let cursor = "select coalesce(max(load * 1000000 + record), -1) from tributary.import_run";
         let mut last: i64 = client.query_one(cursor, &[]).await.unwrap().get(0);
         let mut child = world.command(&import).spawn().unwrap();

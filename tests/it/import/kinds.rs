@@ -186,7 +186,7 @@ const KINDS: &str = "create type colour as enum ('red', 'blue'); create domain s
     create unique index kinds_word on kinds (lower(word)); \
     create table parts (id uuid primary key, kind_id uuid not null references kinds, must int not null); \
     create function drop_it() returns trigger language plpgsql as $$ begin return null; end $$; \
-    create trigger drop_it before insert on kinds for each row when (new.note = 'drop') execute function drop_it()";
+    create trigger drop_it before insert on kinds for each row when (new.note = 'dropme') execute function drop_it()";
 
 const KINDS_PLAN: &str = r##"
 import = "kinds"
@@ -268,7 +268,7 @@ const CASES: &[Case] = &[
     ("n", "13", "rejected", "", "refused by the target: "),
     ("s", r#""four""#, "rejected", "", "refused by the target: "),
     ("a", r#"["x"]"#, "rejected", "", "refused by the target: "),
-    ("note", r#""drop""#, "rejected", "", "refused by the target: a trigger, rule or policy of the table drops or hides the row"),
+    ("note", r#""dropme""#, "rejected", "", "refused by the target: a trigger, rule or policy of the table drops or hides the row"),
 ];
 
 /// The record of a case: whole but for one field. The first is whole.

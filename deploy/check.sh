@@ -2,8 +2,8 @@
 # Checks everything in this folder, the Dockerfile and the runbooks. CI calls it.
 #
 #   deploy/check.sh                     checks; exits 1 at the first complaint
-#   deploy/check.sh --live TRIBUTARY    fires and clears alerts with the real daemon and a real Prometheus (3 minutes), and
-#                                       checks that every expression of the dashboards returns data
+#   deploy/check.sh --live TRIBUTARY    fires and clears every alert with the real daemon, a real Prometheus and a real Alertmanager (12
+#                                       minutes), and checks that every expression of the dashboards returns data
 #   deploy/check.sh --write             makes kubernetes/monitoring/prometheusrule.yaml from prometheus/rules.yml
 #
 # Needs PostgreSQL's server programs, python3, systemd-analyze and kubectl 1.21 or kustomize 4.1. Prometheus,
@@ -61,6 +61,7 @@ npm_package() {
 debian prometheus prometheus
 if [ "${1:-}" = --live ]; then
     shift
+    debian prometheus-alertmanager prometheus-alertmanager
     exec python3 deploy/checks/live.py "$@"
 fi
 debian promtool prometheus

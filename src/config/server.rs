@@ -74,6 +74,8 @@ pub(super) struct Pieces<'p> {
     pub(super) path: &'p str,
     /// The password's file, resolved, with the path of its key.
     pub(super) password_file: Option<(PathBuf, &'p str)>,
+    /// Whether it is replicated from, too.
+    pub(super) streams: bool,
 }
 
 /// The server, or problems.
@@ -98,7 +100,9 @@ pub(super) fn server(
     let tls = tls(&mut parameters, &mut origins, pieces.path, problems);
     let (tls, ca_file) = tls?;
     let client_cert = client_cert(&parameters, pieces.path, problems);
-    refuse_binding(&parameters, pieces.path, problems);
+    if pieces.streams {
+        refuse_binding(&parameters, pieces.path, problems);
+    }
 
     let mut shown = parameters.clone();
     shown.insert("sslmode".into(), tls.as_str().into());
@@ -328,7 +332,7 @@ fn client_cert(parameters: &Parameters, path: &str, problems: &mut Problems) -> 
 /// The library of the replication connection binds no channel: what is required must not be left out silently.
 fn refuse_binding(parameters: &Parameters, path: &str, problems: &mut Problems) {
     let required = parameters.get("channel_binding").is_some_and(|mode| mode == "require");
-    if required && path.starts_with("source") {
+    if required {
         problems.add(
             path,
             "channel_binding=require cannot be kept by the replication connection: write channel_binding=prefer, and \

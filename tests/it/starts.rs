@@ -80,7 +80,7 @@ fn no_migration(table: &mut Table) {
 const SOURCE: &[Case] = &[
     case("target.checkpoint: the source has a slot", "but this target has no checkpoint for it").source(
         "select pg_create_logical_replication_slot('{slot}', 'pgoutput')",
-        "select pg_drop_replication_slot('{slot}')",
+        "select pg_drop_replication_slot('{slot}'); drop publication if exists {slot}",
     ),
     case("source.publication", "may not make the publication").by_role("source"),
     case("source.publication", "may not add")
@@ -222,6 +222,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("is not of its database", "below"),
     ("a tributary daemon works on this target", "a command that needs the lock for itself"),
     ("a tributary daemon of another version than", "`migrate` alone"),
+    ("the slot name {name:?} is not allowed", "no command takes such a configuration"),
     ("is ahead of this target, and a daemon of another target", "`run` waits for the slot"),
     ("and the target's disk is full", "no server says beforehand how much room it has"),
     ("there is no table", "a table that goes while the copies are taken"),

@@ -203,8 +203,8 @@ async fn connections_are_encrypted_and_authenticated_as_configured() {
     let urls = presents(client(folder, "other", "plain", &ours));
     tls.refused(&urls, 3, "SQLSTATE 28").await;
     let [certificate, _] = client(folder, "pair", "certified", &ours);
-    let [_, key] = client(folder, "unlike", "certified", &ours);
-    tls.refused(&presents([certificate, key]), 3, "sslcert and sslkey").await;
+    let [_, other] = client(folder, "unlike", "certified", &ours);
+    tls.refused(&presents([certificate, other]), 3, "sslcert and sslkey").await;
 
     // SCRAM with channel binding: a session that is required to bind comes about only where it does.
     let [source, _] = tls.urls("encrypted", &verify_full);

@@ -24,7 +24,7 @@ const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
 
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 15] = [
+const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -40,6 +40,7 @@ const MIGRATIONS: [(&str, &str); 15] = [
     ("V13__import_rollback", include_str!("../migrations/0013_import_rollback.sql")),
     ("V14__review", include_str!("../migrations/0014_review.sql")),
     ("V15__report", include_str!("../migrations/0015_report.sql")),
+    ("V16__lean_indexes", include_str!("../migrations/0016_lean_indexes.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.

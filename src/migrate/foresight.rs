@@ -89,6 +89,7 @@ impl Seen {
         let check = format!("target.{}.columns", name.name);
         let role = &self.role;
         let missing = self.missing.join(", ");
+        let lacking = [self.missing.as_slice(), &self.unindexed].concat();
         if !self.may_use {
             let schema = quote_identifier(&name.schema);
             return Finding::failed(
@@ -112,10 +113,8 @@ impl Seen {
                 format!("the target table {name} does not exist"),
                 "run `tributary migrate`, or correct its name in the [target] section",
             ),
-            (true, true)
-                if !self.owns && !(self.missing.is_empty() && self.unindexed.is_empty()) =>
-            {
-                let lacking = [self.missing.as_slice(), &self.unindexed].concat().join(", ");
+            (true, true) if !self.owns && !lacking.is_empty() => {
+                let lacking = lacking.join(", ");
                 Finding::failed(
                     check,
                     format!(

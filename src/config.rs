@@ -215,8 +215,19 @@ pub struct Server {
     pub tls: TlsMode,
     /// `sslrootcert`: the certificates to trust, else the system's.
     pub ca_file: Option<PathBuf>,
+    /// What this client presents; `None`: nothing.
+    pub client_cert: Option<ClientCert>,
     /// The schema of the daemon's own tables, where there are any.
     pub schema: Schema,
+}
+
+/// The files of a client's certificate and of its key, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCert {
+    /// `sslcert`: the certificate, then those that lead to its authority.
+    pub certificate: PathBuf,
+    /// `sslkey`: its private key, not encrypted.
+    pub key: PathBuf,
 }
 
 impl fmt::Debug for Server {

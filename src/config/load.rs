@@ -216,7 +216,8 @@ pub(super) fn connection(
         }
     };
     let password_file = file.map(|file| (place.resolve(file), file_path.as_str()));
-    let pieces = Pieces { conninfo: url, path: variable.unwrap_or(&path), password_file };
+    let streams = path == "source.url";
+    let pieces = Pieces { conninfo: url, path: variable.unwrap_or(&path), password_file, streams };
     server(&pieces, place.env, problems)
 }
 

@@ -1,7 +1,12 @@
 //! What must hold before a session works: tried where the catalog does not show it (`check` and `run` alike, SPEC §9, P20).
 
+mod records;
+mod schema;
+
 use tokio_postgres::SimpleQueryMessage;
 
+pub use self::records::records;
+pub use self::schema::schema;
 use crate::config::{Config, Server, TableName, quote_identifier};
 use crate::connect::connect;
 use crate::error::{self, Context, Error, Result};

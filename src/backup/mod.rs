@@ -16,10 +16,12 @@
 //! | `take` | the copies, and which of them stay |
 //! | `differences` | what a rollback would do, and what the application wrote since |
 //! | `restore` | the rollback of a backfill |
+//! | `added` | columns, indexes and tables that were added by the way, taken away again |
 //! | `of_import` | the rollback of an import |
 //! | `any_table` | rows of tables that nothing is known of but their keys, unique indexes and foreign keys |
 //! | `export` | copies as files, read back to be sure |
 
+mod added;
 mod any_table;
 mod differences;
 mod export;

@@ -33,7 +33,11 @@ pub async fn take_if_due(config: &Config, applier: &Applier, epoch: i64) -> Resu
                left join tributary.backfill b on b.phase <> 'done'";
     let rows = db.query(WHAT, sql, &[]).await?;
     let due = rows.first().and_then(|row| Some((row.get::<_, Option<String>>(0)?, row.get(1))));
-    let Some((reason, generation)) = due else { return Ok(None) };
+    let Some((reason, generation)) = due else {
+        // Whatever was added was there before anything that a later backup is taken before.
+        settle_added(db).await?;
+        return Ok(None);
+    };
     if !config.backup.enabled {
         tracing::warn!("backups are switched off: there is no way back from this backfill");
         return forget(db).await.map(|()| None);
@@ -64,7 +68,13 @@ pub async fn take_if_due(config: &Config, applier: &Applier, epoch: i64) -> Resu
 }
 
 async fn forget(db: &Db) -> Result<()> {
-    db.execute(WHAT, "update tributary.state set backup_due = null", &[]).await.map(drop)
+    db.execute(WHAT, "update tributary.state set backup_due = null", &[]).await?;
+    settle_added(db).await
+}
+
+/// What was added and belongs to no backup stays.
+async fn settle_added(db: &Db) -> Result<()> {
+    db.execute(WHAT, "delete from tributary.added where run is null", &[]).await.map(drop)
 }
 
 /// Courses come from the configuration and do not count.
@@ -123,6 +133,8 @@ async fn take(
     let tables = tables::written(config).into_iter().map(of_table).collect();
     let wanted = Wanted { reason, generation, import: None, tables };
     let run = copies(&config.backup, db, &wanted).await?;
+    let sql = "update tributary.added set run = $1 where run is null";
+    db.execute(WHAT, sql, &[&run]).await?;
     forget(db).await?;
     failpoint::hit("backup-copied");
     db.batch(WHAT, "commit").await?;

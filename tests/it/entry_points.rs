@@ -56,7 +56,7 @@ async fn what_is_asked_by_sql_the_daemon_does() {
     )
     .await;
     assert_eq!(world.target.value(status).await, "streaming");
-    let failed = "select count(*) filter (where not ok) || ' of ' || (count(*) > 20) from tributary.validate()";
+    let failed = "select count(*) filter (where not ok) || ' of ' || (count(*) > 15) from tributary.validate()";
     assert_eq!(world.target.value(failed).await, "0 of true");
 
     // A dry run says what the application changed, and changes nothing.

@@ -9,6 +9,7 @@ mod upgrade;
 
 mod adoption;
 mod alone;
+mod auth_users;
 mod backups;
 mod batching;
 mod beside;

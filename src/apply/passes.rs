@@ -318,8 +318,8 @@ impl Applier {
             self.has_foreign_profiles = true;
             // Most profiles of a first start belong to people who are not known yet.
             let known = self.known_persons(owners).await?;
-            // New rules that wait for the guard end by judging everybody again.
-            if !crate::store::backfill::rules_wait(&self.db).await? {
+            // A backfill that has not come to the people yet judges everybody.
+            if !crate::store::backfill::comes_to_everybody(&self.db).await? {
                 self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
             }
             alive();

@@ -4,7 +4,8 @@
 //! A column goes only where every row of the copy has the same value in it: the value that it was added with. A table goes only
 //! where it is empty. What something else depends on, or this role may not drop, stays and is named.
 
-use super::Backup;
+use super::differences::literal;
+use super::{Backup, Sequence};
 use crate::config::quote_identifier;
 use crate::error::Result;
 use crate::pg::Db;
@@ -46,6 +47,35 @@ pub(super) async fn remove(db: &Db, backup: &Backup) -> Result<Vec<String>> {
                     added.named()
                 ));
             }
+        }
+    }
+    Ok(lines)
+}
+
+/// Sets the sequences of the tables' columns back, and returns which stay. Not by `setval`, which no rollback takes back.
+///
+/// # Errors
+/// Those of the target that end the transaction.
+pub(super) async fn set_sequences_back(db: &Db, backup: &Backup) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for sequence in backup.written().flat_map(|table| &table.sequences) {
+        let Sequence { name, last_value, is_called } = sequence;
+        let now = format!("select (last_value, is_called) = ($1, $2) from {name}");
+        let restart = format!("alter sequence {name} restart with {last_value}");
+        let next = match is_called {
+            true => format!("; do $$ begin perform nextval({}); end $$", literal(name)),
+            false => String::new(),
+        };
+        db.batch(WHAT, "savepoint tributary_added").await?;
+        let is_there = match db.query(WHAT, &now, &[last_value, is_called]).await {
+            Ok(rows) if rows.first().is_some_and(|row| row.get(0)) => Ok(()),
+            Ok(_) => db.batch(WHAT, &(restart + &next)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = is_there {
+            db.batch(WHAT, "rollback to savepoint tributary_added").await?;
+            tracing::debug!(%error, "something that was added stays");
+            lines.push(format!("sequence {name} stays where it is: the role does not own it"));
         }
     }
     Ok(lines)

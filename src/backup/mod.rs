@@ -65,6 +65,20 @@ pub struct Copied {
     /// The columns that identify a row.
     #[serde(default = "id")]
     pub key: Vec<String>,
+    /// The sequences of its columns.
+    #[serde(default)]
+    pub sequences: Vec<Sequence>,
+}
+
+/// A sequence that belongs to a column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Its name, quoted.
+    pub name: String,
+    /// Where it was.
+    pub last_value: i64,
+    /// Whether that value was given out.
+    pub is_called: bool,
 }
 
 fn id() -> Vec<String> {

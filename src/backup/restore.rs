@@ -8,7 +8,8 @@
 //! 4. courses, transactions and enrollments are brought back
 //! 5. profiles and courses that were added go
 //! 6. each table must have the rows and the checksum of its copy
-//! 7. what was added to the tables by the way, before the backup was taken, goes
+//! 7. sequences of their columns are where they were
+//! 8. what was added to the tables by the way, before the backup was taken, goes
 //!
 //! Triggers of the application are switched off for that transaction: they would change what is brought back.
 
@@ -67,6 +68,7 @@ pub async fn carry_out(
     plan.require(discard)?;
     bring_back(db, &backup).await.map_err(explain)?;
     let mut removed = added::remove(db, &backup).await?;
+    removed.extend(added::set_sequences_back(db, &backup).await?);
     removed.extend(added::remove_users(db, &backup).await?);
     halt(db, run).await?;
     let rows = plan.tables.iter().map(|t| t.delete + t.insert + t.update).sum::<i64>();

@@ -226,6 +226,10 @@ async fn what_was_gone_through_gradually_goes_back_byte_for_byte() {
         let now: i64 = world.target.value(now).await.parse().unwrap();
         assert!(now > people, "{percent}: {people} {now}");
         people = now;
+        // Transactions of the application are adopted of those who are in, and of nobody else.
+        let strange = "select count(*) from transactions t join tributary.person o on o.profile_id = t.user_id
+            where t.note = 'kept' and (t.amount = 499) <> (not o.outside)";
+        assert_eq!(world.target.value(strange).await, "0", "{percent}");
         world.succeed(&["verify"]).await;
         let found = world.run(&["validate"]).await;
         assert_eq!(found.status.code(), Some(0), "{}", String::from_utf8_lossy(&found.stdout));

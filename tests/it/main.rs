@@ -38,6 +38,7 @@ mod logs;
 mod losses;
 mod noticed;
 mod operation;
+mod operation_log;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod output;

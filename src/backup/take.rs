@@ -231,7 +231,7 @@ async fn sequences(db: &Db, table: &str) -> Result<Vec<Sequence>> {
     let sql = "select d.objid::regclass::text from pg_depend d join pg_class c on c.oid = d.objid and c.relkind = 'S' \
                where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass \
                and d.refobjid = to_regclass($1) and d.deptype in ('a', 'i') \
-               and has_sequence_privilege(d.objid, 'select') order by 1";
+               and case when c.relkind = 'S' then has_sequence_privilege(d.objid, 'select') else false end order by 1";
     let mut all = Vec::new();
     for row in db.query(WHAT, sql, &[&table]).await? {
         let name: String = row.get(0);

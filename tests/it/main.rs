@@ -36,6 +36,7 @@ mod guards;
 mod import;
 mod logs;
 mod losses;
+mod measured;
 mod noticed;
 mod operation;
 mod operation_log;

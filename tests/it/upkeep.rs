@@ -94,9 +94,11 @@ async fn what_is_closed_for_long_goes_and_what_is_open_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_table_is_indexed_while_its_writers_go_on() {
     let world = World::canonical("select 1").await;
-    let table = "create table transactions (id uuid primary key, user_id uuid, amount numeric not null, note text);
-        insert into transactions select gen_random_uuid(), null, n, repeat('x', 200) from generate_series(1, 40000) as n";
-    world.target.execute(table).await;
+    world.succeed(&["migrate"]).await;
+    let rows = "drop index tributary_transactions_user_id, tributary_transactions_payment_provider_id;
+        insert into transactions (id, amount, description) select gen_random_uuid(), n, repeat('x', 250)
+        from generate_series(1, 40000) as n";
+    world.target.execute(rows).await;
     let open = world.target.connect().await;
     open.batch_execute(
         "begin; insert into transactions (id, amount) values (gen_random_uuid(), 1)",

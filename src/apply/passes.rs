@@ -328,18 +328,19 @@ impl Applier {
 
     /// Records the keys of users whose addresses are spelled otherwise, so that new people find them.
     async fn scan_auth_users(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
+        if !self.tables.link_auth_users {
+            return Ok(());
+        }
         let mut after = Uuid::nil();
-        while self.tables.link_auth_users {
+        loop {
+            let found = auth_users::unrecorded(&self.db, after).await?;
+            let Some(last) = found.last() else { return Ok(()) };
+            after = last.0;
             let tx = self.begin().await?;
-            let recorded = auth_users::record(&self.db, &tx, after).await?;
+            auth_users::record(&tx, &found).await?;
             tx.commit().await?;
             alive();
-            match recorded {
-                Some(last) => after = last,
-                None => break,
-            }
         }
-        Ok(())
     }
 
     async fn known_persons(&self, keys: BTreeSet<String>) -> Result<Vec<String>> {

@@ -129,28 +129,27 @@ pub(super) async fn create(client: &Client, profiles: &str) -> Result<String> {
     ))
 }
 
-/// Records the keys of users whose addresses are not their own keys, after an id; returns the last id that was looked at.
+/// A page of the users whose address is not its own key, as far as that is to be seen, and is not recorded, by id.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn record(db: &Db, tx: &Tx, after: Uuid) -> Result<Option<Uuid>> {
+pub async fn unrecorded(db: &Db, after: Uuid) -> Result<Vec<(Uuid, String)>> {
     let sql = include_str!("sql/unrecorded_users.sql");
     let rows = db.query(WHAT, sql, &[&after, &USERS_PER_ROUND]).await?;
-    let Some(last) = rows.last() else { return Ok(None) };
-    let last = last.get(0);
-    let users = rows.iter().map(|row| (row.get::<_, Uuid>(0), row.get::<_, String>(1)));
-    let keyed: Vec<(Uuid, String, Option<String>)> = users
-        .map(|(id, email)| {
-            let key = email_key(&email).0.ok().map(|key| key.to_string());
-            (id, email, key)
-        })
-        .collect();
-    let ids: Vec<Uuid> = keyed.iter().map(|(id, ..)| *id).collect();
-    let emails: Vec<&str> = keyed.iter().map(|(_, email, _)| email.as_str()).collect();
-    let keys: Vec<Option<&str>> = keyed.iter().map(|(.., key)| key.as_deref()).collect();
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Records users with the keys of their addresses.
+///
+/// # Errors
+/// Those of the target.
+pub async fn record(tx: &Tx, users: &[(Uuid, String)]) -> Result<()> {
+    let ids: Vec<Uuid> = users.iter().map(|(id, _)| *id).collect();
+    let emails: Vec<&str> = users.iter().map(|(_, email)| email.as_str()).collect();
+    let key = |email: &str| email_key(email).0.ok().map(|key| key.to_string());
+    let keys: Vec<Option<String>> = emails.iter().map(|email| key(email)).collect();
     let sql = "insert into tributary.auth_email (user_id, email, email_key) \
                select * from unnest($1::uuid[], $2::text[], $3::text[]) \
                on conflict (user_id) do update set email = excluded.email, email_key = excluded.email_key";
-    tx.execute("target: recording addresses", sql, &[&ids, &emails, &keys]).await?;
-    Ok(Some(last))
+    tx.execute("target: recording addresses", sql, &[&ids, &emails, &keys]).await.map(drop)
 }

@@ -155,9 +155,9 @@ fn pg_dump(world: &World) -> String {
             copies = false;
         }
         if copies {
-            rows.push(line)
+            rows.push(line);
         } else {
-            dump.push(line)
+            dump.push(line);
         }
         copies |= line.starts_with("COPY ");
     }

@@ -22,6 +22,8 @@ use crate::facts::{EmailKey, email_key};
 use crate::failpoint;
 use crate::pg::{Db, Tx};
 use crate::rules::Product;
+use crate::status::Stage;
+use crate::store::backfill;
 use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 use uuid::Uuid;
 
@@ -92,6 +94,8 @@ pub enum Request {
     },
     /// End the halt after a rollback, and read the feeds again.
     Backfill,
+    /// Take a backup and read the feeds again, also where nothing was rolled back.
+    Reconcile,
     /// Say what these decisions would change, one after another, and change nothing. The answer is a
     /// [`preview::Preview`] as JSON; it names people, and goes when it is read.
     Preview {
@@ -162,7 +166,7 @@ pub fn needs_target_alone(request: &Request) -> bool {
 /// Whether a request may be carried out while the target is rolled back.
 #[must_use]
 pub fn may_follow_a_rollback(request: &Request) -> bool {
-    needs_target_alone(request) || matches!(request, Request::Backfill)
+    needs_target_alone(request) || matches!(request, Request::Backfill | Request::Reconcile)
 }
 
 /// Carries such a request out on a session that holds the lock.
@@ -197,7 +201,7 @@ pub async fn execute_on_target(
     };
     let is_logged = matches!(request, Request::Rollback { .. });
     if done.is_ok() && !is_logged {
-        let end = Finish::new(Outcome::Done).with(request.logged());
+        let end = Finish::new(Outcome::Done).counted(request.units(), 0).with(request.logged());
         operation_log::record(db.client(), &operator, request.operation(), started_at, &end)
             .await?;
     }
@@ -217,7 +221,8 @@ pub async fn execute_on_target(
 
 /// The end of a request that was not carried out. Its reason may name people, and is in its answer.
 fn refused(error: &Error, request: &Request) -> Finish {
-    let end = Finish::new(Outcome::of(error)).with(request.logged());
+    let units = request.units();
+    let end = Finish::new(Outcome::of(error)).counted(units, units).with(request.logged());
     // That of a rollback names tables and counts alone.
     let is_discreet = matches!(request, Request::Rollback { .. });
     if is_discreet { Finish { errors: vec![error.to_string()], ..end } } else { end }
@@ -260,6 +265,7 @@ async fn within(
             return queue::record(tx.db(), id, true, done).await;
         }
         Request::Backfill => backfill_again(tx.db()).await?,
+        Request::Reconcile => reconcile(applier, tx, actor).await?,
         Request::Erase { email } => {
             let email = parse_email(email)?;
             erase::erase(applier, tx, id, &email).await?
@@ -268,9 +274,10 @@ async fn within(
     };
     failpoint::hit("command-executed");
     queue::record(tx.db(), id, true, answer).await?;
-    let done = Finish::new(Outcome::Done).with(command.request.logged());
+    let request = &command.request;
+    let done = Finish::new(Outcome::Done).counted(request.units(), 0).with(request.logged());
     let operation = command.request.operation();
-    if matches!(command.request, Request::Backfill) {
+    if matches!(command.request, Request::Backfill | Request::Reconcile) {
         // The backfill has its own entry.
         return Ok(());
     }
@@ -328,8 +335,18 @@ impl Request {
             Self::Rollback { .. } => Operation::Rollback,
             Self::Rollout { .. } => Operation::Rollout,
             Self::Erase { .. } => Operation::Erase,
-            Self::Backfill => Operation::Backfill,
+            Self::Backfill | Self::Reconcile => Operation::Backfill,
             _ => Operation::Decision,
+        }
+    }
+
+    /// What the log counts of it: conflicts that are dismissed, units that are repaired, else the request itself.
+    #[must_use]
+    fn units(&self) -> u64 {
+        match self {
+            Self::Dismiss { conflicts } => conflicts.len() as u64,
+            Self::Repair(what) => what.len() as u64,
+            _ => 1,
         }
     }
 
@@ -355,6 +372,29 @@ async fn backfill_again(db: &Db) -> Result<String> {
         ));
     }
     backup::resume_after(db, "backfill").await?;
+    Ok("the daemon reads the feeds again".to_owned())
+}
+
+/// Everything is due to be read, and a backup before it: the running daemon begins another session with both.
+async fn reconcile(applier: &Applier, tx: &Tx, actor: &str) -> Result<String> {
+    let db = tx.db();
+    // After a rollback one is scheduled, of which nothing is done.
+    if crate::store::halt::rolled_back(db).await?.is_none()
+        && backfill::progress(db).await?.is_some_and(|at| !at.is_done())
+    {
+        return Err(Error::refused(
+            "a backfill is under way already",
+            "wait until it is done: `tributary status`, or tributary.status(), shows how far it is",
+        ));
+    }
+    let sql = "select rules from tributary.installation";
+    let rows = db.query("target: reading the rules", sql, &[]).await?;
+    let rules: Option<String> = rows.first().and_then(|row| row.get(0));
+    let params: [crate::pg::Param<'_>; 2] = [&Stage::Rows.as_str(), &rules];
+    db.execute("target: scheduling a backfill", backfill::SCHEDULE, &params).await?;
+    backup::resume_after(db, "backfill").await?;
+    let operator = Operator { asked_by: Some(actor.to_owned()), ..applier.operator.clone() };
+    operation_log::begin_backfill(db, &operator).await?;
     Ok("the daemon reads the feeds again".to_owned())
 }
 

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 41] = [
+pub const NAMES: [&str; 44] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -48,6 +48,9 @@ pub const NAMES: [&str; 41] = [
     // The way back.
     "backup-copied",
     "rollback-restored",
+    "cutover-scheduled",
+    "cutover-filled",
+    "cutover-validated",
     // An import.
     "import-prepared",
     "import-begun",

@@ -421,7 +421,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     transactions = "public.transactions"
     enrollments = "public.enrollments"
     courses = "public.courses"
-    link_auth_users = true
+    auth_users = "link"
 
     [run]
     migrate = true

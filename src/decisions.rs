@@ -68,7 +68,11 @@ pub enum Request {
         decision: i64,
     },
     /// Apply the guarded delete that the daemon halted in front of (P9).
-    Accept,
+    Accept {
+        /// The identity of the halt that was shown ([`crate::halt::Halt::identity`]); `None`: whichever is pending.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        halt: Option<String>,
+    },
     /// Recompute everybody from the stored facts.
     Rebuild,
     /// Write the target rows of this percentage of the people (SPEC §7a).
@@ -156,7 +160,7 @@ async fn attempt(
 /// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source, nor the rules.
 #[must_use]
 pub fn needs_target_alone(request: &Request) -> bool {
-    matches!(request, Request::Dismiss { .. } | Request::Accept | Request::Rollback { .. })
+    matches!(request, Request::Dismiss { .. } | Request::Accept { .. } | Request::Rollback { .. })
 }
 
 /// Whether a request may be carried out while the target is rolled back.
@@ -182,7 +186,7 @@ pub async fn execute_on_target(
     db.batch("target: beginning", "begin; set local synchronous_commit = on").await?;
     let done = match &command.request {
         Request::Dismiss { conflicts } => rows::dismiss(db, conflicts, &by).await,
-        Request::Accept => accept(db).await,
+        Request::Accept { halt } => accept(db, halt.as_deref()).await,
         // Before anything is read there is nothing to recompute.
         Request::Rollout { percent } => {
             let percent = (*percent).min(100);
@@ -228,8 +232,8 @@ fn courses(products: &[Product]) -> Vec<Uuid> {
     products.iter().filter(|product| product.course).map(|product| product.id).collect()
 }
 
-async fn accept(db: &Db) -> Result<String> {
-    let halt = crate::store::halt::accept(db).await?;
+async fn accept(db: &Db, seen: Option<&str>) -> Result<String> {
+    let halt = crate::store::halt::accept(db, seen).await?;
     Ok(format!("accepted: {}", halt.what()))
 }
 
@@ -248,7 +252,7 @@ async fn within(
     }
     let by = By { actor, note, conflict: command.conflict };
     let answer = match &command.request {
-        Request::Accept => accept(tx.db()).await?,
+        Request::Accept { halt } => accept(tx.db(), halt.as_deref()).await?,
         Request::Repair(what) => {
             applier.repair(tx, what, mode).await?.count();
             format!("recomputed {} units", what.len())
@@ -322,7 +326,7 @@ impl Request {
     #[must_use]
     pub fn operation(&self) -> Operation {
         match self {
-            Self::Accept => Operation::Accept,
+            Self::Accept { .. } => Operation::Accept,
             Self::Rebuild => Operation::Rebuild,
             Self::Repair(_) => Operation::Repair,
             Self::Rollback { .. } => Operation::Rollback,

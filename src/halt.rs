@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::rules::NAMESPACE;
 
 /// What would delete so much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +131,12 @@ impl Halt {
         }
     }
 
+    /// Names exactly this halt: its cause, and what it would delete.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        Uuid::new_v5(&NAMESPACE, json!(self).to_string().as_bytes()).to_string()
+    }
+
     /// What acceptance is recorded as: one entry a table.
     pub(crate) fn keys(&self) -> Vec<Value> {
         let key = |deletes: &Deletes| json!({ "cause": self.cause, "table": deletes.table });
@@ -151,5 +160,28 @@ impl HaltCause {
             Self::RolledBack { run } => run.clone(),
             Self::Failures { error, .. } => error.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_delete_is_another_halt() {
+        let halt = |cause: HaltCause, rows: u64| {
+            let deletes = Deletes { table: "xendit".into(), rows, of: 9_000 };
+            Halt::new(cause, vec![deletes]).identity()
+        };
+        let at = |lsn: &str| HaltCause::MassDelete { commit_lsn: lsn.into() };
+        let seen = halt(at("0/1"), 2_000);
+        assert_eq!(seen, halt(at("0/1"), 2_000));
+        let others = [
+            halt(at("0/2"), 2_000),
+            halt(at("0/1"), 2_001),
+            halt(HaltCause::Truncate { commit_lsn: "0/1".into() }, 2_000),
+            halt(HaltCause::Sweep { generation: 1 }, 2_000),
+        ];
+        assert!(others.iter().all(|other| *other != seen), "{others:?}");
     }
 }

@@ -12,6 +12,7 @@
 //! | `auth` | tokens, sessions, the extractors [`View`], [`Decide`], [`Operate`], log-in and log-out |
 //! | `layout` | [`Page`], [`render`], the pages of errors |
 //! | `overview`, `control`, `log` | a page each |
+//! | `requests`, `progress` | what was asked of the daemon and what became of it; how far long work is |
 //! | `history` | what the charts show |
 //! | `assets` | the style sheet and the script, embedded, named by their digest |
 //!
@@ -46,6 +47,8 @@ mod history;
 mod layout;
 mod log;
 mod overview;
+mod progress;
+mod requests;
 mod review;
 mod router;
 mod state;

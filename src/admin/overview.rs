@@ -22,7 +22,7 @@ use crate::store::operation_log::{self, Entry, Filter};
 /// How often it is looked whether a page is to be brought up to date.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long a page waits for the target.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Operations that are shown.
 const LATEST: i64 = 8;
 

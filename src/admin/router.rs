@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 
 use super::auth::{self, View};
 use super::state::Admin;
-use super::{assets, control, guard, layout, log, overview};
+use super::{assets, control, guard, layout, log, overview, requests};
 
 /// Largest form, in bytes.
 const LARGEST_FORM: usize = 256 * 1024;
@@ -20,6 +20,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/admin", get(overview::overview))
         .route("/admin/events", get(overview::events))
         .route("/admin/control", get(control::show).post(control::run))
+        .route("/admin/requests/{id}", get(requests::show))
         .route("/admin/log", get(log::list))
         .route("/admin/log.json", get(log::json))
         .route("/admin/log.csv", get(log::csv))

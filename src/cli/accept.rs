@@ -19,7 +19,9 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     // A daemon that reads or backfills answers only later; that nothing is halted is known now.
     halt::pending(db).await?;
     let actor = actor(db, None).await?;
-    let answer = ask(config, db, &Command::of(Request::Accept), &actor, Patience::Minute).await?;
+    let answer =
+        ask(config, db, &Command::of(Request::Accept { halt: None }), &actor, Patience::Minute)
+            .await?;
     if answer.done {
         print(&format!("{}\n", answer.text))?;
         return Ok(ExitCode::SUCCESS);

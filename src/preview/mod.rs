@@ -90,7 +90,7 @@ pub async fn dry_run(
                 Tx::on(&applier.db).rollback().await?;
                 halts.push(halt.what());
                 halt::record(&applier.db, Some(&halt)).await?;
-                halt::accept(&applier.db).await?;
+                halt::accept(&applier.db, None).await?;
             }
             Err(other) => return Err(other),
         }

@@ -120,12 +120,19 @@ pub async fn pending(db: &Db) -> Result<Halt> {
     }
 }
 
-/// Accepts exactly the pending halt and returns it.
+/// Accepts exactly the pending halt and returns it. `seen` is the identity of the one that somebody was shown: another one
+/// that has come since is not what they meant.
 ///
 /// # Errors
-/// A refusal when nothing is halted.
-pub async fn accept(db: &Db) -> Result<Halt> {
+/// A refusal when nothing is halted, and where it is not for what was shown.
+pub async fn accept(db: &Db, seen: Option<&str>) -> Result<Halt> {
     let halt = pending(db).await?;
+    if seen.is_some_and(|seen| seen != halt.identity()) {
+        return Err(Error::refused(
+            "the daemon has halted for something else since that was shown",
+            "look at what it would delete now, and accept that",
+        ));
+    }
     let sql = "update tributary.state set accepted = $1, halted = null \
                where set_config('synchronous_commit', 'on', true) is not null";
     let mut keys = accepted(db).await?;

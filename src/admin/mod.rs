@@ -13,7 +13,7 @@
 //! | `layout` | [`Page`], [`render`], the pages of errors |
 //! | `overview`, `control`, `log` | a page each |
 //! | `requests`, `progress` | what was asked of the daemon and what became of it; how far long work is |
-//! | `history` | what the charts show |
+//! | `history`, `kept`, `problems` | what the charts show; counts that are kept for a while; what is wrong |
 //! | `assets` | the style sheet and the script, embedded, named by their digest |
 //!
 //! # How to add a page
@@ -44,9 +44,11 @@ mod auth;
 mod control;
 mod guard;
 mod history;
+mod kept;
 mod layout;
 mod log;
 mod overview;
+mod problems;
 mod progress;
 mod requests;
 mod review;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use axum::http::Uri;
 
 use super::auth::{Attempts, Sessions, Who};
-use super::history::{self, History};
+use super::history::{self, History, Sample};
+use super::kept::Kept;
 use super::review::Searches;
 use crate::ask::{self, Asked};
 use crate::config::{AdminPage, Config};
@@ -31,6 +32,8 @@ pub struct Admin {
     listen: SocketAddr,
     current: RwLock<Arc<Current>>,
     pub(super) history: History,
+    /// Counts that are not made for each page.
+    pub(super) kept: Kept,
     pub(super) sessions: Sessions,
     pub(super) attempts: Attempts,
     /// What was searched for.
@@ -57,6 +60,7 @@ impl Admin {
             listen,
             current: RwLock::new(Arc::new(Current::of(config, listen)?)),
             history: History::default(),
+            kept: Kept::default(),
             sessions: Sessions::default(),
             attempts: Attempts::default(),
             searches: Searches::default(),
@@ -133,7 +137,7 @@ impl Admin {
         let mut beat = tokio::time::interval(history::EVERY);
         loop {
             beat.tick().await;
-            self.history.add(&self.health.status());
+            self.history.add(Sample::of(&self.health));
         }
     }
 }

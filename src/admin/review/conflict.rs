@@ -153,6 +153,7 @@ pub(super) async fn decide(
     let (refused, previewed) = if form.step == "decide" {
         match admin.ask(command, &who, ANSWERED).await? {
             Asked::Queued { answer: Some(answer), .. } if answer.done => {
+                admin.kept.forget_kinds().await;
                 let filter = query.encoded(&query.filter(&admin.searches));
                 return Ok(see_other(&format!("/admin/conflicts/{id}?{filter}")));
             }

@@ -120,16 +120,16 @@ async fn listed(
     let mut entries = queue::page(db, &filter, from.as_ref(), Direction::Forward, PAGE + 1).await?;
     let has_more = entries.len() > PAGE;
     entries.truncate(PAGE);
-    let counts = queue::by_kind(db).await?;
+    let counts = admin.kept.kinds(db).await?;
     let of = |severity: &str| -> i64 {
-        counts.iter().filter(|(s, ..)| s == severity).map(|(.., count)| count).sum()
+        counts.iter().filter(|kind| kind.severity == severity).map(|kind| kind.count).sum()
     };
-    let in_severity = counts.iter().filter(|(s, ..)| s == filter.severity.as_str());
+    let in_severity = counts.iter().filter(|kind| kind.severity == filter.severity.as_str());
     let last = entries.last().map(|entry| entry.place(filter.order).encoded());
     let is_pair = filter.kind.is_some_and(|kind| kind == ConflictKind::PossibleDuplicate);
     Ok(ListPage {
         rows: entries.iter().map(|entry| Shown::of(entry, &config.rules.zone)).collect(),
-        kinds: in_severity.map(|(_, kind, count)| (kind.clone(), *count)).collect(),
+        kinds: in_severity.map(|kind| (kind.kind.clone(), kind.count)).collect(),
         feeds: config.source.feeds.iter().map(|feed| feed.name.clone()).collect(),
         reviews: of("review"),
         notes: of("info"),
@@ -246,6 +246,7 @@ pub(super) async fn bulk(
             break;
         }
     }
+    admin.kept.forget_kinds().await;
     if let Some(command) = waiting {
         return Ok(requests::see(command));
     }

@@ -22,6 +22,8 @@ use crate::facts::{EmailKey, email_key};
 use crate::failpoint;
 use crate::pg::{Db, Tx};
 use crate::rules::Product;
+use crate::status::Stage;
+use crate::store::backfill;
 use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 use uuid::Uuid;
 
@@ -96,6 +98,8 @@ pub enum Request {
     },
     /// End the halt after a rollback, and read the feeds again.
     Backfill,
+    /// Take a backup and read the feeds again, also where nothing was rolled back.
+    Reconcile,
     /// Say what these decisions would change, one after another, and change nothing. The answer is a
     /// [`preview::Preview`] as JSON; it names people, and goes when it is read.
     Preview {
@@ -166,7 +170,7 @@ pub fn needs_target_alone(request: &Request) -> bool {
 /// Whether a request may be carried out while the target is rolled back.
 #[must_use]
 pub fn may_follow_a_rollback(request: &Request) -> bool {
-    needs_target_alone(request) || matches!(request, Request::Backfill)
+    needs_target_alone(request) || matches!(request, Request::Backfill | Request::Reconcile)
 }
 
 /// Carries such a request out on a session that holds the lock.
@@ -264,6 +268,7 @@ async fn within(
             return queue::record(tx.db(), id, true, done).await;
         }
         Request::Backfill => backfill_again(tx.db()).await?,
+        Request::Reconcile => reconcile(applier, tx, actor).await?,
         Request::Erase { email } => {
             let email = parse_email(email)?;
             erase::erase(applier, tx, id, &email).await?
@@ -274,7 +279,7 @@ async fn within(
     queue::record(tx.db(), id, true, answer).await?;
     let done = Finish::new(Outcome::Done).with(command.request.logged());
     let operation = command.request.operation();
-    if matches!(command.request, Request::Backfill) {
+    if matches!(command.request, Request::Backfill | Request::Reconcile) {
         // The backfill has its own entry.
         return Ok(());
     }
@@ -332,7 +337,7 @@ impl Request {
             Self::Rollback { .. } => Operation::Rollback,
             Self::Rollout { .. } => Operation::Rollout,
             Self::Erase { .. } => Operation::Erase,
-            Self::Backfill => Operation::Backfill,
+            Self::Backfill | Self::Reconcile => Operation::Backfill,
             _ => Operation::Decision,
         }
     }
@@ -359,6 +364,29 @@ async fn backfill_again(db: &Db) -> Result<String> {
         ));
     }
     backup::resume_after(db, "backfill").await?;
+    Ok("the daemon reads the feeds again".to_owned())
+}
+
+/// Everything is due to be read, and a backup before it: the running daemon begins another session with both.
+async fn reconcile(applier: &Applier, tx: &Tx, actor: &str) -> Result<String> {
+    let db = tx.db();
+    // After a rollback one is scheduled, of which nothing is done.
+    if crate::store::halt::rolled_back(db).await?.is_none()
+        && backfill::progress(db).await?.is_some_and(|at| !at.is_done())
+    {
+        return Err(Error::refused(
+            "a backfill is under way already",
+            "wait until it is done: `tributary status`, or tributary.status(), shows how far it is",
+        ));
+    }
+    let sql = "select rules from tributary.installation";
+    let rows = db.query("target: reading the rules", sql, &[]).await?;
+    let rules: Option<String> = rows.first().and_then(|row| row.get(0));
+    let params: [crate::pg::Param<'_>; 2] = [&Stage::Rows.as_str(), &rules];
+    db.execute("target: scheduling a backfill", backfill::SCHEDULE, &params).await?;
+    backup::resume_after(db, "backfill").await?;
+    let operator = Operator { asked_by: Some(actor.to_owned()), ..applier.operator.clone() };
+    operation_log::begin_backfill(db, &operator).await?;
     Ok("the daemon reads the feeds again".to_owned())
 }
 

@@ -6,7 +6,7 @@
 //! Release builds hold none of this.
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 41] = [
+pub const NAMES: [&str; 44] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -45,6 +45,9 @@ pub const NAMES: [&str; 41] = [
     // The way back.
     "backup-copied",
     "rollback-restored",
+    "cutover-scheduled",
+    "cutover-filled",
+    "cutover-validated",
     // An import.
     "import-prepared",
     "import-begun",

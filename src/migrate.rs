@@ -22,8 +22,14 @@ const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 /// The advisory lock that writing transactions share and a take-over holds alone, as the migrations write it.
 pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
 
+/// The advisory lock of the one writer of a target, as the migrations write it.
+pub(crate) const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
+
+/// The advisory lock that a daemon shares while it takes requests of the SQL entry points, as the migrations write it.
+pub(crate) const JOBS_LOCK: i64 = 0x7472_6962_6a6f_6273;
+
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 15] = [
+const MIGRATIONS: [(&str, &str); 16] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -39,6 +45,7 @@ const MIGRATIONS: [(&str, &str); 15] = [
     ("V13__import_rollback", include_str!("../migrations/0013_import_rollback.sql")),
     ("V14__review", include_str!("../migrations/0014_review.sql")),
     ("V15__report", include_str!("../migrations/0015_report.sql")),
+    ("V17__sql_entry_points", include_str!("../migrations/0017_sql_entry_points.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.
@@ -127,10 +134,12 @@ pub(crate) async fn targets(client: &Client, config: &Config) -> Result<Vec<Stri
 
 /// The migrations with their names, written for this schema.
 pub(crate) fn migrations(schema: &Schema) -> impl Iterator<Item = (&'static str, String)> {
-    let lock = schema.lock(WRITERS_LOCK).to_string();
-    MIGRATIONS
-        .iter()
-        .map(move |(name, sql)| (*name, schema.of(sql).replace(&WRITERS_LOCK.to_string(), &lock)))
+    let locks = [WRITERS_LOCK, WRITER_LOCK, JOBS_LOCK];
+    let locks = locks.map(|lock| (lock.to_string(), schema.lock(lock).to_string()));
+    MIGRATIONS.iter().map(move |(name, sql)| {
+        let of = |sql: String, (written, own): &(String, String)| sql.replace(written, own);
+        (*name, locks.iter().fold(schema.of(sql).into_owned(), of))
+    })
 }
 
 /// The number of a migration.

@@ -205,6 +205,21 @@ pub async fn find(db: &Db, run: &str) -> Result<Backup> {
     }
 }
 
+/// What a rollback to a backup would do, in a transaction of its own.
+///
+/// # Errors
+/// As [`find`] and [`plan`].
+pub async fn planned(db: &Db, run: &str, courses: &[uuid::Uuid]) -> Result<Plan> {
+    const WHAT: &str = "target: comparing with the backup";
+    let backup = find(db, run).await?;
+    db.batch(WHAT, "begin isolation level repeatable read read only").await?;
+    let plan = plan(db, &backup, courses).await;
+    if plan.is_ok() || matches!(plan, Err(Error::Refused { .. })) {
+        db.batch(WHAT, "rollback").await?;
+    }
+    plan
+}
+
 /// Drops a backup.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ use crate::backup;
 use crate::config::Config;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::http::Health;
 use crate::pg::{Db, Tx};
 use crate::pipeline;
@@ -38,9 +39,10 @@ In this order, with no daemon running: preflight, dry run, limits, hold, backup,
 the target is rolled back to the backup by itself. Interrupted, the same command goes on; `tributary rollback <run>` goes back.
 
 Limits: `delete>N` (rows that go or that no source supports), `insert>N`, `update>N`, or a figure of the dry run's `business`
-with < or >, such as `people<9000`. What they are held against is `tributary backfill --dry-run --json`.
+with < or >, such as `people<9000`; two of them are a range, of a product for instance `successful_payments.p2p<900` and
+`successful_payments.p2p>1100`. What they are held against is `tributary backfill --dry-run --json`.
 
-Exit codes: 0 done; 1 failed or refused; 3 a limit was passed and nothing was written, or the validation failed and the target is
+Exit codes: 0 done; 1 failed, refused or stopped by a signal; 3 a limit was passed and nothing was written, or the validation failed and the target is
 as it was.
 
 Examples:
@@ -129,13 +131,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         match before_writing(&args, config, &shutdown).await? {
             None => {}
             Some(ended) => {
-                let journal = Journal::begin(config, Operation::Cutover, json!({})).await;
+                let journal = Journal::begin(config, Operation::Cutover, json!({}), None).await;
                 return close(journal, Ok(ended)).await;
             }
         }
     }
     let journal =
-        Journal::begin(config, Operation::Cutover, json!({ "backup": interrupted })).await;
+        Journal::begin(config, Operation::Cutover, json!({ "backup": interrupted }), None).await;
     let ended = write(config, &shutdown, interrupted).await;
     close(journal, ended).await
 }
@@ -216,12 +218,14 @@ async fn write(
     if interrupted.is_none() {
         // One that `run` left unfinished starts over: the copies are to be of what is there now.
         super::backfill::schedule(config, &db, None, REASON).await?;
+        failpoint::hit("cutover-scheduled");
     }
     if interrupted.is_none() || under_way.is_some() {
         backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
         if !fill(config, &mut session, shutdown).await? {
             return Ok(Ended::Stopped);
         }
+        failpoint::hit("cutover-filled");
     }
     let run = match interrupted {
         Some(run) => run,
@@ -230,6 +234,7 @@ async fn write(
     let found = validate(config, &db).await?;
     // Of what the backfill wrote, also where it does not stay.
     store::complete_pending(config, &db, None).await;
+    failpoint::hit("cutover-validated");
     if found.ok {
         return Ok(Ended::Done(run, found));
     }
@@ -284,7 +289,8 @@ async fn close(journal: Journal, ended: Result<Ended>) -> Result<ExitCode> {
         Ok(Ended::Stopped) => (
             Finish::new(Outcome::Stopped),
             "stopped; the same command goes on\n".to_owned(),
-            ExitCode::SUCCESS,
+            // Whatever follows a cut-over must not follow this.
+            ExitCode::FAILURE,
         ),
         Ok(Ended::Aborted(passed)) => (
             Finish { errors: passed.clone(), ..Finish::new(Outcome::Refused) },
@@ -338,7 +344,12 @@ mod tests {
         found
             .business
             .insert("people".into(), preview::Expectation { found: 10, ..Default::default() });
+        let of_product = preview::Expectation { found: 40, ..Default::default() };
+        found.business.insert("successful_payments.p2p".into(), of_product);
         let passed = |text: &str| Limit::parse(text).unwrap().passed(&found).map(|p| p.is_some());
+        for (text, expected) in [("<40", false), (">40", false), ("<41", true), (">39", true)] {
+            assert_eq!(passed(&format!("successful_payments.p2p{text}")).unwrap(), expected);
+        }
         assert!(passed("people<11").unwrap());
         assert!(!passed("people<10").unwrap());
         assert!(passed("people>9").unwrap());

@@ -14,13 +14,14 @@ struct Waiting {
     command: Result<Command>,
 }
 
-/// Carries out what operators asked for, but for rebuilds, and returns whether there was anything. A refusal is
-/// answered, not fatal. While new rules wait for the guard, what would apply them to people waits too (P9).
+/// Carries out what operators asked for, but for rebuilds, and returns whether the session must end, as everything is due to be
+/// read again. A refusal is answered, not fatal. While new rules wait for the guard, what would apply them to people waits
+/// too (P9).
 ///
 /// # Errors
 /// Those of the target: a command then stays without an answer, and is served again.
 pub async fn serve(applier: &mut Applier) -> Result<bool> {
-    let mut any = false;
+    let mut starts_over = false;
     while let Some(Waiting { id, actor, command }) = next(&applier.db).await? {
         let executed = match &command {
             Ok(command) => execute(applier, id, command, &actor).await,
@@ -29,6 +30,7 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
         match executed {
             Ok(()) => {
                 tracing::info!(command = id, ok = true, "carried out a command");
+                starts_over |= matches!(&command, Ok(Command { request: Request::Reconcile, .. }));
                 if matches!(&command, Ok(Command { request: Request::Rollback { .. }, .. })) {
                     return halted(applier).await;
                 }
@@ -38,16 +40,15 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
                 answer(applier, id, request, Err(error)).await?;
             }
         }
-        any = true;
     }
-    Ok(any)
+    Ok(starts_over)
 }
 
 /// Nothing more is applied after a rollback.
 async fn halted(applier: &Applier) -> Result<bool> {
     match crate::store::halt::rolled_back(&applier.db).await? {
         Some(halt) => Err(Error::Halted(Box::new(halt))),
-        None => Ok(true),
+        None => Ok(false),
     }
 }
 
@@ -116,8 +117,8 @@ pub async fn waits_for_rebuild(db: &Db) -> Result<bool> {
 async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = format!(
         "select id, request, actor from tributary.command \
-         where finished_at is null and request -> 'request' is distinct from $1 \
-         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill') or not {}) \
+         where finished_at is null and request ? 'request' and request -> 'request' <> $1 \
+         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill', 'reconcile') or not {}) \
          order by id limit 1",
         backfill::RULES_WAIT
     );

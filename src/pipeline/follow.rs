@@ -387,7 +387,9 @@ impl Follow<'_> {
             self.health.set_unresolved(None);
             self.failed_at = None;
         }
-        maintenance.run(self.config, self.session, self.health).await
+        maintenance.run(self.config, self.session, self.health).await?;
+        self.starts_over |= maintenance.starts_over;
+        Ok(())
     }
 
     /// Finishes the batch, makes it durable, confirms it and stops the stream.

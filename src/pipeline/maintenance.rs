@@ -45,6 +45,8 @@ const PROFILES_SHARE: u32 = 100;
 pub(super) struct Maintenance {
     /// Set when a command was asked for.
     pub(super) commands_wait: bool,
+    /// Set when everything is due to be read again, which the next session begins with.
+    pub(super) starts_over: bool,
     served_at: Option<Instant>,
     source_asked_at: Option<Instant>,
     waiting_at: Option<Instant>,
@@ -74,6 +76,7 @@ impl Maintenance {
     pub(super) fn new() -> Self {
         Self {
             commands_wait: true,
+            starts_over: false,
             served_at: None,
             source_asked_at: None,
             waiting_at: None,
@@ -128,7 +131,10 @@ impl Maintenance {
     ) -> Result<()> {
         if due(&mut self.served_at, COMMAND_POLL) || self.commands_wait {
             self.commands_wait = false;
-            queue::serve(&mut session.applier).await?;
+            self.starts_over |= queue::serve(&mut session.applier).await?;
+            if self.starts_over {
+                return Ok(());
+            }
             if self.rebuild.is_none() {
                 self.rebuild = Rebuild::take(config, session).await?;
             }

@@ -8,7 +8,7 @@ use crate::support::daemon::Daemon;
 use crate::support::world::{World, set};
 
 /// People of whom some are known to the application already, one of them in another spelling.
-const ROWS: &str = "
+pub(crate) const ROWS: &str = "
     insert into xendit (id, external_id, status, amount, currency, customer_email, customer_name, description, created)
     select md5('x' || n)::uuid, 'order-' || n, 'PAID', 499, 'PHP', 'p' || n || '@example.com', 'Ana Cruz',
         'Papers to Profits', '2025-06-30T04:00:00Z'
@@ -19,7 +19,7 @@ const ROWS: &str = "
 
 /// A target as an application has it: columns missing, a trigger that notes the time, another table that refers to profiles,
 /// test accounts.
-const APPLICATION: &str = "
+pub(crate) const APPLICATION: &str = "
     create table unified_profiles (id uuid primary key default gen_random_uuid(), email text not null unique,
         first_name text, tier text default 'viewer', updated_at timestamptz, theme text);
     create function touch() returns trigger language plpgsql as
@@ -40,7 +40,7 @@ const APPLICATION: &str = "
 const TABLES: [&str; 5] = ["unified_profiles", "transactions", "enrollments", "courses", "orders"];
 
 /// Everything of the target tables: rows, columns, constraints, triggers, indexes.
-async fn dump(world: &World) -> String {
+pub(crate) async fn dump(world: &World) -> String {
     let mut all = String::new();
     for table in TABLES {
         let rows = format!("select string_agg(t::text, E'\\n' order by id) from {table} t");
@@ -59,7 +59,7 @@ async fn dump(world: &World) -> String {
     all
 }
 
-async fn json(world: &World, arguments: &[&str]) -> Value {
+pub(crate) async fn json(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_str(&world.succeed(arguments).await).unwrap()
 }
 

@@ -69,12 +69,32 @@ async fn report(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_str(&world.succeed(arguments).await).unwrap()
 }
 
+/// Everything of the target but the operation log.
+async fn target(world: &World) -> std::collections::BTreeMap<String, String> {
+    let mut found = fingerprint(&world.target).await;
+    found.retain(|name, _| !name.contains("operation_log"));
+    found
+}
+
+/// Dry runs in the operation log, where there is one.
+async fn entries(world: &World) -> Option<i64> {
+    let there = "select to_regclass('tributary.operation_log') is not null";
+    if world.target.value(there).await == "false" {
+        return None;
+    }
+    let sql = "select count(*) from tributary.operation_log
+        where operation = 'dry-run' and outcome = 'done' and processed > 0 and detail -> 'tables' ? 'profiles'";
+    world.target.value(sql).await.parse().ok()
+}
+
 /// What is predicted touches nothing, and the real run then does exactly that.
 async fn predicted_and_done(world: &World, more: &[&str]) -> Value {
-    let before = (fingerprint(&world.source).await, fingerprint(&world.target).await);
+    let before = (fingerprint(&world.source).await, target(world).await);
+    let entries = entries(world).await;
     let predicted = report(world, &[&["backfill", "--dry-run", "--json"], more].concat()).await;
     assert_same(&before.0, &fingerprint(&world.source).await);
-    assert_same(&before.1, &fingerprint(&world.target).await);
+    assert_same(&before.1, &target(world).await);
+    assert_eq!(self::entries(world).await, entries.map(|entries| entries + 1));
     let done = report(world, &[&["backfill", "--json"], more].concat()).await;
     for key in ["tables", "conflicts", "business", "rollout", "halts", "references"] {
         assert_eq!(predicted[key], done[key], "{key}");

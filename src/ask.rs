@@ -165,11 +165,27 @@ pub enum Asked {
     },
 }
 
-/// Queues a command for the daemon and waits for its answer. It is never carried out here.
+/// As [`queue_for_daemon`], for who needs the answer alone; `None`: it stays queued.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn ask_daemon(
+    db: &Db,
+    command: &Command,
+    actor: &str,
+    patience: Duration,
+) -> Result<Option<Answer>> {
+    Ok(match queue_for_daemon(db, command, actor, patience).await? {
+        Asked::Refused(text) => Some(Answer { done: false, text }),
+        Asked::Queued { answer, .. } => answer,
+    })
+}
+
+/// Queues a command for the daemon and waits for its answer. It is never carried out here.
+///
+/// # Errors
+/// Those of the target.
+pub async fn queue_for_daemon(
     db: &Db,
     command: &Command,
     actor: &str,

@@ -36,6 +36,11 @@ pub enum HaltCause {
         /// The backup.
         run: String,
     },
+    /// An operator paused the stream.
+    Paused {
+        /// Who.
+        by: String,
+    },
     /// Attempts that all ended in the same way.
     Failures {
         /// The last error, without row values (P14).
@@ -95,6 +100,9 @@ impl Halt {
                  then restart the daemon"
             );
         }
+        if let HaltCause::Paused { .. } = self.cause {
+            return format!("{}; `tributary resume` goes on", self.what());
+        }
         if let HaltCause::RolledBack { .. } = self.cause {
             let next = "nothing is applied until `tributary backfill` or `tributary cutover`";
             return format!("{}; {next}", self.what());
@@ -127,6 +135,7 @@ impl Halt {
             HaltCause::RolledBack { run } => {
                 format!("rolled_back: the target tables are those of backup {run}")
             }
+            HaltCause::Paused { by } => format!("paused by {by}: nothing of the stream is applied"),
             HaltCause::Failures { error, .. } => error.clone(),
         }
     }
@@ -158,6 +167,7 @@ impl HaltCause {
             Self::Sweep { generation } => generation.to_string(),
             Self::Configuration { rules } => rules.clone(),
             Self::RolledBack { run } => run.clone(),
+            Self::Paused { by } => by.clone(),
             Self::Failures { error, .. } => error.clone(),
         }
     }

@@ -29,7 +29,7 @@ pub(crate) const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
 pub(crate) const JOBS_LOCK: i64 = 0x7472_6962_6a6f_6273;
 
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
-const MIGRATIONS: [(&str, &str); 16] = [
+const MIGRATIONS: [(&str, &str); 17] = [
     ("V1__tributary_schema", include_str!("../migrations/0001_tributary_schema.sql")),
     ("V2__publication", include_str!("../migrations/0002_publication.sql")),
     ("V3__installation", include_str!("../migrations/0003_installation.sql")),
@@ -46,6 +46,7 @@ const MIGRATIONS: [(&str, &str); 16] = [
     ("V14__review", include_str!("../migrations/0014_review.sql")),
     ("V15__report", include_str!("../migrations/0015_report.sql")),
     ("V17__sql_entry_points", include_str!("../migrations/0017_sql_entry_points.sql")),
+    ("V19__pause", include_str!("../migrations/0019_pause.sql")),
 ];
 
 /// Migrates and returns one line per thing that was done; empty when all was there.

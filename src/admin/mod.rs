@@ -12,7 +12,7 @@
 //! | `auth` | tokens, sessions, the extractors [`View`], [`Decide`], [`Operate`], log-in and log-out |
 //! | `layout` | [`Page`], [`render`], the pages of errors |
 //! | `overview`, `control`, `log` | a page each |
-//! | `requests`, `progress` | what was asked of the daemon and what became of it; how far long work is |
+//! | `requests`, `progress`, `imports` | what was asked of the daemon and what became of it; how far long work is |
 //! | `history`, `kept`, `problems` | what the charts show; counts that are kept for a while; what is wrong |
 //! | `assets` | the style sheet and the script, embedded, named by their digest |
 //!
@@ -44,6 +44,7 @@ mod auth;
 mod control;
 mod guard;
 mod history;
+mod imports;
 mod kept;
 mod layout;
 mod log;

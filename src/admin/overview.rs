@@ -126,7 +126,13 @@ fn feeds(admin: &Arc<Admin>) -> Vec<Fed> {
         };
         let local = |at: jiff::Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
         let last = seen.last.map_or_else(String::new, |at| local(at).to_string());
-        Fed { name: feed.name.clone(), kind: feed.fields.kind().as_str(), rows, changes: seen.rows, last }
+        Fed {
+            name: feed.name.clone(),
+            kind: feed.fields.kind().as_str(),
+            rows,
+            changes: seen.rows,
+            last,
+        }
     };
     current.config.source.feeds.iter().map(of).collect()
 }

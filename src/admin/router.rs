@@ -21,6 +21,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/admin/events", get(overview::events))
         .route("/admin/control", get(control::show).post(control::run))
         .route("/admin/requests/{id}", get(requests::show))
+        .route("/admin/requests/{id}/report.json", get(requests::json))
         .route("/admin/log", get(log::list))
         .route("/admin/log.json", get(log::json))
         .route("/admin/log.csv", get(log::csv))

@@ -12,12 +12,13 @@ use super::kept::Kept;
 use super::review::Searches;
 use crate::ask::{self, Asked};
 use crate::config::{AdminPage, Config};
-use crate::connect::{Pool, pool};
+use crate::connect::{Pool, connect, pool};
 use crate::decisions::preview::Preview;
 use crate::decisions::{Command, Request};
 use crate::error::{Error, Result};
 use crate::http::Health;
-use crate::pg::Client;
+use crate::jobs::{self, Job};
+use crate::pg::{Client, Db};
 
 /// Sessions on the target that read for the pages.
 const READERS: usize = 4;
@@ -104,10 +105,21 @@ impl Admin {
         let asked = tokio::task::spawn_blocking(move || {
             runtime.block_on(async {
                 let db = ask::open_target(&current.config).await?;
-                ask::ask_daemon(&db, &command, &who, patience).await
+                ask::queue_for_daemon(&db, &command, &who, patience).await
             })
         });
         asked.await.map_err(|error| Error::failed("asking the daemon", error))?
+    }
+
+    /// Has the daemon do long work beside the stream, in the name of the token's holder; the number of the request.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub(super) async fn begin(&self, job: &Job, who: &Who) -> Result<i64> {
+        // The sessions that read for the pages write nothing.
+        let server = &self.current().config.target.server;
+        let db = Db::new(connect(server, "tributary admin", "target").await?);
+        jobs::request(&db, job, &who.name).await
     }
 
     /// What some decisions would change, as the daemon computes it; `Err` within: why it cannot be said.

@@ -112,6 +112,13 @@ struct ConflictPage {
     around: Around,
 }
 
+impl ConflictPage {
+    /// The beginning of a long value.
+    fn short(&self, value: &str) -> String {
+        value.chars().take(60).chain(['…']).collect()
+    }
+}
+
 /// A decision as its form says it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

@@ -13,6 +13,7 @@
 //! | `layout` | [`Page`], [`render`], the pages of errors |
 //! | `overview`, `control`, `log` | a page each |
 //! | `requests`, `progress`, `imports` | what was asked of the daemon and what became of it; how far long work is |
+//! | `reports` | reports of backfills and verifications, to download |
 //! | `history`, `kept`, `problems` | what the charts show; counts that are kept for a while; what is wrong |
 //! | `assets` | the style sheet and the script, embedded, named by their digest |
 //!
@@ -51,6 +52,7 @@ mod log;
 mod overview;
 mod problems;
 mod progress;
+mod reports;
 mod requests;
 mod review;
 mod router;

@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 
 use super::auth::{self, View};
 use super::state::Admin;
-use super::{assets, control, guard, layout, log, overview, requests};
+use super::{assets, control, guard, layout, log, overview, reports, requests};
 
 /// Largest form, in bytes.
 const LARGEST_FORM: usize = 256 * 1024;
@@ -23,6 +23,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/admin/requests/{id}", get(requests::show))
         .route("/admin/requests/{id}/report.json", get(requests::json))
         .route("/admin/log", get(log::list))
+        .route("/admin/reports/{name}", get(reports::serve))
         .route("/admin/log.json", get(log::json))
         .route("/admin/log.csv", get(log::csv))
         .route("/admin/", get(async || layout::see_other("/admin")))

@@ -4,7 +4,7 @@ use fantoccini::Locator;
 
 use crate::support::browser::Browser;
 use crate::support::daemon::Daemon;
-use crate::support::site::{conflicts, token, turn_on};
+use crate::support::site::{Site, conflicts, token, turn_on};
 use crate::support::world::World;
 
 /// What a customer may write anywhere.
@@ -124,12 +124,6 @@ async fn somebody_finds_a_conflict_previews_decides_and_takes_it_back() {
     browser.says("Payments").await;
     browser.inspect("person").await;
     browser.picture("person").await;
-    for (page, says) in [("log", "Operation log"), ("control", "Rollout")] {
-        go(&browser, &world, &format!("/admin/{page}")).await;
-        browser.says(says).await;
-        browser.inspect(page).await;
-        browser.picture(page).await;
-    }
     browser.press("Log out").await;
     go(&browser, &world, "/admin/people").await;
     assert!(browser.page.find(Locator::Css("#token")).await.is_ok(), "the session went on");
@@ -164,5 +158,79 @@ async fn the_pages_work_without_javascript() {
     browser.press("Rebuild").await;
     browser.says("Request").await;
     browser.says("everybody is recomputed").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_predicts_runs_verifies_and_pauses() {
+    let (world, daemon) = started().await;
+    let site = Site::of(&world, "decide").await;
+    for what in ["dry-run", "backfill", "pause", "cutover"] {
+        let refused = site.post("/admin/control", &[("what", what), ("word", what)]).await;
+        assert_eq!(refused.code, 403, "{what} by a role that may not");
+    }
+    let browser = Browser::open(true).await;
+    log_in(&browser, &world, "operate").await;
+    // Somebody else wrote what is ours: the dry run says so, and its report leads on to the run.
+    world.target.execute("update transactions set status = 'FAILED'").await;
+    browser.press("Control").await;
+    browser.press("Dry run").await;
+    browser.says("nothing was changed").await;
+    browser.says("Run what was predicted").await;
+    browser.inspect("predicted").await;
+    browser.picture("predicted").await;
+    let paid = "select count(*) from transactions where status = 'PAID'";
+    assert_eq!(world.target.value(paid).await, "0");
+    browser.write("#word", "backfill").await;
+    browser.press("Run the backfill").await;
+    browser.says("validation:").await;
+    browser.says("Asked by").await;
+    assert_eq!(world.target.value(paid).await, "6");
+    browser.inspect("ran").await;
+    // What differs is found, and repaired from its report.
+    world
+        .target
+        .execute("update transactions set status = 'FAILED' where id::text like '%1'")
+        .await;
+    browser.press("Control").await;
+    browser.press("Verify").await;
+    browser.says("Repair what differs").await;
+    browser.inspect("verified").await;
+    browser.picture("verified").await;
+    browser.write("#word", "repair").await;
+    browser.press("Repair").await;
+    browser.says("verify and repair").await;
+    browser.says("done").await;
+    assert_eq!(world.target.value(paid).await, "6");
+    // Nothing is applied during a pause, and nothing of it is lost.
+    browser.press("Control").await;
+    browser.press("Pause").await;
+    browser.says("the stream is paused").await;
+    world.source.execute("update xendit set status = 'REFUNDED' where id::text like '%6'").await;
+    go(&browser, &world, "/admin").await;
+    browser.says("paused by operate").await;
+    browser.inspect("paused").await;
+    browser.picture("paused").await;
+    assert_eq!(world.target.value(paid).await, "6");
+    go(&browser, &world, "/admin/control").await;
+    browser.inspect("control-paused").await;
+    browser.picture("control").await;
+    browser.press("Resume").await;
+    browser.says("the stream goes on").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(paid).await, "5");
+    // A cut-over stops in front of its limits, and writes nothing.
+    go(&browser, &world, "/admin/control").await;
+    browser.write("#limits", "people<1000").await;
+    browser.write("#cutover", "cutover").await;
+    browser.press("Cut over").await;
+    browser.says("people: ").await;
+    browser.says("nothing was written").await;
+    go(&browser, &world, "/admin/log?text=operate").await;
+    browser.says("dry-run").await;
+    browser.inspect("log").await;
+    browser.picture("log").await;
+    let by = "select string_agg(distinct operation, ' ' order by operation) from tributary.operation_log where asked_by = 'operate'";
+    assert_eq!(world.target.value(by).await, "backfill cutover dry-run pause repair resume verify");
     browser.close().await;
 }

@@ -26,7 +26,7 @@ const DECISIONS: &str =
 async fn pages_and_actions_over_http_and_what_attackers_get() {
     let world = World::canonical(ROWS).await;
     turn_on(&world, |_| {});
-    let _daemon = world.started().await;
+    let daemon = world.started().await;
     let (view, decide) = (Site::of(&world, "view").await, Site::of(&world, "decide").await);
     let pair = conflicts(&world, "possible_duplicate", "open").await[0];
     let profile = world
@@ -39,18 +39,31 @@ async fn pages_and_actions_over_http_and_what_attackers_get() {
     let keep = [("choice", "keep"), ("value", "done@gmail.com"), ("step", "decide")];
     let separate = [("action", "separate"), ("confirmed", "true")];
     let search = [("text", "done@gmail.com")];
+    // The report of the backfill is made beside the stream.
+    let entry = "select max(operation) from tributary.report where report is not null";
+    eventually(
+        "a report",
+        || daemon.log(),
+        || async { !world.target.value(entry).await.is_empty() },
+    )
+    .await;
+    let entry = world.target.value(entry).await;
+    let report = |kind: &str| format!("/admin/reports/{entry}.{kind}");
     // Everybody who may see sees every page; none is kept by a cache, and none without a session.
     let pages = [
         ("/admin", "Overview"),
         ("/admin/conflicts", "possible_duplicate"),
         ("/admin/conflicts?severity=info", "Notes"),
         (&conflict, "d.one@gmail.com"),
-        (&format!("/admin/people/{profile}"), "Canva"),
+        (&format!("/admin/people/{profile}"), "Payments"),
         ("/admin/people", "Search"),
         ("/admin/control", "Rebuild"),
         ("/admin/log?operation=backfill", "backfill"),
         ("/admin/log.json", "\"operation\""),
+        ("/admin/log?text=nobody-of-this-name", "Nothing is logged"),
         ("/admin/log.csv", "operation,outcome"),
+        (&report("html"), "<!doctype html>"),
+        (&report("json"), "\"quality\""),
         ("/admin/conflicts/export.csv", "'=1+1@example.com"),
     ];
     for (path, says) in pages {

@@ -100,8 +100,19 @@ impl Shown {
 
     /// The answer in words.
     fn text(&self) -> String {
+        let shown = self.table();
+        // What the table shows is not said again.
+        let is_shown = |line: &&str| {
+            let name = line.split_once(": ").map(|(name, _)| name);
+            shown.iter().flat_map(|table| &table.rows).any(|(table, _)| Some(table.as_str()) == name)
+        };
         let lines = self.answer["lines"].as_array().into_iter().flatten();
-        let mut lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
+        let lines = lines.filter_map(Value::as_str).filter(|line| !is_shown(line));
+        let plain = |line| match line {
+            "nothing was changed; dry_run => false does it" => "nothing was changed",
+            line => line,
+        };
+        let mut lines: Vec<&str> = lines.map(plain).collect();
         lines.extend(self.answer["answer"].as_str());
         match self.answer.as_str() {
             Some(text) => text.to_owned(),

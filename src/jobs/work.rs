@@ -287,7 +287,7 @@ impl Work<'_> {
         store::after_verification(self.config, entry, &report).await;
         let before = report.differences;
         if !dry_run && before > 0 {
-            let repaired = verify::repair(self.config, &report, options, &show).await?;
+            let repaired = verify::repair(self.config, &report, options, actor, &show).await?;
             report = repaired.map_err(|reason| refusal(&reason))?;
         }
         let db = open_target(self.config).await?;

@@ -55,6 +55,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V15__report", include_str!("../migrations/0015_report.sql")),
     ("V16__lean_indexes", include_str!("../migrations/0016_lean_indexes.sql")),
     ("V17__cutover", include_str!("../migrations/0017_cutover.sql")),
+    ("V18__pause", include_str!("../migrations/0018_pause.sql")),
 ];
 
 /// How the target tables are brought up to date.

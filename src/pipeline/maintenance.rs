@@ -279,7 +279,13 @@ pub(super) async fn wait_until_accepted(
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();
-        if matches!(halt.cause, HaltCause::Configuration { .. } | HaltCause::RolledBack { .. }) {
+        let is_still = matches!(
+            halt.cause,
+            HaltCause::Configuration { .. }
+                | HaltCause::RolledBack { .. }
+                | HaltCause::Paused { .. }
+        );
+        if is_still {
             maintenance.serve_alone(config, session, health).await?;
         } else {
             maintenance.run(config, session, health).await?;

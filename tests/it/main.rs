@@ -7,6 +7,8 @@ mod stopped;
 mod support;
 mod upgrade;
 
+mod admin;
+mod admin_http;
 mod adoption;
 mod alone;
 mod auth_users;

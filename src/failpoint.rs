@@ -2,7 +2,7 @@
 //! around everything that happens once.
 //!
 //! `TRIBUTARY_FAILPOINT=<name>` aborts the process when it comes by this point for the first time, `<name>:3` for
-//! the third time. Nothing is cleaned up, as after SIGKILL: no destructor runs and no connection says goodbye.
+//! the third time, and adds its name to the file `TRIBUTARY_FAILPOINT_RECORD`, if set. Nothing is cleaned up, as after SIGKILL: no destructor runs and no connection says goodbye.
 //! Release builds hold none of this.
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
@@ -69,6 +69,7 @@ pub fn hit(name: &'static str) {
     let Some((wanted, at)) = wanted else { return };
     if wanted == name && HITS.fetch_add(1, Ordering::Relaxed) + 1 == *at {
         tracing::error!(name, "failpoint");
+        record(name);
         std::process::abort();
     }
 }
@@ -80,6 +81,21 @@ pub fn hit(_: &'static str) {}
 
 #[cfg(debug_assertions)]
 const VARIABLE: &str = "TRIBUTARY_FAILPOINT";
+
+#[cfg(debug_assertions)]
+const RECORD: &str = "TRIBUTARY_FAILPOINT_RECORD";
+
+/// Adds the name to the file that the environment names: `.ci/run` finds the points that no test took.
+#[cfg(debug_assertions)]
+fn record(name: &str) {
+    use std::io::Write as _;
+
+    let Some(file) = std::env::var_os(RECORD) else { return };
+    let file = std::fs::File::options().create(true).append(true).open(file);
+    if file.and_then(|mut file| file.write_all(format!("{name}\n").as_bytes())).is_err() {
+        tracing::error!(name, "the failpoint is not recorded");
+    }
+}
 
 /// Name and number of the hit.
 #[cfg(debug_assertions)]

@@ -135,7 +135,7 @@ pub enum NoteKind {
 
 impl NoteKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InvisibleCharacter,
         Self::Mojibake,
         Self::InvalidPhone,
@@ -147,6 +147,7 @@ impl NoteKind {
         Self::UnparsableTimestamp,
         Self::CurrencyAssumed,
         Self::UnreadableTags,
+        Self::Unconverted,
         Self::Oversized,
     ];
 }

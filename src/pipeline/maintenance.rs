@@ -185,6 +185,7 @@ impl Maintenance {
                 health.set_phase(Phase::Streaming);
             }
         }
+        health.recovered();
         Ok(())
     }
 

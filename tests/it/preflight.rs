@@ -15,13 +15,13 @@ async fn fails(world: &World, target: Option<&str>, expected: &str) {
 }
 
 /// The same server and database with another role.
-fn url(url: &str, role: &str, password: &str) -> String {
+pub(crate) fn url(url: &str, role: &str, password: &str) -> String {
     let (_, server) = url.split_once('@').unwrap();
     format!("postgresql://{role}:{password}@{server}")
 }
 
 /// A role of the target that may write as far as grants go.
-async fn writer(world: &World) -> (String, String) {
+pub(crate) async fn writer(world: &World) -> (String, String) {
     world.succeed(&["migrate"]).await;
     world.configure(|table| set(table, "run", "migrate", false));
     let role = format!("writer_of_{}", world.slot);
@@ -182,7 +182,7 @@ async fn halts_until(world: &World, url: &str, mended: &str) {
 }
 
 /// A role of the source that may do all that is needed, with a password and a limit of connections.
-async fn reader(world: &World, password: &str, limit: i32) -> String {
+pub(crate) async fn reader(world: &World, password: &str, limit: i32) -> String {
     let role = format!("reader_of_{}", world.slot);
     // One by one, so that no locks add up beside what the server does on its own.
     for sql in [

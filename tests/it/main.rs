@@ -58,6 +58,7 @@ mod roles;
 mod rollout;
 mod rules;
 mod schemas;
+mod servers;
 mod service;
 mod slots;
 mod starts;

@@ -338,7 +338,9 @@ fn counts(tables: &Value) -> Value {
             return json!({ "differ": rows });
         }
         let counts = table.as_object().into_iter().flatten();
-        counts.filter_map(|(what, count)| Some((what.clone(), number(count)?.into()))).collect()
+        counts
+            .filter_map(|(what, count)| Some((what.clone(), Value::from(number(count)?))))
+            .collect()
     };
     let named = tables.as_object().into_iter().flatten();
     let listed = tables.as_array().into_iter().flatten();

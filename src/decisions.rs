@@ -70,7 +70,15 @@ pub enum Request {
         decision: i64,
     },
     /// Apply the guarded delete that the daemon halted in front of (P9).
-    Accept,
+    Accept {
+        /// The identity of the halt that was shown ([`crate::halt::Halt::identity`]); `None`: whichever is pending.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        halt: Option<String>,
+    },
+    /// Apply nothing of the stream.
+    Pause,
+    /// Go on with the stream.
+    Resume,
     /// Recompute everybody from the stored facts.
     Rebuild,
     /// Write the target rows of this percentage of the people (SPEC §7a).
@@ -160,7 +168,14 @@ async fn attempt(
 /// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source, nor the rules.
 #[must_use]
 pub fn needs_target_alone(request: &Request) -> bool {
-    matches!(request, Request::Dismiss { .. } | Request::Accept | Request::Rollback { .. })
+    matches!(
+        request,
+        Request::Dismiss { .. }
+            | Request::Accept { .. }
+            | Request::Rollback { .. }
+            | Request::Pause
+            | Request::Resume
+    )
 }
 
 /// Whether a request may be carried out while the target is rolled back.
@@ -186,7 +201,9 @@ pub async fn execute_on_target(
     db.batch("target: beginning", "begin; set local synchronous_commit = on").await?;
     let done = match &command.request {
         Request::Dismiss { conflicts } => rows::dismiss(db, conflicts, &by).await,
-        Request::Accept => accept(db).await,
+        Request::Accept { halt } => accept(db, halt.as_deref()).await,
+        Request::Pause => pause(db, Some(actor)).await,
+        Request::Resume => pause(db, None).await,
         // Before anything is read there is nothing to recompute.
         Request::Rollout { percent } => {
             let percent = (*percent).min(100);
@@ -233,9 +250,18 @@ fn courses(products: &[Product]) -> Vec<Uuid> {
     products.iter().filter(|product| product.course).map(|product| product.id).collect()
 }
 
-async fn accept(db: &Db) -> Result<String> {
-    let halt = crate::store::halt::accept(db).await?;
+async fn accept(db: &Db, seen: Option<&str>) -> Result<String> {
+    let halt = crate::store::halt::accept(db, seen).await?;
     Ok(format!("accepted: {}", halt.what()))
+}
+
+async fn pause(db: &Db, by: Option<&str>) -> Result<String> {
+    crate::store::halt::set_paused(db, by).await?;
+    Ok(match by {
+        Some(_) => "the stream is paused: the source keeps its log until it is resumed",
+        None => "the stream goes on",
+    }
+    .to_owned())
 }
 
 async fn within(
@@ -253,7 +279,9 @@ async fn within(
     }
     let by = By { actor, note, conflict: command.conflict };
     let answer = match &command.request {
-        Request::Accept => accept(tx.db()).await?,
+        Request::Accept { halt } => accept(tx.db(), halt.as_deref()).await?,
+        Request::Pause => pause(tx.db(), Some(actor)).await?,
+        Request::Resume => pause(tx.db(), None).await?,
         Request::Repair(what) => {
             applier.repair(tx, what, mode).await?.count();
             format!("recomputed {} units", what.len())
@@ -329,7 +357,9 @@ impl Request {
     #[must_use]
     pub fn operation(&self) -> Operation {
         match self {
-            Self::Accept => Operation::Accept,
+            Self::Accept { .. } => Operation::Accept,
+            Self::Pause => Operation::Pause,
+            Self::Resume => Operation::Resume,
             Self::Rebuild => Operation::Rebuild,
             Self::Repair(_) => Operation::Repair,
             Self::Rollback { .. } => Operation::Rollback,

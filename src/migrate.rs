@@ -1,6 +1,7 @@
 //! Brings the target schema up to date (SPEC §2): creates what is missing, adds missing columns, never
 //! drops or retypes anything. Running it twice is a no-op.
 
+pub(crate) mod foresight;
 mod tables;
 
 use refinery::{Migration, Runner};
@@ -54,6 +55,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V15__report", include_str!("../migrations/0015_report.sql")),
     ("V16__lean_indexes", include_str!("../migrations/0016_lean_indexes.sql")),
     ("V17__cutover", include_str!("../migrations/0017_cutover.sql")),
+    ("V18__pause", include_str!("../migrations/0018_pause.sql")),
 ];
 
 /// How the target tables are brought up to date.
@@ -212,23 +214,29 @@ async fn own_schema(client: &mut Client, schema: &Schema) -> Result<Vec<String>>
         .collect())
 }
 
+/// The newest migration that was applied, and the newest that this version knows. The first is `None` where nothing was
+/// migrated, or the role may not see it.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn versions(client: &Client) -> Result<(Option<i32>, i32)> {
+    const WHAT: &str = "target: reading the schema's version";
+    let known = MIGRATIONS.iter().map(|(name, _)| version(name)).max().unwrap_or(0);
+    let is_there = include_str!("migrate/sql/history_is_there.sql");
+    if !client.query_one(is_there, &[]).await.context(WHAT)?.get::<_, bool>(0) {
+        return Ok((None, known));
+    }
+    let sql = "select max(version) from tributary.schema_history";
+    Ok((client.query_one(sql, &[]).await.context(WHAT)?.get(0), known))
+}
+
 /// Refuses a schema that a newer version has migrated (SPEC §10): what it means is not known here.
 ///
 /// # Errors
 /// [`Error::Config`] with the version that is needed; those of the target.
 pub async fn refuse_newer(client: &Client) -> Result<()> {
-    const WHAT: &str = "target: reading the schema's version";
     let schema = client.schema().clone();
-    let is_there =
-        "select to_regclass($1) is not null and has_table_privilege(to_regclass($1), 'select')";
-    let history = format!("{}.schema_history", schema.quoted());
-    let row = client.query_one(is_there, &[&history]).await.context(WHAT)?;
-    if row.get::<_, Option<bool>>(0) != Some(true) {
-        return Ok(());
-    }
-    let sql = format!("select max(version) from {history}");
-    let found: Option<i32> = client.query_one(&sql, &[]).await.context(WHAT)?.get(0);
-    let known = MIGRATIONS.iter().map(|(name, _)| version(name)).max().unwrap_or(0);
+    let (found, known) = versions(client).await?;
     let Some(found) = found.filter(|found| *found > known) else { return Ok(()) };
     let needed = match operation_log::is_there(client).await? {
         true => migrated_by(client).await?,

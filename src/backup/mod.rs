@@ -19,12 +19,14 @@
 //! | `added` | columns, indexes and tables that were added by the way, taken away again |
 //! | `of_import` | the rollback of an import |
 //! | `any_table` | rows of tables that nothing is known of but their keys, unique indexes and foreign keys |
+//! | `foresight` | whether the next backup could be taken |
 //! | `export` | copies as files, read back to be sure |
 
 mod added;
 mod any_table;
 mod differences;
 mod export;
+mod foresight;
 mod of_import;
 mod restore;
 mod tables;
@@ -37,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use differences::{Changes, Plan, Written, plan};
 pub use export::{Exported, export};
+pub(crate) use foresight::finding;
 pub use of_import::carry_out as carry_out_of_import;
 pub use restore::{carry_out, resume_after};
 pub use take::take_if_due;

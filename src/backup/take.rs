@@ -15,7 +15,7 @@ use crate::store::epoch::fence;
 use crate::store::operation_log::{self, Finish, Operation, Outcome};
 
 /// What is recorded as the reason of the backup before the first backfill.
-const FIRST: &str = "first backfill";
+pub(super) const FIRST: &str = "first backfill";
 
 const WHAT: &str = "target: taking a backup";
 
@@ -269,13 +269,17 @@ async fn size(db: &Db, table: &str) -> Result<i64> {
 
 /// Only the limit of the configuration is known beforehand: a server does not say how much room its disks have.
 async fn require_room(backups: &Backups, db: &Db, needed: i64, of_import: bool) -> Result<()> {
-    let limit = i64::from(backups.max_mib) * 1024 * 1024;
     let keep = usize::try_from(backups.keep).unwrap_or(usize::MAX);
     let all = list(db).await?;
     let of_kind = |of_import: bool| {
         all.iter().filter(move |backup| backup.import.is_some() == of_import).map(|b| b.bytes)
     };
     let others: i64 = of_kind(of_import).take(keep - 1).chain(of_kind(!of_import).take(keep)).sum();
+    refuse_beyond(backups, needed, others)
+}
+
+fn refuse_beyond(backups: &Backups, needed: i64, others: i64) -> Result<()> {
+    let limit = i64::from(backups.max_mib) * 1024 * 1024;
     if limit == 0 || needed + others <= limit {
         return Ok(());
     }
@@ -288,6 +292,28 @@ async fn require_room(backups: &Backups, db: &Db, needed: i64, of_import: bool) 
         "drop earlier ones (`tributary backups list`, `tributary backups drop <run>`), raise backup.max_mib, or set \
          backup.enabled = false, and there is no way back",
     ))
+}
+
+/// What taking copies of these tables begins with, inside an open transaction that is rolled back.
+///
+/// # Errors
+/// As [`copies`].
+pub(super) async fn try_out(
+    backups: &Backups,
+    db: &Db,
+    tables: &[String],
+    is_migrated: bool,
+) -> Result<()> {
+    let mut needed = 0;
+    for table in tables {
+        needed += tables::find(db, table).await?.bytes;
+    }
+    if is_migrated {
+        require_room(backups, db, needed, false).await?;
+    } else {
+        refuse_beyond(backups, needed, 0)?;
+    }
+    create_schema(db, "tributary_backup_tried").await
 }
 
 fn no_room(error: Error, needed: i64) -> Error {

@@ -80,7 +80,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let mut repaired = None;
     if args.repair && report.differences > 0 {
         repaired = Some(report.differences);
-        report = match repair(config, &report, options, &show).await? {
+        report = match repair(config, &report, options, None, &show).await? {
             Ok(report) => report,
             Err(reason) => {
                 print(&format!("refused: {}\n", output::cell_lines(&reason)))?;

@@ -31,7 +31,10 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
             Ok(()) => {
                 tracing::info!(command = id, ok = true, "carried out a command");
                 starts_over |= matches!(&command, Ok(Command { request: Request::Reconcile, .. }));
-                if matches!(&command, Ok(Command { request: Request::Rollback { .. }, .. })) {
+                let halts = |request: &Request| {
+                    matches!(request, Request::Rollback { .. } | Request::Pause)
+                };
+                if command.as_ref().is_ok_and(|command| halts(&command.request)) {
                     return halted(applier).await;
                 }
             }
@@ -44,9 +47,13 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
     Ok(starts_over)
 }
 
-/// Nothing more is applied after a rollback.
+/// Nothing more is applied after a rollback, and during a pause.
 async fn halted(applier: &Applier) -> Result<bool> {
-    match crate::store::halt::rolled_back(&applier.db).await? {
+    let halt = match crate::store::halt::rolled_back(&applier.db).await? {
+        None => crate::store::halt::paused(&applier.db).await?,
+        rolled_back => rolled_back,
+    };
+    match halt {
         Some(halt) => Err(Error::Halted(Box::new(halt))),
         None => Ok(false),
     }
@@ -118,7 +125,7 @@ async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = format!(
         "select id, request, actor from tributary.command \
          where finished_at is null and request ? 'request' and request -> 'request' <> $1 \
-         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill', 'reconcile') or not {}) \
+         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill', 'reconcile', 'pause', 'resume') or not {}) \
          order by id limit 1",
         backfill::RULES_WAIT
     );

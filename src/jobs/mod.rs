@@ -1,4 +1,4 @@
-//! What the SQL entry points ask for (SPEC §9): long work beside the stream, on a thread and sessions of its own.
+//! What the SQL entry points and the operators' page ask for (SPEC §9): long work beside the stream, on a thread and sessions of its own.
 //!
 //! `call tributary.populate_clean_data(…)` and the other procedures of the daemon's schema insert a row into
 //! `tributary.command` whose request has the key `job`, and wait for its answer, a JSON object. The daemon that leads takes one
@@ -12,10 +12,11 @@ mod work;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::queue::request;
 use self::queue::{Queue, Waiting};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ const RETRY: Duration = Duration::from_secs(3);
 const ATTEMPTS: i64 = 3;
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Job {
     /// A backfill with a backup before it, or its dry run.
@@ -38,6 +39,8 @@ pub(crate) enum Job {
     SyncNewData { dry_run: bool },
     /// A verification, with a repair where it is no dry run.
     Verify { dry_run: bool },
+    /// A dry run against limits, then a backfill with a backup before it, then the validation, and back where that fails.
+    Cutover { limits: Vec<String> },
     /// A rollback to a backup, or what it would do.
     RollbackRun { run: String, dry_run: bool, discard_application_changes: bool },
 }

@@ -17,12 +17,12 @@ use crate::decisions::{Command, Request};
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::Db;
-use crate::preview;
+use crate::preview::{self, Limit};
 use crate::report::{Report, store};
 use crate::session;
 use crate::store::backfill::{self, Progress};
 use crate::store::halt;
-use crate::store::operation_log::{Journal, Operation};
+use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
 use crate::validate::{Validation, validate};
 use crate::verify;
 
@@ -60,6 +60,7 @@ impl Work<'_> {
             }
             Job::SyncNewData { dry_run } => ("sync_new_data", *dry_run, self.sync(*dry_run).await?),
             Job::Verify { dry_run } => ("verify", *dry_run, self.verify(*dry_run).await?),
+            Job::Cutover { limits } => ("cutover", false, self.cut_over(limits).await?),
             Job::RollbackRun { run, dry_run, discard_application_changes: discard } => {
                 ("rollback_run", *dry_run, self.roll_back(run, *dry_run, *discard).await?)
             }
@@ -88,18 +89,22 @@ impl Work<'_> {
         ));
     }
 
-    /// The dry run of a backfill.
+    /// The dry run of a backfill, as it is answered.
     async fn predict(&self) -> Result<Value> {
+        let found = self.predicted().await?;
+        let mut summary = json(&found.changes)?;
+        let validation = found.contents.and_then(|contents| contents.validation);
+        summary["validation"] = json(&validation)?;
+        Ok(summary)
+    }
+
+    async fn predicted(&self) -> Result<preview::Predicted> {
         let (started_at, never) = (Timestamp::now(), CancellationToken::new());
         let show = |at: &Progress| self.show_progress(at);
         let options = preview::Options { replace: false, report: true };
         let found = preview::dry_run(self.config, options, &never, &show).await;
         preview::log(self.config, started_at, Some(&self.waiting.actor), &found).await;
-        let found = found?.ok_or_else(|| Error::failed("a dry run", "it was stopped"))?;
-        let mut summary = json(&found.changes)?;
-        let validation = found.contents.and_then(|contents| contents.validation);
-        summary["validation"] = json(&validation)?;
-        Ok(summary)
+        found?.ok_or_else(|| Error::failed("a dry run", "it was stopped"))
     }
 
     /// Has everything read again, and waits until it is.
@@ -125,6 +130,60 @@ impl Work<'_> {
             require_not_halted(&db).await?;
         }
         self.populated(&db).await
+    }
+
+    /// The guarded first day beside a daemon: nothing is written where a limit is passed, and what was written goes back where
+    /// the validation fails.
+    async fn cut_over(&self, limits: &[String]) -> Result<Value> {
+        let detail = json!({ "command": self.waiting.id });
+        let actor = Some(self.waiting.actor.as_str());
+        let journal = Journal::begin(self.config, Operation::Cutover, detail, actor).await;
+        let done = self.guarded(limits).await;
+        let end = |ended: &Value| {
+            let back = ended["rolled_back"] == true;
+            let outcome = if back { Outcome::Refused } else { Outcome::Done };
+            Finish::new(outcome).with(json!({ "backup": ended["backup"] }))
+        };
+        journal.close(&done, end).await;
+        done
+    }
+
+    async fn guarded(&self, limits: &[String]) -> Result<Value> {
+        let limits = limits.iter().map(|limit| Limit::parse(limit));
+        let limits = limits.collect::<std::result::Result<Vec<_>, _>>();
+        let limits = limits.map_err(|problem| Error::refused(problem, "correct the limits"))?;
+        if !self.config.backup.enabled {
+            return Err(Error::refused(
+                "backups are switched off, and without one there is no way back",
+                "set backup.enabled = true for the cut-over",
+            ));
+        }
+        let db = open_target(self.config).await?;
+        // One that was begun has passed its limits.
+        if !self.is_begun(&db).await? {
+            let found = self.predicted().await?;
+            let mut passed = found.changes.halts.clone();
+            for limit in &limits {
+                passed.extend(limit.passed(&found.changes)?);
+            }
+            if !passed.is_empty() {
+                return Err(Error::refused(
+                    format!("limits are passed, and nothing was written: {}", passed.join("; ")),
+                    "look at the dry run; raise the limits where that is meant",
+                ));
+            }
+        }
+        let mut summary = self.populate().await?;
+        let is_sound = summary["validation"]["ok"] == true;
+        summary["rolled_back"] = (!is_sound).into();
+        if is_sound {
+            return Ok(summary);
+        }
+        let run = summary["backup"].as_str().unwrap_or_default().to_owned();
+        self.show(format!("the validation failed: back to {run}"));
+        let back = self.roll_back(&run, false, false).await?;
+        summary["answer"] = back["answer"].clone();
+        Ok(summary)
     }
 
     /// Whether everything is being read, or was, since it was asked for.
@@ -229,7 +288,7 @@ impl Work<'_> {
         store::after_verification(self.config, entry, &report).await;
         let before = report.differences;
         if !dry_run && before > 0 {
-            let repaired = verify::repair(self.config, &report, options, &show).await?;
+            let repaired = verify::repair(self.config, &report, options, actor, &show).await?;
             report = repaired.map_err(|reason| refusal(&reason))?;
         }
         let db = open_target(self.config).await?;

@@ -192,6 +192,7 @@ impl Maintenance {
                 health.set_phase(Phase::Streaming);
             }
         }
+        health.recovered();
         Ok(())
     }
 
@@ -279,7 +280,13 @@ pub(super) async fn wait_until_accepted(
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();
-        if matches!(halt.cause, HaltCause::Configuration { .. } | HaltCause::RolledBack { .. }) {
+        let is_still = matches!(
+            halt.cause,
+            HaltCause::Configuration { .. }
+                | HaltCause::RolledBack { .. }
+                | HaltCause::Paused { .. }
+        );
+        if is_still {
             maintenance.serve_alone(config, session, health).await?;
         } else {
             maintenance.run(config, session, health).await?;

@@ -107,6 +107,24 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// Refuses target tables, as far as they are there, whose ids are of another type than ours.
+    ///
+    /// # Errors
+    /// The refusal with its remedy; those of the target.
+    pub async fn require_ids(client: &Client, target: &Target) -> Result<()> {
+        for table in [&target.profiles, &target.transactions, &target.enrollments] {
+            let types = match column_types(client, table).await {
+                Err(Error::Refused { .. }) => continue,
+                types => types?,
+            };
+            // A missing column is added by `migrate`.
+            if types.contains_key("id") {
+                require_uuid(table, &types)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the catalog of the target.
     pub async fn read(client: &Client, target: &Target) -> Result<Self> {
         let names = Names::of(target);

@@ -104,7 +104,10 @@ impl Shown {
         // What the table shows is not said again.
         let is_shown = |line: &&str| {
             let name = line.split_once(": ").map(|(name, _)| name);
-            shown.iter().flat_map(|table| &table.rows).any(|(table, _)| Some(table.as_str()) == name)
+            shown
+                .iter()
+                .flat_map(|table| &table.rows)
+                .any(|(table, _)| Some(table.as_str()) == name)
         };
         let lines = self.answer["lines"].as_array().into_iter().flatten();
         let lines = lines.filter_map(Value::as_str).filter(|line| !is_shown(line));

@@ -218,7 +218,7 @@ pub async fn execute_on_target(
     };
     let is_logged = matches!(request, Request::Rollback { .. });
     if done.is_ok() && !is_logged {
-        let end = Finish::new(Outcome::Done).with(request.logged());
+        let end = Finish::new(Outcome::Done).counted(request.units(), 0).with(request.logged());
         operation_log::record(db.client(), &operator, request.operation(), started_at, &end)
             .await?;
     }
@@ -238,7 +238,8 @@ pub async fn execute_on_target(
 
 /// The end of a request that was not carried out. Its reason may name people, and is in its answer.
 fn refused(error: &Error, request: &Request) -> Finish {
-    let end = Finish::new(Outcome::of(error)).with(request.logged());
+    let units = request.units();
+    let end = Finish::new(Outcome::of(error)).counted(units, units).with(request.logged());
     // That of a rollback names tables and counts alone.
     let is_discreet = matches!(request, Request::Rollback { .. });
     if is_discreet { Finish { errors: vec![error.to_string()], ..end } } else { end }
@@ -301,7 +302,8 @@ async fn within(
     };
     failpoint::hit("command-executed");
     queue::record(tx.db(), id, true, answer).await?;
-    let done = Finish::new(Outcome::Done).with(command.request.logged());
+    let request = &command.request;
+    let done = Finish::new(Outcome::Done).counted(request.units(), 0).with(request.logged());
     let operation = command.request.operation();
     if matches!(command.request, Request::Backfill | Request::Reconcile) {
         // The backfill has its own entry.
@@ -365,6 +367,16 @@ impl Request {
             Self::Erase { .. } => Operation::Erase,
             Self::Backfill | Self::Reconcile => Operation::Backfill,
             _ => Operation::Decision,
+        }
+    }
+
+    /// What the log counts of it: conflicts that are dismissed, units that are repaired, else the request itself.
+    #[must_use]
+    fn units(&self) -> u64 {
+        match self {
+            Self::Dismiss { conflicts } => conflicts.len() as u64,
+            Self::Repair(what) => what.len() as u64,
+            _ => 1,
         }
     }
 

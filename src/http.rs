@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use client::{Answer, fetch};
+pub use client::{Answer, fetch, is_of_a_daemon};
 pub use counts::Counts;
 pub use health::Health;
 

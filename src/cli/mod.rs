@@ -95,10 +95,7 @@ enum Command {
     /// What may heal, such as a server that restarts, is retried for ever with growing pauses.
     Run,
     Backfill(backfill::Args),
-    /// Check configuration, both servers, privileges, wal_level, replica identity, publication and slot
-    ///
-    /// Each point that fails comes with its remedy; the exit code is then 3.
-    Check,
+    Check(check::Args),
     /// Bring the target schema up to date: create what is missing, never drop or retype anything
     Migrate,
     Status(status::Args),
@@ -142,7 +139,7 @@ impl Command {
         match self {
             Self::Run => run::run(context).await,
             Self::Backfill(args) => backfill::run(args, context).await,
-            Self::Check => check::run(&context.config()?).await,
+            Self::Check(args) => check::run(args, context).await,
             Self::Migrate => migrate::run(&context.config()?).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Verify(args) => verify::run(args, context).await,

@@ -19,7 +19,7 @@ use crate::jobs::Jobs;
 use crate::status::Phase;
 use crate::store::backfill::Progress;
 use crate::verify::Verification;
-use crate::{metrics, pipeline, systemd};
+use crate::{failpoint, metrics, pipeline, systemd};
 
 /// The main loop comes round at least this often while it is alive, or a server works on a statement of it
 /// ([`pipeline::watchdog`]).
@@ -42,7 +42,8 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let exporter = crate::traces::Exporter::start()?;
     metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));
     let listener = http::bind(config.http_listen).await?;
-    let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
+    let bound = failpoint::longest_silence(TICK_BOUND);
+    let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), bound));
     let shutdown = stop_on_signal()?;
     let counts = Arc::new(Counts::new(&config)?);
     let listen = listener.local_addr().unwrap_or(config.http_listen);

@@ -33,10 +33,10 @@ use crate::store::halt;
 
 /// How often the source is asked for the end of its log.
 const SOURCE_INTERVAL: Duration = Duration::from_secs(5);
-/// How often those who wait for their auth user and deletes that were blocked are looked for. Which of them
-/// are tried is another matter ([`Retries`]).
+/// How often deletes that were blocked and incomplete rows are looked for. Which of them are tried is another matter
+/// ([`Retries`]).
 const WAITING_INTERVAL: Duration = Duration::from_secs(60);
-/// How often new profiles of the application are looked for: this often,
+/// How often new profiles of the application are looked for, and users that people wait for: this often,
 const PROFILES_INTERVAL: Duration = Duration::from_secs(10);
 /// and, as that reads all of them, for one part in this many of the time at most.
 const PROFILES_SHARE: u32 = 100;
@@ -142,7 +142,7 @@ impl Maintenance {
         self.look_at_the_date(&mut session.applier).await?;
         self.round(config, session, health).await?;
         if due(&mut self.waiting_at, WAITING_INTERVAL) {
-            self.retry(&mut session.applier).await?;
+            self.retry_deletes(&mut session.applier).await?;
             let Session { applier, source, checkpoint, .. } = &mut *session;
             let end_of_log = async || slot::current_lsn(source).await;
             applier.reread_incomplete(&mut self.absent, *checkpoint, end_of_log).await?;
@@ -153,6 +153,7 @@ impl Maintenance {
         let now = Instant::now();
         if self.profiles_at.is_none_or(|at| now >= at) {
             session.applier.scan_profiles(&|| health.tick()).await?;
+            self.retry_people(&mut session.applier).await?;
             self.profiles_at = Some(now + PROFILES_INTERVAL.max(now.elapsed() * PROFILES_SHARE));
         }
         self.retention.run(&session.applier, config.retention_days).await?;
@@ -191,6 +192,7 @@ impl Maintenance {
                 health.set_phase(Phase::Streaming);
             }
         }
+        health.recovered();
         Ok(())
     }
 
@@ -204,12 +206,16 @@ impl Maintenance {
         Ok(())
     }
 
-    /// People who wait, deletes that were blocked and quarantined owners, as far as they are to be tried now.
-    async fn retry(&mut self, applier: &mut Applier) -> Result<()> {
-        let now = Instant::now();
+    /// People who wait for a user that is there now, as far as they are to be tried now.
+    async fn retry_people(&mut self, applier: &mut Applier) -> Result<()> {
         let people = applier.people_waiting().await?.owners;
-        let owners = self.waiting.due(&people, now);
-        applier.recompute_alone(Touched::owners(owners), Mode::STREAM).await?;
+        let owners = self.waiting.due(&people, Instant::now());
+        applier.recompute_alone(Touched::owners(owners), Mode::STREAM).await
+    }
+
+    /// Deletes that were blocked, as far as they are to be tried now.
+    async fn retry_deletes(&mut self, applier: &mut Applier) -> Result<()> {
+        let now = Instant::now();
         let rows = applier.blocked_deletes().await?;
         let rows = self.blocked.due(&rows, now);
         applier.retry_blocked_deletes(rows).await

@@ -230,12 +230,8 @@ async fn reported(world: &World) {
     assert_eq!(totals["before"]["rows"]["profiles"], 25, "{totals:#}");
     assert_eq!(totals["after"]["rows"]["profiles"], 65, "{totals:#}");
     assert_eq!(report["written"]["profiles"]["inserted"], 40, "{report:#}");
-    // The profile that spells the address otherwise came back with the rollback: the scan for such profiles wrote it for its
-    // person, before the backfill began and took the totals.
-    let early = "select updated_at < (select max(started_at) from tributary.operation_log where operation = 'backfill')
-                 from unified_profiles where email = 'p3@example.com'";
-    assert_eq!(world.target.value(early).await, "true");
-    assert_eq!(report["written"]["profiles"]["updated"], 19, "{report:#}");
+    // Also the profile that spells the address otherwise, which came back with the rollback and is found by a scan of its own.
+    assert_eq!(report["written"]["profiles"]["updated"], 20, "{report:#}");
     let months = totals["after"]["transactions"]["month"].as_array().unwrap();
     let june = months.iter().find(|month| month["key"] == "2025-06").unwrap();
     assert_eq!((&june["successful"], &june["amounts"]["PHP"]), (&60.into(), &"29940.00".into()));

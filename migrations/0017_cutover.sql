@@ -1,3 +1,33 @@
+-- What a start of the daemon, a backfill or a cut-over added to the application's tables by itself: table, column, index or course. The
+-- backup that is taken next is of what was there without it, and a rollback to it takes it away again. What `tributary migrate`
+-- added stays.
+create table tributary.added (
+    id bigint generated always as identity primary key,
+    kind text not null check (kind in ('table', 'column', 'index', 'course')),
+    -- The application's table, quoted.
+    relation text not null,
+    -- Column, index or id of the course; of a table its own name.
+    name text not null,
+    at timestamptz not null default now(),
+    -- The backup; NULL: none was taken yet.
+    run text
+);
+
+-- Users of auth.users whose address is not its own e-mail key in lower case.
+create table tributary.auth_email (
+    user_id uuid primary key,
+    email text not null,
+    -- NULL: it has none.
+    email_key text collate "C"
+);
+create index auth_email_key on tributary.auth_email (email_key);
+
+-- Users that were made for people (target.auth_users = "create").
+create table tributary.created_auth_user (
+    user_id uuid primary key,
+    at timestamptz not null default now()
+);
+
 -- Entry points for psql and SQL editors (SPEC §9): procedures that hand their work to the running daemon, commit, wait and return
 -- a summary, and functions that read at once. The work is a row of tributary.command with the key "job" in place of "request".
 --

@@ -367,7 +367,6 @@ async fn each_reason_for_a_rejection_is_named_once_and_nothing_else_is_rejected(
     let fillers = "fillers to public.kinds";
     assert_eq!(of(fillers, 2)[0]["reason"], "there is no row to fill");
     assert_eq!(of(fillers, 3)[0]["reason"], "its number of values differs from the header's");
-    assert_eq!(counts(&done, fillers)["updated"], 1);
 
     // Every reason that the code knows is among them.
     let shown = done["refusals"].to_string();

@@ -30,7 +30,7 @@ build: ## build target/release/tributary
 	$(CARGO) build --release --locked
 
 # Tests wait for servers and processes for much of their time: two for each processor.
-test: postgres ## run all tests, on a PostgreSQL that they start themselves
+test: postgres chromium ## run all tests, on a PostgreSQL that they start themselves
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))} $(CARGO) test --locked --workspace
 
 test-unit: ## run the tests that need no PostgreSQL
@@ -69,6 +69,10 @@ ci: ## run what a change must pass
 clean: ## remove what was built
 	$(CARGO) clean
 
-.PHONY: postgres
+.PHONY: postgres chromium
 postgres:
 	@deploy/ensure-postgres.sh
+
+# Drives the operators' page in the tests.
+chromium:
+	@deploy/ensure-chromium.sh

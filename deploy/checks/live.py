@@ -47,7 +47,7 @@ def judge(world):
 def main():
     binary = str(pathlib.Path(sys.argv[1]).resolve())
     chosen = [scenario for scenario in SCENARIOS if len(sys.argv) < 3 or scenario.__name__ in sys.argv[2:]]
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="tributary-live-"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tributary-live-", dir="/tmp"))
     folder.chmod(0o755)
     begun = time.monotonic()
     world = None

@@ -19,7 +19,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 directory = $(TARGET)/$(patsubst dev,debug,$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-matrix soak lint format bench bench-admin bench-import check-deploy ci clean
+.PHONY: help demo build test test-unit test-matrix soak lint format bench bench-admin bench-import check-deploy check-live ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ bench-import: postgres ## measure an import of MEGABYTES (100) beside COPY of pr
 
 check-deploy: ## check alerts, runbooks, dashboards, units and manifests
 	@deploy/check.sh
+
+check-live: postgres ## fire and clear every alert with the real daemon, Prometheus and Alertmanager (12 minutes)
+	$(CARGO) build --locked --bin tributary
+	@deploy/check.sh --live $(call directory,dev)/tributary
 
 ci: ## run what a change must pass
 	.ci/run

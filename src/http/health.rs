@@ -203,6 +203,17 @@ impl Health {
         metrics::set_lag_seconds(seconds);
     }
 
+    /// As [`Health::set_source_lsn`], asked of the source itself. With nothing to be done, what the last session ended with
+    /// counts as over.
+    pub(crate) fn set_end_of_source(&self, lsn: Lsn) {
+        self.set_source_lsn(lsn);
+        let status = self.status.borrow();
+        let is_idle = status.checkpoint_lsn.is_some_and(|checkpoint| checkpoint >= lsn);
+        if is_idle && status.phase == Phase::Streaming {
+            self.recovered();
+        }
+    }
+
     /// Progress of the backfill, in source rows of all feeds.
     pub fn set_backfill(&self, rows_done: u64, rows_estimated: u64) {
         self.step();
@@ -296,11 +307,8 @@ fn unready_because(status: &Status, failure: Option<&str>) -> Option<String> {
             Some(status.halted.clone().unwrap_or_else(|| "the daemon has halted".to_owned()))
         }
         Phase::Backfilling | Phase::Streaming => {
-            // A session that opens and fails at its first commit, again and again, does not work. With nothing to do, it
-            // may be over.
-            let waits = status.phase == Phase::Backfilling || status.lag_bytes != Some(0);
-            let failed = failure.filter(|_| waits);
-            let failed = failed.map(|cause| format!("nothing was committed since: {cause}"));
+            // Sessions that open and fail before anything is committed do not work.
+            let failed = failure.map(|cause| format!("nothing was committed since: {cause}"));
             status.frozen_because.clone().or(failed)
         }
     }
@@ -392,8 +400,9 @@ mod tests {
         assert!(is_ready());
         // With nothing to be done it may be over.
         health.set_failure("target: away".into());
-        assert!(!is_ready());
         health.set_source_lsn(Lsn(110));
+        assert!(!is_ready(), "the stream may lag");
+        health.set_end_of_source(Lsn(110));
         assert!(is_ready());
     }
 

@@ -31,7 +31,8 @@ async fn stays_unready(daemon: &Daemon, reason: &str) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(4) {
         let (code, body) = daemon.get("/readyz").await.unwrap();
-        assert_eq!(code, 503, "{body}\n{}", daemon.log());
+        let status = daemon.status().await;
+        assert_eq!(code, 503, "{body} {status}\n{}", daemon.log());
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
     assert_eq!(daemon.get("/livez").await.map(|(code, _)| code), Some(200));

@@ -6,6 +6,9 @@ VERSIONS ?= 14 15 16 17 18
 # How long `make soak` goes on, and what it begins with.
 MINUTES ?= 20
 SEED ?= 1
+KILLS ?= 0
+# Size of the export of `make bench-import`.
+MEGABYTES ?= 100
 # How `make demo` and `make bench` are compiled. CI takes `dev`, which the tests have compiled already.
 DEMO_PROFILE ?= demo
 BENCH_PROFILE ?= release
@@ -14,7 +17,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 directory = $(TARGET)/$(patsubst dev,debug,$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-matrix soak lint format bench check-deploy ci clean
+.PHONY: help demo build test test-unit test-matrix soak lint format bench bench-import check-deploy ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +31,7 @@ build: ## build target/release/tributary
 	$(CARGO) build --release --locked
 
 # Tests wait for servers and processes for much of their time: two for each processor.
-test: postgres ## run all tests, on a PostgreSQL that they start themselves
+test: postgres chromium ## run all tests, on a PostgreSQL that they start themselves
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))} $(CARGO) test --locked --workspace
 
 test-unit: ## run the tests that need no PostgreSQL
@@ -37,8 +40,8 @@ test-unit: ## run the tests that need no PostgreSQL
 test-matrix: ## run the integration tests on each of VERSIONS (needs npm)
 	@tests/matrix.sh $(VERSIONS)
 
-soak: postgres ## random faults for MINUTES (20) from SEED (1), each round compared with a fresh computation
-	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(CARGO) test --locked --test it -- whatever_happens --nocapture
+soak: postgres ## random faults for MINUTES (20) from SEED (1), with at least KILLS (0), each round compared with a fresh computation
+	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) SOAK_KILLS=$(KILLS) $(CARGO) test --locked --test it -- whatever_happens --nocapture
 
 lint: ## check formatting, lints, documentation and dependencies
 	$(CARGO) fmt --all --check
@@ -54,6 +57,10 @@ bench: postgres ## measure it beside native replication, triggers and a script; 
 	$(CARGO) build --profile $(BENCH_PROFILE) --locked --package tributary --package benches --bins
 	@$(call directory,$(BENCH_PROFILE))/bench $(BENCH)
 
+bench-import: postgres ## measure an import of MEGABYTES (100) beside COPY of prepared CSV
+	$(CARGO) build --profile $(BENCH_PROFILE) --locked --package tributary --package benches --bins
+	@$(call directory,$(BENCH_PROFILE))/bench-import --megabytes $(MEGABYTES)
+
 check-deploy: ## check alerts, runbooks, dashboards, units and manifests
 	@deploy/check.sh
 
@@ -63,6 +70,10 @@ ci: ## run what a change must pass
 clean: ## remove what was built
 	$(CARGO) clean
 
-.PHONY: postgres
+.PHONY: postgres chromium
 postgres:
 	@deploy/ensure-postgres.sh
+
+# Drives the operators' page in the tests.
+chromium:
+	@deploy/ensure-chromium.sh

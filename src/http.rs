@@ -5,6 +5,7 @@
 //! The default address is on the loopback; elsewhere `/metrics` and `/status` want a token, unless the operator said in so many
 //! words that they need none. There is no customer value in any answer (P14).
 
+mod changes;
 mod client;
 mod counts;
 mod health;
@@ -24,7 +25,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use client::{Answer, fetch};
+pub use client::{Answer, fetch, is_of_a_daemon};
 pub use counts::Counts;
 pub use health::Health;
 

@@ -274,7 +274,9 @@ async fn work(
     show: Show<'_>,
     backoff: &mut Backoff,
 ) -> Result<()> {
-    if let Some(halt) = halt::rolled_back(&session.applier.db).await? {
+    let halts =
+        [halt::rolled_back(&session.applier.db).await?, halt::paused(&session.applier.db).await?];
+    if let Some(halt) = halts.into_iter().flatten().next() {
         return Err(Error::Halted(Box::new(halt)));
     }
     session.applier.keep_today().await?;

@@ -15,7 +15,7 @@ use crate::plan::{Part, Plan};
 use crate::results::Results;
 
 /// Rows of each table in one transaction.
-const ROWS_PER_TRANSACTION: u64 = 50;
+pub(crate) const ROWS_PER_TRANSACTION: u64 = 50;
 
 /// A prime, so that steps of this size come to every row before they come to one again.
 const STRIDE: u64 = 104_729;
@@ -64,15 +64,7 @@ async fn run(site: &mut Site, plan: &Plan, round: u32, results: &mut Results) ->
     let Site { people, arena, tributary } = site;
     let changes = transactions(arena, *people, plan.changes, round);
     tributary.suspend(true)?;
-    let [contacts, payments] =
-        [arena.client.prepare(CHANGE[0]).await?, arena.client.prepare(CHANGE[1]).await?];
-    for (contact_ids, payment_ids) in &changes {
-        let value = arena.new_value();
-        arena.client.batch_execute("begin").await?;
-        arena.client.execute(&contacts, &[contact_ids, &value]).await?;
-        arena.client.execute(&payments, &[payment_ids, &value]).await?;
-        arena.client.batch_execute("commit").await?;
-    }
+    commit(arena, &changes).await?;
     let mark = arena.mark().await?;
     let start = Instant::now();
     tributary.suspend(false)?;
@@ -85,8 +77,27 @@ async fn run(site: &mut Site, plan: &Plan, round: u32, results: &mut Results) ->
     Ok(())
 }
 
+/// Commits them at the source.
+pub(crate) async fn commit(arena: &Arena, changes: &[(Vec<Uuid>, Vec<Uuid>)]) -> Result<()> {
+    let [contacts, payments] =
+        [arena.client.prepare(CHANGE[0]).await?, arena.client.prepare(CHANGE[1]).await?];
+    for (contact_ids, payment_ids) in changes {
+        let value = arena.new_value();
+        arena.client.batch_execute("begin").await?;
+        arena.client.execute(&contacts, &[contact_ids, &value]).await?;
+        arena.client.execute(&payments, &[payment_ids, &value]).await?;
+        arena.client.batch_execute("commit").await?;
+    }
+    Ok(())
+}
+
 /// The rows of each transaction: all over the tables, and each at most once while there are enough.
-fn transactions(arena: &Arena, people: u64, rows: u64, round: u32) -> Vec<(Vec<Uuid>, Vec<Uuid>)> {
+pub(crate) fn transactions(
+    arena: &Arena,
+    people: u64,
+    rows: u64,
+    round: u32,
+) -> Vec<(Vec<Uuid>, Vec<Uuid>)> {
     let population = &arena.population;
     let mut numbers = (0..).map(|step: u64| (u64::from(round) + step * STRIDE) % people);
     (0..rows.div_ceil(2 * ROWS_PER_TRANSACTION))

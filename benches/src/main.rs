@@ -16,7 +16,7 @@
 //! | [`arena`] | servers, source tables, backlogs, and the mark at their end |
 //! | [`competitor`] | installs, starts and stops one of the three, and waits until it has a mark |
 //! | [`native`], [`daemon`] | a subscription; the process `tributary` and its memory |
-//! | [`catch_up`], [`live`], [`latency`], [`backfill`], [`growth`], [`large`] | the parts |
+//! | [`catch_up`], [`live`], [`latency`], [`backfill`], [`growth`], [`large`], [`capacity`] | the parts |
 //! | [`results`], [`report`] | figures and ratios; the table and the JSON file |
 //!
 //! Of the product only what users have is used: its commands, its environment, the target tables, and the
@@ -24,6 +24,7 @@
 
 mod arena;
 mod backfill;
+mod capacity;
 mod catch_up;
 mod competitor;
 mod daemon;
@@ -76,5 +77,6 @@ async fn measure(part: Part, plan: &Plan, results: &mut Results) -> Result<()> {
         Part::Backfill => backfill::measure(plan, results).await,
         Part::Growth => growth::measure(plan, results).await,
         Part::Memory => large::measure(plan, results).await,
+        Part::Capacity => capacity::measure(plan, results).await,
     }
 }

@@ -73,10 +73,12 @@ pub(crate) enum Part {
     Growth,
     /// Peak memory during one large transaction (every part reports its own)
     Memory,
+    /// What people and changes cost in time, log and disk, as docs/capacity.md calculates with
+    Capacity,
 }
 
 impl Part {
-    pub(crate) const IN_ORDER: [Self; 7] = [
+    pub(crate) const IN_ORDER: [Self; 8] = [
         Self::Inserts,
         Self::Updates,
         Self::Live,
@@ -84,6 +86,7 @@ impl Part {
         Self::Backfill,
         Self::Growth,
         Self::Memory,
+        Self::Capacity,
     ];
 }
 
@@ -97,6 +100,7 @@ impl fmt::Display for Part {
             Self::Backfill => "backfill",
             Self::Growth => "growth",
             Self::Memory => "memory",
+            Self::Capacity => "capacity",
         })
     }
 }

@@ -60,21 +60,25 @@ impl Applier {
         wanted
     }
 
-    /// Adds to a group what makes the open conflicts of the judged units exactly the wanted ones.
-    pub(super) fn reconcile(
+    /// Adds to a group what makes the open conflicts of the judged units exactly the wanted ones. Many new ones are
+    /// copied at once.
+    pub(super) async fn reconcile(
         &self,
-        group: &mut Group,
+        (tx, group): (&Tx, &mut Group),
         wanted: Wanted,
         state: &State,
         shared: &BTreeSet<String>,
         mode: Mode,
-    ) {
+    ) -> Result<()> {
         let over = state.conflicts.iter().filter(|(fingerprint, conflict)| {
             !wanted.contains_key(*fingerprint) && closes(conflict, state, shared, mode)
         });
         let over: Vec<Uuid> = over.map(|(fingerprint, _)| *fingerprint).collect();
-        self.write(group, wanted, &state.conflicts);
+        let mut writes = self.differing(wanted, &state.conflicts);
+        store::conflict::copy_new(tx, &mut writes).await?;
+        store::conflict::write(group, writes);
         self.close(group, over);
+        Ok(())
     }
 
     /// With its status: whether it was dismissed with this evidence.
@@ -84,8 +88,12 @@ impl Applier {
         (finding, status)
     }
 
-    /// Adds the wanted conflicts that are not stored so already.
-    fn write(&self, group: &mut Group, wanted: Wanted, stored: &HashMap<Uuid, StoredConflict>) {
+    /// The wanted conflicts that are not stored so already, with their status.
+    fn differing(
+        &self,
+        wanted: Wanted,
+        stored: &HashMap<Uuid, StoredConflict>,
+    ) -> Vec<(WantedConflict, &'static str)> {
         let is_stored = |(finding, status): &(WantedConflict, &'static str)| {
             stored
                 .get(&finding.fingerprint)
@@ -95,7 +103,7 @@ impl Applier {
         let writes: Vec<_> = writes.filter(|write| !is_stored(write)).collect();
         let written = writes.iter().map(|(finding, _)| finding.fingerprint);
         self.watch.note(|reached| reached.conflicts.extend(written));
-        store::conflict::write(group, writes);
+        writes
     }
 
     /// Adds the closing of conflicts whose cause is gone to a group.
@@ -113,7 +121,7 @@ impl Applier {
         let findings =
             conflicts.into_iter().map(|(conflict, also)| WantedConflict::of(conflict, also));
         let mut group = Group::default();
-        self.write(&mut group, wanted(findings), &HashMap::new());
+        store::conflict::write(&mut group, self.differing(wanted(findings), &HashMap::new()));
         group.send(tx).await?;
         Ok(())
     }
@@ -144,7 +152,7 @@ impl Applier {
             .copied()
             .collect();
         let mut group = Group::default();
-        self.write(&mut group, wanted, &stored);
+        store::conflict::write(&mut group, self.differing(wanted, &stored));
         self.close(&mut group, over);
         group.send(tx).await?;
         Ok(())

@@ -172,7 +172,7 @@ impl Applier {
             judged.conflicts,
             &refused,
         );
-        self.reconcile(&mut group, wanted, &state, &judged.scopes, mode);
+        self.reconcile((tx, &mut group), wanted, &state, &judged.scopes, mode).await?;
         self.note_quarantine(&mut group, &state, &refused, mode);
         if self.has_outside || !self.env.rollout.is_complete() {
             store::outside::write(&mut group, &round.withheld);

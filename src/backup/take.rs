@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use super::{Backup, Copied, OWN, OfImport, copy, list, tables};
+use super::{Backup, Copied, OWN, OfImport, Sequence, copy, list, tables};
 use crate::apply::Applier;
 use crate::config::{Backups, Config, quote_identifier};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::store::epoch::fence;
 use crate::store::operation_log::{self, Finish, Operation, Outcome};
 
 /// What is recorded as the reason of the backup before the first backfill.
-const FIRST: &str = "first backfill";
+pub(super) const FIRST: &str = "first backfill";
 
 const WHAT: &str = "target: taking a backup";
 
@@ -33,7 +33,11 @@ pub async fn take_if_due(config: &Config, applier: &Applier, epoch: i64) -> Resu
                left join tributary.backfill b on b.phase <> 'done'";
     let rows = db.query(WHAT, sql, &[]).await?;
     let due = rows.first().and_then(|row| Some((row.get::<_, Option<String>>(0)?, row.get(1))));
-    let Some((reason, generation)) = due else { return Ok(None) };
+    let Some((reason, generation)) = due else {
+        // Whatever was added was there before anything that a later backup is taken before.
+        settle_added(db).await?;
+        return Ok(None);
+    };
     if !config.backup.enabled {
         tracing::warn!("backups are switched off: there is no way back from this backfill");
         return forget(db).await.map(|()| None);
@@ -64,7 +68,13 @@ pub async fn take_if_due(config: &Config, applier: &Applier, epoch: i64) -> Resu
 }
 
 async fn forget(db: &Db) -> Result<()> {
-    db.execute(WHAT, "update tributary.state set backup_due = null", &[]).await.map(drop)
+    db.execute(WHAT, "update tributary.state set backup_due = null", &[]).await?;
+    settle_added(db).await
+}
+
+/// What was added and belongs to no backup stays.
+async fn settle_added(db: &Db) -> Result<()> {
+    db.execute(WHAT, "delete from tributary.added where run is null", &[]).await.map(drop)
 }
 
 /// Courses come from the configuration and do not count.
@@ -123,6 +133,8 @@ async fn take(
     let tables = tables::written(config).into_iter().map(of_table).collect();
     let wanted = Wanted { reason, generation, import: None, tables };
     let run = copies(&config.backup, db, &wanted).await?;
+    let sql = "update tributary.added set run = $1 where run is null";
+    db.execute(WHAT, sql, &[&run]).await?;
     forget(db).await?;
     failpoint::hit("backup-copied");
     db.batch(WHAT, "commit").await?;
@@ -208,11 +220,31 @@ async fn copy_table(
     let index = format!("create index on {to} ({}); analyze {to}", keys.join(", "));
     db.batch(WHAT, &index).await?;
     let bytes = size(db, &to).await?;
+    let sequences = sequences(db, table).await?;
     let (role, table, key) = (role.clone(), table.clone(), key.clone());
-    Ok(Copied { role, table, columns, rows, bytes, checksum, key })
+    Ok(Copied { role, table, columns, rows, bytes, checksum, key, sequences })
 }
 
 /// What an import keeps of itself: the rows of its name.
+/// Where the sequences of a table's columns are, as far as this role may see it.
+async fn sequences(db: &Db, table: &str) -> Result<Vec<Sequence>> {
+    let sql = "select d.objid::regclass::text from pg_depend d join pg_class c on c.oid = d.objid and c.relkind = 'S' \
+               where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass \
+               and d.refobjid = to_regclass($1) and d.deptype in ('a', 'i') \
+               and case when c.relkind = 'S' then has_sequence_privilege(d.objid, 'select') else false end order by 1";
+    let mut all = Vec::new();
+    for row in db.query(WHAT, sql, &[&table]).await? {
+        let name: String = row.get(0);
+        let rows =
+            db.query(WHAT, &format!("select last_value, is_called from {name}"), &[]).await?;
+        let at = rows.first().map(|row| (row.get(0), row.get(1)));
+        if let Some((last_value, is_called)) = at {
+            all.push(Sequence { name, last_value, is_called });
+        }
+    }
+    Ok(all)
+}
+
 async fn copy_own(db: &Db, schema: &str, role: &str, import: &str) -> Result<Copied> {
     let (to, table) = (copy(schema, role), format!("tributary.{role}"));
     let columns = tables::find_own(db, role).await?;
@@ -227,7 +259,7 @@ async fn copy_own(db: &Db, schema: &str, role: &str, import: &str) -> Result<Cop
         _ => &["run", "load", "record", "element"],
     };
     let (role, key) = (role.to_owned(), key.iter().map(|&name| name.to_owned()).collect());
-    Ok(Copied { role, table, columns, rows, bytes, checksum, key })
+    Ok(Copied { role, table, columns, rows, bytes, checksum, key, sequences: Vec::new() })
 }
 
 async fn size(db: &Db, table: &str) -> Result<i64> {
@@ -237,13 +269,17 @@ async fn size(db: &Db, table: &str) -> Result<i64> {
 
 /// Only the limit of the configuration is known beforehand: a server does not say how much room its disks have.
 async fn require_room(backups: &Backups, db: &Db, needed: i64, of_import: bool) -> Result<()> {
-    let limit = i64::from(backups.max_mib) * 1024 * 1024;
     let keep = usize::try_from(backups.keep).unwrap_or(usize::MAX);
     let all = list(db).await?;
     let of_kind = |of_import: bool| {
         all.iter().filter(move |backup| backup.import.is_some() == of_import).map(|b| b.bytes)
     };
     let others: i64 = of_kind(of_import).take(keep - 1).chain(of_kind(!of_import).take(keep)).sum();
+    refuse_beyond(backups, needed, others)
+}
+
+fn refuse_beyond(backups: &Backups, needed: i64, others: i64) -> Result<()> {
+    let limit = i64::from(backups.max_mib) * 1024 * 1024;
     if limit == 0 || needed + others <= limit {
         return Ok(());
     }
@@ -256,6 +292,28 @@ async fn require_room(backups: &Backups, db: &Db, needed: i64, of_import: bool) 
         "drop earlier ones (`tributary backups list`, `tributary backups drop <run>`), raise backup.max_mib, or set \
          backup.enabled = false, and there is no way back",
     ))
+}
+
+/// What taking copies of these tables begins with, inside an open transaction that is rolled back.
+///
+/// # Errors
+/// As [`copies`].
+pub(super) async fn try_out(
+    backups: &Backups,
+    db: &Db,
+    tables: &[String],
+    is_migrated: bool,
+) -> Result<()> {
+    let mut needed = 0;
+    for table in tables {
+        needed += tables::find(db, table).await?.bytes;
+    }
+    if is_migrated {
+        require_room(backups, db, needed, false).await?;
+    } else {
+        refuse_beyond(backups, needed, 0)?;
+    }
+    create_schema(db, "tributary_backup_tried").await
 }
 
 fn no_room(error: Error, needed: i64) -> Error {

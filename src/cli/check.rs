@@ -1,39 +1,67 @@
 //! `tributary check`: preflight of configuration, both servers, privileges, replica identity, slot.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use super::Context as Invocation;
 use super::output;
-use crate::config::{Config, Server, quote_identifier};
+use crate::config::{Config, Server};
 use crate::connect::connect;
-use crate::error::{self, Context, Error, Result};
-use crate::session;
-use crate::session::preflight::connections;
-use crate::source::{Finding, preflight, slot};
+use crate::error::{self, Context, Result};
+use crate::pg::Client;
+use crate::session::preflight::{self, connections};
+use crate::source::{self, Finding};
+use crate::{backup, http};
+
+/// Check everything that `run` needs: configuration, both servers, privileges, tables, publication, slot, records
+///
+/// Each point that fails comes with its remedy; the exit code is then 3. Nothing is changed: what can only be tried is tried in a
+/// transaction that is rolled back.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print the points as JSON: name, ok, detail, remedy
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs every check and prints each.
 ///
 /// # Errors
 /// A server that is away.
-pub(super) async fn run(config: &Config) -> Result<ExitCode> {
-    let mut findings = vec![Finding::passed("configuration", "read and valid")];
+pub(super) async fn run(args: Args, context: &Invocation) -> Result<ExitCode> {
+    let config = &context.config()?;
     crate::connect::warn_of_plaintext(config);
+    let findings = findings(config).await?;
+    if args.json {
+        output::print(&output::json(&findings)?)?;
+    } else {
+        output::print(&findings.iter().map(render).collect::<String>())?;
+    }
+    Ok(output::exit(findings.iter().all(|finding| finding.ok)))
+}
+
+async fn findings(config: &Config) -> Result<Vec<Finding>> {
+    let mut findings = vec![Finding::passed("configuration", "read and valid")];
+    findings.push(listens(config.http_listen).await?);
     let source = reached("source", &config.source.server, &mut findings).await?;
     let target = reached("target", &config.target.server, &mut findings).await?;
     if let Some(source) = &source {
         findings.extend(connections(source, &config.source.server, error::Server::Source).await?);
-        findings.extend(preflight(source, &config.source).await?);
+        findings.extend(source::preflight(source, &config.source).await?);
     }
-    if let Some(target) = &target {
-        findings.extend(connections(target, &config.target.server, error::Server::Target).await?);
-        findings.extend(target_findings(target, config).await?);
-        findings.push(privacy(target, config.target.schema.name()).await?);
-        findings.extend(session::preflight::target(target, config, true).await?);
+    let Some(target) = target else { return Ok(findings) };
+    findings.extend(connections(&target, &config.target.server, error::Server::Target).await?);
+    let schema = preflight::schema(&target, config).await?;
+    let may_go_on = schema.iter().all(|finding| finding.ok);
+    findings.extend(schema);
+    findings.push(privacy(&target, config.target.schema.name()).await?);
+    // What is looked at further on needs what failed before.
+    if may_go_on {
+        findings.extend(preflight::target(&target, config, true).await?);
+        findings.extend(preflight::records(source.as_ref(), &target, config).await?);
+        findings.push(backup::finding(target, config).await?);
     }
-    if let (Some(source), Some(target)) = (&source, &target) {
-        findings.extend(slot_of_another(source, target, config).await?);
-    }
-    output::print(&findings.iter().map(render).collect::<String>())?;
-    Ok(output::exit(findings.iter().all(|finding| finding.ok)))
+    Ok(findings)
 }
 
 fn render(finding: &Finding) -> String {
@@ -45,16 +73,34 @@ fn render(finding: &Finding) -> String {
     }
 }
 
+/// Whether `run` could listen there. A daemon that does so already is what a check beside it finds.
+async fn listens(listen: SocketAddr) -> Result<Finding> {
+    const NAME: &str = "http.listen";
+    let taken = match http::bind(listen).await {
+        Ok(_) => return Ok(Finding::passed(NAME, format!("{listen} is free"))),
+        Err(taken) => taken,
+    };
+    let answers = http::fetch(listen, "/livez", None).await;
+    if answers.is_ok_and(|answer| http::is_of_a_daemon(&answer)) {
+        return Ok(Finding::passed(NAME, format!("a tributary daemon listens on {listen}")));
+    }
+    Finding::of(NAME, "", Err(taken))
+}
+
 /// A session, or the finding that the server is there and does not let us in.
 async fn reached(
     name: &'static str,
     server: &Server,
     findings: &mut Vec<Finding>,
-) -> Result<Option<crate::pg::Client>> {
+) -> Result<Option<Client>> {
     let patience = crate::retry::COMMAND_PATIENCE;
     match crate::retry::within(patience, || connect(server, "tributary check", name)).await {
         Ok(client) => Ok(Some(client)),
         Err(error) if error.is_retryable() => Err(error),
+        Err(error @ (error::Error::Refused { .. } | error::Error::Config(_))) => {
+            findings.push(Finding::of(name, "", Err(error))?);
+            Ok(None)
+        }
         Err(error) => {
             let remedy = format!(
                 "correct database, role or password in the [{name}] section, or create them there"
@@ -65,38 +111,8 @@ async fn reached(
     }
 }
 
-/// The schema must be of this slot, and a slot that exists already this target's own.
-async fn slot_of_another(
-    source: &crate::pg::Client,
-    target: &crate::pg::Client,
-    config: &Config,
-) -> Result<Option<Finding>> {
-    let name = &config.source.slot;
-    match session::refuse_another_slot(target, config).await {
-        Err(Error::Refused { problem, remedy }) => {
-            return Ok(Some(Finding::failed("target.installation", problem, remedy)));
-        }
-        other => other?,
-    }
-    if slot::state(source, name).await?.is_none() {
-        return Ok(None);
-    }
-    let privileges = include_str!("sql/target_privileges.sql");
-    let row = target.query_one(privileges, &[]).await.context("target: reading privileges")?;
-    let (migrated, may_use): (bool, bool) = (row.get(1), row.get(3));
-    if !may_use || migrated && session::knows_slot(target, name).await? {
-        return Ok(None);
-    }
-    Ok(match session::unknown_slot(name) {
-        Error::Refused { problem, remedy } => {
-            Some(Finding::failed("target.checkpoint", problem, remedy))
-        }
-        _ => None,
-    })
-}
-
 /// The stored rows are those of customers: nobody reads them but the daemon's own roles.
-async fn privacy(target: &crate::pg::Client, schema: &str) -> Result<Finding> {
+async fn privacy(target: &Client, schema: &str) -> Result<Finding> {
     let row = target.query_one(include_str!("sql/opened.sql"), &[&schema]).await;
     let revokes: Vec<String> = row.context("target: reading the grants")?.get(0);
     let check = "target.privacy";
@@ -108,40 +124,4 @@ async fn privacy(target: &crate::pg::Client, schema: &str) -> Result<Finding> {
         "grants open schema tributary, which holds rows of customers, to PUBLIC, anon or authenticated",
         format!("run on the target: {}", revokes.join(" ")),
     ))
-}
-
-async fn target_findings(target: &crate::pg::Client, config: &Config) -> Result<Vec<Finding>> {
-    let row = target
-        .query_one(include_str!("sql/target_privileges.sql"), &[])
-        .await
-        .context("target: reading privileges")?;
-    let (create, migrated, standby): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
-    let (may_use, may_migrate): (bool, bool) = (row.get(3), row.get(4));
-    let (has_schema, role): (bool, String) = (row.get(5), row.get(6));
-    let schema = config.target.schema.name();
-    let mut findings = Vec::new();
-    findings.push(if standby {
-        Finding::failed("target", "is a standby: nothing can be written", "name the primary server")
-    } else {
-        Finding::passed("target", "can be written")
-    });
-    findings.push(if !may_use || config.run.migrate && !may_migrate {
-        let role = quote_identifier(&role);
-        Finding::failed(
-            "target schema",
-            format!("the role may not use schema {schema}, or not create in it though run.migrate is true"),
-            format!("run on the target: GRANT ALL ON SCHEMA {} TO {role};", config.target.schema.quoted()),
-        )
-    } else if migrated {
-        Finding::passed("target schema", format!("schema {schema} exists"))
-    } else if (create || has_schema) && config.run.migrate {
-        Finding::passed("target schema", format!("schema {schema} is missing; `run` makes it"))
-    } else {
-        Finding::failed(
-            "target schema",
-            format!("schema {schema} is missing"),
-            "run `tributary migrate` with a role that may create it",
-        )
-    });
-    Ok(findings)
 }

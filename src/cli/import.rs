@@ -13,7 +13,7 @@ use super::output::{cell, exit, json, print, table, text};
 use crate::connect::connect;
 use crate::error::{Error, Result};
 use crate::import::audit::{Array, Audit, audit};
-use crate::import::{self, Doing, Options, Progress, Report};
+use crate::import::{self, Doing, Options, Progress, Report, without_zeros};
 
 /// How often progress is logged where there is no terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -98,7 +98,9 @@ async fn read_only(files: Vec<PathBuf>) -> Result<Audit> {
 }
 
 fn described(audit: &Audit) -> String {
-    audit.arrays.iter().map(array).collect::<Vec<_>>().join("\n")
+    let all =
+        audit.arrays.iter().flat_map(|array| std::iter::once(array).chain(array.lists.values()));
+    all.map(array).collect::<Vec<_>>().join("\n")
 }
 
 fn array(array: &Array) -> String {
@@ -262,13 +264,13 @@ fn keys(report: &Report) -> String {
 
 fn sums(report: &Report) -> String {
     let sums = report.sums.iter().map(|sum| {
-        let agrees = if sum.file == sum.database { "agree" } else { "DIFFER" };
+        let agrees = if sum.agrees() { "agree" } else { "DIFFER" };
         format!(
             "sum of {} of {}: {} in the file, {} in the database: {agrees}\n",
             cell(&sum.column),
             cell(&sum.load),
-            sum.file.normalize(),
-            sum.database.normalize()
+            without_zeros(&sum.file),
+            without_zeros(&sum.database)
         )
     });
     sums.collect()

@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, TargetOnly};
+use crate::decisions::Request;
 use crate::error::Result;
 
 const EXAMPLES: &str = "\
@@ -94,10 +95,7 @@ enum Command {
     /// What may heal, such as a server that restarts, is retried for ever with growing pauses.
     Run,
     Backfill(backfill::Args),
-    /// Check configuration, both servers, privileges, wal_level, replica identity, publication and slot
-    ///
-    /// Each point that fails comes with its remedy; the exit code is then 3.
-    Check,
+    Check(check::Args),
     /// Bring the target schema up to date: create what is missing, never drop or retype anything
     Migrate,
     Status(status::Args),
@@ -118,6 +116,12 @@ enum Command {
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
     Accept,
+    /// Apply nothing of the stream until it is resumed
+    ///
+    /// The daemon stays up, halted; the source keeps its log meanwhile. Where none runs, the next one waits.
+    Pause,
+    /// Go on with the stream after a pause
+    Resume,
     Import(import::Args),
     Slot(slot::Args),
     Config(config::Args),
@@ -135,7 +139,7 @@ impl Command {
         match self {
             Self::Run => run::run(context).await,
             Self::Backfill(args) => backfill::run(args, context).await,
-            Self::Check => check::run(&context.config()?).await,
+            Self::Check(args) => check::run(args, context).await,
             Self::Migrate => migrate::run(&context.config()?).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Verify(args) => verify::run(args, context).await,
@@ -152,6 +156,8 @@ impl Command {
             Self::Rollback(args) => rollback::run(args, context).await,
             Self::Cutover(args) => cutover::run(args, context).await,
             Self::Accept => accept::run(context).await,
+            Self::Pause => accept::pause(context, Request::Pause).await,
+            Self::Resume => accept::pause(context, Request::Resume).await,
             Self::Import(args) => import::run(args, context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,

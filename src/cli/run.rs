@@ -15,10 +15,11 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::jobs::Jobs;
 use crate::status::Phase;
 use crate::store::backfill::Progress;
 use crate::verify::Verification;
-use crate::{metrics, pipeline, systemd};
+use crate::{failpoint, metrics, pipeline, systemd};
 
 /// The main loop comes round at least this often while it is alive, or a server works on a statement of it
 /// ([`pipeline::watchdog`]).
@@ -41,7 +42,8 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let exporter = crate::traces::Exporter::start()?;
     metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));
     let listener = http::bind(config.http_listen).await?;
-    let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), TICK_BOUND));
+    let bound = failpoint::longest_silence(TICK_BOUND);
+    let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), bound));
     let shutdown = stop_on_signal()?;
     let counts = Arc::new(Counts::new(&config)?);
     let listen = listener.local_addr().unwrap_or(config.http_listen);
@@ -97,6 +99,10 @@ async fn until_reload(
 ) -> Ended {
     let _verification = match Verification::start(config, health) {
         Ok(verification) => verification,
+        Err(error) => return Ended::Done(Err(error)),
+    };
+    let _jobs = match Jobs::start(config, health) {
+        Ok(jobs) => jobs,
         Err(error) => return Ended::Done(Err(error)),
     };
     let _judged = pipeline::ProgressWatch::watch(config, health);

@@ -12,7 +12,8 @@ use super::safety;
 use super::section::{Problems, Section};
 use super::server::{Pieces, Shown, server};
 use super::{
-    Config, FeedConfig, Guard, Origins, Run, Schema, Server, Source, TableName, Target, rules,
+    AuthUsers, Config, FeedConfig, Guard, Origins, Run, Schema, Server, Source, TableName, Target,
+    rules,
 };
 use crate::error::{Error, Result};
 
@@ -219,7 +220,8 @@ pub(super) fn connection(
         }
     };
     let password_file = file.map(|file| (place.resolve(file), file_path.as_str()));
-    let pieces = Pieces { conninfo: url, path: variable.unwrap_or(&path), password_file };
+    let streams = path == "source.url";
+    let pieces = Pieces { conninfo: url, path: variable.unwrap_or(&path), password_file, streams };
     server(&pieces, place.env, problems)
 }
 
@@ -272,7 +274,7 @@ fn target(
     let enrollments = named("enrollments", "public.enrollments");
     let courses = named("courses", "public.courses");
     check_targets(&[&profiles, &transactions, &enrollments, &courses], &schema, problems);
-    let link_auth_users = section.flag("link_auth_users", problems).unwrap_or(true);
+    let auth_users = auth_users(&mut section, problems);
     section.finish(problems);
     let (server, shown) = connection.unzip();
     let target = server.map(|server| Target {
@@ -282,10 +284,29 @@ fn target(
         transactions,
         enrollments,
         courses,
-        link_auth_users,
+        auth_users,
         copies_of: None,
     });
     (target, shown)
+}
+
+/// `auth_users`; `link_auth_users` is the name that its first two values had before.
+fn auth_users(section: &mut Section<'_>, problems: &mut Problems) -> AuthUsers {
+    let (path, before) = (section.path_of("auth_users"), section.path_of("link_auth_users"));
+    let word = section.text("auth_users", problems);
+    let flag = section.flag("link_auth_users", problems);
+    if word.is_some() && flag.is_some() {
+        problems.add(&before, "is an earlier name of auth_users: leave it out");
+    }
+    match word.map(AuthUsers::parse) {
+        Some(Some(known)) => known,
+        Some(None) => {
+            problems.add(&path, "is one of off, link and create");
+            AuthUsers::Link
+        }
+        None if flag == Some(false) => AuthUsers::Off,
+        None => AuthUsers::Link,
+    }
 }
 
 fn check_targets(tables: &[&TableName], schema: &Schema, problems: &mut Problems) {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::conninfo::{self, Parameters};
 use super::environment::{Environment, lookup};
 use super::section::{Problems, nearest};
-use super::{Schema, Server, TlsMode};
+use super::{ClientCert, Schema, Server, TlsMode};
 
-/// Parameters that the driver understands, and the three that are dealt with here.
-const KNOWN: [&str; 20] = [
+/// Parameters that the driver understands, and the five that are dealt with here.
+const KNOWN: [&str; 22] = [
     "host",
     "hostaddr",
     "port",
@@ -20,6 +20,8 @@ const KNOWN: [&str; 20] = [
     "application_name",
     "sslmode",
     "sslrootcert",
+    "sslcert",
+    "sslkey",
     "sslnegotiation",
     "connect_timeout",
     "tcp_user_timeout",
@@ -36,13 +38,15 @@ const KNOWN: [&str; 20] = [
 const IGNORED: [&str; 3] = ["client_encoding", "gssencmode", "sslcompression"];
 
 /// What libpq takes from the environment where the connection string is silent.
-const FROM_ENVIRONMENT: [(&str, &str); 6] = [
+const FROM_ENVIRONMENT: [(&str, &str); 8] = [
     ("host", "PGHOST"),
     ("port", "PGPORT"),
     ("user", "PGUSER"),
     ("dbname", "PGDATABASE"),
     ("sslmode", "PGSSLMODE"),
     ("sslrootcert", "PGSSLROOTCERT"),
+    ("sslcert", "PGSSLCERT"),
+    ("sslkey", "PGSSLKEY"),
 ];
 
 /// A dead connection is noticed after 30 + 3 × 10 seconds of silence, not after the driver's two hours.
@@ -70,6 +74,8 @@ pub(super) struct Pieces<'p> {
     pub(super) path: &'p str,
     /// The password's file, resolved, with the path of its key.
     pub(super) password_file: Option<(PathBuf, &'p str)>,
+    /// Whether it is replicated from, too.
+    pub(super) streams: bool,
 }
 
 /// The server, or problems.
@@ -93,6 +99,10 @@ pub(super) fn server(
     fill_place(&mut parameters, env, pieces.path, problems);
     let tls = tls(&mut parameters, &mut origins, pieces.path, problems);
     let (tls, ca_file) = tls?;
+    let client_cert = client_cert(&parameters, pieces.path, problems);
+    if pieces.streams {
+        refuse_binding(&parameters, pieces.path, problems);
+    }
 
     let mut shown = parameters.clone();
     shown.insert("sslmode".into(), tls.as_str().into());
@@ -101,8 +111,10 @@ pub(super) fn server(
     }
     let shown = Shown { conninfo: conninfo::render(&shown), origins };
     let postgres = driver_config(parameters, tls, pieces.path, problems)?;
-    (problems.reported.len() == before)
-        .then_some((Server { postgres, tls, ca_file, schema: Schema::default() }, shown))
+    (problems.reported.len() == before).then_some((
+        Server { postgres, tls, ca_file, client_cert, schema: Schema::default() },
+        shown,
+    ))
 }
 
 /// Refuses what nothing here understands, and takes it out, so that the driver does not show its name: a
@@ -113,7 +125,7 @@ fn check_names(parameters: &mut Parameters, path: &str, problems: &mut Problems)
     for name in parameters.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
         let is_near = KNOWN.iter().any(|known| strsim::osa_distance(name, known) <= 2);
         match name.as_str() {
-            "sslcert" | "sslkey" | "sslpassword" | "sslcrl" | "passfile" | "service" => {
+            "sslpassword" | "sslcrl" | "passfile" | "service" => {
                 problems.add(path, format!("the parameter {name} is not supported"));
             }
             _ if is_near => {
@@ -300,6 +312,35 @@ fn checked(
     Some((mode, ca_file))
 }
 
+/// The certificate that this client presents, with its key. Nothing is looked for where neither is named.
+fn client_cert(parameters: &Parameters, path: &str, problems: &mut Problems) -> Option<ClientCert> {
+    let file = |name: &str| parameters.get(name).filter(|file| !file.is_empty()).map(PathBuf::from);
+    match (file("sslcert"), file("sslkey")) {
+        (Some(certificate), Some(key)) => Some(ClientCert { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            problems.add(path, "sslcert needs sslkey, the file of its private key");
+            None
+        }
+        (None, Some(_)) => {
+            problems.add(path, "sslkey needs sslcert, the file of its certificate");
+            None
+        }
+    }
+}
+
+/// The library of the replication connection binds no channel: what is required must not be left out silently.
+fn refuse_binding(parameters: &Parameters, path: &str, problems: &mut Problems) {
+    let required = parameters.get("channel_binding").is_some_and(|mode| mode == "require");
+    if required {
+        problems.add(
+            path,
+            "channel_binding=require cannot be kept by the replication connection: write channel_binding=prefer, and \
+             sslmode=verify-full, which lets nobody stand in between either",
+        );
+    }
+}
+
 /// Whether a connection there stays on this machine.
 fn is_local(place: &str) -> bool {
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
@@ -313,7 +354,9 @@ fn driver_config(
     path: &str,
     problems: &mut Problems,
 ) -> Option<tokio_postgres::Config> {
-    parameters.remove("sslrootcert");
+    for ours in ["sslrootcert", "sslcert", "sslkey"] {
+        parameters.remove(ours);
+    }
     // libpq counts milliseconds, the driver seconds.
     if let Some(timeout) = parameters.get_mut("tcp_user_timeout") {
         match timeout.parse::<u64>() {

@@ -83,7 +83,7 @@ impl Config {
         page.value("transactions", &written(&target.transactions));
         page.value("enrollments", &written(&target.enrollments));
         page.value("courses", &written(&target.courses));
-        page.raw("link_auth_users", target.link_auth_users);
+        page.value("auth_users", target.auth_users.as_str());
     }
 
     fn show_daemon(&self, page: &mut Page) {

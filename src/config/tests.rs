@@ -249,7 +249,12 @@ fn encryption_follows_sslmode_and_never_falls_back() {
     check(&remote("?sslmode=allow"), Err("sslmode=allow falls back to plaintext"));
     check(&remote("?sslmode=verifyfull"), Err("unknown sslmode; did you mean \"verify-full\"?"));
     check(&remote("?sslmod=require"), Err("unknown parameter sslmod; did you mean \"sslmode\"?"));
-    check(&remote("?sslcert=/x"), Err("the parameter sslcert is not supported"));
+    check(&remote("?sslcert=/x&sslkey=/y"), Ok(TlsMode::Require));
+    check(&remote("?sslcert=/x"), Err("sslcert needs sslkey"));
+    check(&remote("?sslkey=/x"), Err("sslkey needs sslcert"));
+    check(&remote("?sslcrl=/x"), Err("the parameter sslcrl is not supported"));
+    check(&remote("?channel_binding=prefer"), Ok(TlsMode::Require));
+    check(&remote("?channel_binding=require"), Err("cannot be kept by the replication connection"));
     check("postgresql://u@localhost/d", Ok(TlsMode::Disable));
     check("postgresql://u@127.0.0.2/d", Ok(TlsMode::Disable));
     check("postgresql://u@[::1]/d", Ok(TlsMode::Disable));
@@ -416,7 +421,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     transactions = "public.transactions"
     enrollments = "public.enrollments"
     courses = "public.courses"
-    link_auth_users = true
+    auth_users = "link"
 
     [run]
     migrate = true

@@ -10,45 +10,72 @@ use rustls::client::{
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError,
+    RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use x509_cert::der::Decode as _;
 
-use crate::config::TlsMode;
+use crate::config::{ClientCert, Server, TlsMode};
 use crate::error::Error;
 
-/// The TLS side of a connection, or what is wrong with the certificates to trust.
-/// Of `seen`, the end of its certificate is reported.
+/// The parameter that names the authorities to trust.
+const ROOTS: &str = "sslrootcert";
+
+/// The TLS side of a connection, or what is wrong with the certificates to trust or to present.
+/// Of `seen`, the end of its certificate is reported, or of ours where that ends first.
 pub(super) fn client_config(
-    mode: TlsMode,
-    ca_file: Option<&Path>,
+    server: &Server,
     seen: Option<&'static str>,
 ) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = verifier(mode, ca_file, seen, &provider)?;
+    let own = server.client_cert.as_ref().map(presented).transpose()?;
+    let ends = own.as_ref().and_then(|(chain, _)| expiry(chain.first()?));
+    let seen = seen.map(|name| Seen { name, own_ends: ends.unwrap_or(f64::INFINITY) });
+    let verifier = verifier(server.tls, server.ca_file.as_deref(), seen, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let mut config =
-        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match own {
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| format!("sslcert and sslkey: {error}"))?,
+        None => builder.with_no_client_auth(),
+    };
     // Asked for by servers when encryption starts without PostgreSQL's own request (sslnegotiation).
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(config)
 }
 
+/// What this client presents: the certificate with those that lead to its authority, and its key.
+fn presented(
+    own: &ClientCert,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let chain = certificates(&own.certificate, "sslcert")?;
+    let key = PrivateKeyDer::from_pem_file(&own.key)
+        .map_err(|error| unusable("sslkey", &own.key, &error))?;
+    Ok((chain, key))
+}
+
+/// The server whose certificate is looked at, and when the one that it is shown ends, in Unix time.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    name: &'static str,
+    own_ends: f64,
+}
+
 fn verifier(
     mode: TlsMode,
     ca_file: Option<&Path>,
-    seen: Option<&'static str>,
+    seen: Option<Seen>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let provider = Arc::clone(provider);
     let checks_name = mode == TlsMode::VerifyFull;
     let pinned = match (mode, ca_file) {
-        (TlsMode::VerifyCa | TlsMode::VerifyFull, Some(file)) => certificates(file)?,
+        (TlsMode::VerifyCa | TlsMode::VerifyFull, Some(file)) => certificates(file, ROOTS)?,
         _ => Vec::new(),
     };
     let by_authority: Arc<dyn ServerCertVerifier> = match mode {
@@ -74,25 +101,26 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
         }
         return Ok(store);
     };
-    for certificate in certificates(file)? {
-        store.add(certificate).map_err(|error| unusable(file, &error))?;
+    for certificate in certificates(file, ROOTS)? {
+        store.add(certificate).map_err(|error| unusable(ROOTS, file, &error))?;
     }
     Ok(store)
 }
 
-/// Those of a file.
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(file).map_err(|error| unusable(file, &error))?;
+/// Those of the file that a parameter names.
+fn certificates(file: &Path, parameter: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unusable = |error: &dyn std::fmt::Display| unusable(parameter, file, error);
+    let read = CertificateDer::pem_file_iter(file).map_err(|error| unusable(&error))?;
     let read: Result<Vec<_>, _> = read.collect();
-    let certificates = read.map_err(|error| unusable(file, &error))?;
+    let certificates = read.map_err(|error| unusable(&error))?;
     if certificates.is_empty() {
-        return Err(unusable(file, &"the file holds no certificate"));
+        return Err(unusable(&"the file holds no certificate"));
     }
     Ok(certificates)
 }
 
-fn unusable(file: &Path, error: &dyn std::fmt::Display) -> String {
-    format!("sslrootcert {}: {error}", file.display())
+fn unusable(parameter: &str, file: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("{parameter} {}: {error}", file.display())
 }
 
 /// Believes also a server whose certificate is itself in the file, as libpq does: a self-signed one is its own authority,
@@ -102,7 +130,7 @@ struct OrItself {
     by_authority: Arc<dyn ServerCertVerifier>,
     pinned: Vec<CertificateDer<'static>>,
     checks_name: bool,
-    seen: Option<&'static str>,
+    seen: Option<Seen>,
 }
 
 impl ServerCertVerifier for OrItself {
@@ -114,8 +142,8 @@ impl ServerCertVerifier for OrItself {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let (Some(server), Some(at)) = (self.seen, expiry(end_entity)) {
-            crate::metrics::set_certificate_expiry(server, at);
+        if let (Some(seen), Some(at)) = (self.seen, expiry(end_entity)) {
+            crate::metrics::set_certificate_expiry(seen.name, at.min(seen.own_ends));
         }
         let verified = self.by_authority.verify_server_cert(
             end_entity,
@@ -249,6 +277,15 @@ pub(super) fn refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error
                           it is for; sslmode=require does not check certificates";
             return Some(Error::refused(problem, remedy));
         }
+        if let Some(rustls::Error::AlertReceived(alert)) = rustls
+            && is_about_ours(*alert)
+        {
+            let problem =
+                format!("{what}: the server does not accept the client's certificate: {alert:?}");
+            let remedy = "name with sslcert and sslkey a certificate that an authority of the server's ssl_ca_file \
+                          signed and that has not ended";
+            return Some(Error::refused(problem, remedy));
+        }
         if cause.to_string().contains("server does not support TLS") {
             let remedy =
                 "turn ssl on in the server, or set sslmode=disable where the network is safe";
@@ -257,6 +294,21 @@ pub(super) fn refusal(what: &str, error: &tokio_postgres::Error) -> Option<Error
         source = cause.source();
     }
     None
+}
+
+/// Whether a server says so of what the client presents, or does not present.
+fn is_about_ours(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateRequired
+            | AlertDescription::DecryptError
+    )
 }
 
 #[cfg(test)]

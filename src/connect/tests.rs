@@ -14,6 +14,7 @@ fn server(port: u16, tls: TlsMode) -> Server {
         postgres: text.parse().unwrap(),
         tls,
         ca_file: None,
+        client_cert: None,
         schema: crate::config::Schema::default(),
     }
 }

@@ -23,6 +23,13 @@ pub struct Answer {
     pub body: String,
 }
 
+/// Whether it is a daemon that gave this answer of `/livez` or `/readyz`.
+#[must_use]
+pub fn is_of_a_daemon(answer: &Answer) -> bool {
+    let body: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
+    body.is_some_and(|body| body["ok"].is_boolean() && body["phase"].is_string())
+}
+
 /// Asks the daemon that listens on `listen`, with its token where it has one (an unspecified address is asked on the loopback).
 ///
 /// # Errors
@@ -77,6 +84,17 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_is_known_by_its_answer() {
+        let check = |body: &str, expected: bool| {
+            let answer = Answer { code: 503, body: body.to_owned() };
+            assert_eq!(is_of_a_daemon(&answer), expected, "{body}");
+        };
+        check(r#"{"ok":false,"phase":"starting","reason":"x"}"#, true);
+        check(r#"{"ok":true}"#, false);
+        check("ok", false);
+    }
 
     #[test]
     fn reads_the_code_and_the_body() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::changes::Changes;
 use crate::lsn::Lsn;
 use crate::metrics;
 use crate::status::{Backfill, LeftOutRows, OpenConflicts, Phase, Rollout, SlotLog, Status};
@@ -29,6 +30,7 @@ pub struct Health {
     /// What the last session ended with, until something is committed again.
     failure: Mutex<Option<Failure>>,
     leads: AtomicBool,
+    changes: Changes,
 }
 
 /// What a session ended with.
@@ -61,6 +63,7 @@ impl Health {
             holder_stands_still: Mutex::new(Some("it was not looked at yet")),
             failure: Mutex::new(None),
             leads: AtomicBool::new(false),
+            changes: Changes::default(),
         }
     }
 
@@ -255,6 +258,11 @@ impl Health {
     pub fn set_left_out(&self, left_out: LeftOutRows) {
         metrics::set_left_out(&left_out);
         self.status.send_modify(|status| status.left_out = left_out);
+    }
+
+    /// What the stream has brought of each feed.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Open conflicts. [`metrics::set_conflicts`] takes them by kind.

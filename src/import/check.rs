@@ -102,10 +102,24 @@ fn files(plan: &Plan, survey: &Survey, problems: &mut Problems) {
             Some(found) => fields(plan, name, found, problems),
             None if input.optional || survey.has_rejects => {}
             None => {
-                let hint = nearest(name, others());
+                let path = input.path.join(".");
+                let hint = if survey.objects.contains(&path) {
+                    "; an object is there: members = true takes its members as records".to_owned()
+                } else {
+                    nearest(&path, others())
+                };
                 problems.add(&format!("inputs.{name}"), format!("is in none of the files{hint}"));
             }
         }
+    }
+    let is_known = |name: &&String| {
+        plan.left_out.contains_key(*name)
+            || plan.inputs.values().any(|input| input.path.join(".") == **name)
+    };
+    for name in survey.objects.iter().filter(|name| !is_known(name)) {
+        let text = "is an object in the files whose members look like records, and not in the plan; load it with \
+                    members = true, or name it with the reason in [left_out]";
+        problems.add(name, text);
     }
     for (name, records) in &survey.others {
         if !plan.left_out.contains_key(name) {

@@ -13,6 +13,8 @@ use super::summary::Refused;
 /// Bytes of the longest old id: an index of PostgreSQL holds no entry of more than 2,700, import and table included.
 const LONGEST_ID: usize = 1000;
 
+const IS_NULL: &str = "it has no value, and the column may not be NULL";
+
 /// A row to be.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
@@ -23,6 +25,8 @@ pub(super) struct Row {
     pub(super) values: Vec<Option<String>>,
     /// The key of its row, as the id map holds it.
     pub(super) new_id: String,
+    /// Whether the id map has its old id.
+    pub(super) is_known: bool,
     /// Columns whose references became NULL.
     pub(super) nulled: Vec<String>,
     /// Values that were replaced.
@@ -147,6 +151,11 @@ impl Maker {
             }
             match value(&bound.column, self.kind(at, bound), view, &self.plan.rules) {
                 Ok(_) if !wanted => values.push(None),
+                // The key has a reason of its own.
+                Ok((None, _)) if bound.target.refuses_null && !self.checked.key.contains(&at) => {
+                    let field = Some(bound.column.name.as_str());
+                    return Made::Refused(Refuse::new(origin, Refused::Rejected, field, IS_NULL));
+                }
                 Ok((text, was_replaced)) => {
                     replaced += u64::from(was_replaced);
                     values.push(text);
@@ -174,6 +183,7 @@ impl Maker {
                     old_id,
                     values,
                     new_id: String::new(),
+                    is_known: false,
                     nulled: Vec::new(),
                     replaced,
                 })

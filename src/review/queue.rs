@@ -329,14 +329,6 @@ pub(crate) async fn matching(db: &Db, filter: &Filter) -> Result<i64> {
     Ok(rows.first().map_or(0, |row| row.get(0)))
 }
 
-/// How many open conflicts there are of each severity and kind, the most frequent first.
-pub(crate) async fn by_kind(db: &Db) -> Result<Vec<(String, String, i64)>> {
-    let sql = "select severity, kind, count(*) from tributary.conflict where status = 'open' \
-               group by severity, kind order by count(*) desc, kind";
-    let rows = db.query(WHAT, sql, &[]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -198,6 +198,15 @@ async fn raise_epoch(target: &Client, config: &Config) -> Result<Leadership> {
     Ok(leadership)
 }
 
+/// Whether the schema is on another server or in another database than when it was last worked with, as [`take_over`] would
+/// find it.
+pub(super) async fn is_relocated(target: &Client) -> Result<bool> {
+    let here = place(target).await;
+    let sql = "select relocated or coalesce(target <> $1, false) from tributary.installation";
+    let row = target.query_opt(sql, &[&here]).await.context("target: reading the installation")?;
+    Ok(row.is_some_and(|row| row.get(0)))
+}
+
 /// Server and database of a session; `None` where the role may not ask.
 async fn place(client: &Client) -> Option<String> {
     let sql = "select oid::text from pg_database where datname = current_database()";

@@ -10,11 +10,10 @@ use super::{OnLock, Watcher};
 use crate::config::{Config, Schema};
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
+use crate::migrate::WRITER_LOCK;
 use crate::pg::{Client, Db};
 use crate::store::backfill;
 
-/// The advisory lock of the one writer of a target.
-const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
 /// How often a waiting daemon asks for the lock.
 const LOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a command waits for the lock before it says that a daemon works.
@@ -42,13 +41,18 @@ pub async fn lock_target(config: &Config) -> Result<Option<Client>> {
 /// # Errors
 /// Those of the target.
 pub async fn is_locked(db: &Db) -> Result<bool> {
+    is_held(db.client()).await
+}
+
+/// As [`is_locked`], on a bare session.
+pub(super) async fn is_held(target: &Client) -> Result<bool> {
     // A lock of one bigint is listed by its two halves.
     let sql = "select exists (select from pg_locks where locktype = 'advisory' and granted \
                and objsubid = 1 and ((classid::bigint << 32) | objid::bigint) = $1 \
                and database = (select oid from pg_database where datname = current_database()))";
-    let lock = db.client().schema().lock(WRITER_LOCK);
-    let rows = db.query("target: looking at the writer's lock", sql, &[&lock]).await?;
-    Ok(rows.first().is_some_and(|row| row.get(0)))
+    let lock = target.schema().lock(WRITER_LOCK);
+    let row = target.query_one(sql, &[&lock]).await;
+    Ok(row.context("target: looking at the writer's lock")?.get(0))
 }
 
 /// Waits for the lock; `false`: shutdown came first.
@@ -171,7 +175,7 @@ impl Standby {
 }
 
 /// A daemon of another source must not wait to take over this target. `false`: the source could not be asked yet.
-async fn refuse_another_source(config: &Config, leader: &Recorded) -> Result<bool> {
+pub(super) async fn refuse_another_source(config: &Config, leader: &Recorded) -> Result<bool> {
     let Ok(source) = connect(&config.source.server, "tributary", "source").await else {
         return Ok(false);
     };

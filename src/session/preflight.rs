@@ -1,8 +1,13 @@
 //! What must hold before a session works: tried where the catalog does not show it (`check` and `run` alike, SPEC §9, P20).
 
+mod records;
+mod schema;
+
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::config::{Config, Server, TableName, quote_identifier};
+pub use self::records::records;
+pub use self::schema::schema;
+use crate::config::{AuthUsers, Config, Server, TableName, quote_identifier};
 use crate::connect::connect;
 use crate::error::{self, Context, Error, Result};
 use crate::pg::Client;
@@ -122,8 +127,28 @@ pub async fn target(client: &Client, config: &Config, tries: bool) -> Result<Vec
         for table in tables(config) {
             findings.extend(table.findings(client, &role, tries).await?);
         }
+        if config.target.auth_users == AuthUsers::Create {
+            findings.push(auth_users(client, &role).await?);
+        }
     }
     Ok(findings)
+}
+
+/// Whether users can be made.
+async fn auth_users(client: &Client, role: &str) -> Result<Finding> {
+    let missing = crate::targets::auth_users::missing(client).await?;
+    let check = "target.auth_users";
+    if missing.is_empty() {
+        return Ok(Finding::passed(check, "users can be made in auth.users"));
+    }
+    Ok(Finding::failed(
+        check,
+        format!("users cannot be made in auth.users: missing are {}", missing.join(", ")),
+        format!(
+            "bring the auth schema up to date (its own service migrates it); run on the target: GRANT USAGE ON SCHEMA auth TO {role}; \
+             GRANT SELECT, INSERT, DELETE ON auth.users, auth.identities TO {role}; or set target.auth_users = \"link\""
+        ),
+    ))
 }
 
 /// A table that is written.

@@ -49,7 +49,10 @@ impl Resume<'_> {
             (Some(_), _) if interrupted => Some("its creation was interrupted"),
             (Some(_), None) => return Err(unknown_slot(name)),
             (Some(state), Some(checkpoint)) => {
-                self.refuse_foreign(&state, checkpoint).await?;
+                let (source, target) = (self.source, self.target);
+                let relocated = self.leadership.relocated;
+                let foreign = Foreign { source, target, config: self.config, relocated };
+                foreign.refuse(&state, checkpoint).await?;
                 let problem = match slot_problem(&state, checkpoint) {
                     None => self.set_back(checkpoint).await?,
                     problem => problem,
@@ -84,8 +87,52 @@ impl Resume<'_> {
         Ok(now.is_behind(&before, checkpoint))
     }
 
+    /// Records the source that this target goes on with.
+    async fn record_source(&self) -> Result<()> {
+        let system = installation::system(self.source).await;
+        let sql = "update tributary.installation \
+                   set source_system = coalesce($1::text, source_system), source_database = $2::text \
+                   where (source_system, source_database) \
+                   is distinct from (coalesce($1::text, source_system), $2::text)";
+        let row = self.source.query_one("select current_database()::text", &[]).await;
+        let database: String = row.context("source: asking for the database")?.get(0);
+        let params: [crate::pg::Param<'_>; 2] = [&system, &database];
+        self.target.execute(sql, &params).await.context("target: recording the source")?;
+        Ok(())
+    }
+
+    /// Makes the slot. The intent is on disk first: a crash before the checkpoint leaves no riddle.
+    async fn make_slot(&self) -> Result<Option<Lsn>> {
+        let name = &self.config.source.slot;
+        intend(self.target, name).await?;
+        failpoint::hit("slot-intended");
+        let waits = slot::Waits { server: &self.config.source.server, alive: self.watcher.alive };
+        let made = tokio::select! {
+            () = self.shutdown.cancelled() => return Ok(None),
+            made = slot::create(self.source, name, &waits) => made,
+        };
+        let lsn = made?;
+        failpoint::hit("slot-made");
+        self.record_source().await?;
+        first_checkpoint(self.target, self.config, lsn).await?;
+        failpoint::hit("first-checkpoint-committed");
+        tracing::info!(slot = name, %lsn, "made the replication slot");
+        Ok(Some(lsn))
+    }
+}
+
+/// A slot that may be somebody else's, and what it is compared with.
+pub(super) struct Foreign<'a> {
+    pub(super) source: &'a Client,
+    pub(super) target: &'a Client,
+    pub(super) config: &'a Config,
+    /// Whether the schema is on another server or in another database than before.
+    pub(super) relocated: bool,
+}
+
+impl Foreign<'_> {
     /// Refuses a slot that is there but, as far as it shows, belongs to somebody else: it is never dropped.
-    async fn refuse_foreign(&self, state: &slot::SlotState, checkpoint: Lsn) -> Result<()> {
+    pub(super) async fn refuse(&self, state: &slot::SlotState, checkpoint: Lsn) -> Result<()> {
         let name = &self.config.source.slot;
         let sql = "select current_database()::text";
         let row = self.source.query_one(sql, &[]).await;
@@ -122,7 +169,7 @@ impl Resume<'_> {
         if ahead && state.active_pid.is_some() {
             return Err(slot::read_by_another(name, state.active_pid));
         }
-        if ahead && self.leadership.relocated {
+        if ahead && self.relocated {
             return Err(Error::refused(
                 format!(
                     "the schema {} of this target is a copy, and the slot {name} is ahead of it: \
@@ -137,39 +184,6 @@ impl Resume<'_> {
             ));
         }
         Ok(())
-    }
-
-    /// Records the source that this target goes on with.
-    async fn record_source(&self) -> Result<()> {
-        let system = installation::system(self.source).await;
-        let sql = "update tributary.installation \
-                   set source_system = coalesce($1::text, source_system), source_database = $2::text \
-                   where (source_system, source_database) \
-                   is distinct from (coalesce($1::text, source_system), $2::text)";
-        let row = self.source.query_one("select current_database()::text", &[]).await;
-        let database: String = row.context("source: asking for the database")?.get(0);
-        let params: [crate::pg::Param<'_>; 2] = [&system, &database];
-        self.target.execute(sql, &params).await.context("target: recording the source")?;
-        Ok(())
-    }
-
-    /// Makes the slot. The intent is on disk first: a crash before the checkpoint leaves no riddle.
-    async fn make_slot(&self) -> Result<Option<Lsn>> {
-        let name = &self.config.source.slot;
-        intend(self.target, name).await?;
-        failpoint::hit("slot-intended");
-        let waits = slot::Waits { server: &self.config.source.server, alive: self.watcher.alive };
-        let made = tokio::select! {
-            () = self.shutdown.cancelled() => return Ok(None),
-            made = slot::create(self.source, name, &waits) => made,
-        };
-        let lsn = made?;
-        failpoint::hit("slot-made");
-        self.record_source().await?;
-        first_checkpoint(self.target, self.config, lsn).await?;
-        failpoint::hit("first-checkpoint-committed");
-        tracing::info!(slot = name, %lsn, "made the replication slot");
-        Ok(Some(lsn))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 
-use super::{identity, layout, publication, slot};
+use super::{Stream, identity, layout, publication, slot};
 use crate::config::{FeedConfig, Source};
 use crate::engine::FeedEntry;
 use crate::error::{Context, Error, Result};
@@ -15,7 +15,7 @@ use crate::pg::Client;
 const OLDEST_VERSION: i32 = 14;
 
 /// The outcome of one check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
     /// A short stable name, such as `source.wal_level`.
     pub name: String,
@@ -26,6 +26,7 @@ pub struct Finding {
     /// What to run or change; present where it does not hold.
     pub remedy: Option<String>,
     /// Whether another server or database must be named: nothing that is done on the servers makes it hold.
+    #[serde(skip)]
     pub needs_configuration: bool,
 }
 
@@ -44,6 +45,29 @@ impl Finding {
     ) -> Self {
         let (name, detail, remedy) = (name.into(), detail.into(), Some(remedy.into()));
         Self { name, ok: false, detail, remedy, needs_configuration: false }
+    }
+
+    /// What a step of `run` would refuse, as a point: it passes with `detail`, or fails as that step does.
+    ///
+    /// # Errors
+    /// Those that say nothing of it, such as a server that is away.
+    pub fn of(
+        name: impl Into<String>,
+        detail: impl Into<String>,
+        outcome: Result<()>,
+    ) -> Result<Self> {
+        match outcome {
+            Ok(()) => Ok(Self::passed(name, detail)),
+            Err(Error::Refused { problem, remedy } | Error::Gone { problem, remedy }) => {
+                Ok(Self::failed(name, problem, remedy))
+            }
+            Err(Error::Config(text)) => {
+                let (problem, remedy) =
+                    text.split_once("\n  remedy: ").unwrap_or((&text, "correct the configuration"));
+                Ok(Self::failed(name, problem, remedy))
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// The same; where it does not hold, another server or database must be named.
@@ -83,7 +107,23 @@ pub async fn preflight(client: &Client, source: &Source) -> Result<Vec<Finding>>
         findings.extend(published(client, source, &row).await?);
     }
     findings.push(slot_finding(client, source).await?);
+    if findings.iter().all(|finding| finding.ok) {
+        findings.push(replication(source).await);
+    }
     Ok(findings)
+}
+
+/// A replication connection is authenticated and encrypted by itself: other lines of pg_hba.conf, another library.
+async fn replication(source: &Source) -> Finding {
+    const NAME: &str = "source.replication";
+    match Stream::try_out(&source.server, &source.slot, &source.publication).await {
+        Ok(()) => Finding::passed(NAME, "a replication connection can be opened"),
+        Err(error) => {
+            let remedy = "let pg_hba.conf of the source accept the role from here also for replication; and have the \
+                          server's certificate signed by an authority, which sslrootcert names";
+            Finding::failed(NAME, error.to_string(), remedy)
+        }
+    }
 }
 
 fn server(row: &Row) -> Vec<Finding> {

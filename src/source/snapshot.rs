@@ -55,8 +55,7 @@ pub struct Chunk {
 pub async fn plan(client: &Client, table: &TableName) -> Result<TablePlan> {
     let (filenode, blocks) = extent(client, table).await?;
     let sql = format!("explain (format json) select from {}", table.quoted());
-    let row =
-        client.query_one(&sql, &[]).await.context("source: estimating the rows of a table")?;
+    let row = client.query_one(&sql, &[]).await.map_err(|error| reading(&error))?;
     let plan: serde_json::Value =
         row.try_get(0).context("source: estimating the rows of a table")?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_u64).unwrap_or(0);

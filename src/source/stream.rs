@@ -97,6 +97,16 @@ pub struct Stream {
     reported: Option<(StreamItem, Instant)>,
 }
 
+/// What is asked of the server.
+struct Wanted<'a> {
+    reader: &'a str,
+    slot: &'a str,
+    publication: &'a str,
+    start: Lsn,
+    /// Whether the slot is to be read.
+    begins: bool,
+}
+
 impl Stream {
     /// Connects under the name `reader` and starts the slot at `start`, the durable checkpoint; returns once
     /// the server has accepted. Transactions that committed at or before `start` are not sent.
@@ -115,6 +125,26 @@ impl Stream {
         start: Lsn,
     ) -> Result<Self> {
         slot::check_name(slot)?;
+        let wanted = Wanted { reader, slot, publication, start, begins: true };
+        Self::at_some_place(server, &wanted).await
+    }
+
+    /// Connects as [`Stream::open`] does and ends at once: whether a replication connection can be had, encrypted as configured.
+    ///
+    /// # Errors
+    ///
+    /// What stands against it.
+    pub async fn try_out(server: &Server, slot: &str, publication: &str) -> Result<()> {
+        let reader = "tributary check";
+        let wanted = Wanted { reader, slot, publication, start: Lsn(0), begins: false };
+        let mut stream = Self::at_some_place(server, &wanted).await?;
+        stream.stop().await;
+        Ok(())
+    }
+
+    /// Where the server has several hosts, at the first that answers; with the password in each of its forms.
+    async fn at_some_place(server: &Server, wanted: &Wanted<'_>) -> Result<Self> {
+        let &Wanted { reader, slot, publication, start, .. } = wanted;
         let mut last = Error::Config("the source's URL names no host".into());
         for mut endpoint in endpoints(server)? {
             let mut passwords = passwords(server).into_iter().peekable();
@@ -122,12 +152,12 @@ impl Stream {
                 let config = |endpoint: &Endpoint| {
                     settings(server, endpoint, reader, slot, publication, start, &password)
                 };
-                let begun = Self::start(server, config(&endpoint)?, slot, publication, start).await;
+                let begun = Self::start(server, config(&endpoint)?, wanted).await;
                 let name = begun.as_ref().err().and_then(|e| certified_name(server.tls, e));
                 let outcome = match name {
                     Some(name) => {
                         endpoint.name = name;
-                        Self::start(server, config(&endpoint)?, slot, publication, start).await
+                        Self::start(server, config(&endpoint)?, wanted).await
                     }
                     None => begun,
                 };
@@ -145,20 +175,22 @@ impl Stream {
     async fn start(
         server: &Server,
         config: ReplicationConfig,
-        slot: &str,
-        publication: &str,
-        start: Lsn,
+        wanted: &Wanted<'_>,
     ) -> Result<Self> {
+        let &Wanted { slot, publication, start, begins, .. } = wanted;
         let limit = server.postgres.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
         let (slot_name, publication_name) = (slot.to_owned(), publication.to_owned());
         let started = async move {
             let failed = |error| classify(&error, Stage::Starting, &slot_name, &publication_name);
             let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
             client.simple_query(AS_THEY_ARE).await.map_err(failed)?;
-            let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
-            let silence = check_slot(&rows, &slot_name, start)?;
-            client.start().await.map_err(failed)?;
-            client.wait_started().await.map_err(failed)?;
+            let mut silence = None;
+            if begins {
+                let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
+                silence = check_slot(&rows, &slot_name, start)?;
+                client.start().await.map_err(failed)?;
+                client.wait_started().await.map_err(failed)?;
+            }
             let received_at = Instant::now();
             Ok(Self {
                 client,

@@ -1,13 +1,13 @@
 //! `tributary.conflict`: the review queue (SPEC §6).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::engine::{AtStake, StoredConflict, WantedConflict};
 use crate::error::Result;
-use crate::pg::{Group, Owned, Tx};
+use crate::pg::{COPY_FROM, Group, Owned, Tx, copy_text};
 
 /// The conflicts that are not resolved and were judged from these units, by fingerprint.
 ///
@@ -60,6 +60,63 @@ pub fn write(group: &mut Group, writes: Vec<(WantedConflict, &'static str)>) {
     }
     let sql = include_str!("sql/write_conflicts.sql");
     group.exactly(count, "target: writing conflicts", sql, columns.params());
+}
+
+/// Copies the conflicts that were never stored, where there are many; [`write()`] takes the others: those that were
+/// resolved open again under their id, and the money of people is looked up.
+///
+/// # Errors
+/// Those of the target.
+pub async fn copy_new(tx: &Tx, writes: &mut Vec<(WantedConflict, &'static str)>) -> Result<()> {
+    let may_be_new =
+        |(finding, _): &(WantedConflict, &'static str)| finding.at_stake.people.is_empty();
+    let fingerprints: Vec<Uuid> =
+        writes.iter().filter(|write| may_be_new(write)).map(|(f, _)| f.fingerprint).collect();
+    if fingerprints.len() < COPY_FROM {
+        return Ok(());
+    }
+    let sql = "select fingerprint from tributary.conflict where fingerprint = any($1)";
+    let rows = tx.query("target: looking up conflicts", sql, &[&fingerprints]).await?;
+    let there: HashSet<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let is_new = |write: &mut (WantedConflict, &'static str)| {
+        may_be_new(write) && !there.contains(&write.0.fingerprint)
+    };
+    let new: Vec<[Option<String>; COPIED.len()]> =
+        writes.extract_if(.., is_new).map(copied).collect();
+    let (what, columns) = ("target: copying conflicts", COPIED.join(", "));
+    let rows = new.iter().map(<[Option<String>; COPIED.len()]>::as_slice);
+    copy_text(tx, what, "tributary.conflict", &columns, rows, &[]).await?;
+    Ok(())
+}
+
+/// The columns of [`copied`].
+const COPIED: [&str; 10] = [
+    "kind",
+    "severity",
+    "status",
+    "subject",
+    "fingerprint",
+    "scope",
+    "also",
+    "evidence",
+    "evidence_digest",
+    "amount",
+];
+
+fn copied((finding, status): (WantedConflict, &'static str)) -> [Option<String>; COPIED.len()] {
+    let amount = finding.at_stake.amount.unwrap_or_default();
+    [
+        Some(finding.kind.as_str().to_owned()),
+        Some(finding.severity.as_str().to_owned()),
+        Some(status.to_owned()),
+        Some(finding.subject),
+        Some(finding.fingerprint.to_string()),
+        Some(finding.scope),
+        finding.also,
+        Some(finding.evidence),
+        Some(finding.digest.to_string()),
+        Some(amount.to_string()),
+    ]
 }
 
 /// Wanted conflicts as one array a column, in the order of the statement's parameters.

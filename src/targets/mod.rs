@@ -2,6 +2,7 @@
 //! written, deleted, joined and quarantined. SQL beside it; nothing here decides what a row should say.
 
 pub mod adopt;
+pub mod auth_users;
 pub mod catalog;
 pub mod changes;
 mod column_types;

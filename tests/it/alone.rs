@@ -133,7 +133,8 @@ async fn reader(world: &World, name: &str, from: Lsn) -> Stream {
     eventually("a slot without a reader", String::new, is_free).await;
     let url = world.source.url().replace("?sslmode=disable", "");
     let (postgres, schema) = (url.parse().unwrap(), Schema::default());
-    let server = Server { postgres, tls: TlsMode::Disable, ca_file: None, schema };
+    let server =
+        Server { postgres, tls: TlsMode::Disable, ca_file: None, client_cert: None, schema };
     Stream::open(&server, name, &world.slot, &world.slot, from).await.unwrap()
 }
 

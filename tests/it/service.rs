@@ -126,3 +126,52 @@ async fn the_endpoint_is_not_open_to_the_network_by_accident() {
     assert_eq!(output.status.code(), Some(78), "{errors}");
     assert!(errors.contains("token_file") && errors.contains("without_token"), "{errors}");
 }
+
+/// P17: the watchdog is fed while a statement waits for the application, and starved once the main loop hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_main_loop_that_hangs_starves_the_watchdog() {
+    let world = World::canonical("select 1").await;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let manager = Manager(UnixDatagram::bind(&socket).unwrap());
+    let variables = [
+        ("NOTIFY_SOCKET", socket.to_str().unwrap()),
+        ("WATCHDOG_USEC", "600000"),
+        ("TRIBUTARY_FAILPOINT", "batch-applied:1:hang"),
+        ("TRIBUTARY_FAILPOINT_SILENCE_MS", "3000"),
+    ];
+    let mut daemon = Daemon::start_with(&world, &variables);
+    daemon.wait_for_phase("streaming").await;
+    let code = async |path| daemon.get(path).await.map(|(code, _)| code);
+
+    // Honest work, for longer than the main loop may be silent: the application has the table locked.
+    let application = world.target.connect().await;
+    application.batch_execute("begin; lock unified_profiles").await.unwrap();
+    world
+        .source
+        .execute("insert into systemeio (id, email) values (gen_random_uuid(), 'a@example.com')")
+        .await;
+    let waited = tokio::time::Instant::now();
+    while waited.elapsed() < Duration::from_secs(4) {
+        manager.hears("WATCHDOG=1").await;
+        assert_eq!(code("/livez").await, Some(200), "{}", daemon.log());
+    }
+    application.batch_execute("rollback").await.unwrap();
+
+    says(&daemon, &["failpoint", "batch-applied"]).await;
+    let hung = tokio::time::Instant::now();
+    eventually(
+        "it counts as dead",
+        || daemon.log(),
+        || async { code("/livez").await == Some(503) },
+    )
+    .await;
+    assert!(hung.elapsed() < Duration::from_secs(6), "{:?}", hung.elapsed());
+    // What was sent before then is read; nothing follows, for three times the limit of the service manager.
+    let starved = async {
+        while tokio::time::timeout(Duration::from_millis(1_800), manager.next()).await.is_ok() {}
+    };
+    tokio::time::timeout(Duration::from_secs(8), starved).await.expect("the watchdog is fed");
+    assert!(daemon.is_running(), "the service manager ends it, not the daemon itself");
+    daemon.kill9().await;
+}

@@ -10,7 +10,8 @@ document.addEventListener("keydown", (event) => {
   if (element.matches("input, select")) element.focus();
   else element.click();
 });
-// Replaces the part of a page that is live when the daemon reports a change. While a field has the focus nothing moves.
+// Replaces the part of a page that is live when the daemon reports a change, or each data-every milliseconds while something
+// is waited for. While a field has the focus nothing moves.
 (() => {
   const live = () => document.getElementById("live");
   if (!live() || !window.EventSource) return;
@@ -28,5 +29,12 @@ document.addEventListener("keydown", (event) => {
   const later = () => { if (due) refresh().catch(() => {}); };
   document.addEventListener("focusout", () => setTimeout(later, 0));
   document.addEventListener("visibilitychange", later);
-  new EventSource("/admin/events").addEventListener("changed", () => refresh().catch(() => {}));
+  if (live().dataset.every) {
+    const look = () => {
+      if (live().dataset.every) refresh().catch(() => {}).finally(() => setTimeout(look, Number(live().dataset.every)));
+    };
+    setTimeout(look, Number(live().dataset.every));
+  } else {
+    new EventSource("/admin/events").addEventListener("changed", () => refresh().catch(() => {}));
+  }
 })();

@@ -135,7 +135,14 @@ fn tls(server: &Server, endpoint: &Endpoint) -> Result<TlsConfig> {
         None => None,
     };
     let sni_hostname = (mode != SslMode::Disable).then(|| endpoint.name.clone());
-    Ok(TlsConfig { mode, ca_pem_path, sni_hostname, ..TlsConfig::default() })
+    let own = server.client_cert.as_ref().filter(|_| mode != SslMode::Disable);
+    Ok(TlsConfig {
+        mode,
+        ca_pem_path,
+        sni_hostname,
+        client_cert_pem_path: own.map(|own| own.certificate.clone()),
+        client_key_pem_path: own.map(|own| own.key.clone()),
+    })
 }
 
 /// The system's file of certificate authorities. The library would otherwise trust a list of its own,
@@ -165,6 +172,7 @@ mod tests {
             postgres: url.parse().unwrap(),
             tls,
             ca_file: Some("/ca.pem".into()),
+            client_cert: None,
             schema: crate::config::Schema::default(),
         }
     }

@@ -1,27 +1,32 @@
--- What persons are looked for by, where it differs; and with the sum of their payments the amounts of the open conflicts
--- between people that it is at stake in.
-with written as (
-    insert into tributary.person_search as s (email_key, name, last_name, phone, paid)
-    select n.email_key, n.name, n.last_name, n.phone, n.paid::numeric
-    from (
-        -- Of a person without a profile (the last column) the names stay.
-        select n.email_key,
-            case when n.profile is null then o.name else n.name end,
-            case when n.profile is null then o.last_name else n.last_name end,
-            case when n.profile is null then o.phone else n.phone end,
-            n.paid
-        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) as n
-            (email_key, name, last_name, phone, paid, profile)
-        left join tributary.person_search o on n.profile is null and o.email_key = n.email_key
-    ) n (email_key, name, last_name, phone, paid)
-    on conflict (email_key) do update set
-        name = excluded.name,
-        last_name = excluded.last_name,
-        phone = excluded.phone,
-        paid = excluded.paid
-    where (s.name, s.last_name, s.phone, s.paid)
-        is distinct from (excluded.name, excluded.last_name, excluded.phone, excluded.paid)
-    returning email_key, paid
+-- What persons are looked for by, where it differs; and where the sum of their payments does, the amounts of the open
+-- conflicts between people that it is at stake in.
+with given as materialized (
+    -- Of a person without a profile (the last column) the names stay.
+    select n.email_key,
+        case when n.profile is null then o.name else n.name end as name,
+        case when n.profile is null then o.last_name else n.last_name end as last_name,
+        case when n.profile is null then o.phone else n.phone end as phone,
+        n.paid::numeric as paid,
+        o.email_key is null as is_new,
+        o.name as old_name,
+        o.last_name as old_last_name,
+        o.phone as old_phone,
+        coalesce(o.paid, 0) as old_paid
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) as n
+        (email_key, name, last_name, phone, paid, profile)
+    left join tributary.person_search o on o.email_key = n.email_key
+), inserted as (
+    insert into tributary.person_search (email_key, name, last_name, phone, paid)
+    select email_key, name, last_name, phone, paid from given where is_new
+), updated as (
+    update tributary.person_search s
+    set name = g.name, last_name = g.last_name, phone = g.phone, paid = g.paid
+    from given g
+    where s.email_key = g.email_key and not g.is_new
+        and (g.name, g.last_name, g.phone, g.paid)
+            is distinct from (g.old_name, g.old_last_name, g.old_phone, g.old_paid)
+), changed as materialized (
+    select email_key, paid from given where paid <> old_paid
 )
 update tributary.conflict c
 set amount = m.amount
@@ -32,9 +37,9 @@ from (
                 select jsonb_array_elements_text(k.evidence -> 'emails')
                 union select k.evidence ->> 'from'
                 union select k.evidence ->> 'to') e (email)
-            left join written w on w.email_key = e.email
+            left join changed w on w.email_key = e.email
             left join tributary.person_search s on s.email_key = e.email) as amount
-    from written w
+    from changed w
     cross join lateral (
         select id, evidence from tributary.conflict
         where status <> 'resolved' and scope in ('pair:' || w.email_key, 'collision:' || w.email_key)

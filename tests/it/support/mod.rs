@@ -1,5 +1,6 @@
 //! What the scenarios stand on.
 
+pub(crate) mod browser;
 pub(crate) mod compare;
 pub(crate) mod counting;
 pub(crate) mod daemon;
@@ -7,6 +8,7 @@ pub(crate) mod fault_proxy;
 pub(crate) mod feeds;
 pub(crate) mod fingerprint;
 pub(crate) mod full_disk;
+pub(crate) mod site;
 pub(crate) mod world;
 
 use std::future::Future;

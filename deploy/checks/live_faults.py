@@ -1,0 +1,242 @@
+"""The faults of the live test, each with what its runbook says to do (docs/runbooks)."""
+
+import pathlib
+
+from live_world import Locked
+
+PAYMENTS = """insert into xendit (id, status, amount, currency, customer_email, description, created)
+    select gen_random_uuid(), 'PAID', {amount}, 'PHP', '{name}' || n || '@example.com', {description}, '2025-06-30T04:00:00Z'
+    from generate_series(1, {rows}) as n"""
+
+
+def payments(name, rows, amount="499", description="'Papers to Profits'"):
+    return PAYMENTS.format(name=name, rows=rows, amount=amount, description=description)
+
+
+def instance_down(world):
+    other = 1 - world.leader()
+    world.stop_daemon(other)
+    world.fires("TributaryInstanceDown")
+    world.start_daemon(other)
+    world.clears("TributaryInstanceDown")
+
+
+def down(world):
+    for number in (0, 1):
+        world.stop_daemon(number)
+    world.fires("TributaryDown", "critical")
+    for number in (0, 1):
+        world.start_daemon(number)
+    world.clears("TributaryDown")
+    world.streams()
+
+
+def no_leader(world):
+    world.source.stop()
+    world.fires("TributaryNoLeader", "critical")
+    world.source.start()
+    world.clears("TributaryNoLeader")
+    world.streams()
+
+
+def halted_and_slot_lost(world):
+    """A guarded delete halts the daemon, nobody reads the slot, and the source gives it up."""
+    world.source.psql(payments("halt", 3000))
+    world.until("the rows arrive", lambda: world.target.psql("select count(*) from unified_profiles where email like 'halt%'") == "3000")
+    world.source.psql("delete from xendit where customer_email like 'halt%'")
+    world.fires("TributaryHalted", "critical")
+    world.fires("TributarySlotInactive")
+    # What is still safe is below 2 GiB at once, and at this rate lasts for minutes.
+    world.source.psql("alter system set max_slot_wal_keep_size = '256MB'", "select pg_reload_conf()")
+    log = lambda: world.source.psql("select pg_logical_emit_message(false, 'log', repeat('x', 2000000))")
+    world.fires("TributarySlotSpaceLow", "warning", meanwhile=log)
+    world.fires("TributarySlotSpaceLow", "critical", meanwhile=log)
+    world.source.psql("alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
+    world.clears("TributarySlotSpaceLow")
+    world.source.psql("alter system set max_slot_wal_keep_size = '16MB'", "select pg_reload_conf()")
+    for _ in range(6):
+        world.source.psql("select pg_logical_emit_message(false, 'log', repeat('x', 8000000))", "select pg_switch_wal()", "checkpoint")
+    world.fires("TributarySlotLost", "critical")
+    world.source.psql("alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
+    world.tributary("accept")
+    world.clears("TributaryHalted", "TributarySlotInactive", "TributarySlotLost", "TributarySlotSpaceLow")
+    world.streams()
+
+
+def rows_rejected(world):
+    world.target.psql("alter table transactions add constraint refused check (amount <> 13) not valid")
+    world.source.psql(payments("rejected", 3, amount="13"))
+    world.fires("TributaryRowsRejected")
+    world.tributary("conflicts", "list", "--kind", "rejected_row")
+    world.target.psql("alter table transactions drop constraint refused")
+    world.source.psql("update xendit set amount = '14' where amount = '13'")
+    world.clears("TributaryRowsRejected")
+
+
+def rows_incomplete(world):
+    """A policy hides a row from the daemon's role, the row store has lost it, and the stream leaves its large value out."""
+    world.source.psql(
+        "insert into systemeio (id, contact_id, email, first_name, custom_fields) select gen_random_uuid(), 'large', 'large@example.com', "
+        "'Ana', jsonb_build_object('large', string_agg(md5(n::text), '')) from generate_series(1, 2000) as n"
+    )
+    stored = "tributary.source_row where feed = 1 and owner = 'large@example.com'"
+    world.until("it is stored", lambda: world.target.psql(f"select count(*) from {stored}") == "1")
+    world.source.psql(
+        "alter table systemeio enable row level security; create policy most on systemeio to reader using (contact_id <> 'large')"
+    )
+    world.target.psql(f"delete from {stored}")
+    world.source.psql("update systemeio set first_name = 'Bea' where contact_id = 'large'")
+    world.fires("TributaryRowsIncomplete")
+    world.tributary("conflicts", "list", "--kind", "incomplete_row")
+    world.source.psql("alter table systemeio disable row level security")
+    world.clears("TributaryRowsIncomplete")
+
+
+def conflicts(world):
+    world.source.psql(payments("burst", 150, description="'nothing that is known'"))
+    world.fires("TributaryConflictBurst")
+    world.fires("TributaryConflictsUnresolved")
+    world.tributary("conflicts", "dismiss", "--kind", "unmapped_product", "--note", "checked", "--yes")
+    world.clears("TributaryConflictBurst", "TributaryConflictsUnresolved")
+
+
+def verify_differences(world):
+    world.target.psql("update transactions set amount = amount + 1 where id in (select id from transactions order by id limit 3)")
+    world.fires("TributaryVerifyDifferences")
+    world.tributary("verify", "--repair")
+    world.clears("TributaryVerifyDifferences")
+
+
+def blocked(world):
+    """A transaction of the application holds a lock on target rows, while the source goes on."""
+    writes = lambda: world.source.psql(payments("blocked", 100))
+    with Locked(world.target, "unified_profiles"):
+        writes()
+        world.fires("TributaryCheckpointStalled", "critical", meanwhile=writes)
+        world.fires("TributaryLagGrowing", meanwhile=writes)
+        world.fires("TributarySourceLogRetained", "warning", meanwhile=writes)
+        world.fires("TributarySourceLogRetained", "critical", meanwhile=writes)
+    world.clears("TributaryCheckpointStalled", "TributaryLagGrowing", "TributarySourceLogRetained")
+    world.streams()
+
+
+def slow_target(world):
+    """A slow trigger of the application."""
+    world.target.psql(
+        "create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(6); return null; end'",
+        "create trigger slow after insert or update on unified_profiles for each statement execute function slow()",
+    )
+    # Few rows, so that one batch has them all.
+    writes = lambda: world.source.psql(payments("slow", 2))
+    world.fires("TributaryBatchesSlow", "info", meanwhile=writes)
+    world.fires("TributaryLag", "warning", meanwhile=writes)
+    world.fires("TributaryLag", "critical", meanwhile=writes)
+    world.target.psql("drop trigger slow on unified_profiles")
+    world.clears("TributaryBatchesSlow", "TributaryLag", meanwhile=lambda: world.source.psql(payments("fast", 1)))
+
+
+def reconnecting(world):
+    """A server that ends sessions again and again, such as one that fails over."""
+    end = lambda: world.target.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tributary'")
+    world.fires("TributaryReconnecting", meanwhile=end)
+    world.clears("TributaryReconnecting")
+    world.streams()
+
+
+def errors(world):
+    """A job that alters the target's table again and again: statements that were prepared do not fit it any more."""
+    types = iter(["numeric(20,4)", "numeric(21,4)"] * 200)
+
+    def alter():
+        world.target.psql(f"alter table transactions alter column amount type {next(types)}")
+        world.source.psql(payments("altered", 1))
+
+    world.fires("TributaryErrorRate", meanwhile=alter)
+    world.target.psql("alter table transactions alter column amount type numeric")
+    world.clears("TributaryErrorRate")
+    # It may have halted: then the cause is gone, and a restart goes on.
+    if world.query("tributary_halted == 1"):
+        world.restart()
+    world.streams()
+
+
+def reconciling_and_stalled(world):
+    """The slot is gone, and a lock of the application holds up the reading that follows."""
+    for number in (0, 1):
+        world.stop_daemon(number)
+    world.source.psql(payments("again", 20000))
+    world.until("the slot is free", lambda: world.source.psql("select count(*) from pg_replication_slots where active") == "0")
+    world.source.psql("select pg_drop_replication_slot('tributary')")
+    for number in (0, 1):
+        world.start_daemon(number)
+    world.until("it reads", lambda: world.query('tributary_phase{phase="backfilling"} == 1'))
+    with Locked(world.source, "xendit"):
+        world.fires("TributaryReconciling", "info")
+        world.fires("TributaryBackfillStalled")
+    world.clears("TributaryBackfillStalled", "TributaryReconciling")
+    world.streams()
+
+
+def restarting(world):
+    """Without the standby, so that each process leads and counts something: a process that counts nothing shows no restart."""
+    other = 1 - world.leader()
+    world.stop_daemon(other)
+    for round in range(4):
+        world.source.psql(payments(f"round{round}", 5))
+        world.until("it is counted", lambda: world.query("tributary_transactions_total > 0"))
+        world.stop_daemon(1 - other)
+        world.start_daemon(1 - other)
+        world.until("it starts over", lambda: world.query("tributary_transactions_total == 0"))
+    world.fires("TributaryRestarting")
+    world.start_daemon(other)
+    world.clears("TributaryRestarting")
+
+
+def credential_expiring(world):
+    world.target.psql("alter role postgres valid until 'tomorrow'")
+    leader = world.leader()
+    world.stop_daemon(leader)
+    world.start_daemon(leader)
+    world.fires("TributaryCredentialExpiring", "warning")
+    world.fires("TributaryCredentialExpiring", "critical")
+    world.target.psql("alter role postgres valid until 'infinity'")
+    world.restart()
+    world.clears("TributaryCredentialExpiring")
+    world.streams()
+
+
+def versions_differ(world):
+    """The standby is of another version: the same program, but for its number."""
+    version = world.tributary("--version").split()[1]
+    major, rest = version.split(".", 1)
+    other_version = f"{(int(major) + 1) % 10}.{rest}"
+    binary = world.folder / "tributary-of-another-version"
+    binary.write_bytes(pathlib.Path(world.binary).read_bytes().replace(version.encode(), other_version.encode()))
+    binary.chmod(0o755)
+    other = 1 - world.leader()
+    world.stop_daemon(other)
+    world.start_daemon(other, binary)
+    world.fires("TributaryVersionsDiffer", "info")
+    world.stop_daemon(other)
+    world.start_daemon(other)
+    world.clears("TributaryVersionsDiffer")
+
+
+SCENARIOS = [
+    credential_expiring,
+    instance_down,
+    versions_differ,
+    rows_rejected,
+    rows_incomplete,
+    conflicts,
+    verify_differences,
+    blocked,
+    slow_target,
+    reconnecting,
+    errors,
+    halted_and_slot_lost,
+    no_leader,
+    down,
+    reconciling_and_stalled,
+    restarting,
+]

@@ -1,0 +1,109 @@
+//! What the target records of its installation, held against this configuration and this source: whose schema it is, which slot it
+//! goes on with, what its feeds are, what it is halted for (SPEC §1, P9, P11, P12).
+
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::halt::Halt;
+use crate::lsn::Lsn;
+use crate::pg::Client;
+use crate::session::{installation, lock, resume};
+use crate::source::{Finding, slot};
+use crate::store;
+
+/// The points that hold or do not hold, beginning with whose schema it is. Without a session on the source what is compared with
+/// it is left out.
+///
+/// # Errors
+/// A server is away.
+pub async fn records(
+    source: Option<&Client>,
+    target: &Client,
+    config: &Config,
+) -> Result<Vec<Finding>> {
+    let own = installation::refuse_another_slot(target, config).await;
+    let own = Finding::of("target.installation", "no other installation uses this schema", own)?;
+    if !own.ok {
+        return Ok(vec![own]);
+    }
+    let mut findings = vec![own];
+    let recorded = installation::recorded(target).await?;
+    if recorded.is_some() {
+        let known = store::feed::recorded(target).await?;
+        let numbered = store::feed::numbered(&known, &config.source.feeds).map(drop);
+        findings.push(Finding::of("target.feeds", "the feeds are what they were", numbered)?);
+        findings.push(halt(target).await?);
+    }
+    let Some(source) = source else { return Ok(findings) };
+    let continues = continues(source, target, config, recorded.as_ref()).await;
+    findings.push(Finding::of("target.checkpoint", "slot and checkpoint fit", continues)?);
+    Ok(findings)
+}
+
+/// Refuses what `run` refuses before it goes on with its slot, or waits for the lock of another daemon.
+async fn continues(
+    source: &Client,
+    target: &Client,
+    config: &Config,
+    recorded: Option<&installation::Recorded>,
+) -> Result<()> {
+    if let Some(recorded) = recorded
+        && lock::is_held(target).await?
+    {
+        lock::refuse_another_source(config, recorded).await?;
+    }
+    let name = &config.source.slot;
+    let Some(state) = slot::state(source, name).await? else { return Ok(()) };
+    if recorded.is_none() {
+        return Err(resume::unknown_slot(name));
+    }
+    match resume::checkpoint(target, name).await? {
+        Some(checkpoint) if is_read_further(&state, checkpoint) => Err(Error::refused(
+            format!(
+                "the slot {name} is ahead of this target, and a daemon of another target reads it"
+            ),
+            "configure another source.slot here, or stop that daemon and retire it with `tributary slot drop`",
+        )),
+        Some(checkpoint) => {
+            let relocated = installation::is_relocated(target).await?;
+            let resume = resume::Foreign { source, target, config, relocated };
+            resume.refuse(&state, checkpoint).await
+        }
+        None if resume::knows_slot(target, name).await? => Ok(()),
+        None => Err(resume::unknown_slot(name)),
+    }
+}
+
+/// Whether somebody who is ahead of this target reads the slot.
+fn is_read_further(state: &slot::SlotState, checkpoint: Lsn) -> bool {
+    let ahead = state.confirmed_flush_lsn.is_some_and(|confirmed| confirmed > checkpoint);
+    ahead && state.active_pid.is_some()
+}
+
+/// A halt in front of a delete, or after a rollback, outlives a restart.
+async fn halt(target: &Client) -> Result<Finding> {
+    const NAME: &str = "target.halt";
+    let sql = "select halted, rolled_back from tributary.state";
+    let row = target.query_opt(sql, &[]).await.context("target: reading the state")?;
+    let Some(row) = row else { return Ok(Finding::passed(NAME, "nothing is halted")) };
+    if let Some(run) = row.get::<_, Option<String>>(1) {
+        return Ok(Finding::failed(
+            NAME,
+            format!(
+                "the target tables are those of backup {run}, and the daemon halts in front of them"
+            ),
+            "run `tributary backfill` or `tributary cutover`, which take a new backup first",
+        ));
+    }
+    let halted: Option<Value> = row.get(0);
+    let halted = halted.and_then(|value| serde_json::from_value::<Halt>(value).ok());
+    Ok(match halted.filter(|halt| !halt.is_failure()) {
+        Some(halt) => Finding::failed(
+            NAME,
+            format!("the daemon is halted: {}", halt.what()),
+            "correct the source, or, if that is meant, run `tributary accept`",
+        ),
+        None => Finding::passed(NAME, "nothing is halted"),
+    })
+}

@@ -6,6 +6,7 @@ VERSIONS ?= 14 15 16 17 18
 # How long `make soak` goes on, and what it begins with.
 MINUTES ?= 20
 SEED ?= 1
+KILLS ?= 0
 # What `make bench-admin` fills the tables with.
 PEOPLE ?= 1000000
 CONFLICTS ?= 100000
@@ -42,8 +43,8 @@ test-unit: ## run the tests that need no PostgreSQL
 test-matrix: ## run the integration tests on each of VERSIONS (needs npm)
 	@tests/matrix.sh $(VERSIONS)
 
-soak: postgres ## random faults for MINUTES (20) from SEED (1), each round compared with a fresh computation
-	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(CARGO) test --locked --test it -- whatever_happens --nocapture
+soak: postgres ## random faults for MINUTES (20) from SEED (1), with at least KILLS (0), each round compared with a fresh computation
+	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) SOAK_KILLS=$(KILLS) $(CARGO) test --locked --test it -- whatever_happens --nocapture
 
 lint: ## check formatting, lints, documentation and dependencies
 	$(CARGO) fmt --all --check

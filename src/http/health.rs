@@ -28,9 +28,18 @@ pub struct Health {
     /// Why the daemon that this one waits for does not count as working.
     holder_stands_still: Mutex<Option<&'static str>>,
     /// What the last session ended with, until something is committed again.
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<Failure>>,
     leads: AtomicBool,
     changes: Changes,
+}
+
+/// What a session ended with.
+#[derive(Debug)]
+struct Failure {
+    cause: String,
+    /// The end of the source's log, as it said first since then: with everything up to here applied it is over, also where
+    /// nothing was to be committed.
+    until: Option<Lsn>,
 }
 
 impl Health {
@@ -141,7 +150,9 @@ impl Health {
 
     /// What the last session ended with, until there is progress again.
     pub(crate) fn set_failure(&self, failure: String) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        let mut known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = known.as_ref().and_then(|known| known.until);
+        *known = Some(Failure { cause: failure, until });
     }
 
     /// Something was committed: what the last session ended with is over.
@@ -181,11 +192,9 @@ impl Health {
         if self.status.borrow().checkpoint_lsn != Some(lsn) {
             metrics::set_checkpoint_at(Timestamp::now());
             metrics::set_progress_at(Timestamp::now());
-            if self.status.borrow().checkpoint_lsn.is_some() {
-                self.recovered();
-            }
         }
         self.update_lag(|status| status.checkpoint_lsn = Some(lsn));
+        self.recover_by_position();
     }
 
     /// How far the daemon is that this one waits for.
@@ -204,6 +213,29 @@ impl Health {
         let seconds = seconds.max(0.0);
         self.status.send_modify(|status| status.lag_seconds = Some(seconds));
         metrics::set_lag_seconds(seconds);
+    }
+
+    /// As [`Health::set_source_lsn`], asked of the source itself. With nothing to be done, what the last session ended with
+    /// counts as over.
+    pub(crate) fn set_end_of_source(&self, lsn: Lsn) {
+        self.set_source_lsn(lsn);
+        if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        {
+            failure.until.get_or_insert(lsn);
+        }
+        self.recover_by_position();
+    }
+
+    fn recover_by_position(&self) {
+        let (phase, checkpoint) = {
+            let status = self.status.borrow();
+            (status.phase, status.checkpoint_lsn)
+        };
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = failure.as_ref().and_then(|failure| failure.until);
+        if phase == Phase::Streaming && until.is_some_and(|until| checkpoint >= Some(until)) {
+            *failure = None;
+        }
     }
 
     /// Progress of the backfill, in source rows of all feeds.
@@ -276,7 +308,7 @@ impl Health {
             return held.map(|why| format!("another daemon works on this target: {why}"));
         }
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        unready_because(&status, failure.as_deref())
+        unready_because(&status, failure.as_ref().map(|failure| failure.cause.as_str()))
     }
 
     fn update_lag(&self, change: impl FnOnce(&mut Status)) {
@@ -304,11 +336,8 @@ fn unready_because(status: &Status, failure: Option<&str>) -> Option<String> {
             Some(status.halted.clone().unwrap_or_else(|| "the daemon has halted".to_owned()))
         }
         Phase::Backfilling | Phase::Streaming => {
-            // A session that opens and fails at its first commit, again and again, does not work. With nothing to do, it
-            // may be over.
-            let waits = status.phase == Phase::Backfilling || status.lag_bytes != Some(0);
-            let failed = failure.filter(|_| waits);
-            let failed = failed.map(|cause| format!("nothing was committed since: {cause}"));
+            // Sessions that open and fail before anything is committed do not work.
+            let failed = failure.map(|cause| format!("nothing was committed since: {cause}"));
             status.frozen_because.clone().or(failed)
         }
     }
@@ -397,11 +426,17 @@ mod tests {
         }
         health.set_phase(Phase::Streaming);
         health.set_checkpoint(Lsn(110));
+        assert!(!is_ready(), "log without a change of ours");
+        health.recovered();
         assert!(is_ready());
         // With nothing to be done it may be over.
         health.set_failure("target: away".into());
-        assert!(!is_ready());
         health.set_source_lsn(Lsn(110));
+        assert!(!is_ready(), "the stream may lag");
+        health.set_end_of_source(Lsn(120));
+        health.set_end_of_source(Lsn(130));
+        assert!(!is_ready());
+        health.set_checkpoint(Lsn(120));
         assert!(is_ready());
     }
 

@@ -98,7 +98,7 @@ mod tests {
         let (path, other) = (folder.path().join("partial"), folder.path().join("other"));
         let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         std::fs::write(&path, "left").unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         drop(private(&path).unwrap());
         assert_eq!((mode(), std::fs::read(&path).unwrap().len()), (0o600, 0));
         std::fs::write(&other, "other").unwrap();

@@ -330,6 +330,7 @@ impl Follow<'_> {
     /// Everything before `lsn` is committed: notes it, and has it confirmed once it is on disk.
     pub(super) fn committed(&mut self, lsn: Lsn, commit_time: Option<Timestamp>) {
         self.advanced(lsn);
+        self.health.recovered();
         self.durability.committed(lsn);
         if let Some(time) = commit_time {
             let lag = Timestamp::now().duration_since(time).as_secs_f64().max(0.0);

@@ -147,7 +147,7 @@ impl Eye {
         let (source, target) = (&self.config.source, &self.config.target.server);
         let asked = timeout(PATIENCE, source_lsn(&mut self.source, source)).await;
         match asked {
-            Ok(Ok(lsn)) => self.health.set_source_lsn(lsn),
+            Ok(Ok(lsn)) => self.health.set_end_of_source(lsn),
             other => {
                 self.source = None;
                 if !matches!(other, Ok(Err(error)) if answers(&error)) {

@@ -3,7 +3,8 @@
 //! computation, and `verify` must find nothing (P3, P8, P11, P12, P18).
 //!
 //! What is done follows from the seed, which is printed; in which order things happen meanwhile does not. One short round
-//! by default; `SOAK_MINUTES` and `SOAK_SEED` ask for more (`make soak`).
+//! by default; `SOAK_MINUTES` and `SOAK_SEED` ask for more (`make soak`), `SOAK_KILLS` for that many kills beside, about one a
+//! second.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,14 +12,15 @@ use std::time::{Duration, Instant};
 use testkit::cluster::{StopMode, free_port};
 use testkit::people::Population;
 use testkit::random::Random;
-use testkit::source_schema::SourceLayout;
 use testkit::traffic::LiveTraffic;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::compare::differences_from_fresh_backfill;
 use crate::support::daemon::Daemon;
-use crate::support::world::{Place, Places, World, dirty};
+use crate::support::fault_proxy::{self, FaultProxy};
+use crate::support::full_disk::FullDisk;
+use crate::support::world::{Place, World, dirty, start_cluster};
 use crate::support::{PATIENCE, eventually, setting};
 
 const CONTACTS: u64 = 150;
@@ -47,10 +49,16 @@ enum Fault {
     Unpublish,
     LargeTransaction,
     Rebuild,
+    LoseReply,
+    LoseRequest,
+    SlowTarget,
+    FullDisk,
+    StandbyTarget,
+    NoConnections,
 }
 
 impl Fault {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 26] = [
         Self::Kill,
         Self::KillTwice,
         Self::Terminate,
@@ -71,6 +79,12 @@ impl Fault {
         Self::Unpublish,
         Self::LargeTransaction,
         Self::Rebuild,
+        Self::LoseReply,
+        Self::LoseRequest,
+        Self::SlowTarget,
+        Self::FullDisk,
+        Self::StandbyTarget,
+        Self::NoConnections,
     ];
 }
 
@@ -108,8 +122,15 @@ fn statements(fault: Fault) -> &'static str {
     }
 }
 
+/// Kills in a round of a soak that counts them.
+const KILLS_PER_ROUND: u64 = 60;
+
 struct Run {
     world: World,
+    /// Before the target.
+    proxy: FaultProxy,
+    /// The target's.
+    disk: FullDisk,
     daemon: Daemon,
     population: Population,
     random: Random,
@@ -122,12 +143,25 @@ struct Run {
 
 impl Run {
     async fn begin(seed: u64) -> Self {
-        let world = World::new(SourceLayout::Canonical, Places::TwoServers).await;
+        let (target, disk) = FullDisk::server(&[]);
+        let mut world = World::on(Box::leak(Box::new(start_cluster(true))), target).await;
+        let proxy = FaultProxy::before(target.port()).await;
+        world.target_url = Some(proxy.url(&world.target.url(), target.port()));
         let population = dirty(seed, 120);
         world.load(&population, CONTACTS, PAYMENTS).await;
         let daemon = world.start();
         let random = Random::new(seed, 77);
-        Self { world, daemon, population, random, bursts: 0, done: BTreeMap::new(), kills: 0 }
+        Self {
+            world,
+            proxy,
+            disk,
+            daemon,
+            population,
+            random,
+            bursts: 0,
+            done: BTreeMap::new(),
+            kills: 0,
+        }
     }
 
     /// Some changes on three connections; whatever a server that goes away does to them.
@@ -158,6 +192,21 @@ impl Run {
         burst.await.unwrap();
         *self.done.entry(fault).or_default() += 1;
         fault
+    }
+
+    /// Kills, about one a second, while the source changes.
+    async fn kill_often(&mut self) {
+        let mut bursts = Vec::new();
+        for number in 0..KILLS_PER_ROUND {
+            if number % 8 == 0 {
+                bursts.push(self.burst());
+            }
+            tokio::time::sleep(Duration::from_millis(100 + self.random.below(1_200))).await;
+            self.kill_and_start().await;
+        }
+        for burst in bursts {
+            burst.await.unwrap();
+        }
     }
 
     async fn make(&mut self, fault: Fault) {
@@ -208,6 +257,34 @@ impl Run {
             Fault::Rebuild => {
                 // A refusal is an answer: the feeds may be being read.
                 self.world.command(&["rebuild"]).spawn().unwrap().wait().await.unwrap();
+            }
+            Fault::LoseReply => self.proxy.set(fault_proxy::Fault::LoseReply),
+            Fault::LoseRequest => self.proxy.set(fault_proxy::Fault::LoseRequest),
+            Fault::SlowTarget => {
+                self.proxy.set(fault_proxy::Fault::Slow);
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                self.proxy.set(fault_proxy::Fault::None);
+            }
+            Fault::FullDisk => {
+                self.disk.fill("/base/");
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                self.disk.empty();
+            }
+            Fault::StandbyTarget => {
+                let target = &self.world.target;
+                target.cluster.restart_as_standby().unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                target.execute("select pg_promote()").await;
+            }
+            Fault::NoConnections => {
+                let target = &self.world.target;
+                let allow = |allowed: &str| {
+                    format!("alter database {} allow_connections {allowed}", target.database)
+                };
+                target.cluster.execute("postgres", &allow("false")).await.unwrap();
+                cut(target).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                target.cluster.execute("postgres", &allow("true")).await.unwrap();
             }
             _ => {
                 // A deadlock with the traffic rolls it back.
@@ -282,7 +359,7 @@ impl Run {
 /// Ends every session of the daemon on a server.
 async fn cut(place: &Place) {
     let sql = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'tributary%'";
-    let _ = place.cluster.execute(&place.database, sql).await;
+    let _ = place.cluster.execute("postgres", sql).await;
 }
 
 /// Rounds of some faults each. One after the other: both servers are this test's own.
@@ -290,7 +367,12 @@ async fn cut(place: &Place) {
 async fn whatever_happens_the_target_equals_a_fresh_computation() {
     let minutes = setting("SOAK_MINUTES", 0);
     let seed = setting("SOAK_SEED", 1);
-    let steps = if minutes > 0 { 12 } else { 5 };
+    let kills = setting("SOAK_KILLS", 0);
+    let steps = match (minutes, kills) {
+        (0, _) => 5,
+        (_, 0) => 12,
+        _ => 6,
+    };
     let until = Instant::now() + Duration::from_secs(60 * minutes);
     println!("seed {seed}");
     let mut run = Run::begin(seed).await;
@@ -302,8 +384,12 @@ async fn whatever_happens_the_target_equals_a_fresh_computation() {
             made.push(run.step().await);
         }
         println!("seed {seed}, round {rounds}: {made:?}");
+        if run.kills < kills {
+            run.kill_often().await;
+        }
         run.check().await;
-        if Instant::now() >= until {
+        println!("seed {seed}, round {rounds}: {} kills so far", run.kills);
+        if Instant::now() >= until && run.kills >= kills {
             break;
         }
     }

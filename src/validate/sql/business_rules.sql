@@ -10,7 +10,7 @@ paid as (
         (
             select count(*)
             from :transactions t
-            where t.status::text in ('PAID', 'SETTLED') and t.metadata::jsonb ?& array['source', 'source_id']
+            where t.status::text in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED') and t.metadata::jsonb ?& array['source', 'source_id']
                 and t.product_id::text = of -> 'products' ->> e.key
         ) as found
     from expected, jsonb_each(coalesce(of -> 'paid', '{}')) e
@@ -24,7 +24,7 @@ union all
 select 'active access stands for a payment that succeeded', '0', count(*)::text, count(*) = 0
 from managed e
 join :transactions t on t.id = e.transaction_id
-where e.status::text = 'active' and e.completion_date is null and t.status::text not in ('PAID', 'SETTLED')
+where e.status::text = 'active' and e.completion_date is null and t.status::text not in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED')
 union all
 select 'access is not active a day after it ended', '0', count(*)::text, count(*) = 0
 from managed where status::text = 'active' and completion_date is null and expiry_date < current_date - 2

@@ -6,7 +6,7 @@ managed as (
     select t.* from :transactions t where t.metadata::jsonb ?& array['source', 'source_id']
 ),
 successful as (
-    select * from managed where status::text in ('PAID', 'SETTLED')
+    select * from managed where status::text in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED')
 ),
 totals as (
     select e.key as currency, (e.value ->> 0)::numeric as least, (e.value ->> 1)::numeric as most,

@@ -151,7 +151,21 @@ pub async fn ask(
     }
 }
 
-/// Queues a command for the daemon and waits for its answer; `None`: it stays queued. It is never carried out here.
+/// What became of a request to the daemon within the time that somebody waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// It was refused before it was queued, for this reason.
+    Refused(String),
+    /// It was queued under this number; without an answer it is still to be carried out.
+    Queued {
+        /// Its number in `tributary.command`.
+        command: i64,
+        /// What the daemon answered.
+        answer: Option<Answer>,
+    },
+}
+
+/// As [`queue_for_daemon`], for who needs the answer alone; `None`: it stays queued.
 ///
 /// # Errors
 /// Those of the target.
@@ -161,30 +175,47 @@ pub async fn ask_daemon(
     actor: &str,
     patience: Duration,
 ) -> Result<Option<Answer>> {
-    if let Err(error) = refuse_after_rollback(db, command).await {
-        return answer_to(Err(error)).map(Some);
+    Ok(match queue_for_daemon(db, command, actor, patience).await? {
+        Asked::Refused(text) => Some(Answer { done: false, text }),
+        Asked::Queued { answer, .. } => answer,
+    })
+}
+
+/// Queues a command for the daemon and waits for its answer. It is never carried out here.
+///
+/// # Errors
+/// Those of the target.
+pub async fn queue_for_daemon(
+    db: &Db,
+    command: &Command,
+    actor: &str,
+    patience: Duration,
+) -> Result<Asked> {
+    let mut allowed = refuse_after_rollback(db, command).await;
+    if allowed.is_ok() && matches!(command.request, Request::Accept { .. }) {
+        allowed = halt::pending(db).await.map(drop);
     }
-    if matches!(command.request, Request::Accept)
-        && let Err(error) = halt::pending(db).await
-    {
-        return answer_to(Err(error)).map(Some);
+    match allowed {
+        Ok(()) => {}
+        Err(error @ Error::Refused { .. }) => return Ok(Asked::Refused(error.to_string())),
+        Err(error) => return Err(error),
     }
     let id = queue(db, command, actor).await?;
     let (start, mut poll) = (Instant::now(), FIRST_POLL);
     while start.elapsed() < patience {
         if let Some(answer) = poll_answer(db, id, command, &mut poll).await? {
-            return Ok(Some(answer));
+            return Ok(Asked::Queued { command: id, answer: Some(answer) });
         }
     }
     // Nobody waits for a preview that comes too late.
     if !command.request.changes_something() && withdraw(db, id).await? {
-        return answer_to(Err(Error::refused(
+        let busy = Error::refused(
             "the daemon is busy, and has not computed what this would change",
             "try again when it is free",
-        )))
-        .map(Some);
+        );
+        return Ok(Asked::Refused(busy.to_string()));
     }
-    Ok(None)
+    Ok(Asked::Queued { command: id, answer: None })
 }
 
 /// Refuses what needs rows that are up to date while the target is rolled back.

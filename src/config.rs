@@ -47,7 +47,7 @@ pub use target_only::TargetOnly;
 pub use mapping::{FieldSource, Fields};
 pub use safety::{Backups, Expectations};
 
-use crate::facts::AmountUnit;
+use crate::facts::{AmountUnit, MAX_ROW_BYTES};
 use crate::rules::{Rules, Status};
 
 /// Everything the operator decided.
@@ -113,9 +113,8 @@ pub struct Target {
     pub enrollments: TableName,
     /// The courses table.
     pub courses: TableName,
-    /// Whether new people take the id of an `auth.users` row with their e-mail, where that table exists
-    /// (SPEC §4.1).
-    pub link_auth_users: bool,
+    /// What new people have to do with `auth.users`, where that table exists (SPEC §4.1).
+    pub auth_users: AuthUsers,
     /// Where the tables are temporary copies, as in a dry run: what they are copies of.
     pub copies_of: Option<Box<Target>>,
 }
@@ -128,6 +127,33 @@ impl Target {
     }
 }
 
+/// What new people have to do with `auth.users` (Supabase).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthUsers {
+    /// Nothing.
+    Off,
+    /// They take the id of the user with their address, where there is one.
+    Link,
+    /// As `Link`; where there is none, the user is made.
+    Create,
+}
+
+impl AuthUsers {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Link => "link",
+            Self::Create => "create",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Off, Self::Link, Self::Create].into_iter().find(|known| known.as_str() == word)
+    }
+}
+
 /// How the daemon works.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -137,11 +163,13 @@ pub struct Run {
     pub batch_rows: usize,
     /// Source rows per backfill chunk.
     pub chunk_rows: usize,
+    /// Most bytes of the values of one source row; of a larger one the largest are left out (P13).
+    pub max_row_bytes: usize,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { migrate: true, batch_rows: 4000, chunk_rows: 1500 }
+        Self { migrate: true, batch_rows: 4000, chunk_rows: 1500, max_row_bytes: MAX_ROW_BYTES }
     }
 }
 
@@ -315,6 +343,8 @@ pub struct FeedConfig {
     pub status_words: BTreeMap<String, Status>,
     /// Rows that give no fact.
     pub skip: Vec<SkipRule>,
+    /// As [`Run::max_row_bytes`].
+    pub max_row_bytes: usize,
 }
 
 impl FeedConfig {

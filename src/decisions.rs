@@ -22,6 +22,8 @@ use crate::facts::{EmailKey, email_key};
 use crate::failpoint;
 use crate::pg::{Db, Tx};
 use crate::rules::Product;
+use crate::status::Stage;
+use crate::store::backfill;
 use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 use uuid::Uuid;
 
@@ -68,7 +70,15 @@ pub enum Request {
         decision: i64,
     },
     /// Apply the guarded delete that the daemon halted in front of (P9).
-    Accept,
+    Accept {
+        /// The identity of the halt that was shown ([`crate::halt::Halt::identity`]); `None`: whichever is pending.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        halt: Option<String>,
+    },
+    /// Apply nothing of the stream.
+    Pause,
+    /// Go on with the stream.
+    Resume,
     /// Recompute everybody from the stored facts.
     Rebuild,
     /// Write the target rows of this percentage of the people (SPEC §7a).
@@ -92,6 +102,8 @@ pub enum Request {
     },
     /// End the halt after a rollback, and read the feeds again.
     Backfill,
+    /// Take a backup and read the feeds again, also where nothing was rolled back.
+    Reconcile,
     /// Say what these decisions would change, one after another, and change nothing. The answer is a
     /// [`preview::Preview`] as JSON; it names people, and goes when it is read.
     Preview {
@@ -156,13 +168,20 @@ async fn attempt(
 /// Whether a request touches nothing but conflicts and the halt, and so needs neither facts nor source, nor the rules.
 #[must_use]
 pub fn needs_target_alone(request: &Request) -> bool {
-    matches!(request, Request::Dismiss { .. } | Request::Accept | Request::Rollback { .. })
+    matches!(
+        request,
+        Request::Dismiss { .. }
+            | Request::Accept { .. }
+            | Request::Rollback { .. }
+            | Request::Pause
+            | Request::Resume
+    )
 }
 
 /// Whether a request may be carried out while the target is rolled back.
 #[must_use]
 pub fn may_follow_a_rollback(request: &Request) -> bool {
-    needs_target_alone(request) || matches!(request, Request::Backfill)
+    needs_target_alone(request) || matches!(request, Request::Backfill | Request::Reconcile)
 }
 
 /// Carries such a request out on a session that holds the lock.
@@ -182,7 +201,9 @@ pub async fn execute_on_target(
     db.batch("target: beginning", "begin; set local synchronous_commit = on").await?;
     let done = match &command.request {
         Request::Dismiss { conflicts } => rows::dismiss(db, conflicts, &by).await,
-        Request::Accept => accept(db).await,
+        Request::Accept { halt } => accept(db, halt.as_deref()).await,
+        Request::Pause => pause(db, Some(actor)).await,
+        Request::Resume => pause(db, None).await,
         // Before anything is read there is nothing to recompute.
         Request::Rollout { percent } => {
             let percent = (*percent).min(100);
@@ -197,7 +218,7 @@ pub async fn execute_on_target(
     };
     let is_logged = matches!(request, Request::Rollback { .. });
     if done.is_ok() && !is_logged {
-        let end = Finish::new(Outcome::Done).with(request.logged());
+        let end = Finish::new(Outcome::Done).counted(request.units(), 0).with(request.logged());
         operation_log::record(db.client(), &operator, request.operation(), started_at, &end)
             .await?;
     }
@@ -217,7 +238,8 @@ pub async fn execute_on_target(
 
 /// The end of a request that was not carried out. Its reason may name people, and is in its answer.
 fn refused(error: &Error, request: &Request) -> Finish {
-    let end = Finish::new(Outcome::of(error)).with(request.logged());
+    let units = request.units();
+    let end = Finish::new(Outcome::of(error)).counted(units, units).with(request.logged());
     // That of a rollback names tables and counts alone.
     let is_discreet = matches!(request, Request::Rollback { .. });
     if is_discreet { Finish { errors: vec![error.to_string()], ..end } } else { end }
@@ -228,9 +250,18 @@ fn courses(products: &[Product]) -> Vec<Uuid> {
     products.iter().filter(|product| product.course).map(|product| product.id).collect()
 }
 
-async fn accept(db: &Db) -> Result<String> {
-    let halt = crate::store::halt::accept(db).await?;
+async fn accept(db: &Db, seen: Option<&str>) -> Result<String> {
+    let halt = crate::store::halt::accept(db, seen).await?;
     Ok(format!("accepted: {}", halt.what()))
+}
+
+async fn pause(db: &Db, by: Option<&str>) -> Result<String> {
+    crate::store::halt::set_paused(db, by).await?;
+    Ok(match by {
+        Some(_) => "the stream is paused: the source keeps its log until it is resumed",
+        None => "the stream goes on",
+    }
+    .to_owned())
 }
 
 async fn within(
@@ -248,7 +279,9 @@ async fn within(
     }
     let by = By { actor, note, conflict: command.conflict };
     let answer = match &command.request {
-        Request::Accept => accept(tx.db()).await?,
+        Request::Accept { halt } => accept(tx.db(), halt.as_deref()).await?,
+        Request::Pause => pause(tx.db(), Some(actor)).await?,
+        Request::Resume => pause(tx.db(), None).await?,
         Request::Repair(what) => {
             applier.repair(tx, what, mode).await?.count();
             format!("recomputed {} units", what.len())
@@ -260,6 +293,7 @@ async fn within(
             return queue::record(tx.db(), id, true, done).await;
         }
         Request::Backfill => backfill_again(tx.db()).await?,
+        Request::Reconcile => reconcile(applier, tx, actor).await?,
         Request::Erase { email } => {
             let email = parse_email(email)?;
             erase::erase(applier, tx, id, &email).await?
@@ -268,9 +302,10 @@ async fn within(
     };
     failpoint::hit("command-executed");
     queue::record(tx.db(), id, true, answer).await?;
-    let done = Finish::new(Outcome::Done).with(command.request.logged());
+    let request = &command.request;
+    let done = Finish::new(Outcome::Done).counted(request.units(), 0).with(request.logged());
     let operation = command.request.operation();
-    if matches!(command.request, Request::Backfill) {
+    if matches!(command.request, Request::Backfill | Request::Reconcile) {
         // The backfill has its own entry.
         return Ok(());
     }
@@ -322,14 +357,26 @@ impl Request {
     #[must_use]
     pub fn operation(&self) -> Operation {
         match self {
-            Self::Accept => Operation::Accept,
+            Self::Accept { .. } => Operation::Accept,
+            Self::Pause => Operation::Pause,
+            Self::Resume => Operation::Resume,
             Self::Rebuild => Operation::Rebuild,
             Self::Repair(_) => Operation::Repair,
             Self::Rollback { .. } => Operation::Rollback,
             Self::Rollout { .. } => Operation::Rollout,
             Self::Erase { .. } => Operation::Erase,
-            Self::Backfill => Operation::Backfill,
+            Self::Backfill | Self::Reconcile => Operation::Backfill,
             _ => Operation::Decision,
+        }
+    }
+
+    /// What the log counts of it: conflicts that are dismissed, units that are repaired, else the request itself.
+    #[must_use]
+    fn units(&self) -> u64 {
+        match self {
+            Self::Dismiss { conflicts } => conflicts.len() as u64,
+            Self::Repair(what) => what.len() as u64,
+            _ => 1,
         }
     }
 
@@ -355,6 +402,29 @@ async fn backfill_again(db: &Db) -> Result<String> {
         ));
     }
     backup::resume_after(db, "backfill").await?;
+    Ok("the daemon reads the feeds again".to_owned())
+}
+
+/// Everything is due to be read, and a backup before it: the running daemon begins another session with both.
+async fn reconcile(applier: &Applier, tx: &Tx, actor: &str) -> Result<String> {
+    let db = tx.db();
+    // After a rollback one is scheduled, of which nothing is done.
+    if crate::store::halt::rolled_back(db).await?.is_none()
+        && backfill::progress(db).await?.is_some_and(|at| !at.is_done())
+    {
+        return Err(Error::refused(
+            "a backfill is under way already",
+            "wait until it is done: `tributary status`, or tributary.status(), shows how far it is",
+        ));
+    }
+    let sql = "select rules from tributary.installation";
+    let rows = db.query("target: reading the rules", sql, &[]).await?;
+    let rules: Option<String> = rows.first().and_then(|row| row.get(0));
+    let params: [crate::pg::Param<'_>; 2] = [&Stage::Rows.as_str(), &rules];
+    db.execute("target: scheduling a backfill", backfill::SCHEDULE, &params).await?;
+    backup::resume_after(db, "backfill").await?;
+    let operator = Operator { asked_by: Some(actor.to_owned()), ..applier.operator.clone() };
+    operation_log::begin_backfill(db, &operator).await?;
     Ok("the daemon reads the feeds again".to_owned())
 }
 

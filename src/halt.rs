@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::rules::NAMESPACE;
 
 /// What would delete so much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,11 @@ pub enum HaltCause {
     RolledBack {
         /// The backup.
         run: String,
+    },
+    /// An operator paused the stream.
+    Paused {
+        /// Who.
+        by: String,
     },
     /// Attempts that all ended in the same way.
     Failures {
@@ -92,6 +100,9 @@ impl Halt {
                  then restart the daemon"
             );
         }
+        if let HaltCause::Paused { .. } = self.cause {
+            return format!("{}; `tributary resume` goes on", self.what());
+        }
         if let HaltCause::RolledBack { .. } = self.cause {
             let next = "nothing is applied until `tributary backfill` or `tributary cutover`";
             return format!("{}; {next}", self.what());
@@ -124,8 +135,15 @@ impl Halt {
             HaltCause::RolledBack { run } => {
                 format!("rolled_back: the target tables are those of backup {run}")
             }
+            HaltCause::Paused { by } => format!("paused by {by}: nothing of the stream is applied"),
             HaltCause::Failures { error, .. } => error.clone(),
         }
+    }
+
+    /// Names exactly this halt: its cause, and what it would delete.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        Uuid::new_v5(&NAMESPACE, json!(self).to_string().as_bytes()).to_string()
     }
 
     /// What acceptance is recorded as: one entry a table.
@@ -149,7 +167,31 @@ impl HaltCause {
             Self::Sweep { generation } => generation.to_string(),
             Self::Configuration { rules } => rules.clone(),
             Self::RolledBack { run } => run.clone(),
+            Self::Paused { by } => by.clone(),
             Self::Failures { error, .. } => error.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_delete_is_another_halt() {
+        let halt = |cause: HaltCause, rows: u64| {
+            let deletes = Deletes { table: "xendit".into(), rows, of: 9_000 };
+            Halt::new(cause, vec![deletes]).identity()
+        };
+        let at = |lsn: &str| HaltCause::MassDelete { commit_lsn: lsn.into() };
+        let seen = halt(at("0/1"), 2_000);
+        assert_eq!(seen, halt(at("0/1"), 2_000));
+        let others = [
+            halt(at("0/2"), 2_000),
+            halt(at("0/1"), 2_001),
+            halt(HaltCause::Truncate { commit_lsn: "0/1".into() }, 2_000),
+            halt(HaltCause::Sweep { generation: 1 }, 2_000),
+        ];
+        assert!(others.iter().all(|other| *other != seen), "{others:?}");
     }
 }

@@ -5,6 +5,7 @@
 //! The default address is on the loopback; elsewhere `/metrics` and `/status` want a token, unless the operator said in so many
 //! words that they need none. There is no customer value in any answer (P14).
 
+mod changes;
 mod client;
 mod counts;
 mod health;

@@ -57,6 +57,7 @@
 //! | [`verify`] | source, stored rows and target compared while the daemon works; repairs are asked of the writer | how rows are written |
 //! | [`validate`] | the target looked at with plain SQL, which psql runs too | how rows are written |
 //! | [`report`] | what an operation left behind: totals, data quality, known problems; as JSON, text and a page | how rows are written |
+//! | [`jobs`] | what the SQL entry points ask of the daemon, beside the stream | how rows are written |
 //! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
 //! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |
 //! | [`pipeline`] | the loop: receive, batch, apply, confirm; what is done beside the stream | row rules |
@@ -119,6 +120,7 @@ pub mod failpoint;
 pub mod halt;
 pub mod http;
 pub mod import;
+pub mod jobs;
 pub mod logging;
 pub mod lsn;
 pub mod metrics;

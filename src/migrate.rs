@@ -20,8 +20,21 @@ pub use tables::{ColumnSpec, TargetTable};
 /// the session.
 const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
 
+/// Bytes of a table that is indexed while its writers wait, which is a moment. In a larger one they go on: that takes longer, and
+/// waits for every transaction that was open when it began.
+const INDEXED_AT_ONCE: i64 = 8 * 1024 * 1024;
+
+/// How often a migration asks for its lock.
+const LOCK_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// The advisory lock that writing transactions share and a take-over holds alone, as the migrations write it.
 pub(crate) const WRITERS_LOCK: i64 = 8_390_884_927_074_234_211;
+
+/// The advisory lock of the one writer of a target, as the migrations write it.
+pub(crate) const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
+
+/// The advisory lock that a daemon shares while it takes requests of the SQL entry points, as the migrations write it.
+pub(crate) const JOBS_LOCK: i64 = 0x7472_6962_6a6f_6273;
 
 /// The history of the daemon's own schema, written for `tributary`: append only, never edit a released file.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -41,15 +54,28 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V14__review", include_str!("../migrations/0014_review.sql")),
     ("V15__report", include_str!("../migrations/0015_report.sql")),
     ("V16__lean_indexes", include_str!("../migrations/0016_lean_indexes.sql")),
+    ("V17__cutover", include_str!("../migrations/0017_cutover.sql")),
+    ("V18__pause", include_str!("../migrations/0018_pause.sql")),
 ];
+
+/// How the target tables are brought up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// By `tributary migrate`: what is added stays.
+    Asked,
+    /// By a command that writes, or the daemon: what is added is noted, for the way back.
+    ByTheWay,
+    /// Copies of a dry run, inside of a transaction.
+    Copies,
+}
 
 /// Migrates and returns one line per thing that was done; empty when all was there.
 ///
 /// # Errors
 /// [`Error::Refused`] with the remedy where privileges are missing or a course clashes.
-pub async fn migrate(client: &mut Client, config: &Config) -> Result<Vec<String>> {
+async fn migrate(client: &mut Client, config: &Config, how: How) -> Result<Vec<String>> {
     lock(client).await?;
-    let done = locked(client, config).await;
+    let done = locked(client, config, how).await;
     // The connection may be broken by now; the lock goes with the session then.
     let _ = client.execute("select pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await;
     done
@@ -68,7 +94,7 @@ pub async fn logged(client: &mut Client, config: &Config, asked: bool) -> Result
     } else {
         None
     };
-    let done = migrate(client, config).await;
+    let done = migrate(client, config, if asked { How::Asked } else { How::ByTheWay }).await;
     let end = match &done {
         Ok(lines) => {
             Finish::new(Outcome::Done).counted(lines.len() as u64, 0).with(json!({ "done": lines }))
@@ -103,36 +129,53 @@ pub async fn migrate_schema(client: &mut Client) -> Result<Vec<String>> {
     done
 }
 
+/// Waits for the lock without a statement that waits: an index that is built concurrently waits for open statements, also for
+/// one that waits for this lock.
 async fn lock(client: &Client) -> Result<()> {
-    client
-        .execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK])
-        .await
-        .context("target: waiting for the migration lock")?;
-    Ok(())
+    const WHAT: &str = "target: waiting for the migration lock";
+    loop {
+        let sql = "select pg_try_advisory_lock($1)";
+        if client.query_one(sql, &[&MIGRATION_LOCK]).await.context(WHAT)?.get(0) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOCK_INTERVAL).await;
+    }
 }
 
-async fn locked(client: &mut Client, config: &Config) -> Result<Vec<String>> {
+async fn locked(client: &mut Client, config: &Config, how: How) -> Result<Vec<String>> {
     let mut done = own_schema(client, &config.target.schema).await?;
-    done.extend(targets(client, config).await?);
+    done.extend(targets(client, config, how).await?);
     Ok(done)
 }
 
 /// The target tables, as far as they are missing, and the courses.
-pub(crate) async fn targets(client: &Client, config: &Config) -> Result<Vec<String>> {
+pub(crate) async fn targets(client: &Client, config: &Config, how: How) -> Result<Vec<String>> {
     let mut done = Vec::new();
     for table in tables::all(&config.target) {
-        done.extend(target_table(client, &table).await?);
+        done.extend(target_table(client, &table, how).await?);
     }
-    done.extend(courses(client, &config.target.courses, &config.rules.products).await?);
+    done.extend(courses(client, &config.target.courses, &config.rules.products, how).await?);
     Ok(done)
+}
+
+/// Notes what is about to be added, where a rollback takes it away again.
+async fn note(client: &Client, how: How, kind: &str, table: &TableName, name: &str) -> Result<()> {
+    if how != How::ByTheWay {
+        return Ok(());
+    }
+    let sql = "insert into tributary.added (kind, relation, name) values ($1, $2, $3)";
+    let added = client.execute(sql, &[&kind, &table.quoted(), &name]).await;
+    added.context("target: noting what is added").map(drop)
 }
 
 /// The migrations with their names, written for this schema.
 pub(crate) fn migrations(schema: &Schema) -> impl Iterator<Item = (&'static str, String)> {
-    let lock = schema.lock(WRITERS_LOCK).to_string();
-    MIGRATIONS
-        .iter()
-        .map(move |(name, sql)| (*name, schema.of(sql).replace(&WRITERS_LOCK.to_string(), &lock)))
+    let locks = [WRITERS_LOCK, WRITER_LOCK, JOBS_LOCK];
+    let locks = locks.map(|lock| (lock.to_string(), schema.lock(lock).to_string()));
+    MIGRATIONS.iter().map(move |(name, sql)| {
+        let of = |sql: String, (written, own): &(String, String)| sql.replace(written, own);
+        (*name, locks.iter().fold(schema.of(sql).into_owned(), of))
+    })
 }
 
 /// The number of a migration.
@@ -247,7 +290,7 @@ fn refuse_privilege(error: Error, schema: &Schema) -> Error {
     )
 }
 
-async fn target_table(client: &Client, table: &TargetTable) -> Result<Vec<String>> {
+async fn target_table(client: &Client, table: &TargetTable, how: How) -> Result<Vec<String>> {
     let context = format!("target: migrating table {}", table.name);
     let existing = existing_columns(client, &table.name, &context).await?;
     let mut done = Vec::new();
@@ -258,16 +301,18 @@ async fn target_table(client: &Client, table: &TargetTable) -> Result<Vec<String
             let schema = quote_identifier(&table.name.schema);
             run(client, &format!("create schema if not exists {schema}"), &context).await?;
         }
+        note(client, how, "table", &table.name, &table.name.name).await?;
         run(client, &table.create_sql(), &context).await?;
         done.push(format!("created table {}", table.name));
     } else {
         for column in table.columns.iter().filter(|c| !existing.iter().any(|e| e == c.name)) {
+            note(client, how, "column", &table.name, column.name).await?;
             run(client, &table.add_sql(column), &context).await?;
             done.push(format!("added column {} to {}", column.name, table.name));
         }
     }
     for column in table.indexed {
-        done.extend(index(client, &table.name, column, &context).await?);
+        done.extend(index(client, &table.name, column, &context, how).await?);
     }
     Ok(done)
 }
@@ -290,12 +335,13 @@ async fn index(
     name: &TableName,
     column: &str,
     context: &str,
+    how: How,
 ) -> Result<Option<String>> {
     let found = client
         .query_opt(
             "select 1 from pg_index i join pg_attribute a \
              on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
-             where i.indrelid = to_regclass($1) and a.attname = $2 and i.indpred is null limit 1",
+             where i.indrelid = to_regclass($1) and a.attname = $2 and i.indpred is null and i.indisvalid limit 1",
             &[&name.quoted(), &column],
         )
         .await
@@ -303,9 +349,32 @@ async fn index(
     if found.is_some() {
         return Ok(None);
     }
-    let sql = format!("create index on {} ({})", name.quoted(), quote_identifier(column));
-    run(client, &sql, context).await?;
+    let (table, of) = (name.quoted(), quote_identifier(column));
+    if how == How::Copies {
+        run(client, &format!("create index on {table} ({of})"), context).await?;
+        return Ok(None);
+    }
+    let index = index_name(&name.name, column);
+    let quoted = format!("{}.{}", quote_identifier(&name.schema), quote_identifier(&index));
+    // One that was interrupted is there and of no use.
+    run(client, &format!("drop index if exists {quoted}"), context).await?;
+    note(client, how, "index", name, &index).await?;
+    let size = client.query_one("select pg_relation_size(to_regclass($1))", &[&table]).await;
+    let is_large = size.context(context)?.get::<_, Option<i64>>(0) > Some(INDEXED_AT_ONCE);
+    let concurrently = if is_large { "concurrently" } else { "" };
+    let index = quote_identifier(&index);
+    run(client, &format!("create index {concurrently} {index} on {table} ({of})"), context).await?;
     Ok(Some(format!("created an index on {name} ({column})")))
+}
+
+/// A name of the daemon's own, which fits.
+fn index_name(table: &str, column: &str) -> String {
+    let name = format!("tributary_{table}_{column}");
+    if name.len() <= 63 {
+        return name;
+    }
+    let digest = uuid::Uuid::new_v5(&crate::rules::NAMESPACE, name.as_bytes()).simple();
+    format!("tributary_{digest}")
 }
 
 async fn run(client: &Client, sql: &str, context: &str) -> Result<()> {
@@ -325,9 +394,20 @@ async fn run(client: &Client, sql: &str, context: &str) -> Result<()> {
 }
 
 /// Adds the configured courses that are missing, by id; the slug is the product's code (SPEC §9).
-async fn courses(client: &Client, table: &TableName, products: &[Product]) -> Result<Vec<String>> {
+async fn courses(
+    client: &Client,
+    table: &TableName,
+    products: &[Product],
+    how: How,
+) -> Result<Vec<String>> {
     let mut done = Vec::new();
     for product in products.iter().filter(|product| product.course) {
+        let there = format!("select exists (select from {} where id = $1)", table.quoted());
+        let there = client.query_one(&there, &[&product.id]).await;
+        if there.context("target: looking at the courses")?.get(0) {
+            continue;
+        }
+        note(client, how, "course", table, &product.id.to_string()).await?;
         let sql = format!(
             "insert into {} (id, title, slug) select $1, $2, $3 \
              where not exists (select from {} where id = $1)",

@@ -274,7 +274,9 @@ async fn work(
     show: Show<'_>,
     backoff: &mut Backoff,
 ) -> Result<()> {
-    if let Some(halt) = halt::rolled_back(&session.applier.db).await? {
+    let halts =
+        [halt::rolled_back(&session.applier.db).await?, halt::paused(&session.applier.db).await?];
+    if let Some(halt) = halts.into_iter().flatten().next() {
         return Err(Error::Halted(Box::new(halt)));
     }
     session.applier.keep_today().await?;
@@ -369,6 +371,7 @@ pub async fn backfill(
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
         report_backfill(health, at);
+        health.recovered();
         show(at);
     };
     let (db, operator) = (Arc::clone(&session.applier.db), session.applier.operator.clone());

@@ -69,7 +69,7 @@ begin
             execute format('grant %s on %s to tributary_apply', entry[2], entry[1]);
         end if;
     end loop;
-    -- New people take the ids of their users where these are in a table auth.users (link_auth_users).
+    -- New people take the ids of their users where these are in a table auth.users (target.auth_users); grant insert and delete on auth.users and auth.identities too where it makes users.
     if to_regclass('auth.users') is not null then
         grant usage on schema auth to tributary_apply;
         grant select on auth.users to tributary_apply;

@@ -6,10 +6,13 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::auth::View;
 use super::layout::{Failure, Page, encoded, inert, render};
+use super::reports;
 use super::state::Admin;
 use crate::error::{Error, Result};
 use crate::pg::Db;
@@ -21,23 +24,47 @@ const SHOWN: i64 = 100;
 const EXPORTED: i64 = 100_000;
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 pub(super) struct Wanted {
-    #[serde(default)]
     operation: String,
-    #[serde(default)]
     outcome: String,
+    /// Local days, the last one included.
+    from: String,
+    to: String,
+    text: String,
 }
 
 impl Wanted {
-    fn filter(&self, limit: i64) -> Filter {
-        let one =
-            |text: &String| Some(text.clone()).filter(|t| !t.is_empty()).into_iter().collect();
+    /// What cannot be read is left out.
+    fn filter(&self, zone: &TimeZone, limit: i64) -> Filter {
+        let given = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let begins = |date: Date| date.to_zoned(zone.clone()).ok().map(|at| at.timestamp());
+        let day = |text: &String| text.parse::<Date>().ok();
         Filter {
-            operations: one(&self.operation),
-            outcomes: one(&self.outcome),
+            operations: given(&self.operation).into_iter().collect(),
+            outcomes: given(&self.outcome).into_iter().collect(),
+            since: day(&self.from).and_then(begins),
+            until: day(&self.to).and_then(|day| day.tomorrow().ok()).and_then(begins),
+            text: given(&self.text),
+            id: None,
             limit: Some(limit),
-            ..Filter::default()
         }
+    }
+
+    /// As an address has it.
+    fn encoded(&self) -> String {
+        let fields = [
+            ("operation", &self.operation),
+            ("outcome", &self.outcome),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("text", &self.text),
+        ];
+        let given = fields.iter().filter(|(_, value)| !value.is_empty());
+        given
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect::<Vec<_>>()
+            .join("&")
     }
 }
 
@@ -50,6 +77,8 @@ struct LogPage {
     operations: Vec<&'static str>,
     outcomes: [&'static str; 7],
     entries: Vec<Entry>,
+    /// Entries that have a report.
+    reports: Vec<i64>,
 }
 
 impl LogPage {
@@ -64,16 +93,19 @@ pub(super) async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Failure> {
     let entries = entries(&admin, &wanted, SHOWN).await?;
-    let query =
-        format!("operation={}&outcome={}", encoded(&wanted.operation), encoded(&wanted.outcome));
+    let numbers: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+    let reports = reports::among(&Db::new(admin.read().await?), &numbers).await?;
+    let query = wanted.encoded();
     let operations = Operation::ALL.map(Operation::as_str).to_vec();
     let page = Page::new(&who, "log", "Operation log");
-    Ok(render(&LogPage { page, wanted, query, operations, outcomes: Outcome::SHOWN, entries }))
+    let outcomes = Outcome::SHOWN;
+    Ok(render(&LogPage { page, wanted, query, operations, outcomes, entries, reports }))
 }
 
 async fn entries(admin: &Admin, wanted: &Wanted, limit: i64) -> Result<Vec<Entry>> {
     let db = Db::new(admin.read().await?);
-    operation_log::list(&db, &wanted.filter(limit)).await
+    let current = admin.current();
+    operation_log::list(&db, &wanted.filter(&current.config.rules.zone, limit)).await
 }
 
 pub(super) async fn json(
@@ -136,7 +168,7 @@ fn by(entry: &Entry) -> &str {
     named.unwrap_or(&entry.database_user)
 }
 
-fn download(kind: &'static str, name: &str, text: String) -> Response {
+pub(super) fn download(kind: &'static str, name: &str, text: String) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
     ([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)], text)
         .into_response()
@@ -145,6 +177,24 @@ fn download(kind: &'static str, name: &str, text: String) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_local_and_the_last_one_is_included() {
+        let wanted = |from: &str, to: &str| Wanted {
+            from: from.into(),
+            to: to.into(),
+            text: "a&b".into(),
+            ..Wanted::default()
+        };
+        let zone = TimeZone::get("Asia/Manila").unwrap();
+        let filter = wanted("2025-06-30", "2025-06-30").filter(&zone, 1);
+        let at = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(filter.since, at("2025-06-29T16:00:00Z"));
+        assert_eq!(filter.until, at("2025-06-30T16:00:00Z"));
+        let filter = wanted("yesterday", "").filter(&zone, 1);
+        assert_eq!((filter.since, filter.until, filter.operations.len()), (None, None, 0));
+        assert_eq!(wanted("2025-06-30", "").encoded(), "from=2025-06-30&text=a%26b");
+    }
 
     #[test]
     fn a_formula_is_a_text() {

@@ -12,7 +12,9 @@
 //! | `auth` | tokens, sessions, the extractors [`View`], [`Decide`], [`Operate`], log-in and log-out |
 //! | `layout` | [`Page`], [`render`], the pages of errors |
 //! | `overview`, `control`, `log` | a page each |
-//! | `history` | what the charts show |
+//! | `requests`, `progress`, `imports` | what was asked of the daemon and what became of it; how far long work is |
+//! | `reports` | reports of backfills and verifications, to download |
+//! | `history`, `kept`, `problems` | what the charts show; counts that are kept for a while; what is wrong |
 //! | `assets` | the style sheet and the script, embedded, named by their digest |
 //!
 //! # How to add a page
@@ -43,9 +45,15 @@ mod auth;
 mod control;
 mod guard;
 mod history;
+mod imports;
+mod kept;
 mod layout;
 mod log;
 mod overview;
+mod problems;
+mod progress;
+mod reports;
+mod requests;
 mod review;
 mod router;
 mod state;

@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 
 use super::auth::{self, View};
 use super::state::Admin;
-use super::{assets, control, guard, layout, log, overview};
+use super::{assets, control, guard, layout, log, overview, reports, requests};
 
 /// Largest form, in bytes.
 const LARGEST_FORM: usize = 256 * 1024;
@@ -20,7 +20,10 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/admin", get(overview::overview))
         .route("/admin/events", get(overview::events))
         .route("/admin/control", get(control::show).post(control::run))
+        .route("/admin/requests/{id}", get(requests::show))
+        .route("/admin/requests/{id}/report.json", get(requests::json))
         .route("/admin/log", get(log::list))
+        .route("/admin/reports/{name}", get(reports::serve))
         .route("/admin/log.json", get(log::json))
         .route("/admin/log.csv", get(log::csv))
         .route("/admin/", get(async || layout::see_other("/admin")))

@@ -7,20 +7,23 @@ use std::time::Duration;
 use axum::http::Uri;
 
 use super::auth::{Attempts, Sessions, Who};
-use super::history::{self, History};
+use super::history::{self, History, Sample};
+use super::kept::Kept;
 use super::review::Searches;
-use crate::ask::{self, Answer};
+use crate::ask::{self, Asked};
 use crate::config::{AdminPage, Config};
-use crate::connect::{Pool, pool};
-use crate::decisions::Command;
+use crate::connect::{Pool, connect, pool};
+use crate::decisions::preview::Preview;
+use crate::decisions::{Command, Request};
 use crate::error::{Error, Result};
 use crate::http::Health;
-use crate::pg::Client;
+use crate::jobs::{self, Job};
+use crate::pg::{Client, Db};
 
 /// Sessions on the target that read for the pages.
 const READERS: usize = 4;
 /// How long a page waits for the answer of the daemon.
-const ANSWERED: Duration = Duration::from_secs(10);
+pub(super) const ANSWERED: Duration = Duration::from_secs(10);
 
 /// The operators' page.
 pub struct Admin {
@@ -30,6 +33,8 @@ pub struct Admin {
     listen: SocketAddr,
     current: RwLock<Arc<Current>>,
     pub(super) history: History,
+    /// Counts that are not made for each page.
+    pub(super) kept: Kept,
     pub(super) sessions: Sessions,
     pub(super) attempts: Attempts,
     /// What was searched for.
@@ -56,6 +61,7 @@ impl Admin {
             listen,
             current: RwLock::new(Arc::new(Current::of(config, listen)?)),
             history: History::default(),
+            kept: Kept::default(),
             sessions: Sessions::default(),
             attempts: Attempts::default(),
             searches: Searches::default(),
@@ -88,25 +94,54 @@ impl Admin {
     }
 
     /// Has the daemon carry a command out, in the name of the token's holder. Never does it here: what is not answered in
-    /// time stays queued.
+    /// time stays queued, and `/admin/requests` shows its outcome.
     ///
     /// # Errors
     /// As [`ask::ask_daemon`].
-    pub async fn ask(&self, command: Command, who: Who) -> Result<Answer> {
+    pub async fn ask(&self, command: Command, who: &Who, patience: Duration) -> Result<Asked> {
         let (current, runtime) = (self.current(), tokio::runtime::Handle::current());
+        let who = who.name.clone();
         // On a thread of its own: the compiler cannot show that its future may change threads.
         let asked = tokio::task::spawn_blocking(move || {
             runtime.block_on(async {
                 let db = ask::open_target(&current.config).await?;
-                ask::ask_daemon(&db, &command, &who.name, ANSWERED).await
+                ask::queue_for_daemon(&db, &command, &who, patience).await
             })
         });
-        let answer = asked.await.map_err(|error| Error::failed("asking the daemon", error))??;
-        Ok(answer.unwrap_or_else(|| Answer {
-            done: true,
-            text: "Queued: the daemon carries it out when it is free. The log shows the outcome."
-                .into(),
-        }))
+        asked.await.map_err(|error| Error::failed("asking the daemon", error))?
+    }
+
+    /// Has the daemon do long work beside the stream, in the name of the token's holder; the number of the request.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub(super) async fn begin(&self, job: &Job, who: &Who) -> Result<i64> {
+        // The sessions that read for the pages write nothing.
+        let server = &self.current().config.target.server;
+        let db = Db::new(connect(server, "tributary admin", "target").await?);
+        jobs::request(&db, job, &who.name).await
+    }
+
+    /// What some decisions would change, as the daemon computes it; `Err` within: why it cannot be said.
+    ///
+    /// # Errors
+    /// As [`Admin::ask`].
+    pub async fn preview(
+        &self,
+        of: Vec<Command>,
+        who: &Who,
+    ) -> Result<std::result::Result<Preview, String>> {
+        let command = Command::of(Request::Preview { of });
+        match self.ask(command, who, ANSWERED).await? {
+            Asked::Refused(reason) => Ok(Err(reason)),
+            Asked::Queued { answer: Some(answer), .. } if answer.done => {
+                Preview::parse(&answer.text).map(Ok)
+            }
+            Asked::Queued { answer: Some(answer), .. } => Ok(Err(answer.text)),
+            Asked::Queued { answer: None, .. } => {
+                Ok(Err("The daemon is computing this still: ask again in a moment.".to_owned()))
+            }
+        }
     }
 
     /// Samples the state for the charts, for ever.
@@ -114,7 +149,7 @@ impl Admin {
         let mut beat = tokio::time::interval(history::EVERY);
         loop {
             beat.tick().await;
-            self.history.add(&self.health.status());
+            self.history.add(Sample::of(&self.health));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::facts::{Feed, FeedKind, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
-use crate::targets::{self, Report, profile_ids};
+use crate::targets::{self, Report, auth_users, profile_ids};
 
 /// Units judged in one transaction of a pass.
 const PAGE: i64 = OWNERS_PER_ROUND as i64;
@@ -235,9 +235,19 @@ impl Applier {
         if !self.tables.needs_auth_user || !self.tables.link_auth_users {
             return Ok(Touched::default());
         }
-        let sql = "select w.email_key from tributary.person w \
-                   join auth.users u on lower(u.email) = w.email_key where w.state = 'waiting'";
-        let rows = self.db.query("target: looking for auth users", sql, &[]).await?;
+        // Where users are made, nobody waits.
+        let condition = if self.tables.creates_auth_users {
+            String::new()
+        } else {
+            format!(
+                "and exists (select from {} u where u.email = w.email_key)",
+                self.tables.auth_users
+            )
+        };
+        let sql = format!(
+            "select w.email_key from tributary.person w where w.state = 'waiting' {condition}"
+        );
+        let rows = self.db.query("target: looking for auth users", &sql, &[]).await?;
         Ok(Touched::owners(rows.iter().map(|row| row.get(0))))
     }
 
@@ -296,6 +306,7 @@ impl Applier {
     /// # Errors
     /// Those of the target.
     pub async fn scan_profiles(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
+        self.scan_auth_users(alive).await?;
         let mut after = Uuid::nil();
         loop {
             let found = profile_ids::unrecorded(&self.db, &self.tables, after).await?;
@@ -307,10 +318,27 @@ impl Applier {
             self.has_foreign_profiles = true;
             // Most profiles of a first start belong to people who are not known yet.
             let known = self.known_persons(owners).await?;
-            // New rules that wait for the guard end by judging everybody again.
-            if !crate::store::backfill::rules_wait(&self.db).await? {
+            // A backfill that has not come to the people yet judges everybody.
+            if !crate::store::backfill::comes_to_everybody(&self.db).await? {
                 self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
             }
+            alive();
+        }
+    }
+
+    /// Records the keys of users whose addresses are spelled otherwise, so that new people find them.
+    async fn scan_auth_users(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
+        if !self.tables.link_auth_users {
+            return Ok(());
+        }
+        let mut after = Uuid::nil();
+        loop {
+            let found = auth_users::unrecorded(&self.db, after).await?;
+            let Some(last) = found.last() else { return Ok(()) };
+            after = last.0;
+            let tx = self.begin().await?;
+            auth_users::record(&tx, &found).await?;
+            tx.commit().await?;
             alive();
         }
     }

@@ -128,7 +128,8 @@ fn require_columns(table: &Copied, found: &Found) -> Result<()> {
         None => Ok(()),
         Some(column) => Err(Error::refused(
             format!("the column {column} of {}, which the backup holds, is gone", table.table),
-            "add it again with the type that it had (the copy in the backup's schema has it), then repeat",
+            "run `tributary migrate`, which adds those of the daemon, or add it again with the type that it had (the copy in \
+             the backup's schema has it), then repeat",
         )),
     }
 }

@@ -16,11 +16,13 @@
 //! | `take` | the copies, and which of them stay |
 //! | `differences` | what a rollback would do, and what the application wrote since |
 //! | `restore` | the rollback of a backfill |
+//! | `added` | columns, indexes and tables that were added by the way, taken away again |
 //! | `of_import` | the rollback of an import |
 //! | `any_table` | rows of tables that nothing is known of but their keys, unique indexes and foreign keys |
 //! | `foresight` | whether the next backup could be taken |
 //! | `export` | copies as files, read back to be sure |
 
+mod added;
 mod any_table;
 mod differences;
 mod export;
@@ -66,6 +68,20 @@ pub struct Copied {
     /// The columns that identify a row.
     #[serde(default = "id")]
     pub key: Vec<String>,
+    /// The sequences of its columns.
+    #[serde(default)]
+    pub sequences: Vec<Sequence>,
+}
+
+/// A sequence that belongs to a column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Its name, quoted.
+    pub name: String,
+    /// Where it was.
+    pub last_value: i64,
+    /// Whether that value was given out.
+    pub is_called: bool,
 }
 
 fn id() -> Vec<String> {
@@ -206,6 +222,21 @@ pub async fn find(db: &Db, run: &str) -> Result<Backup> {
             "`tributary backups list` shows them",
         )),
     }
+}
+
+/// What a rollback to a backup would do, in a transaction of its own.
+///
+/// # Errors
+/// As [`find`] and [`plan`].
+pub async fn planned(db: &Db, run: &str, courses: &[uuid::Uuid]) -> Result<Plan> {
+    const WHAT: &str = "target: comparing with the backup";
+    let backup = find(db, run).await?;
+    db.batch(WHAT, "begin isolation level repeatable read read only").await?;
+    let plan = plan(db, &backup, courses).await;
+    if plan.is_ok() || matches!(plan, Err(Error::Refused { .. })) {
+        db.batch(WHAT, "rollback").await?;
+    }
+    plan
 }
 
 /// Drops a backup.

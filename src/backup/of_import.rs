@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
+use tokio_postgres::error::SqlState;
 
 use super::any_table::Tables;
 use super::differences::plan;
@@ -16,6 +17,9 @@ use crate::pg::Db;
 use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 
 const WHAT: &str = "target: rolling back to the backup";
+
+/// How long the session of an import that has just ended is waited for.
+const PATIENCE: &str = "3s";
 
 /// Rolls an import back, and returns what was done in words.
 ///
@@ -68,15 +72,18 @@ async fn within(db: &Db, run: &str, discard: bool, operator: &Operator) -> Resul
 
 /// An import of this name that is under way would go on with what is taken back.
 async fn require_alone(db: &Db, name: &str) -> Result<()> {
-    let sql = "select pg_try_advisory_xact_lock(hashtextextended('tributary import ' || $1, 0))";
-    let rows = db.query(WHAT, sql, &[&name]).await?;
-    if rows.first().is_some_and(|row| row.get(0)) {
-        return Ok(());
+    db.batch(WHAT, &format!("set local lock_timeout = '{PATIENCE}'")).await?;
+    let sql = "select pg_advisory_xact_lock(hashtextextended('tributary import ' || $1, 0))";
+    match db.query(WHAT, sql, &[&name]).await {
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Err(Error::refused(
+            format!("the import {name} is under way"),
+            "let it end, or end it; it is a session of the target named `tributary import`",
+        )),
+        locked => {
+            locked?;
+            db.batch(WHAT, "set local lock_timeout = '30s'").await
+        }
     }
-    Err(Error::refused(
-        format!("the import {name} is under way"),
-        "let it end, or end it; it is a session of the target named `tributary import`",
-    ))
 }
 
 async fn bring_back(db: &Db, backup: &Backup) -> Result<()> {

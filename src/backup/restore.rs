@@ -8,6 +8,8 @@
 //! 4. courses, transactions and enrollments are brought back
 //! 5. profiles and courses that were added go
 //! 6. each table must have the rows and the checksum of its copy
+//! 7. sequences of their columns are where they were
+//! 8. what was added to the tables by the way, before the backup was taken, goes
 //!
 //! Triggers of the application are switched off for that transaction: they would change what is brought back.
 
@@ -16,6 +18,7 @@ use serde_json::json;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use super::added;
 use super::differences::{assignments, insertable, plan};
 use super::tables::{self, Found, text};
 use super::{Backup, Copied, find};
@@ -64,15 +67,19 @@ pub async fn carry_out(
     let plan = plan(db, &backup, courses).await?;
     plan.require(discard)?;
     bring_back(db, &backup).await.map_err(explain)?;
+    let mut removed = added::remove(db, &backup).await?;
+    removed.extend(added::set_sequences_back(db, &backup).await?);
+    removed.extend(added::remove_users(db, &backup).await?);
     halt(db, run).await?;
     let rows = plan.tables.iter().map(|t| t.delete + t.insert + t.update).sum::<i64>();
-    let detail = json!({ "run": run, "tables": plan.tables, "discarded": plan.application });
+    let detail = json!({ "run": run, "tables": plan.tables, "discarded": plan.application, "removed": removed });
     let end = Finish::new(Outcome::Done).counted(rows.unsigned_abs(), 0).with(detail);
     let operator = Operator { asked_by: Some(actor.to_owned()), ..operator.clone() };
     operation_log::record(db.client(), &operator, Operation::Rollback, started_at, &end).await?;
     failpoint::hit("rollback-restored");
     let halted = "\nthe daemon is halted until `tributary backfill` or `tributary cutover`";
-    Ok(plan.done() + halted)
+    let removed: String = removed.iter().map(|line| format!("\n{line}")).collect();
+    Ok(plan.done() + &removed + halted)
 }
 
 pub(super) async fn lock(db: &Db, backup: &Backup) -> Result<()> {

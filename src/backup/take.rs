@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use super::{Backup, Copied, OWN, OfImport, copy, list, tables};
+use super::{Backup, Copied, OWN, OfImport, Sequence, copy, list, tables};
 use crate::apply::Applier;
 use crate::config::{Backups, Config, quote_identifier};
 use crate::error::{Error, Result};
@@ -33,7 +33,11 @@ pub async fn take_if_due(config: &Config, applier: &Applier, epoch: i64) -> Resu
                left join tributary.backfill b on b.phase <> 'done'";
     let rows = db.query(WHAT, sql, &[]).await?;
     let due = rows.first().and_then(|row| Some((row.get::<_, Option<String>>(0)?, row.get(1))));
-    let Some((reason, generation)) = due else { return Ok(None) };
+    let Some((reason, generation)) = due else {
+        // Whatever was added was there before anything that a later backup is taken before.
+        settle_added(db).await?;
+        return Ok(None);
+    };
     if !config.backup.enabled {
         tracing::warn!("backups are switched off: there is no way back from this backfill");
         return forget(db).await.map(|()| None);
@@ -64,7 +68,13 @@ pub async fn take_if_due(config: &Config, applier: &Applier, epoch: i64) -> Resu
 }
 
 async fn forget(db: &Db) -> Result<()> {
-    db.execute(WHAT, "update tributary.state set backup_due = null", &[]).await.map(drop)
+    db.execute(WHAT, "update tributary.state set backup_due = null", &[]).await?;
+    settle_added(db).await
+}
+
+/// What was added and belongs to no backup stays.
+async fn settle_added(db: &Db) -> Result<()> {
+    db.execute(WHAT, "delete from tributary.added where run is null", &[]).await.map(drop)
 }
 
 /// Courses come from the configuration and do not count.
@@ -123,6 +133,8 @@ async fn take(
     let tables = tables::written(config).into_iter().map(of_table).collect();
     let wanted = Wanted { reason, generation, import: None, tables };
     let run = copies(&config.backup, db, &wanted).await?;
+    let sql = "update tributary.added set run = $1 where run is null";
+    db.execute(WHAT, sql, &[&run]).await?;
     forget(db).await?;
     failpoint::hit("backup-copied");
     db.batch(WHAT, "commit").await?;
@@ -208,11 +220,31 @@ async fn copy_table(
     let index = format!("create index on {to} ({}); analyze {to}", keys.join(", "));
     db.batch(WHAT, &index).await?;
     let bytes = size(db, &to).await?;
+    let sequences = sequences(db, table).await?;
     let (role, table, key) = (role.clone(), table.clone(), key.clone());
-    Ok(Copied { role, table, columns, rows, bytes, checksum, key })
+    Ok(Copied { role, table, columns, rows, bytes, checksum, key, sequences })
 }
 
 /// What an import keeps of itself: the rows of its name.
+/// Where the sequences of a table's columns are, as far as this role may see it.
+async fn sequences(db: &Db, table: &str) -> Result<Vec<Sequence>> {
+    let sql = "select d.objid::regclass::text from pg_depend d join pg_class c on c.oid = d.objid and c.relkind = 'S' \
+               where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass \
+               and d.refobjid = to_regclass($1) and d.deptype in ('a', 'i') \
+               and case when c.relkind = 'S' then has_sequence_privilege(d.objid, 'select') else false end order by 1";
+    let mut all = Vec::new();
+    for row in db.query(WHAT, sql, &[&table]).await? {
+        let name: String = row.get(0);
+        let rows =
+            db.query(WHAT, &format!("select last_value, is_called from {name}"), &[]).await?;
+        let at = rows.first().map(|row| (row.get(0), row.get(1)));
+        if let Some((last_value, is_called)) = at {
+            all.push(Sequence { name, last_value, is_called });
+        }
+    }
+    Ok(all)
+}
+
 async fn copy_own(db: &Db, schema: &str, role: &str, import: &str) -> Result<Copied> {
     let (to, table) = (copy(schema, role), format!("tributary.{role}"));
     let columns = tables::find_own(db, role).await?;
@@ -227,7 +259,7 @@ async fn copy_own(db: &Db, schema: &str, role: &str, import: &str) -> Result<Cop
         _ => &["run", "load", "record", "element"],
     };
     let (role, key) = (role.to_owned(), key.iter().map(|&name| name.to_owned()).collect());
-    Ok(Copied { role, table, columns, rows, bytes, checksum, key })
+    Ok(Copied { role, table, columns, rows, bytes, checksum, key, sequences: Vec::new() })
 }
 
 async fn size(db: &Db, table: &str) -> Result<i64> {

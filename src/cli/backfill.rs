@@ -218,8 +218,10 @@ async fn predict(args: &Args, config: &Config) -> Result<ExitCode> {
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
     let options = preview::Options { replace: args.replace, report: args.report.is_some() };
-    let found = preview::dry_run(config, options, &shutdown, &show).await?;
-    let Some(found) = found else {
+    let started_at = Timestamp::now();
+    let found = preview::dry_run(config, options, &shutdown, &show).await;
+    preview::log(config, started_at, None, &found).await;
+    let Some(found) = found? else {
         print("stopped; nothing was written\n")?;
         return Ok(ExitCode::SUCCESS);
     };

@@ -18,10 +18,11 @@ use crate::backup;
 use crate::config::Config;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::http::Health;
 use crate::pg::{Db, Tx};
 use crate::pipeline;
-use crate::preview::{self, Preview};
+use crate::preview::{self, Limit};
 use crate::report::store;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::store::backfill::{self, Progress};
@@ -38,9 +39,10 @@ In this order, with no daemon running: preflight, dry run, limits, hold, backup,
 the target is rolled back to the backup by itself. Interrupted, the same command goes on; `tributary rollback <run>` goes back.
 
 Limits: `delete>N` (rows that go or that no source supports), `insert>N`, `update>N`, or a figure of the dry run's `business`
-with < or >, such as `people<9000`. What they are held against is `tributary backfill --dry-run --json`.
+with < or >, such as `people<9000`; two of them are a range, of a product for instance `successful_payments.p2p<900` and
+`successful_payments.p2p>1100`. What they are held against is `tributary backfill --dry-run --json`.
 
-Exit codes: 0 done; 1 failed or refused; 3 a limit was passed and nothing was written, or the validation failed and the target is
+Exit codes: 0 done; 1 failed, refused or stopped by a signal; 3 a limit was passed and nothing was written, or the validation failed and the target is
 as it was.
 
 Examples:
@@ -57,52 +59,6 @@ pub(super) struct Args {
     /// Stops before anything is written where the dry run passes this limit; may be given several times.
     #[arg(long, value_name = "LIMIT", value_parser = Limit::parse)]
     abort_if: Vec<Limit>,
-}
-
-/// A limit of the dry run: `<figure><N` or `<figure>>N`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Limit {
-    figure: String,
-    /// Whether more than the number is too many, or less too few.
-    above: bool,
-    number: u64,
-}
-
-impl Limit {
-    fn parse(text: &str) -> Result<Self, String> {
-        let problem = || "write a figure, < or >, and a number, such as delete>100".to_owned();
-        let at = text.find(['<', '>']).ok_or_else(problem)?;
-        let (figure, rest) = text.split_at(at);
-        let above = rest.starts_with('>');
-        let number = rest[1..].trim().parse().map_err(|_| problem())?;
-        let figure = figure.trim().to_owned();
-        if figure.is_empty() { Err(problem()) } else { Ok(Self { figure, above, number }) }
-    }
-
-    /// What is passed, in words; an error where the dry run knows no such figure.
-    fn passed(&self, found: &Preview) -> Result<Option<String>> {
-        let tables = || found.tables.values();
-        let value = match self.figure.as_str() {
-            "delete" => tables().map(|table| table.delete + table.unsupported).sum(),
-            "insert" => tables().map(|table| table.insert).sum(),
-            "update" => tables().map(|table| table.update.total).sum(),
-            name => match found.business.get(name) {
-                Some(figure) => figure.found,
-                None => return Err(self.unknown(found)),
-            },
-        };
-        let is_passed = if self.above { value > self.number } else { value < self.number };
-        let than = if self.above { "more" } else { "less" };
-        Ok(is_passed.then(|| format!("{}: {value} is {than} than {}", self.figure, self.number)))
-    }
-
-    fn unknown(&self, found: &Preview) -> Error {
-        let names: Vec<&str> = found.business.keys().map(String::as_str).collect();
-        Error::refused(
-            format!("--abort-if: there is no figure {}", self.figure),
-            format!("name delete, insert, update or one of {}", names.join(", ")),
-        )
-    }
 }
 
 /// How it ended.
@@ -129,13 +85,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         match before_writing(&args, config, &shutdown).await? {
             None => {}
             Some(ended) => {
-                let journal = Journal::begin(config, Operation::Cutover, json!({})).await;
+                let journal = Journal::begin(config, Operation::Cutover, json!({}), None).await;
                 return close(journal, Ok(ended)).await;
             }
         }
     }
     let journal =
-        Journal::begin(config, Operation::Cutover, json!({ "backup": interrupted })).await;
+        Journal::begin(config, Operation::Cutover, json!({ "backup": interrupted }), None).await;
     let ended = write(config, &shutdown, interrupted).await;
     close(journal, ended).await
 }
@@ -216,12 +172,14 @@ async fn write(
     if interrupted.is_none() {
         // One that `run` left unfinished starts over: the copies are to be of what is there now.
         super::backfill::schedule(config, &db, None, REASON).await?;
+        failpoint::hit("cutover-scheduled");
     }
     if interrupted.is_none() || under_way.is_some() {
         backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
         if !fill(config, &mut session, shutdown).await? {
             return Ok(Ended::Stopped);
         }
+        failpoint::hit("cutover-filled");
     }
     let run = match interrupted {
         Some(run) => run,
@@ -230,6 +188,7 @@ async fn write(
     let found = validate(config, &db).await?;
     // Of what the backfill wrote, also where it does not stay.
     store::complete_pending(config, &db, None).await;
+    failpoint::hit("cutover-validated");
     if found.ok {
         return Ok(Ended::Done(run, found));
     }
@@ -284,7 +243,8 @@ async fn close(journal: Journal, ended: Result<Ended>) -> Result<ExitCode> {
         Ok(Ended::Stopped) => (
             Finish::new(Outcome::Stopped),
             "stopped; the same command goes on\n".to_owned(),
-            ExitCode::SUCCESS,
+            // Whatever follows a cut-over must not follow this.
+            ExitCode::FAILURE,
         ),
         Ok(Ended::Aborted(passed)) => (
             Finish { errors: passed.clone(), ..Finish::new(Outcome::Refused) },
@@ -315,34 +275,4 @@ async fn close(journal: Journal, ended: Result<Ended>) -> Result<ExitCode> {
     journal.finish(&end).await;
     print(&text)?;
     ended.map(|_| code)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_is_a_figure_a_direction_and_a_number() {
-        let limit =
-            |figure: &str, above, number| Ok(Limit { figure: figure.into(), above, number });
-        assert_eq!(Limit::parse("delete>100"), limit("delete", true, 100));
-        assert_eq!(Limit::parse(" people < 9000"), limit("people", false, 9000));
-        for text in ["", "people", "<1", "people<", "people<-1", "people=1", "people<x"] {
-            assert!(Limit::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_limit_is_held_against_the_dry_run() {
-        let mut found = Preview::default();
-        found
-            .business
-            .insert("people".into(), preview::Expectation { found: 10, ..Default::default() });
-        let passed = |text: &str| Limit::parse(text).unwrap().passed(&found).map(|p| p.is_some());
-        assert!(passed("people<11").unwrap());
-        assert!(!passed("people<10").unwrap());
-        assert!(passed("people>9").unwrap());
-        assert!(!passed("delete>0").unwrap());
-        assert!(passed("dogs>0").is_err());
-    }
 }

@@ -89,6 +89,8 @@ impl Which {
         Ok(Filter {
             operations: self.operation,
             since: since.transpose()?,
+            until: None,
+            text: None,
             id: None,
             outcomes: self.outcome,
             limit,

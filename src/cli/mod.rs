@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, TargetOnly};
+use crate::decisions::Request;
 use crate::error::Result;
 
 const EXAMPLES: &str = "\
@@ -115,6 +116,12 @@ enum Command {
     ///
     /// Accepts exactly the pending one, which `tributary status` names. Never prompts.
     Accept,
+    /// Apply nothing of the stream until it is resumed
+    ///
+    /// The daemon stays up, halted; the source keeps its log meanwhile. Where none runs, the next one waits.
+    Pause,
+    /// Go on with the stream after a pause
+    Resume,
     Import(import::Args),
     Slot(slot::Args),
     Config(config::Args),
@@ -149,6 +156,8 @@ impl Command {
             Self::Rollback(args) => rollback::run(args, context).await,
             Self::Cutover(args) => cutover::run(args, context).await,
             Self::Accept => accept::run(context).await,
+            Self::Pause => accept::pause(context, Request::Pause).await,
+            Self::Resume => accept::pause(context, Request::Resume).await,
             Self::Import(args) => import::run(args, context).await,
             Self::Slot(args) => slot::run(args, context).await,
             Self::Config(args) => config::run(args, context).await,

@@ -9,7 +9,7 @@ use super::output::{self, print};
 use crate::ask::{Patience, actor, ask, open_server};
 use crate::backup::{self, Plan};
 use crate::decisions::{Command, Request};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pg::Db;
 use crate::store::operation_log::{self, Operator};
 
@@ -105,20 +105,9 @@ async fn of_import(args: &Args, db: &Db) -> Result<ExitCode> {
 }
 
 async fn show_plan(args: &Args, db: &Db, courses: &[uuid::Uuid]) -> Result<ExitCode> {
-    let plan = planned(db, &args.run, courses).await?;
+    let plan = backup::planned(db, &args.run, courses).await?;
     print(&if args.json { output::json(&plan)? } else { render(&plan) })?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn planned(db: &Db, run: &str, courses: &[uuid::Uuid]) -> Result<Plan> {
-    let backup = backup::find(db, run).await?;
-    let what = "target: comparing with the backup";
-    db.batch(what, "begin isolation level repeatable read read only").await?;
-    let plan = backup::plan(db, &backup, courses).await;
-    if plan.is_ok() || matches!(plan, Err(Error::Refused { .. })) {
-        db.batch(what, "rollback").await?;
-    }
-    plan
 }
 
 fn render(plan: &Plan) -> String {

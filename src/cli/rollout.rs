@@ -8,8 +8,10 @@ use serde_json::json;
 use super::Context;
 use super::output::{self, print};
 use crate::ask::{Patience, actor, ask, open_target};
+use crate::config::Config;
+use crate::connect::connect;
 use crate::decisions::{Command, Request, queue};
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::session;
 use crate::status::Rollout;
 use crate::store::outside;
@@ -37,6 +39,7 @@ pub(super) struct Args {
 /// Those of the servers.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let config = &context.config()?;
+    make_schema(config).await?;
     let db = &open_target(config).await?;
     let actor = actor(db, None).await?;
     let command = Command::of(Request::Rollout { percent: args.percent });
@@ -52,7 +55,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         tokio::time::sleep(POLL).await;
     }
     let rollout = Rollout::from(outside::count(db.client()).await?);
-    let remains = outside::remains(db, &config.target).await?;
+    // Before the first backfill the application's tables hold nothing of ours, and may lack columns.
+    let is_filled = session::checkpoint(db.client(), &config.source.slot).await?.is_some();
+    let remains = if is_filled { outside::remains(db, &config.target).await? } else { [0; 3] };
     let [profiles, transactions, enrollments] = remains;
     if args.json {
         let remains = json!({ "profiles": profiles, "transactions": transactions, "enrollments": enrollments });
@@ -72,4 +77,18 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How far the rollout is to be may be said before anything else: the daemon's own schema is enough for that.
+async fn make_schema(config: &Config) -> Result<()> {
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.target.server, "tributary", "target")
+    });
+    let mut target = opened.await?;
+    let sql = "select to_regclass('tributary.command') is not null";
+    let there = target.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
+    if !there.get::<_, bool>(0) {
+        crate::migrate::migrate_schema(&mut target).await?;
+    }
+    Ok(())
 }

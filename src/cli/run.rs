@@ -15,6 +15,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
+use crate::jobs::Jobs;
 use crate::status::Phase;
 use crate::store::backfill::Progress;
 use crate::verify::Verification;
@@ -98,6 +99,10 @@ async fn until_reload(
 ) -> Ended {
     let _verification = match Verification::start(config, health) {
         Ok(verification) => verification,
+        Err(error) => return Ended::Done(Err(error)),
+    };
+    let _jobs = match Jobs::start(config, health) {
+        Ok(jobs) => jobs,
         Err(error) => return Ended::Done(Err(error)),
     };
     let _judged = pipeline::ProgressWatch::watch(config, health);

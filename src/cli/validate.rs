@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let db = &open_target(config).await?;
-    let journal = Journal::begin(config, Operation::Validate, json!({})).await;
+    let journal = Journal::begin(config, Operation::Validate, json!({}), None).await;
     let found = validate::validate(config, db).await;
     journal.close(&found, logged).await;
     let found = found?;

@@ -11,8 +11,8 @@ use super::Context;
 use super::output::{self, print};
 use crate::error::Result;
 use crate::report::store;
-use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
-use crate::verify::{Example, Options, Report, Table, repair, verify};
+use crate::store::operation_log::{Journal, Operation};
+use crate::verify::{Example, Options, Report, Table, logged, repair, verify};
 
 /// How often it is logged how far it is.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let options = Options { show_values: args.show_values, examples: args.examples, rest: 0 };
     let progress = Progress(Mutex::new(Instant::now()));
     let show = |stage: &'static str, done: u64| progress.show(stage, done);
-    let journal = Journal::begin(config, Operation::Verify, json!({})).await;
+    let journal = Journal::begin(config, Operation::Verify, json!({}), None).await;
     let verified = verify(config, options, &show).await;
     let entry = journal.id();
     journal.close(&verified, logged).await;
@@ -80,7 +80,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let mut repaired = None;
     if args.repair && report.differences > 0 {
         repaired = Some(report.differences);
-        report = match repair(config, &report, options, &show).await? {
+        report = match repair(config, &report, options, None, &show).await? {
             Ok(report) => report,
             Err(reason) => {
                 print(&format!("refused: {}\n", output::cell_lines(&reason)))?;
@@ -94,15 +94,6 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         print(&render(&report, repaired))?;
     }
     Ok(output::exit(report.differences == 0))
-}
-
-/// What the log keeps of a report: counts alone.
-fn logged(report: &Report) -> Finish {
-    let checked = &report.checked;
-    let rows = checked.source_rows + checked.owners + checked.transactions + checked.enrollments;
-    Finish::new(Outcome::Done)
-        .counted(rows, report.differences)
-        .with(json!({ "checked": checked, "tables": report.tables, "streaming": report.streaming }))
 }
 
 #[derive(Serialize)]

@@ -12,7 +12,8 @@ use super::safety;
 use super::section::{Problems, Section};
 use super::server::{Pieces, Shown, server};
 use super::{
-    Config, FeedConfig, Guard, Origins, Run, Schema, Server, Source, TableName, Target, rules,
+    AuthUsers, Config, FeedConfig, Guard, Origins, Run, Schema, Server, Source, TableName, Target,
+    rules,
 };
 use crate::error::{Error, Result};
 
@@ -131,9 +132,12 @@ fn build(
     let section = root.section("source", problems);
     let mut target_section = root.section("target", problems);
     let schema = schema(&mut target_section, problems);
-    let (source, source_shown) = source(section, feeds, &schema, &place, problems);
+    let (mut source, source_shown) = source(section, feeds, &schema, &place, problems);
     let (target, target_shown) = target(target_section, schema, &place, problems);
     let run = run(root.section("run", problems), problems);
+    for feed in source.iter_mut().flat_map(|source| &mut source.feeds) {
+        feed.max_row_bytes = run.max_row_bytes;
+    }
     let guard = guard(root.section("guard", problems), problems);
     let http = super::http::http(root.section("http", problems), &place, problems);
     let listen = http.as_ref().map(|http| http.listen);
@@ -270,7 +274,7 @@ fn target(
     let enrollments = named("enrollments", "public.enrollments");
     let courses = named("courses", "public.courses");
     check_targets(&[&profiles, &transactions, &enrollments, &courses], &schema, problems);
-    let link_auth_users = section.flag("link_auth_users", problems).unwrap_or(true);
+    let auth_users = auth_users(&mut section, problems);
     section.finish(problems);
     let (server, shown) = connection.unzip();
     let target = server.map(|server| Target {
@@ -280,10 +284,29 @@ fn target(
         transactions,
         enrollments,
         courses,
-        link_auth_users,
+        auth_users,
         copies_of: None,
     });
     (target, shown)
+}
+
+/// `auth_users`; `link_auth_users` is the name that its first two values had before.
+fn auth_users(section: &mut Section<'_>, problems: &mut Problems) -> AuthUsers {
+    let (path, before) = (section.path_of("auth_users"), section.path_of("link_auth_users"));
+    let word = section.text("auth_users", problems);
+    let flag = section.flag("link_auth_users", problems);
+    if word.is_some() && flag.is_some() {
+        problems.add(&before, "is an earlier name of auth_users: leave it out");
+    }
+    match word.map(AuthUsers::parse) {
+        Some(Some(known)) => known,
+        Some(None) => {
+            problems.add(&path, "is one of off, link and create");
+            AuthUsers::Link
+        }
+        None if flag == Some(false) => AuthUsers::Off,
+        None => AuthUsers::Link,
+    }
 }
 
 fn check_targets(tables: &[&TableName], schema: &Schema, problems: &mut Problems) {
@@ -298,6 +321,9 @@ fn check_targets(tables: &[&TableName], schema: &Schema, problems: &mut Problems
     }
 }
 
+/// Of `run.max_row_bytes`: from what holds any usual row up to a quarter of the largest value that PostgreSQL has.
+const ROW_BYTES: std::ops::RangeInclusive<u32> = 1_024..=268_435_456;
+
 fn run(mut section: Section<'_>, problems: &mut Problems) -> Run {
     let default = Run::default();
     let migrate = section.flag("migrate", problems).unwrap_or(default.migrate);
@@ -310,11 +336,13 @@ fn run(mut section: Section<'_>, problems: &mut Problems) -> Run {
         problems.add(&section.path_of("batch_delay_ms"), remedy);
     }
     let chunk_rows = section.number("chunk_rows", 1..=100_000, problems);
+    let max_row_bytes = section.number("max_row_bytes", ROW_BYTES, problems);
     section.finish(problems);
     Run {
         migrate,
         batch_rows: size(batch_rows, default.batch_rows),
         chunk_rows: size(chunk_rows, default.chunk_rows),
+        max_row_bytes: size(max_row_bytes, default.max_row_bytes),
     }
 }
 

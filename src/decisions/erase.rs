@@ -14,13 +14,15 @@ use crate::targets::erase::{Erased, erase as erase_profile};
 
 /// Tables that not every version has, whose rows are deleted where they name the person: by an address, or by the
 /// id of a profile too.
-const OTHERS: [(&str, bool); 6] = [
+const OTHERS: [(&str, bool); 8] = [
     ("report", true),
     ("operation_log", false),
     ("import_reject", false),
     ("import_run", false),
     ("id_map", true),
     ("adopted_profile", true),
+    ("auth_email", true),
+    ("created_auth_user", true),
 ];
 
 /// A person by everything that names it.
@@ -102,10 +104,22 @@ pub(super) async fn erase(
             }
         });
     }
+    if applier.tables.link_auth_users && has_user(applier, tx, &person).await? {
+        done.push("its user in auth.users stays: remove it there".to_owned());
+    }
     let rows = forget(tx, command, &person).await?;
     done.push(format!("{rows} rows of schema tributary are deleted"));
     store::alias::derive(tx.db()).await?;
     Ok(done.join("\n"))
+}
+
+async fn has_user(applier: &Applier, tx: &Tx, person: &Person) -> Result<bool> {
+    let sql = format!(
+        "select exists (select from {} u where u.email = any($1))",
+        applier.tables.auth_users
+    );
+    let rows = tx.query("target: looking for auth users", &sql, &[&person.addresses]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 /// Rows of the person, and rows with its address that the configuration leaves out.

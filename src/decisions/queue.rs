@@ -14,13 +14,14 @@ struct Waiting {
     command: Result<Command>,
 }
 
-/// Carries out what operators asked for, but for rebuilds, and returns whether there was anything. A refusal is
-/// answered, not fatal. While new rules wait for the guard, what would apply them to people waits too (P9).
+/// Carries out what operators asked for, but for rebuilds, and returns whether the session must end, as everything is due to be
+/// read again. A refusal is answered, not fatal. While new rules wait for the guard, what would apply them to people waits
+/// too (P9).
 ///
 /// # Errors
 /// Those of the target: a command then stays without an answer, and is served again.
 pub async fn serve(applier: &mut Applier) -> Result<bool> {
-    let mut any = false;
+    let mut starts_over = false;
     while let Some(Waiting { id, actor, command }) = next(&applier.db).await? {
         let executed = match &command {
             Ok(command) => execute(applier, id, command, &actor).await,
@@ -29,7 +30,11 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
         match executed {
             Ok(()) => {
                 tracing::info!(command = id, ok = true, "carried out a command");
-                if matches!(&command, Ok(Command { request: Request::Rollback { .. }, .. })) {
+                starts_over |= matches!(&command, Ok(Command { request: Request::Reconcile, .. }));
+                let halts = |request: &Request| {
+                    matches!(request, Request::Rollback { .. } | Request::Pause)
+                };
+                if command.as_ref().is_ok_and(|command| halts(&command.request)) {
                     return halted(applier).await;
                 }
             }
@@ -38,16 +43,19 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
                 answer(applier, id, request, Err(error)).await?;
             }
         }
-        any = true;
     }
-    Ok(any)
+    Ok(starts_over)
 }
 
-/// Nothing more is applied after a rollback.
+/// Nothing more is applied after a rollback, and during a pause.
 async fn halted(applier: &Applier) -> Result<bool> {
-    match crate::store::halt::rolled_back(&applier.db).await? {
+    let halt = match crate::store::halt::rolled_back(&applier.db).await? {
+        None => crate::store::halt::paused(&applier.db).await?,
+        rolled_back => rolled_back,
+    };
+    match halt {
         Some(halt) => Err(Error::Halted(Box::new(halt))),
-        None => Ok(true),
+        None => Ok(false),
     }
 }
 
@@ -116,8 +124,8 @@ pub async fn waits_for_rebuild(db: &Db) -> Result<bool> {
 async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = format!(
         "select id, request, actor from tributary.command \
-         where finished_at is null and request -> 'request' is distinct from $1 \
-         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill') or not {}) \
+         where finished_at is null and request ? 'request' and request -> 'request' <> $1 \
+         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill', 'reconcile', 'pause', 'resume') or not {}) \
          order by id limit 1",
         backfill::RULES_WAIT
     );

@@ -1,10 +1,6 @@
 //! One batch: what is there is fetched, what is to be done decided, what differs written. All in the open transaction.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
-
-use rust_decimal::Decimal;
-use tokio_postgres::error::SqlState;
 
 use super::check::Checked;
 use super::convert::Kind;
@@ -12,7 +8,8 @@ use super::ids::{self, Identity, Ids, Resolved};
 use super::row::{Made, Refuse, Row};
 use super::statements::Statements;
 use super::summary::{Counts, Difference, Refused};
-use crate::error::{Error, Result};
+use super::write::{Done, Trust};
+use crate::error::Result;
 use crate::pg::{Param, Tx};
 
 /// Behind the name of a load: its second pass.
@@ -44,16 +41,6 @@ pub(super) struct Outcome {
     pub(super) differences: Vec<Difference>,
 }
 
-/// What was done with a row.
-enum Done {
-    Inserted,
-    Updated,
-    Unchanged,
-    Refused(Refuse),
-    /// Of a comparison: the columns that differ, or none where there is no row.
-    Differs(Vec<String>),
-}
-
 impl Work<'_> {
     /// Carries a batch out and counts it.
     ///
@@ -64,6 +51,7 @@ impl Work<'_> {
         tx: &Tx,
         made: Vec<Made>,
         counts: &mut Counts,
+        trust: &mut Trust,
     ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let mut rows = Vec::new();
@@ -87,7 +75,7 @@ impl Work<'_> {
                 Resolved::Row(row) => resolved.push(row),
             }
         }
-        let done = self.settle(tx, &resolved).await?;
+        let done = self.settle(tx, &resolved, trust).await?;
         self.count(tx, resolved, done, counts, &mut outcome).await?;
         Ok(outcome)
     }
@@ -187,9 +175,11 @@ impl Work<'_> {
             if !refused {
                 counts.nulled += row.nulled.len() as u64;
                 counts.replaced += row.replaced;
-                self.sum(&row, &mut counts.sums);
                 kept.push(row);
             }
+        }
+        if !self.second {
+            self.sum(tx, &kept, &mut counts.sums).await?;
         }
         if self.mode == Mode::Write && !self.second {
             ids::write(tx, self.identity, &self.checked.load.table(), &kept).await?;
@@ -197,201 +187,27 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn sum(&self, row: &Row, sums: &mut BTreeMap<String, Decimal>) {
-        if self.second {
-            return;
-        }
-        for (bound, value) in self.checked.columns.iter().zip(&row.values) {
-            if !self.checked.load.sums.contains(&bound.column.name) {
+    /// Adds the chosen columns of these rows up, in the server: it rounds each value as the column does.
+    async fn sum(&self, tx: &Tx, rows: &[Row], sums: &mut BTreeMap<String, String>) -> Result<()> {
+        for (at, bound) in self.checked.columns.iter().enumerate() {
+            let name = &bound.column.name;
+            if !self.checked.load.sums.contains(name) {
                 continue;
             }
-            let number = value
-                .as_deref()
-                .and_then(|text| text.parse().ok().or_else(|| Decimal::from_scientific(text).ok()));
-            let number = number.map(|number: Decimal| scaled(number, &bound.target.cast));
-            *sums.entry(bound.column.name.clone()).or_default() += number.unwrap_or_default();
-        }
-    }
-
-    /// Decides and writes within a savepoint; where the target refuses data, again in halves until the rows are found.
-    fn settle<'a>(
-        &'a self,
-        tx: &'a Tx,
-        rows: &'a [Row],
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<Done>>> + Send + 'a>> {
-        Box::pin(async move {
-            if rows.is_empty() {
-                return Ok(Vec::new());
-            }
-            tx.batch("target: opening a savepoint", "savepoint rows").await?;
-            match self.write(tx, rows).await {
-                Ok(done) => {
-                    tx.batch("target: closing a savepoint", "release savepoint rows").await?;
-                    Ok(done)
-                }
-                Err(Error::Data { cause, origin, .. }) => {
-                    let undo = "rollback to savepoint rows; release savepoint rows";
-                    tx.batch("target: going back to a savepoint", undo).await?;
-                    if let [row] = rows {
-                        return Ok(vec![Done::Refused(refused_by_target(
-                            row,
-                            &cause,
-                            origin.code.as_ref(),
-                        ))]);
-                    }
-                    let (first, second) = rows.split_at(rows.len() / 2);
-                    let mut done = self.settle(tx, first).await?;
-                    done.extend(self.settle(tx, second).await?);
-                    Ok(done)
-                }
-                Err(other) => Err(other),
-            }
-        })
-    }
-
-    async fn write(&self, tx: &Tx, rows: &[Row]) -> Result<Vec<Done>> {
-        let all: Vec<usize> = (0..rows.len()).collect();
-        let mut there: BTreeMap<usize, Vec<bool>> = BTreeMap::new();
-        let what = "target: comparing rows";
-        for row in self.run(tx, what, &self.statements.existing, rows, &all).await? {
-            there.insert(number(&row, 0)?, row.get(1));
-        }
-        let mut done: BTreeMap<usize, Done> = BTreeMap::new();
-        let (mut insert, mut update) = (Vec::new(), Vec::new());
-        for at in all {
-            match there.get(&at) {
-                None if self.second => drop(done.insert(at, Done::Unchanged)),
-                None if self.checked.load.merge => {
-                    let row = rows.get(at).map(|row| row.origin.clone());
-                    let refuse = row.map(|o| {
-                        Refuse::new(o, Refused::Orphaned, None, "there is no row to fill")
-                    });
-                    done.extend(refuse.map(|refuse| (at, Done::Refused(refuse))));
-                }
-                None => insert.push(at),
-                Some(differs) if differs.contains(&true) => update.push(at),
-                Some(_) => drop(done.insert(at, Done::Unchanged)),
+            let sum = sums.entry(name.clone()).or_insert_with(|| "0".to_owned());
+            let values: Vec<Option<&str>> =
+                rows.iter().map(|row| row.values.get(at)?.as_deref()).collect();
+            let sql = format!(
+                "select ($1::text::numeric + coalesce(sum(v::{}::numeric), 0))::text from unnest($2::text[]) v",
+                bound.target.cast
+            );
+            let found = tx.query("target: summing", &sql, &[sum, &values]).await?;
+            if let Some(row) = found.first() {
+                *sum = row.get(0);
             }
         }
-        if self.mode == Mode::Compare {
-            done.extend(insert.iter().map(|at| (*at, Done::Differs(Vec::new()))));
-            done.extend(update.iter().map(|at| (*at, Done::Differs(self.names(there.get(at))))));
-            return Ok(done.into_values().collect());
-        }
-        let changed: Vec<usize> = insert.iter().chain(&update).copied().collect();
-        for (at, refuse) in self.in_the_way(tx, rows, &changed).await? {
-            insert.retain(|known| *known != at);
-            update.retain(|known| *known != at);
-            done.insert(at, Done::Refused(refuse));
-        }
-        self.send(tx, &self.statements.insert, rows, &insert).await?;
-        if let Some(sql) = &self.statements.update {
-            self.send(tx, sql, rows, &update).await?;
-        }
-        done.extend(insert.into_iter().map(|at| (at, Done::Inserted)));
-        done.extend(update.into_iter().map(|at| (at, Done::Updated)));
-        Ok(done.into_values().collect())
+        Ok(())
     }
-
-    /// The columns that differ.
-    fn names(&self, differs: Option<&Vec<bool>>) -> Vec<String> {
-        let columns = self.statements.columns.iter().skip(self.statements.key);
-        let differing = columns.zip(differs.into_iter().flatten()).filter(|(_, differs)| **differs);
-        let name = |at: &usize| Some(self.checked.columns.get(*at)?.column.name.clone());
-        differing.filter_map(|(at, _)| name(at)).collect()
-    }
-
-    /// Rows whose unique values another row has, with the other side.
-    async fn in_the_way(
-        &self,
-        tx: &Tx,
-        rows: &[Row],
-        at: &[usize],
-    ) -> Result<BTreeMap<usize, Refuse>> {
-        let mut found = BTreeMap::new();
-        if at.is_empty() {
-            return Ok(found);
-        }
-        for (index, sql) in &self.statements.unique {
-            for hit in self.run(tx, "target: looking for duplicates", sql, rows, at).await? {
-                let (this, first) = (number(&hit, 0)?, number(&hit, 1)?);
-                let holder: Option<String> = hit.get(2);
-                let other = at.get(first).filter(|_| first != this).and_then(|at| rows.get(*at));
-                if holder.is_none() && other.is_none() {
-                    continue;
-                }
-                let Some((place, row)) = at.get(this).and_then(|at| Some((*at, rows.get(*at)?)))
-                else {
-                    continue;
-                };
-                let reason = format!("the same values of the unique index {index}");
-                let mut refuse = Refuse::new(row.origin.clone(), Refused::Duplicate, None, &reason);
-                refuse.other_record =
-                    other.filter(|_| holder.is_none()).map(|row| row.origin.record);
-                refuse.other_key = holder.or_else(|| other.map(|row| row.origin.key.clone()));
-                found.entry(place).or_insert(refuse);
-            }
-        }
-        Ok(found)
-    }
-
-    async fn send(&self, tx: &Tx, sql: &str, rows: &[Row], at: &[usize]) -> Result<()> {
-        const WHAT: &str = "target: writing rows";
-        if at.is_empty() {
-            return Ok(());
-        }
-        let columns = self.columns(rows, at);
-        let params: Vec<Param<'_>> = columns.iter().map(|column| column as Param<'_>).collect();
-        let reached = tx.execute(WHAT, sql, &params).await?;
-        if reached == at.len() as u64 {
-            return Ok(());
-        }
-        Err(Error::data(WHAT, "a trigger, rule or policy of the table drops or hides the row"))
-    }
-
-    async fn run(
-        &self,
-        tx: &Tx,
-        what: &str,
-        sql: &str,
-        rows: &[Row],
-        at: &[usize],
-    ) -> Result<Vec<tokio_postgres::Row>> {
-        let columns = self.columns(rows, at);
-        let params: Vec<Param<'_>> = columns.iter().map(|column| column as Param<'_>).collect();
-        tx.query(what, sql, &params).await
-    }
-
-    fn columns<'r>(&self, rows: &'r [Row], at: &[usize]) -> Vec<Vec<Option<&'r str>>> {
-        let value = |column: usize, row: usize| rows.get(row)?.values.get(column)?.as_deref();
-        let columns = self.statements.columns.iter();
-        columns.map(|column| at.iter().map(|row| value(*column, *row)).collect()).collect()
-    }
-}
-
-fn number(row: &tokio_postgres::Row, at: usize) -> Result<usize> {
-    usize::try_from(row.get::<_, i64>(at))
-        .map_err(|error| Error::failed("target: comparing rows", error))
-}
-
-/// A number as its column rounds it.
-fn scaled(number: Decimal, cast: &str) -> Decimal {
-    let scale = cast.strip_prefix("numeric(").and_then(|rest| rest.strip_suffix(')'));
-    let scale = scale.and_then(|inner| inner.split(',').nth(1)?.parse().ok());
-    match scale {
-        Some(scale) => number
-            .round_dp_with_strategy(scale, rust_decimal::RoundingStrategy::MidpointAwayFromZero),
-        None => number,
-    }
-}
-
-fn refused_by_target(row: &Row, cause: &str, code: Option<&SqlState>) -> Refuse {
-    let outcome = match code {
-        Some(&SqlState::UNIQUE_VIOLATION) => Refused::Duplicate,
-        Some(&SqlState::FOREIGN_KEY_VIOLATION) => Refused::Orphaned,
-        _ => Refused::Rejected,
-    };
-    Refuse::new(row.origin.clone(), outcome, None, &format!("refused by the target: {cause}"))
 }
 
 /// Whether the sums of a load can be taken in the database: its rows are found by the text of their key.

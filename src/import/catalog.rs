@@ -16,6 +16,8 @@ pub(super) struct TargetColumn {
     pub(super) cast: String,
     pub(super) kind: Kind,
     pub(super) not_null: bool,
+    /// NULL is refused by the server, whatever its triggers do.
+    pub(super) refuses_null: bool,
     pub(super) has_default: bool,
     pub(super) generated: bool,
     /// Whether values are compared as texts, for the type has no equality.
@@ -108,6 +110,7 @@ fn column(row: &tokio_postgres::Row) -> TargetColumn {
         cast: row.get(1),
         kind,
         not_null: row.get(5),
+        refuses_null: row.get(10),
         has_default: row.get(6),
         generated: row.get(7),
         as_text: matches!(base.as_str(), "json" | "xml" | "point" | "json[]"),

@@ -50,6 +50,8 @@ pub(super) struct Checked {
     pub(super) key: Vec<usize>,
     /// The key's column whose values are made from old ids.
     pub(super) own_id: Option<usize>,
+    /// Whether references of the plan lead to its rows by their old ids, as these are written.
+    pub(super) is_referenced: bool,
 }
 
 /// Everything that a run needs to know of the target.
@@ -102,10 +104,24 @@ fn files(plan: &Plan, survey: &Survey, problems: &mut Problems) {
             Some(found) => fields(plan, name, found, problems),
             None if input.optional || survey.has_rejects => {}
             None => {
-                let hint = nearest(name, others());
+                let path = input.path.join(".");
+                let hint = if survey.objects.contains(&path) {
+                    "; an object is there: members = true takes its members as records".to_owned()
+                } else {
+                    nearest(&path, others())
+                };
                 problems.add(&format!("inputs.{name}"), format!("is in none of the files{hint}"));
             }
         }
+    }
+    let is_known = |name: &&String| {
+        plan.left_out.contains_key(*name)
+            || plan.inputs.values().any(|input| input.path.join(".") == **name)
+    };
+    for name in survey.objects.iter().filter(|name| !is_known(name)) {
+        let text = "is an object in the files whose members look like records, and not in the plan; load it with \
+                    members = true, or name it with the reason in [left_out]";
+        problems.add(name, text);
     }
     for (name, records) in &survey.others {
         if !plan.left_out.contains_key(name) {
@@ -242,8 +258,13 @@ fn bind(
         }
         _ => None,
     };
+    let references = plan.loads.iter().flat_map(|load| &load.columns);
+    let references = references.filter_map(|column| column.references.as_ref());
+    let is_referenced = references
+        .into_iter()
+        .any(|reference| reference.by.is_none() && reference.table == load.table());
     let (load, table) = (load.clone(), table.clone());
-    Some(Checked { load, table, columns, key, own_id })
+    Some(Checked { load, table, columns, key, own_id, is_referenced })
 }
 
 fn required(load: &Load, table: &TargetTable, problems: &mut Problems) {

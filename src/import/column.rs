@@ -89,6 +89,8 @@ pub struct Column {
     pub zone: Option<TimeZone>,
     /// A number counts hundredths.
     pub minor: bool,
+    /// A comma stands before the fraction of its numbers.
+    pub comma: bool,
     /// Splits a text into the elements of an array.
     pub split: Option<String>,
     /// Where the value names another row.
@@ -121,6 +123,7 @@ impl Column {
             default: None,
             zone: None,
             minor: false,
+            comma: false,
             split: None,
             references: None,
             invalid: OnInvalid::Reject,
@@ -157,6 +160,7 @@ pub(super) fn column(
     column.invalid =
         word(&mut section, "invalid", &INVALIDS, problems).unwrap_or(OnInvalid::Reject);
     column.minor = word(&mut section, "unit", &UNITS, problems).unwrap_or_default();
+    column.comma = word(&mut section, "decimal", &DECIMALS, problems).unwrap_or_default();
     column.default = scalar(&mut section, "default", problems);
     column.split = section.value("split").and_then(Value::as_str).map(str::to_owned);
     column.zone = zone(&mut section, problems);
@@ -171,6 +175,7 @@ const NORMALS: [(&str, Normal); 2] = [("email", Normal::Email), ("phone", Normal
 const INVALIDS: [(&str, OnInvalid); 2] =
     [("reject", OnInvalid::Reject), ("null", OnInvalid::Replace)];
 const UNITS: [(&str, bool); 2] = [("major", false), ("minor", true)];
+const DECIMALS: [(&str, bool); 2] = [(".", false), (",", true)];
 const ORPHANS: [(&str, OnOrphan); 2] = [("skip", OnOrphan::Skip), ("null", OnOrphan::Null)];
 
 fn from(section: &mut Section<'_>, problems: &mut Problems) -> Option<From> {

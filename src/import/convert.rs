@@ -3,15 +3,14 @@
 
 use std::borrow::Cow;
 
-use rust_decimal::Decimal;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::column::{Column, From, NamePart, Normal, OnInvalid};
-use super::record::{Raw, View};
-use crate::facts::{
-    array_texts, clean, email_key, parse_amount, parse_date, parse_timestamp, phone, split_name,
-};
+use super::numbers::{integer, number, pointed, undotted};
+use super::record::{Raw, View, text_of};
+use crate::facts::{array_texts, clean, email_key, parse_date, parse_timestamp, phone, split_name};
 use crate::rules::Rules;
 
 /// What a column holds, as far as reading it differs.
@@ -47,6 +46,8 @@ pub enum Kind {
 
 /// Why a value cannot be read.
 pub type Reason = &'static str;
+
+const NUL: Reason = "holds a character that PostgreSQL does not store";
 
 /// The text of a column's value, and whether it was replaced because it cannot be read.
 ///
@@ -176,21 +177,20 @@ fn converted(
     };
     let Some(text) = plain else { return Ok(None) };
     if text.contains('\0') {
-        return Err("holds a character that PostgreSQL does not store");
+        return Err(NUL);
     }
     match kind {
         Kind::Uuid => {
             text.trim().parse::<Uuid>().map(|id| Some(id.to_string())).or(Err("not a uuid"))
         }
         Kind::Bool => Ok(boolean(raw)?.map(|flag| flag.to_string())),
-        Kind::Instant | Kind::Local => instant(&text, kind, column, rules).map(Some),
+        Kind::Instant | Kind::Local => instant(&undotted(&text), kind, column, rules).map(Some),
         Kind::Date => {
-            let date = in_zone(column, rules, |rules| parse_date(&text, rules));
+            let date = in_zone(column, rules, |rules| parse_date(&undotted(&text), rules));
             date.map(|date| Some(date.to_string())).ok_or("not a date")
         }
-        Kind::Integer(bits) => integer(&text, *bits).map(Some),
-        Kind::Numeric => numeric(raw, &text, column).map(Some),
-        Kind::Float => number(raw, &text).map(Some),
+        Kind::Integer(bits) => integer(&pointed(text, column), *bits).map(Some),
+        Kind::Numeric | Kind::Float => number(&pointed(text, column), column).map(Some),
         Kind::Text(longest) => match longest {
             Some(longest) if text.chars().count() > *longest => Err("longer than the column"),
             _ => Ok(Some(text.into_owned())),
@@ -245,35 +245,6 @@ fn boolean(raw: &Raw<'_>) -> Result<Option<bool>, Reason> {
     }
 }
 
-fn integer(text: &str, bits: u32) -> Result<String, Reason> {
-    let number = parse_amount(text, 0).ok_or("not a number")?;
-    if !number.fract().is_zero() {
-        return Err("not a whole number");
-    }
-    let limit = Decimal::from(1_i128 << (bits - 1));
-    if number < -limit || number >= limit {
-        return Err("too large for the column");
-    }
-    Ok(number.trunc().to_string())
-}
-
-fn numeric(raw: &Raw<'_>, text: &str, column: &Column) -> Result<String, Reason> {
-    match raw {
-        Raw::Number(text) if !column.minor => Ok(text.clone().into_owned()),
-        _ => {
-            let parts = if column.minor { 2 } else { 0 };
-            parse_amount(text, parts).map(|amount| amount.to_string()).ok_or("not a number")
-        }
-    }
-}
-
-fn number(raw: &Raw<'_>, text: &str) -> Result<String, Reason> {
-    match raw {
-        Raw::Number(text) => Ok(text.clone().into_owned()),
-        _ => parse_amount(text, 0).map(|number| number.to_string()).ok_or("not a number"),
-    }
-}
-
 /// JSON as it is; of a text, the JSON that it holds.
 fn json(raw: &Raw<'_>) -> Result<Option<String>, Reason> {
     match raw {
@@ -281,25 +252,40 @@ fn json(raw: &Raw<'_>) -> Result<Option<String>, Reason> {
         Raw::Text(text) if text.trim().is_empty() => Ok(None),
         Raw::Text(text) => match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) if text.trim() == "null" => Ok(None),
+            Ok(_) if has_nul(text) => Err(NUL),
             Ok(_) => Ok(Some(text.clone().into_owned())),
             Err(_) => Err("broken JSON"),
         },
+        Raw::Json(text) if has_nul(text) => Err(NUL),
         raw => Ok(raw.text().map(Cow::into_owned)),
     }
+}
+
+/// Whether a text of JSON holds the escape of the character 0.
+fn has_nul(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.find("\\u0000") {
+        let before = rest.get(..at).unwrap_or_default();
+        // Behind an even number of backslashes it is one itself.
+        if before.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 0 {
+            return true;
+        }
+        rest = rest.get(at + 1..).unwrap_or_default();
+    }
+    false
 }
 
 /// An array literal of a JSON array, of a text that holds one, of a literal, or of a text that the plan splits.
 fn array(raw: &Raw<'_>, text: &str, column: &Column) -> Result<String, Reason> {
     let trimmed = text.trim();
     if matches!(raw, Raw::Json(_)) || trimmed.starts_with('[') {
-        let elements: Vec<serde_json::Value> =
-            serde_json::from_str(trimmed).or(Err("broken JSON"))?;
-        let texts = elements.into_iter().map(|element| match element {
-            serde_json::Value::Null => None,
-            serde_json::Value::String(text) => Some(text),
-            other => Some(other.to_string()),
-        });
-        return Ok(literal(texts));
+        let elements: Vec<&RawValue> = serde_json::from_str(trimmed).or(Err("broken JSON"))?;
+        let texts: Vec<Option<String>> =
+            elements.iter().map(|element| text_of(element.get())).collect();
+        if texts.iter().flatten().any(|text| text.contains('\0')) {
+            return Err(NUL);
+        }
+        return Ok(literal(texts.into_iter()));
     }
     if trimmed.starts_with('{') {
         let texts = array_texts(trimmed).ok_or("not an array")?;

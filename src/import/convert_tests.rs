@@ -135,3 +135,65 @@ fn texts_are_changed_as_the_plan_says() {
     );
     check("{ value = 'student' }", text(), "{}", Ok(Some("student")));
 }
+
+#[test]
+fn numbers_keep_every_digit() {
+    let check = |kind: Kind, json: &str, expected| {
+        check("'a'", kind, &format!("{{\"a\":{json}}}"), expected);
+    };
+    // Beyond what a float holds, and beyond what a payment is.
+    check(Kind::Integer(64), "9007199254740993", Ok(Some("9007199254740993")));
+    check(Kind::Integer(64), "\"1541815603606036480\"", Ok(Some("1541815603606036480")));
+    check(Kind::Integer(64), "-9223372036854775808", Ok(Some("-9223372036854775808")));
+    check(Kind::Integer(64), "9223372036854775808", Err("too large for the column"));
+    check(Kind::Integer(64), &"9".repeat(60), Err("too large for the column"));
+    check(Kind::Integer(32), "-0", Ok(Some("0")));
+    check(Kind::Integer(32), "1e3", Ok(Some("1000")));
+    check(Kind::Integer(32), "1.0", Ok(Some("1")));
+    check(Kind::Integer(32), "1e-3", Err("not a whole number"));
+    check(Kind::Integer(32), "1e99", Err("too large for the column"));
+    check(
+        Kind::Numeric,
+        "\"12345678901234567.8901234567891\"",
+        Ok(Some("12345678901234567.8901234567891")),
+    );
+    check(Kind::Numeric, "-1.5E+3", Ok(Some("-1.5E+3")));
+    check(Kind::Float, "1e308", Ok(Some("1e308")));
+    check(Kind::Float, "\"NaN\"", Err("not a number"));
+    check(Kind::Float, "\"Infinity\"", Err("not a number"));
+    check(
+        Kind::Array,
+        "[12345678901234567890123,-0,1e2,null]",
+        Ok(Some(r#"{"12345678901234567890123","-0","1e2",NULL}"#)),
+    );
+    check(
+        Kind::Json,
+        r#"{"b":12345678901234567890123}"#,
+        Ok(Some(r#"{"b":12345678901234567890123}"#)),
+    );
+}
+
+#[test]
+fn other_countries_write_commas_and_points() {
+    let comma = "{ from = 'a', decimal = ',' }";
+    check(comma, Kind::Numeric, r#"{"a":"1.234,50"}"#, Ok(Some("1234.50")));
+    check(comma, Kind::Numeric, r#"{"a":"-0,5"}"#, Ok(Some("-0.5")));
+    check(comma, Kind::Numeric, r#"{"a":"1.234"}"#, Ok(Some("1234")));
+    check(comma, Kind::Integer(32), r#"{"a":"1 234,0"}"#, Ok(Some("1234")));
+    check(comma, Kind::Numeric, r#"{"a":"1,2,3"}"#, Err("not a number"));
+    check("'a'", Kind::Numeric, r#"{"a":"1.234,50"}"#, Err("not a number"));
+    check("'a'", Kind::Date, r#"{"a":"7.3.2024"}"#, Ok(Some("2024-03-07")));
+    check("'a'", Kind::Date, r#"{"a":"31.12.1999"}"#, Ok(Some("1999-12-31")));
+    check("'a'", Kind::Date, r#"{"a":"31.13.2024"}"#, Err("not a date"));
+    check("'a'", Kind::Instant, r#"{"a":"07.03.2024 08:30"}"#, Ok(Some("2024-03-07T00:30:00Z")));
+}
+
+#[test]
+fn the_character_0_is_found_wherever_it_hides() {
+    let nul = "holds a character that PostgreSQL does not store";
+    check("'a'", Kind::Json, r#"{"a":{"b":"x\u0000"}}"#, Err(nul));
+    check("'a'", Kind::Json, r#"{"a":{"b":"x\\u0000"}}"#, Ok(Some(r#"{"b":"x\\u0000"}"#)));
+    check("'a'", Kind::Json, r#"{"a":"{\"b\":\"\\u0000\"}"}"#, Err(nul));
+    check("'a'", Kind::Array, r#"{"a":["x","\u0000"]}"#, Err(nul));
+    check("'a'", Kind::Uuid, r#"{"a":"\u0000x"}"#, Err(nul));
+}

@@ -1,5 +1,6 @@
 //! The id map: which row an old id became, stable over repeated runs.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use super::row::{Refuse, Row};
 use super::statements::Statements;
 use super::summary::Refused;
 use crate::error::Result;
-use crate::pg::Tx;
+use crate::pg::{Tx, copy_values};
 use crate::rules::NAMESPACE;
 
 /// What the id map says of an old id.
@@ -32,7 +33,8 @@ pub(super) struct Identity {
 /// What the target knows of the ids of a batch.
 pub(super) struct Ids<'i> {
     identity: &'i Identity,
-    known: HashMap<(String, String), Known>,
+    /// By table, then by old id.
+    known: HashMap<String, HashMap<String, Known>>,
     /// Column and old value to the key of the row.
     looked_up: HashMap<(usize, String), String>,
 }
@@ -82,30 +84,32 @@ impl<'i> Ids<'i> {
     }
 
     async fn read_map(&mut self, tx: &Tx, checked: &Checked, rows: &[Row]) -> Result<()> {
-        let mut wanted: HashSet<(String, String)> = HashSet::new();
+        let mut wanted: HashMap<&str, HashSet<Cow<'_, str>>> = HashMap::new();
         let own = checked.load.table();
-        for row in rows {
-            wanted.insert((own.clone(), row.old_id.clone()));
-            for (bound, value) in checked.columns.iter().zip(&row.values) {
-                if let (Some(Translation::Ids { table, ids }), Some(value)) =
-                    (&bound.translation, value)
-                {
-                    wanted.insert((table.clone(), spaced(ids.as_deref(), value)));
-                }
-            }
+        let olds = rows.iter().map(|row| Cow::Borrowed(row.old_id.as_str()));
+        wanted.entry(&own).or_default().extend(olds);
+        for (at, bound) in checked.columns.iter().enumerate() {
+            let Some(Translation::Ids { table, ids }) = &bound.translation else { continue };
+            let values = rows.iter().filter_map(|row| row.values.get(at)?.as_deref());
+            let olds = values.map(|value| spaced(ids.as_deref(), value));
+            wanted.entry(table).or_default().extend(olds);
         }
-        let (tables, olds): (Vec<String>, Vec<String>) = wanted.into_iter().unzip();
         let sql = include_str!("sql/known_ids.sql");
-        let params: [crate::pg::Param<'_>; 3] = [&self.identity.import, &tables, &olds];
-        for row in tx.query("target: reading the id map", sql, &params).await? {
-            let known = Known {
-                new_id: row.get(2),
-                run: row.get(3),
-                record: row.get::<_, i64>(4).unsigned_abs(),
-            };
-            self.known.insert((row.get(0), row.get(1)), known);
+        for (table, olds) in wanted {
+            let olds: Vec<&str> = olds.iter().map(Cow::as_ref).collect();
+            let params: [crate::pg::Param<'_>; 3] = [&self.identity.import, &table, &olds];
+            let found = tx.query("target: reading the id map", sql, &params).await?;
+            let known = found.iter().map(|row| {
+                let record = row.get::<_, i64>(3).unsigned_abs();
+                (row.get(0), Known { new_id: row.get(1), run: row.get(2), record })
+            });
+            self.known.insert(table.to_owned(), known.collect());
         }
         Ok(())
+    }
+
+    fn known(&self, table: &str, old: &str) -> Option<&Known> {
+        self.known.get(table)?.get(old)
     }
 
     /// Translates the ids of the rows, in the order of their records.
@@ -121,8 +125,9 @@ impl<'i> Ids<'i> {
         second: bool,
         seen: &mut HashMap<String, (u64, u32)>,
     ) -> Resolved {
-        let own = (checked.load.table(), row.old_id.clone());
-        let known = self.known.get(&own);
+        let own = checked.load.table();
+        let known = self.known(&own, &row.old_id);
+        row.is_known = known.is_some();
         let record = row.origin.record;
         if second {
             match known {
@@ -143,11 +148,13 @@ impl<'i> Ids<'i> {
         for (at, bound) in checked.columns.iter().enumerate() {
             let Some(old) = row.values.get(at).cloned().flatten() else { continue };
             let new = match &bound.translation {
-                _ if checked.own_id == Some(at) => Some(self.own_id(&own, known, &old)),
+                _ if checked.own_id == Some(at) => {
+                    Some(self.own_id(&own, &row.old_id, known, &old))
+                }
                 None => continue,
                 Some(Translation::Ids { table, ids }) => {
                     let old = spaced(ids.as_deref(), &old);
-                    self.known.get(&(table.clone(), old)).map(|known| known.new_id.clone())
+                    self.known(table, &old).map(|known| known.new_id.clone())
                 }
                 Some(Translation::Column { .. }) => self.looked_up.get(&(at, old)).cloned(),
             };
@@ -175,34 +182,73 @@ impl<'i> Ids<'i> {
 
     /// A valid UUID is kept; any other id has a UUID that is derived from it, so that a run that was interrupted and a
     /// dry run find the same.
-    fn own_id(&self, own: &(String, String), known: Option<&Known>, old: &str) -> String {
+    fn own_id(&self, table: &str, old_id: &str, known: Option<&Known>, old: &str) -> String {
         if let Some(known) = known {
             return known.new_id.clone();
         }
         if let Ok(id) = old.trim().parse::<Uuid>() {
             return id.to_string();
         }
-        let name = format!("import|{}|{}|{}", self.identity.import, own.0, own.1);
+        let name = format!("import|{}|{table}|{old_id}", self.identity.import);
         Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
     }
 }
 
 /// An old id as the id map holds it.
-fn spaced(space: Option<&str>, old: &str) -> String {
-    let old = old.trim();
-    space.map_or_else(|| old.to_owned(), |space| format!("{space}:{old}"))
+fn spaced<'o>(space: Option<&str>, old: &'o str) -> Cow<'o, str> {
+    let old = plain_id(old);
+    space.map_or(old.clone(), |space| Cow::Owned(format!("{space}:{old}")))
 }
+
+/// An old id; a UUID in the one form that it is kept in, so that two spellings are not two ids of one row.
+pub(super) fn plain_id(old: &str) -> Cow<'_, str> {
+    let old = old.trim();
+    match old.parse::<Uuid>() {
+        Ok(id) if old.len() >= 32 => Cow::Owned(id.to_string()),
+        _ => Cow::Borrowed(old),
+    }
+}
+
+/// From this many new ids on COPY is the faster way.
+const COPY_FROM: usize = 20;
 
 /// Records which rows the old ids became.
 pub(super) async fn write(tx: &Tx, identity: &Identity, table: &str, rows: &[Row]) -> Result<()> {
-    if rows.is_empty() {
+    const WHAT: &str = "target: writing the id map";
+    let (known, new): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_known);
+    let (known, new) =
+        if new.len() < COPY_FROM { (rows.iter().collect(), vec![]) } else { (known, new) };
+    if !new.is_empty() {
+        let run = identity.run.to_string();
+        let records: Vec<String> = new.iter().map(|row| row.origin.record.to_string()).collect();
+        let lines = new.iter().zip(&records).map(|(row, record)| {
+            [&identity.import, table, &row.old_id, &row.new_id, &run, record].map(Some)
+        });
+        let columns = "import, table_name, old_id, new_id, run, record";
+        copy_values(tx, WHAT, "tributary.id_map", columns, lines).await?;
+    }
+    if known.is_empty() {
         return Ok(());
     }
-    let olds: Vec<&str> = rows.iter().map(|row| row.old_id.as_str()).collect();
-    let news: Vec<&str> = rows.iter().map(|row| row.new_id.as_str()).collect();
-    let records: Vec<i64> = rows.iter().map(|row| row.origin.record.cast_signed()).collect();
+    let olds: Vec<&str> = known.iter().map(|row| row.old_id.as_str()).collect();
+    let news: Vec<&str> = known.iter().map(|row| row.new_id.as_str()).collect();
+    let records: Vec<i64> = known.iter().map(|row| row.origin.record.cast_signed()).collect();
     let sql = include_str!("sql/write_ids.sql");
     let params: [crate::pg::Param<'_>; 6] =
         [&identity.import, &table, &identity.run, &olds, &news, &records];
-    tx.execute("target: writing the id map", sql, &params).await.map(drop)
+    tx.execute(WHAT, sql, &params).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_spellings_of_a_uuid_are_one_id() {
+        let id = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+        for text in [&id.to_uppercase(), &format!(" {{{id}}} "), &id.replace('-', ""), id] {
+            assert_eq!(spaced(Some("user"), text), format!("user:{id}"));
+        }
+        assert_eq!(plain_id(" A-7 "), "A-7");
+    }
 }

@@ -12,13 +12,16 @@
 
 pub mod audit;
 mod batch;
+mod begin;
 mod catalog;
 mod check;
 pub mod column;
 pub mod convert;
 mod feed;
 mod ids;
+pub mod input;
 mod keys;
+mod numbers;
 mod order;
 pub mod plan;
 mod read;
@@ -31,8 +34,10 @@ mod statements;
 mod store;
 mod summary;
 mod survey;
+mod write;
 
 pub use run::{Doing, Options, Progress, run};
 pub use summary::{
     Counts, Difference, KeyCheck, LoadReport, Refusal, Refused, Report, Sum, TableReport,
+    without_zeros,
 };

@@ -8,7 +8,10 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The path of a list's element itself, where the elements are no objects.
-const SELF: &str = "@";
+pub(super) const SELF: &str = "@";
+
+/// The path of a record's name, where the records are the members of an object.
+pub(super) const MEMBER: &str = "@key";
 
 /// The path of an element's number in its list, from 1.
 const NUMBER: &str = "#";
@@ -53,6 +56,11 @@ impl<'r> Raw<'r> {
             Self::Json(json) => Some(Cow::Borrowed(json)),
         }
     }
+}
+
+/// The text of a JSON value; `None` for `null`.
+pub(super) fn text_of(json: &str) -> Option<String> {
+    Raw::of(json).text().map(Cow::into_owned)
 }
 
 /// The text of a JSON string.
@@ -201,7 +209,7 @@ impl<'r> View<'r> {
     pub fn at(&self, path: &str) -> Raw<'r> {
         match (path, self.parent) {
             (NUMBER, _) => Raw::Number(Cow::Owned(self.number.to_string())),
-            (SELF, _) => self.element.clone(),
+            (SELF, Some(_)) => self.element.clone(),
             (path, Some(parent)) if path.starts_with(PARENT) => parent.at(&path[PARENT.len()..]),
             _ => self.fields.at(path),
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::batch::has_plain_key;
 use super::check::Checked;
 use super::plan::Plan;
-use super::run::{Doing, Options, Run};
+use super::run::{DURABLE, Doing, Options, Run};
 use super::summary::{Report, Sum, TableReport};
 use super::survey::Survey;
 use super::{keys, rejects, store};
@@ -29,7 +29,7 @@ impl Run {
         survey: &Survey,
         entry: Option<i64>,
     ) -> Result<Report> {
-        self.begin().await?;
+        self.begin(DURABLE).await?;
         self.tx.batch("target: reading the result", AS_USUAL).await?;
         let comparing = self.doing == Doing::Compare;
         let identity = &self.cursor.identity;
@@ -109,10 +109,11 @@ impl Run {
                     &space,
                 ];
                 let rows = self.tx.query("target: summing", &sql, &params).await?;
-                let database = rows.first().and_then(|row| row.get(0));
-                let file = self.counts(&load.name).sums.get(column).copied().unwrap_or_default();
-                let (load, column) = (load.name.clone(), column.clone());
-                sums.push(Sum { load, column, file, database: database.unwrap_or_default() });
+                let database = rows.first().and_then(|row| row.get::<_, Option<String>>(0));
+                let file = self.counts(&load.name).sums.get(column).cloned();
+                let number = |found: Option<String>| found.unwrap_or_else(|| "0".to_owned());
+                let (file, database) = (number(file), number(database));
+                sums.push(Sum { load: load.name.clone(), column: column.clone(), file, database });
             }
         }
         Ok(sums)
@@ -142,7 +143,7 @@ fn sum_sql(checked: &Checked, column: &str) -> String {
     let keys: Vec<String> =
         keys.map(|bound| format!("t.{}::text", quote_identifier(&bound.column.name))).collect();
     format!(
-        "select sum(t.{}::numeric) from {} t where concat_ws('|', {}) in (select m.new_id from tributary.id_map m \
+        "select sum(t.{}::numeric)::text from {} t where concat_ws('|', {}) in (select m.new_id from tributary.id_map m \
          where m.import = $1 and m.table_name = $2 and m.run = $3 and m.old_id ^@ $4)",
         quote_identifier(column),
         checked.table.name.quoted(),

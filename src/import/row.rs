@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::check::{Bound, Checked};
 use super::column::{Column, From};
 use super::convert::{Kind, value};
+use super::ids::plain_id;
 use super::plan::Plan;
 use super::read::{Record, SAME_ID, Text};
 use super::record::{Fields, View};
@@ -12,6 +13,8 @@ use super::summary::Refused;
 
 /// Bytes of the longest old id: an index of PostgreSQL holds no entry of more than 2,700, import and table included.
 const LONGEST_ID: usize = 1000;
+
+const IS_NULL: &str = "it has no value, and the column may not be NULL";
 
 /// A row to be.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub(super) struct Row {
     pub(super) values: Vec<Option<String>>,
     /// The key of its row, as the id map holds it.
     pub(super) new_id: String,
+    /// Whether the id map has its old id.
+    pub(super) is_known: bool,
     /// Columns whose references became NULL.
     pub(super) nulled: Vec<String>,
     /// Values that were replaced.
@@ -147,6 +152,11 @@ impl Maker {
             }
             match value(&bound.column, self.kind(at, bound), view, &self.plan.rules) {
                 Ok(_) if !wanted => values.push(None),
+                // The key has a reason of its own.
+                Ok((None, _)) if bound.target.refuses_null && !self.checked.key.contains(&at) => {
+                    let field = Some(bound.column.name.as_str());
+                    return Made::Refused(Refuse::new(origin, Refused::Rejected, field, IS_NULL));
+                }
                 Ok((text, was_replaced)) => {
                     replaced += u64::from(was_replaced);
                     values.push(text);
@@ -174,6 +184,7 @@ impl Maker {
                     old_id,
                     values,
                     new_id: String::new(),
+                    is_known: false,
                     nulled: Vec::new(),
                     replaced,
                 })
@@ -200,10 +211,12 @@ impl Maker {
         let texts = self.checked.key.iter().map(|at| {
             let value = values.get(*at)?.as_deref()?;
             let bound = self.checked.columns.get(*at)?;
-            // What is translated is a text as references write it; anything else is what stands in the file.
+            // What references name is what stands in the file. Otherwise one day in two forms is one row, and the second
+            // record of it a duplicate.
             let translated = bound.translation.is_some() || self.checked.own_id == Some(*at);
-            let written = if translated { None } else { written(&bound.column, view) };
-            Some(written.unwrap_or_else(|| value.trim().to_owned()))
+            let is_named = self.checked.is_referenced && self.checked.key.len() == 1;
+            let written = if translated || !is_named { None } else { written(&bound.column, view) };
+            Some(written.unwrap_or_else(|| plain_id(value).into_owned()))
         });
         let texts: Option<Vec<String>> = texts.collect();
         texts.map(|texts| texts.join("|")).filter(|text| !text.is_empty())

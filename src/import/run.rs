@@ -1,6 +1,5 @@
 //! A run: check, then batch by batch with the cursor in the same transaction, then the report.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,13 +9,13 @@ use crate::pg::Client;
 use super::batch::{Mode, Work};
 use super::check::{Checked, Prepared, check};
 use super::feed::{batches, ended};
-use super::ids::Identity;
 use super::plan::Plan;
 use super::statements::Statements;
 use super::store::{self, Cursor};
-use super::summary::{Counts, Difference, LoadReport, Report};
+use super::summary::{Counts, Difference, Report};
 use super::survey::Survey;
-use crate::backup::{self, OfImport, OfTable, Wanted};
+use super::write::Trust;
+use crate::backup;
 use crate::config::Backups;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -27,10 +26,18 @@ use crate::store::operation_log::{self, Finish, Operation, Operator};
 const LISTED: usize = 1000;
 
 /// Each look-up is narrow and has its index, which a planner without statistics must use.
-const BY_INDEX: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; ";
+const BY_INDEX: &str = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; ";
 
 /// How long another import of the same name is waited for.
 const PATIENCE: &str = "30s";
+
+/// How a batch begins. Where the server dies the last batches may be lost, each with its cursor; the transaction that ends
+/// the run makes them all last.
+const BATCH: &str = "begin; set local synchronous_commit = off; set constraints all immediate";
+
+/// How every other transaction begins.
+pub(super) const DURABLE: &str =
+    "begin; set local synchronous_commit = on; set constraints all immediate";
 
 /// What a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,10 +168,6 @@ async fn keep(db: &Db, options: &Options, report: &mut Report) -> Result<()> {
     backup::retain(&options.backups, db, true).await
 }
 
-async fn has_schema(client: &Client) -> Result<bool> {
-    is_true(client, "select to_regclass('tributary.import_run') is not null").await
-}
-
 /// Whether the schema is as new as the way back from an import.
 async fn may_be_rolled_back(client: &Client) -> Result<bool> {
     let sql = "select exists (select from pg_attribute where attrelid = to_regclass('tributary.backup') \
@@ -172,7 +175,7 @@ async fn may_be_rolled_back(client: &Client) -> Result<bool> {
     is_true(client, sql).await
 }
 
-async fn is_true(client: &Client, sql: &str) -> Result<bool> {
+pub(super) async fn is_true(client: &Client, sql: &str) -> Result<bool> {
     use crate::error::Context as _;
     let row = client.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
     Ok(row.get(0))
@@ -197,7 +200,7 @@ async fn lock(db: &Db, import: &str) -> Result<()> {
 /// A load or its second pass.
 pub(super) struct Step {
     pub(super) checked: Arc<Checked>,
-    statements: Statements,
+    pub(super) statements: Statements,
     pub(super) second: bool,
 }
 
@@ -208,134 +211,19 @@ pub(super) struct Run {
     pub(super) steps: Vec<Step>,
     pub(super) cursor: Cursor,
     pub(super) differences: Vec<Difference>,
+    pub(super) trust: Trust,
 }
 
 impl Run {
-    async fn open(
-        db: &Arc<Db>,
-        plan: &Arc<Plan>,
-        survey: &Survey,
-        prepared: Prepared,
-        options: &Options,
-    ) -> Result<Self> {
-        let mut steps = Vec::new();
-        for second in [false, true] {
-            for checked in &prepared.loads {
-                if second && !checked.columns.iter().any(|bound| bound.deferred) {
-                    continue;
-                }
-                let mut statements = Statements::new(checked, second);
-                statements.prepare(db).await?;
-                steps.push(Step { checked: Arc::new(checked.clone()), statements, second });
-            }
-        }
-        let tx = Tx::on(db);
-        // One snapshot of all tables for the copies of them.
-        let begin = match options.doing {
-            Doing::Import => "begin isolation level repeatable read; set constraints all immediate",
-            _ => "begin; set constraints all immediate",
-        };
-        tx.start(begin).await?;
-        if options.doing == Doing::DryRun && !has_schema(db.client()).await? {
-            let schema = db.client().schema().quoted();
-            let schema = format!("create schema if not exists {schema}; ");
-            let tables = include_str!("../../migrations/0011_import.sql");
-            tx.batch("target: preparing", &format!("{schema}{tables}")).await?;
-        }
-        let cursor = match options.doing {
-            Doing::Compare => compared_with(&tx, plan, survey).await?,
-            _ => {
-                let tables = prepared.loads.iter().map(|load| load.load.table());
-                let tables: Vec<String> = tables.collect::<BTreeSet<_>>().into_iter().collect();
-                let mut cursor =
-                    store::begin(&tx, &plan.import, survey.fingerprint, &tables).await?;
-                if options.doing == Doing::DryRun && cursor.resumed {
-                    tracing::info!(
-                        run = cursor.identity.run,
-                        "an interrupted run is predicted from where it stopped"
-                    );
-                }
-                if cursor.loads.is_empty() {
-                    cursor.loads = loads(&prepared);
-                }
-                cursor
-            }
-        };
-        let mut run = Self {
-            plan: Arc::clone(plan),
-            doing: options.doing,
-            tx,
-            steps,
-            cursor,
-            differences: Vec::new(),
-        };
-        if run.cursor.loads.is_empty() {
-            run.cursor.loads = loads(&prepared);
-        }
-        run.before_first_write(&options.backups).await?;
-        failpoint::hit("import-prepared");
-        run.commit().await?;
-        failpoint::hit("import-begun");
-        Ok(run)
-    }
-
-    /// Called in the transaction that begins a run or goes on with one, before any row of a target table is written.
-    async fn before_first_write(&mut self, backups: &Backups) -> Result<()> {
-        if self.doing == Doing::Compare {
-            return Ok(());
-        }
-        store::advance(&self.tx, &self.cursor).await?;
-        if self.doing == Doing::DryRun || self.cursor.resumed {
-            return Ok(());
-        }
-        if !backups.enabled {
-            tracing::warn!("backups are switched off: there is no way back from this import");
-            return Ok(());
-        }
-        self.back_up(backups).await
-    }
-
-    /// Copies the tables of the plan, under the number of the run.
-    async fn back_up(&self, backups: &Backups) -> Result<()> {
-        let mut tables: Vec<OfTable> = Vec::new();
-        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for step in &self.steps {
-            let checked = &step.checked;
-            let role = checked.load.table();
-            let written = checked.columns.iter().map(|bound| bound.column.name.clone());
-            columns.entry(role.clone()).or_default().extend(written);
-            if !tables.iter().any(|known| known.role == role) {
-                let table = checked.table.name.quoted();
-                let key = checked.key.iter().filter_map(|at| checked.columns.get(*at));
-                let key = key.map(|bound| bound.column.name.clone()).collect();
-                tables.push(OfTable {
-                    role,
-                    table,
-                    key: checked.table.primary_key().unwrap_or(key),
-                });
-            }
-        }
-        let identity = &self.cursor.identity;
-        let columns = columns.into_iter().map(|(role, names)| (role, names.into_iter().collect()));
-        let import = OfImport {
-            name: self.plan.import.clone(),
-            run: identity.run,
-            columns: columns.collect(),
-        };
-        let reason = format!("import {}", self.plan.import);
-        let wanted = Wanted { reason: &reason, generation: None, import: Some(import), tables };
-        backup::copies(backups, self.tx.db(), &wanted).await.map(drop)
-    }
-
-    pub(super) async fn begin(&self) -> Result<()> {
+    pub(super) async fn begin(&self, begin: &str) -> Result<()> {
         match self.doing {
             Doing::DryRun => Ok(()),
-            _ => self.tx.start("begin; set constraints all immediate").await,
+            _ => self.tx.start(begin).await,
         }
     }
 
     /// A dry run goes on in the one transaction that is rolled back in the end.
-    async fn commit(&self) -> Result<()> {
+    pub(super) async fn commit(&self) -> Result<()> {
         match self.doing {
             Doing::DryRun => Ok(()),
             _ => self.tx.clone().commit().await,
@@ -369,13 +257,14 @@ impl Run {
             }
             self.cursor.step += 1;
             self.cursor.record = 0;
+            self.trust = Trust::default();
         }
-        Ok(())
+        survey.require_unchanged()
     }
 
     async fn batch(&mut self, made: Vec<super::row::Made>, last: u64) -> Result<()> {
         let Some(step) = self.steps.get(self.cursor.step) else { return Ok(()) };
-        self.begin().await?;
+        self.begin(BATCH).await?;
         let mode = if self.doing == Doing::Compare { Mode::Compare } else { Mode::Write };
         let load = step.checked.load.name.clone();
         let mut counts = self.counts(&load);
@@ -386,7 +275,7 @@ impl Run {
             mode,
             second: step.second,
         };
-        let outcome = work.apply(&self.tx, made, &mut counts).await?;
+        let outcome = work.apply(&self.tx, made, &mut counts, &mut self.trust).await?;
         if let Some(report) = self.cursor.loads.iter_mut().find(|report| report.load == load) {
             report.counts = counts;
         }
@@ -408,36 +297,4 @@ impl Run {
         let found = self.cursor.loads.iter().find(|report| report.load == load);
         found.map(|report| report.counts.clone()).unwrap_or_default()
     }
-}
-
-fn loads(prepared: &Prepared) -> Vec<LoadReport> {
-    let report = |checked: &Checked| LoadReport {
-        load: checked.load.name.clone(),
-        table: checked.load.table(),
-        counts: Counts::default(),
-    };
-    prepared.loads.iter().map(report).collect()
-}
-
-/// What a comparison holds the records against: the last run, with what it refused.
-async fn compared_with(tx: &Tx, plan: &Plan, survey: &Survey) -> Result<Cursor> {
-    let nothing = || {
-        Error::refused(
-            format!("nothing was imported yet under the name {}", plan.import),
-            "run the import first; --dry-run predicts it",
-        )
-    };
-    if !has_schema(tx.db().client()).await? {
-        return Err(nothing());
-    }
-    let (run, same) =
-        store::last(tx, &plan.import, survey.fingerprint).await?.ok_or_else(nothing)?;
-    if !same {
-        tracing::warn!(
-            "the files or the plan differ from those of the last run; what it refused is expected as rows"
-        );
-    }
-    let run = if same { run } else { 0 };
-    let identity = Identity { import: plan.import.clone(), run };
-    Ok(Cursor { identity, step: 0, record: 0, loads: Vec::new(), resumed: false })
 }

@@ -12,6 +12,11 @@ pub(super) struct Statements {
     pub(super) columns: Vec<usize>,
     /// How many of them are the key's.
     pub(super) key: usize,
+    /// The table and the names of the columns, quoted, for COPY.
+    pub(super) table: String,
+    pub(super) names: String,
+    /// Whether COPY does to the table what INSERT does.
+    pub(super) may_copy: bool,
     /// The rows that are there, with what differs.
     pub(super) existing: String,
     pub(super) insert: String,
@@ -39,6 +44,9 @@ impl Statements {
             .filter_map(|(at, bound)| Some((at, look_up(bound.translation.as_ref()?)?)));
         Self {
             key: checked.key.len(),
+            table: names.table.clone(),
+            names: names.list(),
+            may_copy: false,
             existing: names.existing(),
             insert: names.insert(),
             update: names.update(),
@@ -57,9 +65,16 @@ impl Statements {
             }
         }
         self.unique = usable;
+        let rows = db.query("target: preparing", MAY_COPY, &[&self.table]).await?;
+        self.may_copy = rows.first().is_some_and(|row| row.get(0));
         Ok(())
     }
 }
+
+/// COPY goes past rules, cannot fill views, and is refused where policies apply.
+const MAY_COPY: &str = "select c.relkind in ('r', 'p') and not row_security_active(c.oid) \
+     and not exists (select from pg_rewrite r where r.ev_class = c.oid and r.ev_type = '3') \
+     from pg_class c where c.oid = to_regclass($1)";
 
 fn look_up(translation: &Translation) -> Option<String> {
     let Translation::Column { table, by, by_cast, key } = translation else { return None };
@@ -132,9 +147,13 @@ impl Names {
         )
     }
 
-    fn insert(&self) -> String {
+    fn list(&self) -> String {
         let names: Vec<&str> = self.columns.iter().map(|(name, ..)| name.as_str()).collect();
-        let names = names.join(", ");
+        names.join(", ")
+    }
+
+    fn insert(&self) -> String {
+        let names = self.list();
         format!(
             "insert into {} ({names}) select {names} from ({}) w order by \"_n\"",
             self.table,

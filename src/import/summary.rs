@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 /// Why a record did not become a row.
@@ -62,8 +61,9 @@ pub struct Counts {
     pub unlinked: u64,
     /// Differing values by column, of a comparison.
     pub differing: BTreeMap<String, u64>,
-    /// Sums of chosen columns over the records that are rows now.
-    pub sums: BTreeMap<String, Decimal>,
+    /// Sums of chosen columns over the records that are rows now, as the server writes numbers: they may have any number of
+    /// digits.
+    pub sums: BTreeMap<String, String>,
 }
 
 impl Counts {
@@ -121,16 +121,30 @@ pub struct Refusal {
 }
 
 /// A sum beside the sum that the database has.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sum {
     /// The load.
     pub load: String,
     /// The column.
     pub column: String,
     /// Over the records that became rows.
-    pub file: Decimal,
+    pub file: String,
     /// Over the rows that they became.
-    pub database: Decimal,
+    pub database: String,
+}
+
+impl Sum {
+    /// Whether both are the same number.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        without_zeros(&self.file) == without_zeros(&self.database)
+    }
+}
+
+/// A number without zeros at the end of its fraction.
+#[must_use]
+pub fn without_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 /// One load in the report.
@@ -225,10 +239,7 @@ impl Report {
     pub fn is_sound(&self) -> bool {
         let whole = self.loads.iter().all(|load| load.counts.accounted() == load.counts.read);
         let keys = self.keys.iter().all(|key| key.broken == 0);
-        whole
-            && keys
-            && self.differences.is_empty()
-            && self.sums.iter().all(|sum| sum.file == sum.database)
+        whole && keys && self.differences.is_empty() && self.sums.iter().all(Sum::agrees)
     }
 
     /// Whether any row was written.

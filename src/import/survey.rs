@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -17,6 +18,9 @@ use crate::rules::NAMESPACE;
 
 /// Bytes hashed at once.
 const BLOCK: usize = 1 << 20;
+
+/// Most arrays that the plan does not know: records that hold lists of their own have no end of them.
+const MOST_OTHERS: usize = 1000;
 
 /// Most names of fields that are kept of one input: records keyed by their ids have no end of them.
 const MOST_FIELDS: usize = 2000;
@@ -39,6 +43,10 @@ pub(super) struct Survey {
     pub(super) inputs: BTreeMap<String, Found>,
     /// Arrays that no input is, with their records.
     pub(super) others: BTreeMap<String, u64>,
+    /// Objects whose members look like records, and that no input is.
+    pub(super) objects: BTreeSet<String>,
+    /// The files, each with its size and time when it was read.
+    files: Vec<(PathBuf, u64, Option<SystemTime>)>,
     /// Whether a file of rejected records is among the files: it need not hold every input.
     pub(super) has_rejects: bool,
     /// Changes with any byte of the files and of the plan.
@@ -62,11 +70,35 @@ impl Survey {
         Ok(survey)
     }
 
+    /// No file was changed since.
+    ///
+    /// # Errors
+    /// The file that was.
+    pub(super) fn require_unchanged(&self) -> Result<()> {
+        let is_changed = |(file, size, time): &&(PathBuf, u64, Option<SystemTime>)| {
+            std::fs::metadata(file)
+                .map_or(true, |now| now.len() != *size || now.modified().ok() != *time)
+        };
+        match self.files.iter().find(is_changed) {
+            None => Ok(()),
+            Some((file, ..)) => Err(Error::refused(
+                format!("{}: the file was changed while it was imported", file.display()),
+                "run the import again, with a file that nothing writes to; it goes on from there",
+            )),
+        }
+    }
+
     fn hash_with(&mut self, bytes: &[u8]) {
         self.fingerprint = Uuid::new_v5(&self.fingerprint, bytes);
     }
 
     fn hash(&mut self, file: &Path) -> io::Result<()> {
+        let there = std::fs::metadata(file)?;
+        if !there.is_file() {
+            // It says why.
+            open(file)?;
+        }
+        self.files.push((file.to_owned(), there.len(), there.modified().ok()));
         let mut input = std::fs::File::open(file)?;
         let mut block = Vec::with_capacity(BLOCK);
         loop {
@@ -143,19 +175,26 @@ impl Survey {
 
     fn document(&mut self, plan: &Plan, file: &Path) -> Result<()> {
         let read = |error: io::Error| unreadable(file, &error);
-        let mut walker = Walker::new(open(file).map_err(read)?, None);
+        let mut walker = Walker::new(open(file).map_err(read)?, objects_of(plan, file));
         let mut names: Vec<String> = Vec::new();
         let mut other = None;
         loop {
             match walker.next().map_err(read)? {
-                Step::End => return Ok(()),
+                Step::End => break,
                 Step::Array => {
                     let path = walker.path();
                     names = inputs_at(plan, file, path);
                     other = names.is_empty().then(|| shown(path, file));
-                    let place = Place { file: file.to_owned(), form: Form::Array(path.to_vec()) };
+                    let form = Form::Array(walker.start());
+                    let place = Place { file: file.to_owned(), form };
                     for name in &names {
                         self.inputs.entry(name.clone()).or_default().places.push(place.clone());
+                    }
+                    if let Some(other) = &other {
+                        self.others.entry(other.clone()).or_default();
+                    }
+                    if self.others.len() > MOST_OTHERS {
+                        return Err(too_many(file));
                     }
                 }
                 Step::Record(text) => {
@@ -164,13 +203,30 @@ impl Survey {
                             found.note(&text);
                         }
                     }
-                    if let Some(other) = &other {
-                        *self.others.entry(other.clone()).or_default() += 1;
+                    if let Some(count) = other.as_ref().and_then(|name| self.others.get_mut(name)) {
+                        *count += 1;
                     }
                 }
             }
         }
+        self.objects.extend(walker.objects().iter().map(|path| shown(path, file)));
+        Ok(())
     }
+}
+
+/// Objects of a file whose members are records: as an input, or left out as a whole.
+fn objects_of(plan: &Plan, file: &Path) -> Vec<Vec<String>> {
+    let inputs = plan.inputs.values().filter(|input| input.members && is_file_of(input, file));
+    let left_out = plan.left_out.keys().map(|name| name.split('.').map(str::to_owned).collect());
+    inputs.map(|input| input.path.clone()).chain(left_out).collect()
+}
+
+fn too_many(file: &Path) -> Error {
+    Error::refused(
+        format!("{}: more than {MOST_OTHERS} arrays are in none of the inputs", file.display()),
+        "records that are the members of an object are an input with members = true; leave the object out by its \
+         path in [left_out] where it is not loaded",
+    )
 }
 
 impl Found {

@@ -2,6 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
+use super::How;
 use super::tables::{self, TargetTable};
 use crate::config::{Config, TableName, quote_identifier};
 use crate::error::{Context, Result};
@@ -27,7 +28,8 @@ pub(crate) async fn courses(client: &Client, config: &Config) -> Result<Finding>
     const WHAT: &str = "target: trying to add the courses";
     const NAME: &str = "target.courses";
     client.batch_execute("begin; set local lock_timeout = '2s'").await.context(WHAT)?;
-    let tried = super::courses(client, &config.target.courses, &config.rules.products).await;
+    let tried =
+        super::courses(client, &config.target.courses, &config.rules.products, How::Copies).await;
     client.batch_execute("rollback").await.context(WHAT)?;
     let table = &config.target.courses;
     match tried {

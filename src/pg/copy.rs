@@ -32,7 +32,28 @@ where
 {
     let sql = format!("copy {table} ({columns}) from stdin");
     let end: String = constants.iter().map(|constant| format!("\t{constant}")).collect();
-    let push = |piece: &mut BytesMut, row| push_row(piece, row, &end);
+    let push = |piece: &mut BytesMut, row: &[Option<String>]| {
+        push_row(piece, row.iter().map(Option::as_deref), &end);
+    };
+    copy(tx, what, &sql, rows, BytesMut::with_capacity(PIECE), push, &[]).await
+}
+
+/// As [`copy_text`], of rows that are put together from borrowed values.
+///
+/// # Errors
+/// As [`copy_text`].
+pub async fn copy_values<'a, R>(
+    tx: &Tx,
+    what: &'static str,
+    table: &str,
+    columns: &str,
+    rows: impl IntoIterator<Item = R>,
+) -> Result<u64>
+where
+    R: IntoIterator<Item = Option<&'a str>>,
+{
+    let sql = format!("copy {table} ({columns}) from stdin");
+    let push = |piece: &mut BytesMut, row: R| push_row(piece, row, "");
     copy(tx, what, &sql, rows, BytesMut::with_capacity(PIECE), push, &[]).await
 }
 
@@ -118,8 +139,8 @@ fn complete(what: &'static str, arrived: u64, sent: u64) -> Result<u64> {
 }
 
 /// One line of COPY's text format, `end` being its last values.
-fn push_row(line: &mut BytesMut, row: &[Option<String>], end: &str) {
-    for (at, value) in row.iter().enumerate() {
+fn push_row<'a>(line: &mut BytesMut, row: impl IntoIterator<Item = Option<&'a str>>, end: &str) {
+    for (at, value) in row.into_iter().enumerate() {
         if at > 0 {
             line.put_u8(b'\t');
         }
@@ -164,11 +185,8 @@ mod tests {
     #[test]
     fn values_are_escaped_as_copy_reads_them() {
         let mut line = BytesMut::new();
-        push_row(
-            &mut line,
-            &[Some("a\\N\tb\r\n".into()), None, Some(String::new()), Some("ñ".into())],
-            "\tnow\t1",
-        );
+        let row = [Some("a\\N\tb\r\n"), None, Some(""), Some("ñ")];
+        push_row(&mut line, row, "\tnow\t1");
         assert_eq!(&line[..], "a\\\\N\\tb\\r\\n\t\\N\t\tñ\tnow\t1\n".as_bytes());
     }
 }

@@ -10,7 +10,7 @@ mod text;
 mod tx;
 
 pub use client::{Client, Sql};
-pub use copy::{BinaryRow, COPY_FROM, copy_binary, copy_text};
+pub use copy::{BinaryRow, COPY_FROM, copy_binary, copy_text, copy_values};
 pub use db::{Db, Param};
 pub use group::{Group, Owned, Reached};
 pub use text::{TextColumns, text_params};

@@ -6,6 +6,7 @@
 //! [`super::batch::BATCH_BYTES`]: alone at low load, so that its latency is that of applying it, and thousands of rows
 //! when behind. Nothing waits for more to come.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
-use crate::engine::Feeds;
+use crate::engine::{Feeds, RowChange};
 use crate::error::Result;
 use crate::facts::Feed;
 use crate::failpoint;
@@ -296,10 +297,23 @@ impl Follow<'_> {
         let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
         let stages = write::apply_batch(self.session, slot, &changes, span).await?;
         self.committed(end_lsn, commit_time);
+        self.note_changes(&changes, commit_time);
         let source_commit = commit_time.filter(|_| rows > 0);
         Applied { rows, bytes, source_commit, transactions, stages, started }
             .report(&self.config.source.slot, self.health.phase());
         Ok(())
+    }
+
+    /// Counts what was applied, for those who watch.
+    pub(super) fn note_changes(&self, changes: &[RowChange], at: Option<Timestamp>) {
+        let mut by_feed: HashMap<Feed, u64> = HashMap::new();
+        for change in changes {
+            *by_feed.entry(change.table).or_default() += 1;
+        }
+        for (feed, rows) in by_feed {
+            let name = self.session.applier.env.feeds.name(feed);
+            self.health.changes().add(name, rows, at);
+        }
     }
 
     /// A person who is new takes the profile that the application made for the address (SPEC §4.1).
@@ -373,7 +387,9 @@ impl Follow<'_> {
             self.health.set_unresolved(None);
             self.failed_at = None;
         }
-        maintenance.run(self.config, self.session, self.health).await
+        maintenance.run(self.config, self.session, self.health).await?;
+        self.starts_over |= maintenance.starts_over;
+        Ok(())
     }
 
     /// Finishes the batch, makes it durable, confirms it and stops the stream.

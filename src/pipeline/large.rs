@@ -24,6 +24,7 @@ impl Follow<'_> {
         open.bytes_before += std::mem::take(&mut open.bytes);
         let changes = std::mem::take(&mut open.changes);
         write::apply_part(&mut self.session.applier, &changes).await?;
+        self.note_changes(&changes, None);
         self.health.step();
         Ok(())
     }

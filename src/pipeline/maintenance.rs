@@ -33,10 +33,10 @@ use crate::store::halt;
 
 /// How often the source is asked for the end of its log.
 const SOURCE_INTERVAL: Duration = Duration::from_secs(5);
-/// How often those who wait for their auth user and deletes that were blocked are looked for. Which of them
-/// are tried is another matter ([`Retries`]).
+/// How often deletes that were blocked and incomplete rows are looked for. Which of them are tried is another matter
+/// ([`Retries`]).
 const WAITING_INTERVAL: Duration = Duration::from_secs(60);
-/// How often new profiles of the application are looked for: this often,
+/// How often new profiles of the application are looked for, and users that people wait for: this often,
 const PROFILES_INTERVAL: Duration = Duration::from_secs(10);
 /// and, as that reads all of them, for one part in this many of the time at most.
 const PROFILES_SHARE: u32 = 100;
@@ -45,6 +45,8 @@ const PROFILES_SHARE: u32 = 100;
 pub(super) struct Maintenance {
     /// Set when a command was asked for.
     pub(super) commands_wait: bool,
+    /// Set when everything is due to be read again, which the next session begins with.
+    pub(super) starts_over: bool,
     served_at: Option<Instant>,
     source_asked_at: Option<Instant>,
     waiting_at: Option<Instant>,
@@ -74,6 +76,7 @@ impl Maintenance {
     pub(super) fn new() -> Self {
         Self {
             commands_wait: true,
+            starts_over: false,
             served_at: None,
             source_asked_at: None,
             waiting_at: None,
@@ -128,7 +131,10 @@ impl Maintenance {
     ) -> Result<()> {
         if due(&mut self.served_at, COMMAND_POLL) || self.commands_wait {
             self.commands_wait = false;
-            queue::serve(&mut session.applier).await?;
+            self.starts_over |= queue::serve(&mut session.applier).await?;
+            if self.starts_over {
+                return Ok(());
+            }
             if self.rebuild.is_none() {
                 self.rebuild = Rebuild::take(config, session).await?;
             }
@@ -136,7 +142,7 @@ impl Maintenance {
         self.look_at_the_date(&mut session.applier).await?;
         self.round(config, session, health).await?;
         if due(&mut self.waiting_at, WAITING_INTERVAL) {
-            self.retry(&mut session.applier).await?;
+            self.retry_deletes(&mut session.applier).await?;
             let Session { applier, source, checkpoint, .. } = &mut *session;
             let end_of_log = async || slot::current_lsn(source).await;
             applier.reread_incomplete(&mut self.absent, *checkpoint, end_of_log).await?;
@@ -147,6 +153,7 @@ impl Maintenance {
         let now = Instant::now();
         if self.profiles_at.is_none_or(|at| now >= at) {
             session.applier.scan_profiles(&|| health.tick()).await?;
+            self.retry_people(&mut session.applier).await?;
             self.profiles_at = Some(now + PROFILES_INTERVAL.max(now.elapsed() * PROFILES_SHARE));
         }
         self.retention.run(&session.applier, config.retention_days).await?;
@@ -185,6 +192,7 @@ impl Maintenance {
                 health.set_phase(Phase::Streaming);
             }
         }
+        health.recovered();
         Ok(())
     }
 
@@ -198,12 +206,16 @@ impl Maintenance {
         Ok(())
     }
 
-    /// People who wait, deletes that were blocked and quarantined owners, as far as they are to be tried now.
-    async fn retry(&mut self, applier: &mut Applier) -> Result<()> {
-        let now = Instant::now();
+    /// People who wait for a user that is there now, as far as they are to be tried now.
+    async fn retry_people(&mut self, applier: &mut Applier) -> Result<()> {
         let people = applier.people_waiting().await?.owners;
-        let owners = self.waiting.due(&people, now);
-        applier.recompute_alone(Touched::owners(owners), Mode::STREAM).await?;
+        let owners = self.waiting.due(&people, Instant::now());
+        applier.recompute_alone(Touched::owners(owners), Mode::STREAM).await
+    }
+
+    /// Deletes that were blocked, as far as they are to be tried now.
+    async fn retry_deletes(&mut self, applier: &mut Applier) -> Result<()> {
+        let now = Instant::now();
         let rows = applier.blocked_deletes().await?;
         let rows = self.blocked.due(&rows, now);
         applier.retry_blocked_deletes(rows).await
@@ -268,7 +280,13 @@ pub(super) async fn wait_until_accepted(
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();
-        if matches!(halt.cause, HaltCause::Configuration { .. } | HaltCause::RolledBack { .. }) {
+        let is_still = matches!(
+            halt.cause,
+            HaltCause::Configuration { .. }
+                | HaltCause::RolledBack { .. }
+                | HaltCause::Paused { .. }
+        );
+        if is_still {
             maintenance.serve_alone(config, session, health).await?;
         } else {
             maintenance.run(config, session, health).await?;

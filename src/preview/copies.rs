@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use super::{Before, store, temporary_schema};
 use crate::config::{Config, Schema, Server, TableName, Target, quote_identifier};
 use crate::error::{Context as _, Result};
-use crate::migrate;
+use crate::migrate::{self, How};
 use crate::pg::Client;
 
 const WHAT: &str = "target: copying a table";
@@ -29,7 +29,7 @@ pub(super) async fn make(target: &mut Client, config: &Config) -> Result<Config>
     }
     foreign_keys(target, &pairs).await?;
     if config.run.migrate {
-        migrate::targets(target, &copied).await?;
+        migrate::targets(target, &copied, How::Copies).await?;
     }
     Before::copy(target, &copied.target).await?;
     target.batch_execute("commit").await.context(WHAT)?;
@@ -48,7 +48,7 @@ fn named(config: &Config, schema: &Schema) -> Config {
         transactions: name("transactions"),
         enrollments: name("enrollments"),
         courses: name("courses"),
-        link_auth_users: config.target.link_auth_users,
+        auth_users: config.target.auth_users,
         copies_of: Some(Box::new(config.target.clone())),
     };
     Config { target, ..config.clone() }

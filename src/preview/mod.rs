@@ -11,6 +11,8 @@
 mod changes;
 mod copies;
 mod expected;
+mod limit;
+mod log;
 mod measure;
 mod store;
 
@@ -20,6 +22,8 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::changes::{Estimate, Expectation, Preview, TableChanges, Updates};
+pub use self::limit::Limit;
+pub use self::log::log;
 pub use self::measure::Before;
 use crate::apply::Applier;
 use crate::backfill::{Backfill, Until};
@@ -90,7 +94,7 @@ pub async fn dry_run(
                 Tx::on(&applier.db).rollback().await?;
                 halts.push(halt.what());
                 halt::record(&applier.db, Some(&halt)).await?;
-                halt::accept(&applier.db).await?;
+                halt::accept(&applier.db, None).await?;
             }
             Err(other) => return Err(other),
         }

@@ -10,11 +10,10 @@ use super::{OnLock, Watcher};
 use crate::config::{Config, Schema};
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
+use crate::migrate::WRITER_LOCK;
 use crate::pg::{Client, Db};
 use crate::store::backfill;
 
-/// The advisory lock of the one writer of a target.
-const WRITER_LOCK: i64 = 0x7472_6962_7772_6974;
 /// How often a waiting daemon asks for the lock.
 const LOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a command waits for the lock before it says that a daemon works.

@@ -1,2 +1,2 @@
 -- Whether the newest migration has been applied: it makes this table.
-select to_regclass('tributary.id_map') is not null
+select to_regclass('tributary.added') is not null

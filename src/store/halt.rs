@@ -14,6 +14,9 @@ pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
     if matches!(halt.cause, HaltCause::RolledBack { .. }) {
         return Ok(rolled_back(db).await?.is_none());
     }
+    if matches!(halt.cause, HaltCause::Paused { .. }) {
+        return Ok(paused(db).await?.is_none());
+    }
     let accepted = accepted(db).await?;
     Ok(halt.keys().iter().all(|key| accepted.contains(key)))
 }
@@ -63,6 +66,32 @@ pub async fn rolled_back(db: &Db) -> Result<Option<Halt>> {
     Ok(run.map(|run| Halt::new(HaltCause::RolledBack { run }, Vec::new())))
 }
 
+/// The halt that an operator asked for, until it is ended. It is recorded for itself, as that of a rollback.
+///
+/// # Errors
+/// Those of the target.
+pub async fn paused(db: &Db) -> Result<Option<Halt>> {
+    let rows =
+        db.query("target: reading the state", "select paused from tributary.state", &[]).await?;
+    let by: Option<String> = rows.first().and_then(|row| row.get(0));
+    Ok(by.map(|by| Halt::new(HaltCause::Paused { by }, Vec::new())))
+}
+
+/// Pauses the stream in somebody's name, or with `None` ends the pause.
+///
+/// # Errors
+/// A refusal where it is so already.
+pub async fn set_paused(db: &Db, by: Option<&str>) -> Result<()> {
+    let sql = "update tributary.state set paused = $1 where (paused is null) <> ($1::text is null)";
+    match (db.execute("target: pausing", sql, &[&by]).await?, by) {
+        (0, Some(_)) => {
+            Err(Error::refused("the stream is paused already", "`tributary resume` goes on"))
+        }
+        (0, None) => Err(Error::refused("the stream is not paused", "look at `tributary status`")),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses what would write people while the target is rolled back.
 ///
 /// # Errors
@@ -108,6 +137,10 @@ pub async fn pending(db: &Db) -> Result<Halt> {
             "the daemon halted because the target was rolled back, so there is nothing to accept",
             "`tributary backfill` or `tributary cutover` goes on",
         )),
+        Some(Halt { cause: HaltCause::Paused { .. }, .. }) => Err(Error::refused(
+            "the stream is paused, so there is nothing to accept",
+            "`tributary resume` goes on",
+        )),
         Some(halt) if !halt.is_failure() => Ok(halt),
         Some(_) => Err(Error::refused(
             "the daemon halted because its attempts failed, so there is nothing to accept",
@@ -120,12 +153,19 @@ pub async fn pending(db: &Db) -> Result<Halt> {
     }
 }
 
-/// Accepts exactly the pending halt and returns it.
+/// Accepts exactly the pending halt and returns it. `seen` is the identity of the one that somebody was shown: another one
+/// that has come since is not what they meant.
 ///
 /// # Errors
-/// A refusal when nothing is halted.
-pub async fn accept(db: &Db) -> Result<Halt> {
+/// A refusal when nothing is halted, and where it is not for what was shown.
+pub async fn accept(db: &Db, seen: Option<&str>) -> Result<Halt> {
     let halt = pending(db).await?;
+    if seen.is_some_and(|seen| seen != halt.identity()) {
+        return Err(Error::refused(
+            "the daemon has halted for something else since that was shown",
+            "look at what it would delete now, and accept that",
+        ));
+    }
     let sql = "update tributary.state set accepted = $1, halted = null \
                where set_config('synchronous_commit', 'on', true) is not null";
     let mut keys = accepted(db).await?;

@@ -60,6 +60,10 @@ pub enum Operation {
     Accept,
     /// The validation pack was run.
     Validate,
+    /// The stream was paused.
+    Pause,
+    /// The stream was gone on with.
+    Resume,
     /// A person was forgotten.
     Erase,
     /// An export was imported.
@@ -68,7 +72,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Migrate,
         Self::Backfill,
         Self::DryRun,
@@ -82,6 +86,8 @@ impl Operation {
         Self::Decision,
         Self::Accept,
         Self::Validate,
+        Self::Pause,
+        Self::Resume,
         Self::Erase,
         Self::Import,
     ];
@@ -103,6 +109,8 @@ impl Operation {
             Self::Decision => "decision",
             Self::Accept => "accept",
             Self::Validate => "validate",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
             Self::Erase => "erase",
             Self::Import => "import",
         }

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::auth_users;
 use super::column_types::{column_types, require_uuid, type_of};
-use crate::config::{TableName, Target};
+use crate::config::{AuthUsers, TableName, Target};
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Context, Error, Result};
 use crate::pg::{Client, text_params};
@@ -95,6 +96,12 @@ pub struct Tables {
     pub begin: String,
     /// Whether `auth.users` exists and people take ids from it.
     pub link_auth_users: bool,
+    /// Its ids with the e-mail keys that they are found by.
+    pub auth_users: String,
+    /// Makes the users of new profiles; `None`: they are not made here, or this is a dry run, in which they count as made.
+    pub create_auth_users: Option<String>,
+    /// Whether a new person without a user is not waited for, as the user is made.
+    pub creates_auth_users: bool,
     /// Whether the profile id must be an `auth.users` id.
     pub needs_auth_user: bool,
 }
@@ -135,16 +142,18 @@ impl Tables {
             .await
             .context("target: reading deferrable constraints")?
             .get(0);
-        let link_auth_users: bool = target.link_auth_users && auth.get(0);
-        let auth_users = if link_auth_users {
-            "(select u.id, lower(u.email) as email from auth.users u)"
-        } else {
-            "(select null::uuid as id, null::text as email where false)"
+        let link_auth_users: bool = target.auth_users != AuthUsers::Off && auth.get(0);
+        let creates_auth_users = link_auth_users && target.auth_users == AuthUsers::Create;
+        let create_auth_users = match target.copies_of {
+            None if creates_auth_users => Some(auth_users::create(client, &names.profiles).await?),
+            _ => None,
         };
+        let auth_users = if link_auth_users { auth_users::KEYED } else { auth_users::NONE };
         let profile_ids = include_str!("sql/profile_ids.sql")
             .replace("{profiles}", &names.profiles)
             .replace("{email_type}", &type_of(&profile, "email"))
             .replace("{auth_users}", auth_users);
+        let auth_users = auth_users.to_owned();
         for (table, types) in [
             (&target.profiles, &profile),
             (&target.transactions, &transaction),
@@ -173,6 +182,7 @@ impl Tables {
             systemeio_type: type_of(&profile, "systemeio_id"),
             email_type: type_of(&profile, "email"),
             profiles_by_copy: !secured.get::<_, bool>(0)
+                && !creates_auth_users
                 && !profile.get("tags").is_some_and(|kind| kind.starts_with("json")),
             transactions_by_copy: !secured.get::<_, bool>(1),
             insert_profiles: insert_profiles(&names.profiles, &profile)?,
@@ -182,6 +192,9 @@ impl Tables {
             amount_scale: scale(&transaction, "amount"),
             fee_scale: scale(&transaction, "payment_provider_fee"),
             link_auth_users,
+            auth_users,
+            create_auth_users,
+            creates_auth_users,
             profile_ids,
             transactions_by_provider: transactions_by_provider(&names.transactions, &transaction),
             needs_auth_user: auth.get(1),

@@ -2,6 +2,7 @@
 //! written, deleted, joined and quarantined. SQL beside it; nothing here decides what a row should say.
 
 pub mod adopt;
+pub mod auth_users;
 pub mod catalog;
 pub mod changes;
 mod column_types;
@@ -13,6 +14,7 @@ pub mod foreign_key;
 mod join;
 pub mod merge;
 pub mod profile_ids;
+pub mod reach;
 pub mod replace;
 pub mod write;
 

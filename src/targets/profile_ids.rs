@@ -70,7 +70,9 @@ pub async fn find(tx: &Tx, tables: &Tables, keys: &[String]) -> Result<Vec<(Stri
         let id = candidates.into_iter().flatten().find(|id| !taken.contains(id));
         let (profile_id, state, is_fresh) = match id {
             Some(id) => (id, PersonState::Present, false),
-            None if tables.needs_auth_user => (derived_id(&key, 0), PersonState::Waiting, false),
+            None if tables.needs_auth_user && !tables.creates_auth_users => {
+                (derived_id(&key, 0), PersonState::Waiting, false)
+            }
             None => (free_id(&key, derived_is_taken, &taken), PersonState::Present, true),
         };
         taken.insert(profile_id);

@@ -150,8 +150,16 @@ fn add_profiles(
     park_unique_values(group, tables, profiles);
     let (known, others): (Vec<&ProfileWrite>, Vec<&ProfileWrite>) =
         profiles.iter().partition(|profile| profile.is_known);
+    if let Some(sql) = tables.create_auth_users.as_ref().filter(|_| !others.is_empty()) {
+        let (ids, emails): (Vec<Uuid>, Vec<String>) =
+            others.iter().map(|profile| (profile.id, profile.email.clone())).unzip();
+        let what = "target: making users";
+        group.any(what, sql.clone(), vec![Box::new(ids), Box::new(emails)]);
+    }
+    // A trigger of auth.users may have made the profile of a user that is made.
+    let is_new = |id: &Uuid| !tables.creates_auth_users && fresh.profiles.contains(id);
     let (new, others): (Vec<&ProfileWrite>, Vec<&ProfileWrite>) =
-        others.iter().partition(|profile| fresh.profiles.contains(&profile.id));
+        others.iter().partition(|profile| is_new(&profile.id));
     let values = |rows: &[&ProfileWrite]| TextColumns::of(rows, |p| p.values.clone()).owned();
     if !new.is_empty() {
         positions.profiles.inserted = Some(group.len());

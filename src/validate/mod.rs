@@ -64,8 +64,7 @@ pub async fn validate(config: &Config, db: &Db) -> Result<Validation> {
 
 async fn run(config: &Config, db: &Db) -> Result<Vec<Point>> {
     let mut points = Vec::new();
-    for (group, sql) in PACK {
-        let sql = with_names(config, sql);
+    for (group, sql) in queries(config) {
         for row in db.query(WHAT, &sql, &[]).await? {
             let text = |at: usize| row.get::<_, Option<String>>(at).unwrap_or_default();
             points.push(Point {
@@ -78,6 +77,13 @@ async fn run(config: &Config, db: &Db) -> Result<Vec<Point>> {
         }
     }
     Ok(points)
+}
+
+/// The pack with the names of the tables in their places: what each query is about, and the query.
+#[must_use]
+pub fn queries(config: &Config) -> Vec<(&'static str, String)> {
+    let sent = |sql: &str| config.target.schema.of(&with_names(config, sql)).into_owned();
+    PACK.iter().map(|(group, sql)| (*group, sent(sql))).collect()
 }
 
 /// The pack for psql: the variables, then each query.

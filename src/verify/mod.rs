@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 pub use continuous::Verification;
 pub use repair::repair;
-pub use report::{Difference, Example, Field, Problem, Report, Table};
+pub use report::{Difference, Example, Field, Problem, Report, Table, logged};
 
 use self::affected::Affected;
 use self::queue::Candidate;
@@ -175,12 +175,7 @@ impl<'a> Verifier<'a> {
 
     /// A position of the source's log behind everything that has been read of it.
     async fn source_lsn(&self) -> Result<Lsn> {
-        let sql = "select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() \
-                   else pg_current_wal_insert_lsn() end)::text";
-        let what = "source: reading the log position";
-        let row = self.source.query_one(sql, &[]).await.context(what)?;
-        let lsn = row.get::<_, Option<&str>>(0).and_then(Lsn::parse);
-        lsn.map(before_header).ok_or_else(|| Error::unavailable(what, "there is none yet"))
+        source_position(&self.source).await
     }
 
     /// Waits until the checkpoint has passed a position. `false`: it does not come any nearer; where the daemon ended or
@@ -208,6 +203,19 @@ impl<'a> Verifier<'a> {
         }
         Ok(true)
     }
+}
+
+/// A position of a source's log behind everything that was committed before it was asked, and that an idle source sends.
+///
+/// # Errors
+/// Those of the source.
+pub(crate) async fn source_position(source: &Client) -> Result<Lsn> {
+    let sql = "select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() \
+               else pg_current_wal_insert_lsn() end)::text";
+    let what = "source: reading the log position";
+    let row = source.query_one(sql, &[]).await.context(what)?;
+    let lsn = row.get::<_, Option<&str>>(0).and_then(Lsn::parse);
+    lsn.map(before_header).ok_or_else(|| Error::unavailable(what, "there is none yet"))
 }
 
 /// At the start of a page of the log the insert position lies behind the page's header, which no record fills: an idle

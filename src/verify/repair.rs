@@ -12,7 +12,7 @@ use crate::pg::Db;
 /// Units of one command: it is one transaction between two batches.
 const UNITS: usize = 500;
 
-/// Repairs what a report names, and verifies again. `Err` within: the writer refused it, for this reason, which may name
+/// Repairs what a report names, in the name of `by` or of this process, and verifies again. `Err` within: the writer refused it, for this reason, which may name
 /// customers and is for standard output alone (P14).
 ///
 /// # Errors
@@ -21,11 +21,12 @@ pub async fn repair(
     config: &Config,
     report: &Report,
     options: Options,
+    by: Option<&str>,
     show: Show<'_>,
 ) -> Result<std::result::Result<Report, String>> {
     let db = &open_target(config).await?;
     guard(config, db, report).await?;
-    let actor = actor(db, None).await?;
+    let actor = actor(db, by).await?;
     let feeds = crate::apply::stored_feeds(db, config).await?;
     let touches: Vec<&Touch> = report.repairs.iter().collect();
     for (done, some) in touches.chunks(UNITS).enumerate() {

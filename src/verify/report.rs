@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::engine::{RowId, SharedId};
 use crate::facts::Feed;
+use crate::store::operation_log::{Finish, Outcome};
 
 /// Units that are remembered for a repair; what is beyond is found again by the verification after it.
 const MOST_REPAIRS: usize = 100_000;
@@ -295,4 +296,13 @@ impl Report {
             self.examples.push(Example { table, id, source_row, problem, fields });
         }
     }
+}
+/// What the operation log keeps of a report: counts alone.
+#[must_use]
+pub fn logged(report: &Report) -> Finish {
+    let checked = &report.checked;
+    let rows = checked.source_rows + checked.owners + checked.transactions + checked.enrollments;
+    Finish::new(Outcome::Done)
+        .counted(rows, report.differences)
+        .with(serde_json::json!({ "checked": checked, "tables": report.tables, "streaming": report.streaming }))
 }

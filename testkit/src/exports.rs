@@ -23,7 +23,7 @@ pub struct Options {
     pub records: u64,
     /// The same seed gives the same bytes.
     pub seed: u64,
-    /// Share of damaged records.
+    /// Share of damaged records. With none at all every reference leads to a record, and nothing is there twice.
     pub damage: f64,
     /// Whether a byte order mark stands in front.
     pub mark: bool,
@@ -237,14 +237,18 @@ fn text(record: &[(&str, Value)]) -> String {
 
 fn value(field: Field, number: u64, options: &Options, random: &mut Random) -> Value {
     let n = random.below(1_000_000);
+    let is_clean = options.damage == 0.0;
     match field {
         Id(prefix) | Same(prefix) => json!(format!("{prefix}{number}")),
+        Of(prefix, share) if is_clean => {
+            json!(format!("{prefix}{}", number % (options.records * share).div_ceil(1000)))
+        }
         Of(_, _) if n.is_multiple_of(50) => Value::Null,
         Of(prefix, share) => {
             json!(format!("{prefix}{}", random.below((options.records * share).div_ceil(1000))))
         }
         Words => json!(format!("Ana {} {number}", random.pick(&["Reyes", "DELA CRUZ", "Santos"]))),
-        Email if n.is_multiple_of(100) => json!("ana@example.com"),
+        Email if n.is_multiple_of(100) && !is_clean => json!("ana@example.com"),
         Email => json!(format!("Ana{}-{number}@Example.com", n % 7)),
         Phone => json!(random.pick(&["0917 123 4567", "+63 917 123 4567", "n/a", ""])),
         Time => match n % 6 {

@@ -78,8 +78,14 @@ const LARGE_TRANSACTION: &[&str] =
 const COMMAND: &[&str] = &["command-executed", "command-answered"];
 const HALT: &[&str] = &["halt-recorded"];
 const ALTERED: &[&str] = &["reconcile-scheduled"];
-/// Taken by `backups.rs`.
-const THE_WAY_BACK: &[&str] = &["backup-copied", "rollback-restored"];
+/// Taken by `backups.rs` and `cutover.rs`.
+const THE_WAY_BACK: &[&str] = &[
+    "backup-copied",
+    "rollback-restored",
+    "cutover-scheduled",
+    "cutover-filled",
+    "cutover-validated",
+];
 /// Taken by `import.rs`.
 pub(crate) const IMPORT: &[&str] = &[
     "import-prepared",

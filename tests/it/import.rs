@@ -1,6 +1,10 @@
 //! `tributary import`: both shipped plans on made-up exports, damaged in every way.
 
+mod foreign;
+mod killed;
+mod kinds;
 mod there_before;
+mod way_back;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -186,9 +190,13 @@ fn export(of: Export, name: &str, options: &Options, folder: &Path) -> PathBuf {
 
 /// A shipped plan with small transactions.
 fn plan_with_small_batches(name: &str, folder: &Path) -> String {
+    plan_with_batches(name, 200, folder)
+}
+
+fn plan_with_batches(name: &str, batch: u32, folder: &Path) -> String {
     let plan = folder.join(format!("{name}.toml"));
     let text = std::fs::read_to_string(shipped(&format!("{name}.toml"))).unwrap();
-    std::fs::write(&plan, text.replacen("zone =", "batch = 200\nzone =", 1)).unwrap();
+    std::fs::write(&plan, text.replacen("zone =", &format!("batch = {batch}\nzone ="), 1)).unwrap();
     plan.to_str().unwrap().to_owned()
 }
 

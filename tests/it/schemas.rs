@@ -77,6 +77,12 @@ async fn two_installations_work_side_by_side_in_one_pair_of_databases_spec_10() 
     second.succeed(&["decisions", "list"]).await;
     assert_eq!(first.target.value("select count(*) from tributary.command").await, "0");
     assert_eq!(first.target.value("select count(*) from \"Trib-2\".command").await, "1");
+    let client = second.target.connect().await;
+    let synced = client.query_one("call \"Trib-2\".sync_new_data(dry_run => false)", &[]).await;
+    assert_eq!(synced.unwrap().get::<_, Value>(0)["behind_bytes"], 0);
+    let phase = "select \"Trib-2\".status() ->> 'phase' || (select count(*) > 15 from \"Trib-2\".validate() where ok)";
+    assert_eq!(first.target.value(phase).await, "streamingtrue");
+    assert_eq!(first.target.value("select count(*) from tributary.command").await, "0");
     let locks = "select count(distinct (classid, objid)) from pg_locks where locktype = 'advisory'
                  and database = (select oid from pg_database where datname = current_database())
                  and mode = 'ExclusiveLock'";

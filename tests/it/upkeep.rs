@@ -89,3 +89,39 @@ async fn what_is_closed_for_long_goes_and_what_is_open_stays() {
     };
     eventually("what is closed for long is gone", || daemon.log(), done).await;
 }
+
+/// SPEC §2: a large table of the application is indexed while its writers go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_is_indexed_while_its_writers_go_on() {
+    let world = World::canonical("select 1").await;
+    world.succeed(&["migrate"]).await;
+    let rows = "drop index tributary_transactions_user_id, tributary_transactions_payment_provider_id;
+        insert into transactions (id, amount, description) select gen_random_uuid(), n, repeat('x', 250)
+        from generate_series(1, 40000) as n";
+    world.target.execute(rows).await;
+    let open = world.target.connect().await;
+    open.batch_execute(
+        "begin; insert into transactions (id, amount) values (gen_random_uuid(), 1)",
+    )
+    .await
+    .unwrap();
+    let (migrated, ()) = tokio::join!(world.run(&["migrate"]), async {
+        let builds = "select count(*) from pg_stat_activity where query like 'create index concurrently%user_id%'
+            and datname = current_database() and wait_event_type = 'Lock'";
+        let waits = || async { world.target.value(builds).await == "1" };
+        crate::support::eventually("the index waits for what is open", String::new, waits).await;
+        // A writer that comes later does not wait behind it.
+        let write = "set statement_timeout = '5s'; insert into transactions (id, amount) values (gen_random_uuid(), 1)";
+        world.target.connect().await.batch_execute(write).await.unwrap();
+        open.batch_execute("commit").await.unwrap();
+    });
+    assert_eq!(migrated.status.code(), Some(0), "{migrated:?}");
+    let valid = "select string_agg(indexrelid::regclass::text, ' ' order by indexrelid::regclass::text) from pg_index
+        where indrelid = 'transactions'::regclass and indisvalid and not indisprimary";
+    assert_eq!(
+        world.target.value(valid).await,
+        "tributary_transactions_payment_provider_id tributary_transactions_user_id"
+    );
+    let again = world.succeed(&["migrate"]).await;
+    assert!(!again.contains("index"), "{again}");
+}

@@ -10,7 +10,8 @@ document.addEventListener("keydown", (event) => {
   if (element.matches("input, select")) element.focus();
   else element.click();
 });
-// Replaces the part of a page that is live when the daemon reports a change. While a field has the focus nothing moves.
+// Replaces the part of a page that is live when the daemon reports a change, or each data-every milliseconds while something
+// is waited for. While a field has the focus nothing moves.
 (() => {
   const live = () => document.getElementById("live");
   if (!live() || !window.EventSource) return;
@@ -28,5 +29,26 @@ document.addEventListener("keydown", (event) => {
   const later = () => { if (due) refresh().catch(() => {}); };
   document.addEventListener("focusout", () => setTimeout(later, 0));
   document.addEventListener("visibilitychange", later);
-  new EventSource("/admin/events").addEventListener("changed", () => refresh().catch(() => {}));
+  if (live().dataset.every) {
+    const look = () => {
+      if (live().dataset.every) refresh().catch(() => {}).finally(() => setTimeout(look, Number(live().dataset.every)));
+    };
+    setTimeout(look, Number(live().dataset.every));
+  } else {
+    // A browser has six connections to a server: a page that is not seen, or was left, must not keep one.
+    let events = null;
+    const close = () => { events?.close(); events = null; };
+    const open = () => {
+      if (document.hidden || events) return;
+      events = new EventSource("/admin/events");
+      events.addEventListener("changed", () => refresh().catch(() => {}));
+    };
+    addEventListener("pagehide", close);
+    addEventListener("pageshow", open);
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return close();
+      open();
+      refresh().catch(() => {});
+    });
+  }
 })();

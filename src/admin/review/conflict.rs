@@ -5,15 +5,17 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query as InAddress, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::filter::Query;
 use super::{Columns, Line, reader};
-use crate::admin::{Admin, Decide, Failure, Page, View, Who, render, see_other};
+use crate::admin::layout;
+use crate::admin::state::ANSWERED;
+use crate::admin::{Admin, Decide, Failure, Page, View, Who, render, requests, see_other};
+use crate::ask::Asked;
 use crate::config::Config;
 use crate::decisions::preview::Preview;
 use crate::decisions::{Command, Request};
@@ -110,6 +112,13 @@ struct ConflictPage {
     around: Around,
 }
 
+impl ConflictPage {
+    /// The beginning of a long value.
+    fn short(&self, value: &str) -> String {
+        value.chars().take(60).chain(['…']).collect()
+    }
+}
+
 /// A decision as its form says it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -148,21 +157,24 @@ pub(super) async fn decide(
         }
         Err(error) => return Err(error.into()),
     };
-    if form.step == "decide" {
-        let answer = admin.ask(command, who.clone()).await?;
-        if answer.done {
-            let filter = query.encoded(&query.filter(&admin.searches));
-            return Ok(see_other(&format!("/admin/conflicts/{id}?{filter}")));
+    let (refused, previewed) = if form.step == "decide" {
+        match admin.ask(command, &who, ANSWERED).await? {
+            Asked::Queued { answer: Some(answer), .. } if answer.done => {
+                admin.kept.forget_kinds().await;
+                let filter = query.encoded(&query.filter(&admin.searches));
+                return Ok(see_other(&format!("/admin/conflicts/{id}?{filter}")));
+            }
+            Asked::Queued { command, answer: None } => return Ok(requests::see(command)),
+            Asked::Queued { answer: Some(answer), .. } => (Some(answer.text), None),
+            Asked::Refused(reason) => (Some(reason), None),
         }
-        return Ok(page(&admin, &who, id, &query, Some(answer.text), None).await?);
-    }
-    let asked = Command::of(Request::Preview { of: vec![command] });
-    let answer = admin.ask(asked, who.clone()).await?;
-    if !answer.done {
-        return Ok(page(&admin, &who, id, &query, Some(answer.text), None).await?);
-    }
-    let previewed = Some(Previewed::of(form, &Preview::parse(&answer.text)?));
-    Ok(page(&admin, &who, id, &query, None, previewed).await?)
+    } else {
+        match admin.preview(vec![command], &who).await? {
+            Ok(preview) => (None, Some(Previewed::of(form, &preview))),
+            Err(reason) => (Some(reason), None),
+        }
+    };
+    Ok(page(&admin, &who, id, &query, refused, previewed).await?)
 }
 
 /// The command that a form means.
@@ -207,7 +219,7 @@ async fn page(
     let config = &admin.current().config;
     let db = reader(admin).await?;
     let Some(entry) = queue::entry(&db, id).await? else {
-        return Ok((StatusCode::NOT_FOUND, see_other("/admin/conflicts")).into_response());
+        return Ok(layout::not_found(who));
     };
     let filter = query.filter(&admin.searches);
     let (previous, next) = neighbours(&db, &filter, &entry).await?;

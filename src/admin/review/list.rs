@@ -14,13 +14,15 @@ use serde::Deserialize;
 use super::filter::Query;
 use super::reader;
 use crate::admin::layout::inert;
-use crate::admin::{Admin, Decide, Failure, Page, View, render, see_other};
-use crate::decisions::preview::{MOST, Preview};
+use crate::admin::state::ANSWERED;
+use crate::admin::{Admin, Decide, Failure, Page, View, render, requests, see_other};
+use crate::ask::Asked;
+use crate::decisions::preview::MOST;
 use crate::decisions::{Command, Request};
 use crate::error::Result;
 use crate::facts::visible;
 use crate::pg::Db;
-use crate::review::queue::{self, COUNTED, Direction, Entry, Filter, PAGE, Place, Status};
+use crate::review::queue::{self, About, COUNTED, Direction, Entry, Filter, PAGE, Place, Status};
 use crate::review::summary::summary;
 use crate::review::ways::{self, Choice};
 use crate::unify::ConflictKind;
@@ -118,20 +120,33 @@ async fn listed(
     let mut entries = queue::page(db, &filter, from.as_ref(), Direction::Forward, PAGE + 1).await?;
     let has_more = entries.len() > PAGE;
     entries.truncate(PAGE);
-    let counts = queue::by_kind(db).await?;
+    let counts = admin.kept.kinds(db).await?;
     let of = |severity: &str| -> i64 {
-        counts.iter().filter(|(s, ..)| s == severity).map(|(.., count)| count).sum()
+        counts.iter().filter(|kind| kind.severity == severity).map(|kind| kind.count).sum()
     };
-    let in_severity = counts.iter().filter(|(s, ..)| s == filter.severity.as_str());
+    let in_severity = counts.iter().filter(|kind| kind.severity == filter.severity.as_str());
+    let is_all = from.is_none() && !has_more;
+    let matching = match (&filter.about, is_all) {
+        (_, true) => entries.len().to_string(),
+        // Counting would read every subject once more.
+        (About::Part(_), false) => format!("more than {PAGE}"),
+        // Counted already.
+        _ if filter.is_of_kind_alone() => {
+            let kinds = counts.iter().filter(|kind| kind.severity == filter.severity.as_str());
+            let kinds = kinds.filter(|kind| filter.kind.is_none_or(|k| k.as_str() == kind.kind));
+            kinds.map(|kind| kind.count).sum::<i64>().to_string()
+        }
+        _ => counted(queue::matching(db, &filter).await?),
+    };
     let last = entries.last().map(|entry| entry.place(filter.order).encoded());
     let is_pair = filter.kind.is_some_and(|kind| kind == ConflictKind::PossibleDuplicate);
     Ok(ListPage {
         rows: entries.iter().map(|entry| Shown::of(entry, &config.rules.zone)).collect(),
-        kinds: in_severity.map(|(_, kind, count)| (kind.clone(), *count)).collect(),
+        kinds: in_severity.map(|kind| (kind.kind.clone(), kind.count)).collect(),
         feeds: config.source.feeds.iter().map(|feed| feed.name.clone()).collect(),
         reviews: of("review"),
         notes: of("info"),
-        matching: counted(queue::matching(db, &filter).await?),
+        matching,
         next: last.filter(|_| has_more),
         is_first: from.is_none(),
         may_decide: may_decide && filter.status == Status::Open,
@@ -201,12 +216,12 @@ pub(super) async fn bulk(
     let db = reader(&admin).await?;
     if !form.confirmed {
         let commands = next_commands(&db, &filter, &form.action, note, MOST).await?;
-        let asked = Command::of(Request::Preview { of: commands });
-        let answer = admin.ask(asked, who.clone()).await?;
-        if !answer.done {
-            return Ok(render(&listed(&admin, page, true, &query, Some(answer.text), None).await?));
-        }
-        let preview = Preview::parse(&answer.text)?;
+        let preview = match admin.preview(commands, &who).await? {
+            Ok(preview) => preview,
+            Err(reason) => {
+                return Ok(render(&listed(&admin, page, true, &query, Some(reason), None).await?));
+            }
+        };
         let bulk = Bulk {
             action: form.action.clone(),
             dismisses: form.action == "dismiss",
@@ -218,8 +233,8 @@ pub(super) async fn bulk(
         };
         return Ok(render(&listed(&admin, page, true, &query, None, Some(bulk)).await?));
     }
-    let (mut done, mut refused) = (0, 0);
-    for _ in 0..BATCHES {
+    let (mut done, mut refused, mut waiting) = (0, 0, None);
+    'batches: for _ in 0..BATCHES {
         let commands = next_commands(&db, &filter, &form.action, note, MOST).await?;
         if commands.is_empty() {
             break;
@@ -230,11 +245,23 @@ pub(super) async fn bulk(
                 Request::Dismiss { conflicts } => conflicts.len(),
                 _ => 1,
             };
-            if admin.ask(command, who.clone()).await?.done { done += size } else { refused += size }
+            match admin.ask(command, &who, ANSWERED).await? {
+                Asked::Queued { answer: Some(answer), .. } if answer.done => done += size,
+                // The others would only wait behind it.
+                Asked::Queued { answer: None, command } => {
+                    waiting = Some(command);
+                    break 'batches;
+                }
+                Asked::Queued { .. } | Asked::Refused(_) => refused += size,
+            }
         }
         if done == before {
             break;
         }
+    }
+    admin.kept.forget_kinds().await;
+    if let Some(command) = waiting {
+        return Ok(requests::see(command));
     }
     let rest = queue::matching(&db, &filter).await?;
     let mut notice = format!("{done} decided");

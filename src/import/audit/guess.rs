@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use crate::facts::{clean, email_key, parse_amount, parse_date, parse_timestamp};
+use crate::import::numbers::{dotted_date, with_point};
 use crate::import::record::Raw;
 use crate::rules::Rules;
 
@@ -32,6 +33,8 @@ pub enum Guess {
     Email,
     /// A number within a text.
     NumberText,
+    /// A number within a text, with a comma before its fraction.
+    CommaNumber,
     /// A word for a boolean.
     BooleanText,
     /// JSON within a text.
@@ -63,6 +66,7 @@ impl Guess {
             Self::Uuid => "uuid",
             Self::Email => "email",
             Self::NumberText => "number as text",
+            Self::CommaNumber => "number with a decimal comma",
             Self::BooleanText => "boolean as text",
             Self::JsonText => "JSON as text",
             Self::BrokenJsonText => "broken JSON as text",
@@ -105,6 +109,9 @@ fn number(text: &str) -> Guess {
 
 fn of_text(text: &str) -> Guess {
     let rules = Rules::default();
+    if dotted_date(text).is_some() {
+        return if text.contains(':') { Guess::Timestamp } else { Guess::Date };
+    }
     if text.starts_with(['{', '[']) {
         let whole = serde_json::from_str::<IgnoredAny>(text).is_ok();
         return if whole { Guess::JsonText } else { Guess::BrokenJsonText };
@@ -128,5 +135,9 @@ fn of_text(text: &str) -> Guess {
     if parse_date(text, &rules).is_some() {
         return if text.contains(':') { Guess::Timestamp } else { Guess::Date };
     }
-    if parse_amount(text, 0).is_some() { Guess::NumberText } else { Guess::Text }
+    if parse_amount(text, 0).is_some() {
+        return Guess::NumberText;
+    }
+    let is_number = with_point(text).is_some_and(|text| parse_amount(&text, 0).is_some());
+    if is_number { Guess::CommaNumber } else { Guess::Text }
 }

@@ -3,19 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Array, Audit, Field, Guess};
+use super::array::{Array, Field};
+use super::fields::{Source, field_for, plain, source_for};
+use super::{Audit, Guess};
 use crate::config::mapping::table_name;
 use crate::config::section::nearest;
 use crate::error::{Error, Result};
 use crate::import::catalog::{TargetColumn, TargetTable, table_names};
 use crate::import::convert::Kind;
+use crate::import::plan::Encoding;
+use crate::import::record::MEMBER;
 use crate::pg::Client;
 
 /// Fields that hold a name in one text.
 const FULL_NAMES: [&str; 4] = ["name", "fullname", "displayname", "customername"];
 
-/// A field for a table's column, and how near their names are.
-type Match<'a> = (&'a str, &'a Field);
+/// What is chosen for a table.
+type Chosen<'a> = (&'a TargetTable, Option<Source<'a>>);
 
 /// The text of a plan for these tables.
 ///
@@ -42,43 +46,46 @@ pub async fn propose(
             }
         }
     }
-    let chosen: Vec<(&TargetTable, Option<&Array>)> =
-        tables.iter().map(|table| (table, array_for(audit, table))).collect();
+    let chosen: Vec<Chosen<'_>> =
+        tables.iter().map(|table| (table, source_for(audit, table))).collect();
     Ok(written(audit, import, &chosen))
 }
 
-fn written(audit: &Audit, import: &str, chosen: &[(&TargetTable, Option<&Array>)]) -> String {
+fn written(audit: &Audit, import: &str, chosen: &[Chosen<'_>]) -> String {
     let filled: BTreeSet<String> = chosen
         .iter()
-        .filter(|(_, array)| array.is_some())
+        .filter(|(_, source)| source.is_some())
         .map(|(table, _)| table.name.to_string())
         .collect();
     let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut loads = String::new();
-    for (table, array) in chosen {
-        let Some(array) = array else {
+    for (table, source) in chosen {
+        let Some(source) = source else {
             let _ = writeln!(loads, "\n# {}: no array of the files is like it.", table.name);
             continue;
         };
-        load(&mut loads, table, array, &filled, used.entry(&array.name).or_default());
+        let used = used.entry(&source.input().name).or_default();
+        used.extend(source.within.map(|(_, path)| path.to_owned()));
+        Proposal { table, source: *source, filled: &filled, chosen }.write(&mut loads, used);
     }
     let mut text = String::from("# A proposal: read it, correct it, then try it with --dry-run.\n");
     let _ = writeln!(text, "import = {}\nzone = \"Asia/Manila\"", quoted(import));
-    let others: Vec<&Array> =
-        audit.arrays.iter().filter(|array| !used.contains_key(array.name.as_str())).collect();
+    let others: BTreeMap<&str, u64> = audit
+        .arrays
+        .iter()
+        .filter(|array| !used.contains_key(array.name.as_str()))
+        .map(|array| (array.name.as_str(), array.records))
+        .collect();
     if !others.is_empty() {
         text.push_str("\n[left_out]\n");
     }
-    for array in others {
-        let _ = writeln!(
-            text,
-            "{} = \"no table asked for; {} records\"",
-            key(&array.name),
-            array.records
-        );
+    for (name, records) in others {
+        let _ = writeln!(text, "{} = \"no table asked for; {records} records\"", key(name));
     }
+    let mut written = BTreeSet::new();
     for array in &audit.arrays {
-        if let Some(used) = used.get(array.name.as_str()) {
+        // One input may lie in several files.
+        if let Some(used) = used.get(array.name.as_str()).filter(|_| written.insert(&array.name)) {
             input(&mut text, array, used);
         }
     }
@@ -90,6 +97,7 @@ fn input(text: &mut String, array: &Array, used: &BTreeSet<String>) {
         .fields
         .keys()
         .map(|path| top(path))
+        .filter(|name| *name != MEMBER)
         .filter(|name| !used.iter().any(|path| top(path) == *name))
         .collect();
     let _ = writeln!(
@@ -102,8 +110,14 @@ fn input(text: &mut String, array: &Array, used: &BTreeSet<String>) {
     if array.name.contains('.') {
         let _ = writeln!(text, "path = {}", quoted(&array.name));
     }
+    if array.members {
+        text.push_str("# its records are the members of an object; @key is the name of each\nmembers = true\n");
+    }
     if let Some(name) = array.key.as_ref().filter(|name| *name != "id") {
         let _ = writeln!(text, "key = {}", quoted(name));
+    }
+    if array.dialect.encoding == Encoding::Windows1252 {
+        text.push_str("encoding = \"windows-1252\"\n");
     }
     if array.dialect.delimiter != b',' {
         let _ = writeln!(
@@ -118,103 +132,137 @@ fn input(text: &mut String, array: &Array, used: &BTreeSet<String>) {
     }
 }
 
-fn load(
-    text: &mut String,
-    table: &TargetTable,
-    array: &Array,
-    filled: &BTreeSet<String>,
-    used: &mut BTreeSet<String>,
-) {
-    let _ = writeln!(
-        text,
-        "\n[[loads]]\nfrom = {}\ninto = \"{}\"\n[loads.columns]",
-        quoted(&array.name),
-        table.name
-    );
-    for column in table.columns.iter().filter(|column| !column.generated) {
-        let found = field_for(array, &column.name);
-        let Some((path, field)) = found else {
-            missing(text, table, column, array, used);
-            continue;
-        };
-        used.insert(path.to_owned());
-        let line = source(table, column, path, field, filled);
-        let _ = writeln!(text, "{} = {line}{}", key(&column.name), doubts(column, field));
-    }
+/// One load of a proposal.
+struct Proposal<'a> {
+    table: &'a TargetTable,
+    source: Source<'a>,
+    /// Tables that the plan fills.
+    filled: &'a BTreeSet<String>,
+    chosen: &'a [Chosen<'a>],
 }
 
-/// A column that no field is like.
-fn missing(
-    text: &mut String,
-    table: &TargetTable,
-    column: &TargetColumn,
-    array: &Array,
-    used: &mut BTreeSet<String>,
-) {
-    let part = match plain(&column.name).as_str() {
-        "firstname" => Some("first"),
-        "lastname" => Some("last"),
-        _ => None,
-    };
-    let full = array.fields.keys().find(|path| FULL_NAMES.contains(&plain(path).as_str()));
-    if let (Some(part), Some(path)) = (part, full) {
-        used.insert(path.clone());
-        let _ = writeln!(
-            text,
-            "{} = {{ from = {}, name = \"{part}\" }}",
-            key(&column.name),
-            quoted(path)
-        );
-        return;
-    }
-    let is_key = table.primary_key().is_some_and(|key| key == [column.name.clone()]);
-    if is_key
-        && column.kind == Kind::Uuid
-        && let Some(field) = &array.key
-    {
-        used.insert(field.clone());
-        let _ = writeln!(text, "{} = {}", key(&column.name), quoted(field));
-        return;
-    }
-    let hint = nearest(&column.name, array.fields.keys().map(String::as_str));
-    let must = column.not_null && !column.has_default;
-    let must = if must { "must be given" } else { "may stay out" };
-    let _ = writeln!(
-        text,
-        "# {} = \"\"  # {}, {must}: no field is like it{hint}",
-        key(&column.name),
-        column.cast
-    );
-}
-
-fn source(
-    table: &TargetTable,
-    column: &TargetColumn,
-    path: &str,
-    field: &Field,
-    filled: &BTreeSet<String>,
-) -> String {
-    let mut options = Vec::new();
-    let foreign =
-        table.foreign_keys.iter().find(|key| key.columns.as_slice() == [column.name.clone()]);
-    if let Some(foreign) = foreign.filter(|foreign| filled.contains(&foreign.table)) {
-        options.push(format!("references = \"{}\"", foreign.table));
-        if !column.not_null {
-            options.push("orphan = \"null\"".to_owned());
+impl Proposal<'_> {
+    fn write(&self, text: &mut String, used: &mut BTreeSet<String>) {
+        let from = quoted(&self.source.input().name);
+        let _ = writeln!(text, "\n[[loads]]\nfrom = {from}");
+        if let Some((_, path)) = self.source.within {
+            let _ = writeln!(text, "each = {}", quoted(path));
         }
-    } else if unreadable(column, field) > 0 && !column.not_null {
-        options.push("invalid = \"null\"".to_owned());
+        let _ = writeln!(text, "into = \"{}\"\n[loads.columns]", self.table.name);
+        for column in self.table.columns.iter().filter(|column| !column.generated) {
+            let name = key(&column.name);
+            if let Some(parent) = self.of_parent(column) {
+                let _ = writeln!(text, "{name} = {parent}");
+                continue;
+            }
+            let Some((path, field)) = field_for(self.source.array, &column.name) else {
+                self.missing(text, column, used);
+                continue;
+            };
+            if self.source.within.is_none() {
+                used.insert(path.to_owned());
+            }
+            let line = self.from(column, path, field);
+            let _ = writeln!(text, "{name} = {line}{}", doubts(column, field));
+        }
     }
-    if column.kind == Kind::Array && field.types.contains_key(&Guess::Text) {
-        options.push("split = \",\"".to_owned());
+
+    /// The record that holds the list.
+    fn of_parent(&self, column: &TargetColumn) -> Option<String> {
+        let (parent, _) = self.source.within?;
+        let field = parent.key.as_ref()?;
+        let is_parent = self.source.is_parent(self.table, column, self.chosen);
+        let foreign = self.foreign(column)?;
+        is_parent.then(|| {
+            let from = quoted(&format!("..{field}"));
+            format!("{{ from = {from}, references = \"{foreign}\" }}")
+        })
     }
-    if field.mostly() == Some(Guess::Email) && matches!(column.kind, Kind::Text(_) | Kind::Other) {
-        options.push("lower = true, trim = true".to_owned());
+
+    /// The table that a column references, where the plan fills it.
+    fn foreign(&self, column: &TargetColumn) -> Option<&str> {
+        let keys = &self.table.foreign_keys;
+        let key = keys.iter().find(|key| key.columns == [column.name.clone()])?;
+        Some(key.table.as_str()).filter(|table| self.filled.contains(*table))
     }
-    if options.is_empty() {
-        return quoted(path);
+
+    /// A column that no field is like.
+    fn missing(&self, text: &mut String, column: &TargetColumn, used: &mut BTreeSet<String>) {
+        let array = self.source.array;
+        let name = key(&column.name);
+        let part = match plain(&column.name).as_str() {
+            "firstname" => Some("first"),
+            "lastname" => Some("last"),
+            _ => None,
+        };
+        let full = array.fields.keys().find(|path| FULL_NAMES.contains(&plain(path).as_str()));
+        if let (Some(part), Some(path)) = (part, full) {
+            used.insert(path.clone());
+            let _ = writeln!(text, "{name} = {{ from = {}, name = \"{part}\" }}", quoted(path));
+            return;
+        }
+        let is_key = self.table.primary_key().is_some_and(|key| key == [column.name.clone()]);
+        if is_key && column.kind == Kind::Uuid {
+            match (&array.key, self.source.within) {
+                (Some(field), _) => {
+                    if self.source.within.is_none() {
+                        used.insert(field.clone());
+                    }
+                    let _ = writeln!(text, "{name} = {}", quoted(field));
+                    return;
+                }
+                // A list's elements have no ids: the record's id and the element's number are one.
+                (None, Some((parent, _))) => {
+                    if let Some(field) = &parent.key {
+                        let from = quoted(&format!("..{field}"));
+                        let _ = writeln!(
+                            text,
+                            "{name} = {{ join = [{from}, \"#\"], separator = \"/\" }}"
+                        );
+                        return;
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        let hint = nearest(&column.name, array.fields.keys().map(String::as_str));
+        let must = column.not_null && !column.has_default;
+        let must = if must { "must be given" } else { "may stay out" };
+        let cast = &column.cast;
+        let _ = writeln!(text, "# {name} = \"\"  # {cast}, {must}: no field is like it{hint}");
     }
-    format!("{{ from = {}, {} }}", quoted(path), options.join(", "))
+
+    fn from(&self, column: &TargetColumn, path: &str, field: &Field) -> String {
+        let mut options = Vec::new();
+        let is_number = matches!(column.kind, Kind::Numeric | Kind::Float | Kind::Integer(_));
+        if let Some(foreign) = self.foreign(column) {
+            options.push(format!("references = \"{foreign}\""));
+            if !column.not_null {
+                options.push("orphan = \"null\"".to_owned());
+            }
+        } else if unreadable(column, field) > 0 && !column.not_null {
+            options.push("invalid = \"null\"".to_owned());
+        }
+        if is_number && field.types.contains_key(&Guess::CommaNumber) {
+            options.push("decimal = \",\"".to_owned());
+        }
+        if let Kind::Enum(labels) = &column.kind
+            && labels.iter().all(|label| label.chars().all(|c| !c.is_uppercase()))
+        {
+            options.push("trim = true, lower = true".to_owned());
+        }
+        if column.kind == Kind::Array && field.types.contains_key(&Guess::Text) {
+            options.push("split = \",\"".to_owned());
+        }
+        let is_text = matches!(column.kind, Kind::Text(_) | Kind::Other);
+        if field.mostly() == Some(Guess::Email) && is_text {
+            options.push("lower = true, trim = true".to_owned());
+        }
+        if options.is_empty() {
+            return quoted(path);
+        }
+        format!("{{ from = {}, {} }}", quoted(path), options.join(", "))
+    }
 }
 
 /// Values that do not look like the column's type.
@@ -250,71 +298,13 @@ fn fits(kind: &Kind, guess: Guess) -> bool {
         Kind::Date => matches!(guess, G::Epoch | G::Timestamp | G::Date),
         Kind::Integer(_) => matches!(guess, G::Integer | G::ZeroOrOne | G::Epoch | G::NumberText),
         Kind::Numeric | Kind::Float => {
-            matches!(guess, G::Integer | G::ZeroOrOne | G::Epoch | G::NumberText | G::Decimal)
+            matches!(
+                guess,
+                G::Integer | G::ZeroOrOne | G::Epoch | G::NumberText | G::Decimal | G::CommaNumber
+            )
         }
         Kind::Json => matches!(guess, G::List | G::ListOfObjects | G::Object | G::JsonText),
         Kind::Array => matches!(guess, G::List | G::JsonText | G::Text),
-    }
-}
-
-/// The array whose name is the table's, else the one that has most of its columns.
-fn array_for<'a>(audit: &'a Audit, table: &TargetTable) -> Option<&'a Array> {
-    let wanted = singular(&plain(&table.name.name));
-    let score = |array: &Array| {
-        let name = array.name.rsplit('.').next().unwrap_or(&array.name);
-        let same = singular(&plain(name)) == wanted;
-        let columns =
-            table.columns.iter().filter(|column| field_for(array, &column.name).is_some());
-        let share = columns.count() * 100 / table.columns.len().max(1);
-        if same { 1000 + share } else { share }
-    };
-    audit
-        .arrays
-        .iter()
-        .filter(|array| !array.fields.is_empty())
-        .max_by_key(|array| score(array))
-        .filter(|array| score(array) >= 50)
-}
-
-/// The field with a column's name, whatever its case and separators; a path counts as its parts joined, or its last part.
-fn field_for<'a>(array: &'a Array, column: &str) -> Option<Match<'a>> {
-    let wanted = plain(column);
-    let is_same = |path: &str| plain(path) == wanted;
-    let is_last = |path: &str| path.rsplit('.').next().is_some_and(|last| plain(last) == wanted);
-    let is_near = |path: &str| {
-        let name = plain(path);
-        wanted.len() >= 5 && strsim::osa_distance(&name, &wanted) <= 1
-            || trimmed(&name) == trimmed(&wanted)
-            || name.len() >= 7 && wanted.ends_with(&name)
-    };
-    let find = |fits: &dyn Fn(&str) -> bool| {
-        let found = array.fields.iter().find(|(path, _)| fits(path));
-        found.map(|(path, field)| (path.as_str(), field))
-    };
-    find(&is_same).or_else(|| find(&is_last)).or_else(|| find(&is_near))
-}
-
-/// A name without what languages add to it: `is_active` and `active`, `due_on` and `dueDate`, `created_at` and `created`.
-fn trimmed(name: &str) -> &str {
-    let name = name.strip_prefix("is").unwrap_or(name);
-    let ends = ["at", "on", "date", "time", "timestamp", "id"];
-    ends.iter()
-        .find_map(|end| name.strip_suffix(end))
-        .filter(|rest| rest.len() >= 3)
-        .unwrap_or(name)
-}
-
-/// Lower case letters and digits alone.
-pub(super) fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-pub(super) fn singular(name: &str) -> String {
-    match name {
-        _ if name.ends_with("ies") && name.len() > 4 => format!("{}y", &name[..name.len() - 3]),
-        _ if name.ends_with("sses") => name[..name.len() - 2].to_owned(),
-        _ if name.ends_with('s') && !name.ends_with("ss") => name[..name.len() - 1].to_owned(),
-        _ => name.to_owned(),
     }
 }
 

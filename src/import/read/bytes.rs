@@ -20,9 +20,10 @@ pub(super) struct Bytes {
 }
 
 impl Bytes {
-    pub(super) fn new(input: Box<dyn Read + Send>) -> Self {
+    /// Bytes from a place of a document on, which may lie within a text of it.
+    pub(super) fn new(input: Box<dyn Read + Send>, before: u64, within_text: bool) -> Self {
         let buffer = Vec::with_capacity(BUFFER);
-        Self { input, buffer, at: 0, before: 0, within_text: false, resolved: VecDeque::new() }
+        Self { input, buffer, at: 0, before, within_text, resolved: VecDeque::new() }
     }
 
     /// Where in the file it is.
@@ -66,6 +67,22 @@ impl Bytes {
             self.take();
         }
         Ok(byte)
+    }
+
+    /// The bytes that are at hand, where they stand for themselves; none at the end of the file, or within a text.
+    #[inline]
+    pub(super) fn plain(&mut self) -> io::Result<&[u8]> {
+        if self.within_text {
+            return Ok(&[]);
+        }
+        self.raw()?;
+        Ok(self.buffer.get(self.at..).unwrap_or_default())
+    }
+
+    /// Takes so many of what [`Bytes::plain`] found.
+    #[inline]
+    pub(super) fn take_plain(&mut self, count: usize) {
+        self.at += count;
     }
 
     /// Goes on within the text whose opening quotation mark was just taken.

@@ -5,16 +5,24 @@
 
 use std::io::{self, Read};
 
+use serde_json::Value;
+
 use super::bytes::Bytes;
+use super::scan::Scan;
+use super::shape::Shape;
 use super::{LARGEST_RECORD, Text};
+use crate::import::record::{MEMBER, SELF};
 
 /// How deep arrays are looked for.
 const DEEPEST: usize = 4;
 
+/// Most objects whose members are records that are noted.
+const MOST_OBJECTS: usize = 1000;
+
 /// What was found next.
 #[derive(Debug, PartialEq)]
 pub(in crate::import) enum Step {
-    /// An array begins at [`Walker::path`].
+    /// An array begins at [`Walker::path`], or an object whose members are records.
     Array,
     /// An element of it.
     Record(Text),
@@ -27,12 +35,25 @@ enum Frame {
     Object {
         depth: usize,
         first: bool,
+        shape: Shape,
     },
     Array {
         first: bool,
     },
+    /// An object whose members are records.
+    Members {
+        first: bool,
+    },
     /// A text that holds a document.
     Text,
+}
+
+/// Where a sequence of records begins: behind its bracket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::import) struct Start {
+    pub(in crate::import) offset: u64,
+    within_text: bool,
+    pub(in crate::import) members: bool,
 }
 
 /// Walks through a document.
@@ -41,15 +62,52 @@ pub(in crate::import) struct Walker {
     path: Vec<String>,
     frames: Vec<Frame>,
     started: bool,
-    /// Only the array here; none: every array.
-    wanted: Option<Vec<String>>,
+    /// Objects whose members are records.
+    members: Vec<Vec<String>>,
+    /// Objects that look like that, and are none of them.
+    found: Vec<Vec<String>>,
+    /// Only the records of one sequence.
+    single: bool,
 }
 
 impl Walker {
-    /// The array at one path, or all of them.
-    pub(in crate::import) fn new(input: Box<dyn Read + Send>, wanted: Option<Vec<String>>) -> Self {
-        let bytes = Bytes::new(input);
-        Self { bytes, path: Vec::new(), frames: Vec::new(), started: false, wanted }
+    /// All arrays, and the objects at these paths.
+    pub(in crate::import) fn new(input: Box<dyn Read + Send>, members: Vec<Vec<String>>) -> Self {
+        Self::of(Bytes::new(input, 0, false), members)
+    }
+
+    fn of(bytes: Bytes, members: Vec<Vec<String>>) -> Self {
+        let (path, frames, found) = (Vec::new(), Vec::new(), Vec::new());
+        Self { bytes, path, frames, started: false, members, found, single: false }
+    }
+
+    /// The records of one sequence, from its start on.
+    pub(in crate::import) fn at(input: Box<dyn Read + Send>, start: Start) -> Self {
+        let bytes = Bytes::new(input, start.offset, start.within_text);
+        let mut walker = Self::of(bytes, Vec::new());
+        walker.frames = vec![match start.members {
+            true => Frame::Members { first: true },
+            false => Frame::Array { first: true },
+        }];
+        (walker.started, walker.single) = (true, true);
+        walker
+    }
+
+    /// Where the records begin that [`Step::Array`] announced.
+    pub(in crate::import) fn start(&self) -> Start {
+        Start {
+            offset: self.bytes.offset(),
+            within_text: self.bytes.is_within_text(),
+            members: matches!(self.frames.last(), Some(Frame::Members { .. })),
+        }
+    }
+
+    /// Objects that look as if their members were records, each but those within another.
+    pub(in crate::import) fn objects(&self) -> Vec<Vec<String>> {
+        let is_within = |path: &Vec<String>| {
+            self.found.iter().any(|other| other.len() < path.len() && path.starts_with(other))
+        };
+        self.found.iter().filter(|path| !is_within(path)).cloned().collect()
     }
 
     /// Where the current array is.
@@ -74,12 +132,32 @@ impl Walker {
                 continue;
             };
             match frame {
-                Frame::Object { depth, first } => {
+                Frame::Object { depth, first, .. } => {
                     let is_first = std::mem::take(first);
                     let depth = *depth;
                     self.path.truncate(depth);
-                    if self.member(is_first)? && self.value()? {
-                        return Ok(Step::Array);
+                    match self.member(is_first)? {
+                        None => self.close(),
+                        Some(name) => {
+                            if let Some(Frame::Object { shape, .. }) = self.frames.last_mut() {
+                                shape.member(&name);
+                            }
+                            self.path.push(name);
+                            if self.value()? {
+                                return Ok(Step::Array);
+                            }
+                        }
+                    }
+                }
+                Frame::Members { first } => {
+                    let is_first = std::mem::take(first);
+                    match self.member(is_first)? {
+                        None => drop(self.frames.pop()),
+                        Some(name) => {
+                            self.space()?;
+                            let text = self.capture()?;
+                            return Ok(Step::Record(named(&name, text)));
+                        }
                     }
                 }
                 Frame::Array { first } => {
@@ -100,19 +178,32 @@ impl Walker {
     }
 
     fn end(&mut self) -> io::Result<Step> {
+        if self.single {
+            return Ok(Step::End);
+        }
         match self.space()? {
             None => Ok(Step::End),
             Some(_) => Err(self.broken("the document goes on behind its end")),
         }
     }
 
-    /// Takes the name of the next member; `false` where the object ends.
-    fn member(&mut self, is_first: bool) -> io::Result<bool> {
+    /// An object ends: the one around it learns what it was like.
+    fn close(&mut self) {
+        let Some(Frame::Object { shape, .. }) = self.frames.pop() else { return };
+        if shape.has_records() && self.found.len() < MOST_OBJECTS {
+            self.found.push(self.path.clone());
+        }
+        if let Some(Frame::Object { shape: outer, .. }) = self.frames.last_mut() {
+            outer.child(shape);
+        }
+    }
+
+    /// Takes the name of the next member; `None` where the object ends.
+    fn member(&mut self, is_first: bool) -> io::Result<Option<String>> {
         match self.space()? {
             Some(b'}') => {
                 self.bytes.take();
-                self.frames.pop();
-                return Ok(false);
+                return Ok(None);
             }
             Some(b',') if !is_first => {
                 self.bytes.take();
@@ -130,8 +221,7 @@ impl Walker {
             return Err(self.broken("a name has no \":\""));
         }
         self.bytes.take();
-        self.path.push(name);
-        Ok(true)
+        Ok(Some(name))
     }
 
     /// Takes the next element; `None` where the array ends.
@@ -155,12 +245,18 @@ impl Walker {
     /// Enters or skips the next value. Whether it is an array that is wanted.
     fn value(&mut self) -> io::Result<bool> {
         match self.space()? {
+            Some(b'{') if self.members.contains(&self.path) => {
+                self.bytes.take();
+                self.frames.push(Frame::Members { first: true });
+                Ok(true)
+            }
             Some(b'{') if self.leads_on() => {
                 self.bytes.take();
-                self.frames.push(Frame::Object { depth: self.path.len(), first: true });
+                let (depth, shape) = (self.path.len(), Shape::default());
+                self.frames.push(Frame::Object { depth, first: true, shape });
                 Ok(false)
             }
-            Some(b'[') if self.is_wanted() => {
+            Some(b'[') => {
                 self.bytes.take();
                 self.frames.push(Frame::Array { first: true });
                 Ok(true)
@@ -185,16 +281,9 @@ impl Walker {
         }
     }
 
-    /// Whether a wanted array may lie below this path.
+    /// Whether arrays below this path are looked for.
     fn leads_on(&self) -> bool {
-        match &self.wanted {
-            None => self.path.len() < DEEPEST,
-            Some(wanted) => wanted.starts_with(&self.path),
-        }
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.wanted.as_ref().is_none_or(|wanted| *wanted == self.path)
+        self.path.len() < DEEPEST
     }
 
     /// Takes white space; the byte behind it.
@@ -214,50 +303,39 @@ impl Walker {
     fn capture(&mut self) -> io::Result<Text> {
         let mut text = Vec::new();
         let mut too_large = false;
-        self.structure(&mut |byte| {
-            if text.len() < LARGEST_RECORD {
-                text.push(byte);
-            } else {
-                too_large = true;
-            }
+        self.structure(&mut |bytes| {
+            let room = LARGEST_RECORD - text.len();
+            too_large |= bytes.len() > room;
+            text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         })?;
         Ok(Text::of(text, too_large))
     }
 
     /// Takes one value, whatever stands in it: up to the end of its brackets and texts.
-    fn structure(&mut self, each: &mut impl FnMut(u8)) -> io::Result<()> {
-        let mut depth = 0_usize;
-        let (mut in_text, mut escaped) = (false, false);
-        let mut any = false;
+    fn structure(&mut self, each: &mut impl FnMut(&[u8])) -> io::Result<()> {
+        let mut scan = Scan::default();
         loop {
-            let Some(byte) = self.bytes.peek()? else {
-                let whole = any && depth == 0 && !in_text;
-                return if whole { Ok(()) } else { Err(self.broken("a value has no end")) };
+            let plain = self.bytes.plain()?;
+            let (taken, ended) = if plain.is_empty() {
+                let Some(byte) = self.bytes.peek()? else {
+                    let whole = scan.any && scan.depth == 0 && !scan.in_text;
+                    return if whole { Ok(()) } else { Err(self.broken("a value has no end")) };
+                };
+                let (taken, ended) = scan.over(&[byte]);
+                if taken > 0 {
+                    self.bytes.take();
+                    each(&[byte]);
+                }
+                (taken, ended)
+            } else {
+                let (taken, ended) = scan.over(plain);
+                each(plain.get(..taken).unwrap_or_default());
+                self.bytes.take_plain(taken);
+                (taken, ended)
             };
-            if in_text {
-                in_text = escaped || byte != b'"';
-                escaped = !escaped && byte == b'\\';
-                self.bytes.take();
-                each(byte);
-                if !in_text && depth == 0 {
-                    return Ok(());
-                }
-                continue;
-            }
-            match byte {
-                b',' | b']' | b'}' | b':' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => {
-                    return if any { Ok(()) } else { Err(self.broken("a value is missing")) };
-                }
-                b'"' => in_text = true,
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
-            self.bytes.take();
-            each(byte);
-            any = true;
-            if depth == 0 && matches!(byte, b'}' | b']') {
-                return Ok(());
+            scan.any |= taken > 0;
+            if ended {
+                return if scan.any { Ok(()) } else { Err(self.broken("a value is missing")) };
             }
         }
     }
@@ -268,46 +346,22 @@ impl Walker {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn walk(json: &str, wanted: Option<&[&str]>) -> Result<Vec<String>, String> {
-        let wanted = wanted.map(|path| path.iter().map(|&s| s.to_owned()).collect());
-        let input = io::Cursor::new(json.to_owned().into_bytes());
-        let mut walker = Walker::new(Box::new(input), wanted);
-        let mut found = Vec::new();
-        loop {
-            match walker.next().map_err(|error| error.to_string())? {
-                Step::Array => found.push(format!("/{}", walker.path().join("/"))),
-                Step::Record(Text::Whole(text)) => found.push(text),
-                Step::Record(Text::Broken { reason, .. }) => found.push(reason.to_owned()),
-                Step::End => return Ok(found),
-            }
+/// A member of an object as a record: its name becomes a field of it.
+fn named(name: &str, text: Text) -> Text {
+    let name = Value::from(name).to_string();
+    let with = |text: String| match text.strip_suffix('}') {
+        Some(inner) if text.starts_with('{') => {
+            let comma = if inner.trim_end() == "{" { "" } else { "," };
+            format!("{inner}{comma}\"{MEMBER}\":{name}}}")
         }
-    }
-
-    #[test]
-    fn every_array_is_found_also_within_texts() {
-        let json = r#" {"version":1,"a":[{"x":"]\"}"},2],"deep":{"b":[],"c":"[{\"y\":\"\\\"\\u00e9\\ud83d\\ude00\"}]"},
-            "plain":"a [ text","n":null} "#;
-        let found = walk(json, None).unwrap();
-        let all =
-            ["/a", r#"{"x":"]\"}"}"#, "2", "/deep/b", "/deep/c", r#"{"y":"\"\u00e9\ud83d\ude00"}"#];
-        assert_eq!(found, all);
-        assert_eq!(walk(json, Some(&["deep", "c"])).unwrap(), all[4..]);
-        assert_eq!(walk("[1, {\"a\":[2]}]", None).unwrap(), ["/", "1", "{\"a\":[2]}"]);
-    }
-
-    #[test]
-    fn a_broken_record_stands_alone_and_a_broken_document_does_not() {
-        let found = walk(r#"{"a":[{"x":tru},{"x" 1},{"y":2}]}"#, None).unwrap();
-        assert_eq!(found, ["/a", r#"{"x":tru}"#, r#"{"x" 1}"#, r#"{"y":2}"#]);
-        for json in
-            [r#"{"a":[{"x":1}"#, r#"{"a":[{"x":1]}"#, "{} {}", "", r#"{"a" []}"#, r#"{"a":[1,"#]
-        {
-            let error = walk(json, None).unwrap_err();
-            assert!(error.contains("no JSON at byte"), "{json}: {error}");
-        }
+        _ => format!("{{\"{MEMBER}\":{name},\"{SELF}\":{text}}}"),
+    };
+    match text {
+        Text::Whole(text) => Text::Whole(with(text)),
+        broken @ Text::Broken { .. } => broken,
     }
 }
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

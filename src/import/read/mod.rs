@@ -2,17 +2,21 @@
 
 mod bytes;
 mod csv;
+pub(super) mod encoding;
 mod json;
 mod lines;
+mod scan;
+mod shape;
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
 use self::csv::CsvRecords;
-pub(super) use self::json::{Step, Walker};
+use self::encoding::{Encoding, Transcoded};
+pub(super) use self::json::{Start, Step, Walker};
 pub(super) use self::lines::{Lines, SAME_ID, rejects_header};
 use super::plan::{Dialect, Format};
 use crate::error::{Error, Result};
@@ -65,8 +69,8 @@ pub(super) struct Place {
 /// How the records lie there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form {
-    /// In the array at a path of a JSON document.
-    Array(Vec<String>),
+    /// In an array, or as the members of an object, of a JSON document.
+    Array(Start),
     /// One a line.
     Lines,
     /// As separated values.
@@ -88,7 +92,7 @@ pub(super) struct Records {
 enum Open {
     Array(Walker),
     Lines(Lines),
-    Csv(CsvRecords),
+    Csv(Box<CsvRecords>),
     Rejects(Lines),
 }
 
@@ -148,35 +152,87 @@ fn next_of_array(walker: &mut Walker) -> io::Result<Option<Text>> {
 }
 
 fn open_place(place: &Place, dialect: &Dialect) -> io::Result<Open> {
-    let input = open(&place.file)?;
+    let file = &place.file;
     Ok(match &place.form {
-        Form::Array(path) => Open::Array(Walker::new(input, Some(path.clone()))),
-        Form::Lines => Open::Lines(Lines::new(input)),
-        Form::Csv => Open::Csv(CsvRecords::new(input, dialect)?),
+        Form::Array(start) => Open::Array(Walker::at(open_at(file, start.offset)?, *start)),
+        Form::Lines => Open::Lines(Lines::new(open(file)?)),
+        Form::Csv => {
+            Open::Csv(Box::new(CsvRecords::new(open_as(file, dialect.encoding)?, dialect)?))
+        }
         Form::Rejects => {
-            let mut lines = Lines::new(input);
+            let mut lines = Lines::new(open(file)?);
             lines.next()?;
             Open::Rejects(lines)
         }
     })
 }
 
-/// Opens a file, decompressed where it is a gzip file, without a byte order mark.
+/// Opens a file, decompressed where it is a gzip file, as UTF-8 without a byte order mark.
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
-    if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        return without_mark(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file)));
-    }
-    without_mark(file)
+    open_as(path, Encoding::Utf8)
 }
 
-fn without_mark<R: Read + Send + 'static>(
-    mut input: BufReader<R>,
-) -> io::Result<Box<dyn Read + Send>> {
-    if input.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
-        input.consume(3);
+/// As [`open`], of a file in another encoding.
+pub(super) fn open_as(path: &Path, encoding: Encoding) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = BufReader::with_capacity(BUFFER, regular(path)?);
+    if file.fill_buf()?.starts_with(&GZIP) {
+        let unpacked = BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file));
+        return decoded(unpacked, encoding);
     }
-    Ok(Box::new(input))
+    decoded(file, encoding)
+}
+
+/// As [`open`], from a place of its text on.
+fn open_at(path: &Path, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = regular(path)?;
+    let mut head = Vec::new();
+    file.by_ref().take(3).read_to_end(&mut head)?;
+    if head.starts_with(&GZIP) || head.starts_with(&UTF16_BIG) || head.starts_with(&UTF16_LITTLE) {
+        let mut input = open(path)?;
+        io::copy(&mut input.by_ref().take(offset), &mut io::sink())?;
+        return Ok(input);
+    }
+    let mark = if head == UTF8 { 3 } else { 0 };
+    file.seek(SeekFrom::Start(mark + offset))?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER, file)))
+}
+
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const UTF8: [u8; 3] = [0xef, 0xbb, 0xbf];
+const UTF16_BIG: [u8; 2] = [0xfe, 0xff];
+const UTF16_LITTLE: [u8; 2] = [0xff, 0xfe];
+
+/// A file is read several times, which a pipe is not.
+fn regular(path: &Path) -> io::Result<File> {
+    // Opening a pipe would wait for somebody who writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        let problem = "it is no regular file; an import reads its files several times";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
+    File::open(path)
+}
+
+fn decoded<R: Read + Send + 'static>(
+    mut input: BufReader<R>,
+    encoding: Encoding,
+) -> io::Result<Box<dyn Read + Send>> {
+    let head = input.fill_buf()?;
+    let (mark, form) = match head {
+        head if head.starts_with(&UTF8) => (3, None),
+        head if head.starts_with(&UTF16_BIG) => (2, Some(true)),
+        head if head.starts_with(&UTF16_LITTLE) => (2, Some(false)),
+        _ => (0, None),
+    };
+    input.consume(mark);
+    Ok(match (form, encoding) {
+        (Some(big_endian), _) => {
+            Box::new(Transcoded::new(input, encoding::Form::Utf16 { big_endian }))
+        }
+        (None, Encoding::Windows1252) if mark == 0 => {
+            Box::new(Transcoded::new(input, encoding::Form::Windows1252))
+        }
+        _ => Box::new(input),
+    })
 }
 
 /// The form of a file by its name, `.gz` left out; a file of rejected records by its first line.

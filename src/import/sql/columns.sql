@@ -13,7 +13,10 @@ select a.attname::text,
     a.atthasdef or a.attidentity <> '',
     a.attgenerated <> '' or a.attidentity = 'a',
     case when b.oid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4 then a.atttypmod - 4 end,
-    array(select e.enumlabel::text from pg_enum e where e.enumtypid = b.oid order by e.enumsortorder)
+    array(select e.enumlabel::text from pg_enum e where e.enumtypid = b.oid order by e.enumsortorder),
+    -- A trigger may fill what is missing.
+    (a.attnotnull or t.typnotnull) and not exists (select from pg_trigger g
+        where g.tgrelid = a.attrelid and not g.tgisinternal and g.tgtype & 3 = 3)
 from pg_attribute a
 join pg_type t on t.oid = a.atttypid
 join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end

@@ -159,3 +159,16 @@ pub async fn rules_wait(db: &Db) -> Result<bool> {
     let rows = db.query("target: reading the backfill", &sql, &[]).await?;
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }
+
+/// Whether a backfill is due that will recompute everybody and has not begun to: also that of rules that wait for the guard.
+///
+/// # Errors
+/// Those of the target.
+pub async fn comes_to_everybody(db: &Db) -> Result<bool> {
+    let sql = format!(
+        "select {RULES_WAIT} or exists (select from tributary.backfill \
+             where phase in ('rows', 'recheck', 'emails', 'sweep', 'place', 'shared'))"
+    );
+    let rows = db.query("target: reading the backfill", &sql, &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}

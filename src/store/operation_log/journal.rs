@@ -15,11 +15,18 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins an entry.
-    pub async fn begin(config: &Config, operation: Operation, detail: Value) -> Self {
+    /// Begins an entry, with who asked for it where somebody did.
+    pub async fn begin(
+        config: &Config,
+        operation: Operation,
+        detail: Value,
+        asked_by: Option<&str>,
+    ) -> Self {
         let begun = async {
             let db = Db::new(connect(&config.target.server, "tributary log", "target").await?);
-            let id = begin(db.client(), &Operator::of(config), operation, &detail).await?;
+            let operator =
+                Operator { asked_by: asked_by.map(str::to_owned), ..Operator::of(config) };
+            let id = begin(db.client(), &operator, operation, &detail).await?;
             Ok::<_, Error>((db, id))
         };
         match begun.await {

@@ -14,6 +14,10 @@ pub struct Filter {
     pub operations: Vec<String>,
     /// Begun at this time or later.
     pub since: Option<Timestamp>,
+    /// Begun before this time.
+    pub until: Option<Timestamp>,
+    /// With this text, ignoring case, in who did it, its errors or what else is known.
+    pub text: Option<String>,
     /// This one.
     pub id: Option<i64>,
     /// With one of these outcomes as shown; empty: all.
@@ -64,9 +68,9 @@ pub struct Entry {
 /// # Errors
 /// Those of the target.
 pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Entry>> {
-    let Filter { operations, since, id, outcomes, limit } = filter;
+    let Filter { operations, since, until, text, id, outcomes, limit } = filter;
     let sql = include_str!("../sql/log_list.sql");
-    let params: [Param<'_>; 5] = [operations, since, id, outcomes, limit];
+    let params: [Param<'_>; 7] = [operations, since, id, outcomes, limit, until, text];
     let rows = db.query("target: reading the operation log", sql, &params).await?;
     Ok(rows.iter().map(Entry::of).collect())
 }

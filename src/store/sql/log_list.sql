@@ -13,6 +13,9 @@ entry as (
     where (cardinality($1::text[]) = 0 or o.operation = any($1))
         and ($2::timestamptz is null or o.started_at >= $2)
         and ($3::bigint is null or o.id = $3)
+        and ($6::timestamptz is null or o.started_at < $6)
+        and ($7::text is null or strpos(lower(concat_ws(' ', o.operation, o.os_user, o.database_user, o.asked_by,
+            array_to_string(o.errors, ' '), o.detail::text)), lower($7)) > 0)
 )
 select id, operation, started_at, finished_at, shown, os_user, database_user, asked_by, version, config_hash,
     processed, succeeded, failed, errors, detail,

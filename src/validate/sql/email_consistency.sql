@@ -4,7 +4,7 @@ select 'the profile of a person has the address of the person' as point, '0' as 
     count(*) = 0 as ok
 from tributary.person o
 join :profiles p on p.id = o.profile_id
-where o.state = 'present' and lower(p.email::text) is distinct from o.email_key
+where o.state = 'present' and not o.outside and lower(p.email::text) is distinct from o.email_key
     and not exists (select from tributary.conflict c
         where c.kind = 'duplicate_profile' and c.status <> 'resolved' and c.subject = o.email_key)
     and not exists (select from tributary.quarantine q where q.owner = o.email_key)

@@ -1,0 +1,201 @@
+//! What the SQL entry points and the operators' page ask for (SPEC §9): long work beside the stream, on a thread and sessions of its own.
+//!
+//! `call tributary.populate_clean_data(…)` and the other procedures of the daemon's schema insert a row into
+//! `tributary.command` whose request has the key `job`, and wait for its answer, a JSON object. The daemon that leads takes one
+//! at a time; another one meanwhile is refused. What writes is handed on to the one writer as any other command
+//! ([`crate::decisions::queue`]): a job itself reads, waits and reports. So a daemon that dies loses nothing: the next one begins
+//! the job again, and finds what was done.
+
+mod queue;
+mod work;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::queue::request;
+use self::queue::{Queue, Waiting};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::http::Health;
+
+/// How often it is looked whether this daemon leads, whether something was asked for, and how far it is.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long after an error the queue is opened again.
+const RETRY: Duration = Duration::from_secs(3);
+/// How often a job is begun that its daemon did not survive, or whose servers went away.
+const ATTEMPTS: i64 = 3;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Job {
+    /// A backfill with a backup before it, or its dry run.
+    PopulateCleanData { dry_run: bool },
+    /// Waits for the stream, or says how far behind it is.
+    SyncNewData { dry_run: bool },
+    /// A verification, with a repair where it is no dry run.
+    Verify { dry_run: bool },
+    /// A dry run against limits, then a backfill with a backup before it, then the validation, and back where that fails.
+    Cutover { limits: Vec<String> },
+    /// A rollback to a backup, or what it would do.
+    RollbackRun { run: String, dry_run: bool, discard_application_changes: bool },
+}
+
+/// How far a job is, in words.
+type At = Mutex<Option<String>>;
+
+/// The thread; it ends once this is dropped.
+pub struct Jobs {
+    stop: CancellationToken,
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Jobs {
+    /// Begins to serve, whenever this daemon leads.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(config: &Config, health: &Arc<Health>) -> Result<Self> {
+        const WHAT: &str = "starting the thread of the jobs";
+        let served = Served { config: config.clone(), health: Arc::clone(health) };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::failed(WHAT, error))?;
+        let work = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stopped.cancelled() => {}
+                    () = served.run() => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("jobs".to_owned()).spawn(work);
+        thread.map_err(|error| Error::failed(WHAT, error))?;
+        Ok(Self { stop })
+    }
+}
+
+struct Served {
+    config: Config,
+    /// Whether this daemon leads: a standby serves nothing.
+    health: Arc<Health>,
+}
+
+impl Served {
+    async fn run(self) {
+        loop {
+            if self.health.leads()
+                && let Err(error) = self.lead().await
+            {
+                tracing::warn!(%error, "requests by SQL are served again in a moment");
+                tokio::time::sleep(RETRY).await;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Serves while this daemon leads.
+    async fn lead(&self) -> Result<()> {
+        let notified = Arc::new(Notify::new());
+        let queue = Queue::open(&self.config, Arc::clone(&notified)).await?;
+        while self.health.leads() {
+            match queue.next().await? {
+                Some(job) => self.carry_out(&queue, &job).await?,
+                None => {
+                    let _ = tokio::time::timeout(LOOK, notified.notified()).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, queue: &Queue, waiting: &Waiting) -> Result<()> {
+        let attempt = queue.begin(waiting.id).await?;
+        tracing::info!(command = waiting.id, attempt, "began a request by SQL");
+        let done = match &waiting.job {
+            Ok(_) if attempt > ATTEMPTS => Err(Error::refused(
+                "each attempt at it was interrupted",
+                "the daemon's log says why",
+            )),
+            Ok(job) => self.watched(queue, waiting, job).await?,
+            Err(problem) => {
+                Err(Error::refused(problem.clone(), "use the procedures of this version"))
+            }
+        };
+        // Whoever leads now carries it out.
+        if !self.health.leads() {
+            return Ok(());
+        }
+        match done {
+            Ok(summary) => queue.answer(waiting.id, true, summary).await?,
+            Err(error) if error.policy().answers || attempt >= ATTEMPTS => {
+                queue.answer(waiting.id, false, error.to_string().into()).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        tracing::info!(command = waiting.id, "answered a request by SQL");
+        Ok(())
+    }
+
+    /// Does the work, refuses others meanwhile, and notes how far it is. `Err` within is the end of the work.
+    async fn watched(
+        &self,
+        queue: &Queue,
+        waiting: &Waiting,
+        job: &Job,
+    ) -> Result<Result<serde_json::Value>> {
+        let at = At::default();
+        let work = work::Work { config: &self.config, waiting, at: &at };
+        let work = work.run(job);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(LOOK) => {
+                    queue.refuse_others(waiting).await?;
+                    let at = at.lock().ok().and_then(|at| at.clone());
+                    queue.note(waiting.id, at).await?;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_what_the_procedures_write() {
+        let check = |text: &str, expected: Option<Job>| {
+            assert_eq!(serde_json::from_str(text).ok(), expected, "{text}");
+        };
+        check(
+            r#"{"do": "populate_clean_data", "dry_run": true}"#,
+            Some(Job::PopulateCleanData { dry_run: true }),
+        );
+        check(r#"{"do": "verify", "dry_run": false}"#, Some(Job::Verify { dry_run: false }));
+        check(
+            r#"{"do": "rollback_run", "run": "r", "dry_run": true, "discard_application_changes": false}"#,
+            Some(Job::RollbackRun {
+                run: "r".into(),
+                dry_run: true,
+                discard_application_changes: false,
+            }),
+        );
+        check(r#"{"do": "verify"}"#, None);
+        check(r#"{"do": "drop", "dry_run": true}"#, None);
+    }
+}

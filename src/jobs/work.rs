@@ -1,0 +1,487 @@
+//! What each job does, and the summary that it answers with.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::queue::Waiting;
+use super::{At, Job};
+use crate::ask::{ask_daemon, open_target};
+use crate::backup;
+use crate::config::Config;
+use crate::connect::connect;
+use crate::decisions::{Command, Request};
+use crate::error::{Error, Result};
+use crate::lsn::Lsn;
+use crate::pg::Db;
+use crate::preview::{self, Limit};
+use crate::report::{Report, store};
+use crate::session;
+use crate::store::backfill::{self, Progress};
+use crate::store::halt;
+use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
+use crate::validate::{Validation, validate};
+use crate::verify;
+
+/// How often it is looked how far the daemon is.
+const POLL: Duration = Duration::from_millis(300);
+/// How long a command that the one writer carries out between two batches is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The same of a rollback, which reads and writes whole tables.
+const LONG_PATIENCE: Duration = Duration::from_secs(3_600);
+/// How long a checkpoint that stands still is waited for.
+const STANDSTILL: Duration = Duration::from_secs(120);
+/// Differences that are named.
+const EXAMPLES: usize = 20;
+
+/// One job under way.
+pub(super) struct Work<'a> {
+    pub(super) config: &'a Config,
+    pub(super) waiting: &'a Waiting,
+    pub(super) at: &'a At,
+}
+
+impl Work<'_> {
+    /// Carries it out, and returns the summary.
+    ///
+    /// # Errors
+    /// Those of both servers; refusals with their remedy.
+    pub(super) async fn run(&self, job: &Job) -> Result<Value> {
+        let started = Instant::now();
+        let (name, dry_run, mut summary) = match job {
+            Job::PopulateCleanData { dry_run: true } => {
+                ("populate_clean_data", true, self.predict().await?)
+            }
+            Job::PopulateCleanData { dry_run: false } => {
+                ("populate_clean_data", false, self.populate().await?)
+            }
+            Job::SyncNewData { dry_run } => ("sync_new_data", *dry_run, self.sync(*dry_run).await?),
+            Job::Verify { dry_run } => ("verify", *dry_run, self.verify(*dry_run).await?),
+            Job::Cutover { limits } => ("cutover", false, self.cut_over(limits).await?),
+            Job::RollbackRun { run, dry_run, discard_application_changes: discard } => {
+                ("rollback_run", *dry_run, self.roll_back(run, *dry_run, *discard).await?)
+            }
+        };
+        summary["operation"] = name.into();
+        summary["dry_run"] = dry_run.into();
+        summary["request"] = self.waiting.id.into();
+        summary["duration_seconds"] = started.elapsed().as_secs_f64().into();
+        summary["counts"] = counts(&summary["tables"]);
+        summary["lines"] = lines(&summary).into();
+        Ok(summary)
+    }
+
+    fn show(&self, text: String) {
+        if let Ok(mut at) = self.at.lock() {
+            *at = Some(text);
+        }
+    }
+
+    fn show_progress(&self, at: &Progress) {
+        self.show(format!(
+            "{}: {} rows of about {}",
+            at.stage.as_str(),
+            at.rows_done,
+            at.rows_estimated
+        ));
+    }
+
+    /// The dry run of a backfill, as it is answered.
+    async fn predict(&self) -> Result<Value> {
+        let found = self.predicted().await?;
+        let mut summary = json(&found.changes)?;
+        let validation = found.contents.and_then(|contents| contents.validation);
+        summary["validation"] = json(&validation)?;
+        Ok(summary)
+    }
+
+    async fn predicted(&self) -> Result<preview::Predicted> {
+        let (started_at, never) = (Timestamp::now(), CancellationToken::new());
+        let show = |at: &Progress| self.show_progress(at);
+        let options = preview::Options { replace: false, report: true };
+        let found = preview::dry_run(self.config, options, &never, &show).await;
+        preview::log(self.config, started_at, Some(&self.waiting.actor), &found).await;
+        found?.ok_or_else(|| Error::failed("a dry run", "it was stopped"))
+    }
+
+    /// Has everything read again, and waits until it is.
+    async fn populate(&self) -> Result<Value> {
+        let db = open_target(self.config).await?;
+        if !self.is_begun(&db).await? {
+            let command = Command::of(Request::Reconcile);
+            let answer = ask_daemon(&db, &command, &self.waiting.actor, PATIENCE).await?;
+            // One that was asked for by an earlier attempt at this job is as good.
+            if let Some(refused) = answer.filter(|answer| !answer.done)
+                && !self.is_begun(&db).await?
+            {
+                return Err(refusal(&refused.text));
+            }
+        }
+        loop {
+            tokio::time::sleep(POLL).await;
+            match backfill::progress(&db).await? {
+                Some(at) if at.is_done() && self.is_begun(&db).await? => break,
+                Some(at) => self.show_progress(&at),
+                None => {}
+            }
+            require_not_halted(&db).await?;
+        }
+        self.populated(&db).await
+    }
+
+    /// The guarded first day beside a daemon: nothing is written where a limit is passed, and what was written goes back where
+    /// the validation fails.
+    async fn cut_over(&self, limits: &[String]) -> Result<Value> {
+        let detail = json!({ "command": self.waiting.id });
+        let actor = Some(self.waiting.actor.as_str());
+        let journal = Journal::begin(self.config, Operation::Cutover, detail, actor).await;
+        let done = self.guarded(limits).await;
+        let end = |ended: &Value| {
+            let back = ended["rolled_back"] == true;
+            let outcome = if back { Outcome::Refused } else { Outcome::Done };
+            Finish::new(outcome).with(json!({ "backup": ended["backup"] }))
+        };
+        journal.close(&done, end).await;
+        done
+    }
+
+    async fn guarded(&self, limits: &[String]) -> Result<Value> {
+        let limits = limits.iter().map(|limit| Limit::parse(limit));
+        let limits = limits.collect::<std::result::Result<Vec<_>, _>>();
+        let limits = limits.map_err(|problem| Error::refused(problem, "correct the limits"))?;
+        if !self.config.backup.enabled {
+            return Err(Error::refused(
+                "backups are switched off, and without one there is no way back",
+                "set backup.enabled = true for the cut-over",
+            ));
+        }
+        let db = open_target(self.config).await?;
+        // One that was begun has passed its limits.
+        if !self.is_begun(&db).await? {
+            let found = self.predicted().await?;
+            let mut passed = found.changes.halts.clone();
+            for limit in &limits {
+                passed.extend(limit.passed(&found.changes)?);
+            }
+            if !passed.is_empty() {
+                return Err(Error::refused(
+                    format!("limits are passed, and nothing was written: {}", passed.join("; ")),
+                    "look at the dry run; raise the limits where that is meant",
+                ));
+            }
+        }
+        let mut summary = self.populate().await?;
+        let is_sound = summary["validation"]["ok"] == true;
+        summary["rolled_back"] = (!is_sound).into();
+        if is_sound {
+            return Ok(summary);
+        }
+        let run = summary["backup"].as_str().unwrap_or_default().to_owned();
+        self.show(format!("the validation failed: back to {run}"));
+        let back = self.roll_back(&run, false, false).await?;
+        summary["answer"] = back["answer"].clone();
+        Ok(summary)
+    }
+
+    /// Whether everything is being read, or was, since it was asked for.
+    async fn is_begun(&self, db: &Db) -> Result<bool> {
+        let sql = "select exists (select from tributary.backfill b, tributary.state s \
+                   where b.started_at >= $1 and s.rolled_back is null)";
+        let rows = db.query("target: reading the backfill", sql, &[&self.waiting.asked_at]).await?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
+    }
+
+    /// What the backfill that is done did.
+    async fn populated(&self, db: &Db) -> Result<Value> {
+        let sql = "select max(id) from tributary.operation_log \
+                   where operation = 'backfill' and outcome = 'done' and started_at >= $1";
+        let rows =
+            db.query("target: reading the operation log", sql, &[&self.waiting.asked_at]).await?;
+        let entry: Option<i64> = rows.first().and_then(|row| row.get(0));
+        let entry =
+            entry.ok_or_else(|| Error::failed("the backfill", "it has no entry in the log"))?;
+        self.show("the report".to_owned());
+        let report = store::complete(self.config, entry, None).await?;
+        let sql = "select run from tributary.backup where dropped_at is null and at >= $1 order by at desc limit 1";
+        let rows = db.query("target: reading backups", sql, &[&self.waiting.asked_at]).await?;
+        let mut summary = of_report(&report)?;
+        summary["backup"] = json(&rows.first().map(|row| row.get::<_, String>(0)))?;
+        summary["log_entry"] = entry.into();
+        Ok(summary)
+    }
+
+    /// Waits until all that is committed at the source now is applied; a dry run says how far that is.
+    async fn sync(&self, dry_run: bool) -> Result<Value> {
+        let db = open_target(self.config).await?;
+        halt::refuse_rolled_back(&db).await?;
+        let source = connect(&self.config.source.server, "tributary jobs", "source").await?;
+        let until = verify::source_position(&source).await?;
+        let slot = &self.config.source.slot;
+        let before = session::checkpoint(db.client(), slot).await?.unwrap_or_default();
+        let (mut checkpoint, mut moved) = (before, Instant::now());
+        while !dry_run && checkpoint < until {
+            self.show(format!("checkpoint {checkpoint} of {until}"));
+            require_not_halted(&db).await?;
+            if moved.elapsed() >= STANDSTILL {
+                return Err(Error::refused(
+                    format!(
+                        "the checkpoint has stood still at {checkpoint} for {} s",
+                        STANDSTILL.as_secs()
+                    ),
+                    "`tributary status` shows what the daemon does; a backfill must have been read first",
+                ));
+            }
+            tokio::time::sleep(POLL).await;
+            let now = session::checkpoint(db.client(), slot).await?.unwrap_or_default();
+            if now != checkpoint {
+                (checkpoint, moved) = (now, Instant::now());
+            }
+        }
+        let mut summary = json!({
+            "source_lsn": until.to_string(),
+            "checkpoint_lsn": checkpoint.to_string(),
+            "behind_bytes": bytes_between(if dry_run { before } else { checkpoint }, until),
+            "caught_up_bytes": bytes_between(before, checkpoint),
+            "tables": self.written_since(&db).await?,
+            "conflicts": conflicts(&db).await?,
+        });
+        if !dry_run {
+            summary["validation"] = json(&validate(self.config, &db).await?)?;
+        }
+        Ok(summary)
+    }
+
+    /// Rows, and of them those that were written since it was asked for; NULL where the application's column is no time.
+    async fn written_since(&self, db: &Db) -> Result<Value> {
+        let target = &self.config.target;
+        let mut tables = json!({});
+        for (name, table, column) in [
+            ("profiles", &target.profiles, "last_api_sync_at"),
+            ("transactions", &target.transactions, "last_api_sync_at"),
+            ("enrollments", &target.enrollments, "updated_at"),
+        ] {
+            let sql = format!(
+                "select count(*), count(*) filter (where {column}::timestamptz >= $1) from {}",
+                table.quoted()
+            );
+            let rows = db.query("target: counting rows", &sql, &[&self.waiting.asked_at]).await?;
+            let count = |at: usize| rows.first().map_or(0, |row| row.get::<_, i64>(at));
+            tables[name] = json!({ "rows": count(0), "written": count(1) });
+        }
+        Ok(tables)
+    }
+
+    /// Compares everything; without `dry_run`, what differs is repaired.
+    async fn verify(&self, dry_run: bool) -> Result<Value> {
+        let options = verify::Options { show_values: false, examples: EXAMPLES, rest: 0 };
+        let show = |stage: &'static str, done: u64| self.show(format!("{stage}: {done}"));
+        let actor = Some(self.waiting.actor.as_str());
+        let detail = json!({ "command": self.waiting.id });
+        let journal = Journal::begin(self.config, Operation::Verify, detail, actor).await;
+        let verified = verify::verify(self.config, options, &show).await;
+        let entry = journal.id();
+        journal.close(&verified, verify::logged).await;
+        let mut report = verified?;
+        store::after_verification(self.config, entry, &report).await;
+        let before = report.differences;
+        if !dry_run && before > 0 {
+            let repaired = verify::repair(self.config, &report, options, actor, &show).await?;
+            report = repaired.map_err(|reason| refusal(&reason))?;
+        }
+        let db = open_target(self.config).await?;
+        let mut summary = json(&report)?;
+        summary["repaired"] = json!(if dry_run { 0 } else { before });
+        summary["conflicts"] = conflicts(&db).await?;
+        summary["validation"] = json(&validate(self.config, &db).await?)?;
+        Ok(summary)
+    }
+
+    async fn roll_back(&self, run: &str, dry_run: bool, discard: bool) -> Result<Value> {
+        let db = open_target(self.config).await?;
+        let is_done = self.is_rolled_back(&db, run).await?;
+        if is_done && !dry_run {
+            return Ok(json!({ "run": run, "answer": "the target was rolled back to it" }));
+        }
+        let products = self.config.rules.products.iter();
+        let courses: Vec<_> =
+            products.filter(|product| product.course).map(|product| product.id).collect();
+        let plan = backup::planned(&db, run, &courses).await?;
+        let mut summary = json(&plan)?;
+        if !dry_run {
+            let command = Command::of(Request::Rollback { run: run.to_owned(), discard });
+            let answer = ask_daemon(&db, &command, &self.waiting.actor, LONG_PATIENCE).await?;
+            match answer {
+                Some(answer) if answer.done => summary["answer"] = answer.text.into(),
+                Some(refused) => return Err(refusal(&refused.text)),
+                None => return Err(Error::failed("a rollback", "the daemon has not answered")),
+            }
+        }
+        Ok(summary)
+    }
+
+    /// Whether an earlier attempt at this job did it.
+    async fn is_rolled_back(&self, db: &Db, run: &str) -> Result<bool> {
+        let sql = "select exists (select from tributary.state s, tributary.operation_log l \
+                   where s.rolled_back = $1 and l.operation = 'rollback' and l.outcome = 'done' \
+                   and l.started_at >= $2 and l.detail ->> 'run' = $1)";
+        let rows =
+            db.query("target: reading the state", sql, &[&run, &self.waiting.asked_at]).await?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
+    }
+}
+
+/// What waits for an operator is not waited for.
+async fn require_not_halted(db: &Db) -> Result<()> {
+    match halt::recorded(db).await? {
+        None => Ok(()),
+        Some(halt) => Err(Error::refused(
+            format!("the daemon halted: {}", halt.reason()),
+            "look at `tributary status`; what was asked for goes on once the halt is ended",
+        )),
+    }
+}
+
+/// What the writer answered, with its remedy.
+fn refusal(text: &str) -> Error {
+    match text.split_once("\n  remedy: ") {
+        Some((problem, remedy)) => Error::refused(problem.to_owned(), remedy.to_owned()),
+        None => Error::refused(text.to_owned(), "remove the cause, then repeat"),
+    }
+}
+
+/// With the keys of a dry run, as far as a run without an image of the tables knows them.
+fn of_report(report: &Report) -> Result<Value> {
+    let mut tables = json!({});
+    for (name, rows) in &report.written {
+        tables[name] = json!({
+            "insert": rows.inserted,
+            "update": { "total": rows.updated },
+            "delete": rows.deleted,
+        });
+    }
+    let problems = report.contents.problems.iter();
+    let conflicts: BTreeMap<&str, u64> =
+        problems.map(|problem| (problem.kind.as_str(), problem.open())).collect();
+    Ok(json!({
+        "tables": tables,
+        "conflicts": conflicts,
+        "rows_read": report.rows_read,
+        "totals": json(&report.contents.totals)?,
+        "validation": json(&report.contents.validation)?,
+    }))
+}
+
+async fn conflicts(db: &Db) -> Result<Value> {
+    let sql = "select kind, count(*) from tributary.conflict where status = 'open' group by kind";
+    let rows = db.query("target: counting conflicts", sql, &[]).await?;
+    let kinds: BTreeMap<String, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    json(&kinds)
+}
+
+fn bytes_between(from: Lsn, to: Lsn) -> u64 {
+    to.0.saturating_sub(from.0)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| Error::failed("writing a summary", error))
+}
+
+/// Rows of each table by what becomes of them, whatever else is known of them.
+fn counts(tables: &Value) -> Value {
+    let number = |value: &Value| value.as_u64().or_else(|| value["total"].as_u64());
+    let of = |table: &Value| -> Value {
+        if let Some(rows) = number(table) {
+            return json!({ "differ": rows });
+        }
+        let counts = table.as_object().into_iter().flatten();
+        counts
+            .filter_map(|(what, count)| Some((what.clone(), Value::from(number(count)?))))
+            .collect()
+    };
+    let named = tables.as_object().into_iter().flatten();
+    let listed = tables.as_array().into_iter().flatten();
+    let listed = listed.filter_map(|table| Some((table["table"].as_str()?.to_owned(), of(table))));
+    named.map(|(name, table)| (name.clone(), of(table))).chain(listed).collect()
+}
+
+/// The summary for a person who sees notices.
+fn lines(summary: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (table, counts) in summary["counts"].as_object().into_iter().flatten() {
+        let counts = counts.as_object().into_iter().flatten();
+        let counts: Vec<String> = counts.map(|(what, count)| format!("{what} {count}")).collect();
+        lines.push(format!("{table}: {}", counts.join(", ")));
+    }
+    if let Some(conflicts) = summary["conflicts"].as_object().filter(|kinds| !kinds.is_empty()) {
+        let kinds = conflicts.iter().map(|(kind, count)| format!("{kind} {count}"));
+        lines.push(format!("open conflicts: {}", kinds.collect::<Vec<_>>().join(", ")));
+    }
+    if let Ok(found) = serde_json::from_value::<Validation>(summary["validation"].clone()) {
+        let failed = found.points.iter().filter(|point| !point.ok);
+        let failed = failed.map(|p| format!("FAILED {}: {} ({})", p.point, p.found, p.expected));
+        lines.extend(failed);
+        lines.push(format!("validation: {} of {} points failed", found.failed, found.points.len()));
+    }
+    if let Some(seconds) = summary["duration_seconds"].as_f64() {
+        lines.push(format!("took {seconds:.1} s"));
+    }
+    if summary["dry_run"] == true && summary["operation"] != "verify" {
+        lines.push("nothing was changed; dry_run => false does it".to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_said_in_lines() {
+        let summary = json!({
+            "operation": "populate_clean_data",
+            "dry_run": true,
+            "counts": { "profiles": { "insert": 3, "update": 2 } },
+            "conflicts": { "invalid_email": 4 },
+            "validation": { "ok": false, "failed": 1, "points": [
+                { "group": "finances", "point": "no fee is negative", "expected": "0", "found": "2", "ok": false },
+            ] },
+            "duration_seconds": 1.25,
+        });
+        assert_eq!(
+            lines(&summary),
+            [
+                "profiles: insert 3, update 2",
+                "open conflicts: invalid_email 4",
+                "FAILED no fee is negative: 2 (0)",
+                "validation: 1 of 1 points failed",
+                "took 1.2 s",
+                "nothing was changed; dry_run => false does it",
+            ]
+        );
+    }
+
+    #[test]
+    fn counts_are_numbers_by_table_whatever_was_done() {
+        let check = |tables: Value, expected: Value| assert_eq!(counts(&tables), expected);
+        check(
+            json!({ "profiles": { "insert": 3, "update": { "total": 2, "by_column": {} }, "examples": {} } }),
+            json!({ "profiles": { "insert": 3, "update": 2 } }),
+        );
+        check(
+            json!([{ "table": "a.b", "delete": 1, "insert": 0, "update": 2 }]),
+            json!({ "a.b": { "delete": 1, "insert": 0, "update": 2 } }),
+        );
+        check(json!({ "profiles": 4 }), json!({ "profiles": { "differ": 4 } }));
+        check(Value::Null, json!({}));
+    }
+
+    #[test]
+    fn a_refusal_of_the_writer_keeps_its_remedy() {
+        let text = "a backfill is under way\n  remedy: wait";
+        assert_eq!(refusal(text).to_string(), text);
+        assert!(refusal("no").to_string().starts_with("no\n  remedy: "));
+    }
+}

@@ -1,0 +1,88 @@
+//! Figures that the documents give: small here, at full size by variables of the environment.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use testkit::source_schema::SourceLayout;
+
+use crate::support::setting;
+use crate::support::world::{Places, World, dirty};
+
+/// SPEC §8, P13, in MiB. A build for tests maps far more of its program.
+fn most_memory() -> u64 {
+    if std::env::var_os("TRIBUTARY_TEST_BINARY").is_some() { 64 } else { 128 }
+}
+
+/// The most memory that a process has had so far, in KiB.
+fn peak(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+/// `DRY_RUN_ROWS=200000` contacts and as many payments, in a target that has all of them already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_needs_little_memory_p13() {
+    let rows = setting("DRY_RUN_ROWS", 1_500);
+    let world = World::new(SourceLayout::Canonical, Places::Shared).await;
+    world.load(&dirty(7, rows / 2), rows, rows).await;
+    world.source.execute("analyze").await;
+    world.succeed(&["backfill"]).await;
+    world
+        .source
+        .execute("update xendit set amount = amount + 1 where substr(id::text, 1, 1) < '4'")
+        .await;
+    let mut command = world.command(&["backfill", "--dry-run", "--json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (pid, started) = (child.id().unwrap(), Instant::now());
+    let ended = tokio::spawn(child.wait_with_output());
+    let mut most = 0;
+    while !ended.is_finished() {
+        most = most.max(peak(pid).unwrap_or(0));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let output = ended.await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["estimate"]["rows"].as_u64(), Some(2 * rows), "{shown:#}");
+    println!(
+        "dry run of 2 x {rows} rows: {:.1} MiB, {:.1} s",
+        most as f64 / 1024.0,
+        started.elapsed().as_secs_f64()
+    );
+    assert!(most > 0 && most / 1024 < most_memory(), "{most} KiB");
+}
+
+/// `REPORT_PEOPLE=10000 REPORT_KEEP=report` keeps the page as report.html, to be looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_made_quickly_and_stays_small_spec_9() {
+    let people = setting("REPORT_PEOPLE", 300);
+    let world = World::new(SourceLayout::Canonical, Places::Shared).await;
+    world.load(&dirty(9, people), people * 6 / 5, people).await;
+    world.source.execute("analyze").await;
+    for _ in 0..3 {
+        world.succeed(&["backfill"]).await;
+    }
+    let conflicts =
+        world.target.value("select count(*) from tributary.conflict where status = 'open'").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let started = Instant::now();
+    world.succeed(&["report", "--html", file.to_str().unwrap()]).await;
+    let seconds = started.elapsed().as_secs_f64();
+    let page = std::fs::read_to_string(&file).unwrap();
+    println!(
+        "report of {people} people, {conflicts} open conflicts: {} KiB, {seconds:.2} s",
+        page.len() / 1024
+    );
+    if let Ok(name) = std::env::var("REPORT_KEEP") {
+        std::fs::copy(&file, format!("{name}.html")).unwrap();
+    }
+    // It does not grow with the number of people: examples, months and trend are bounded.
+    assert!(
+        page.len() < 512 * 1024 && page.contains("@media print") && page.contains("<svg"),
+        "{}",
+        page.len()
+    );
+    assert!(conflicts.parse::<u64>().unwrap() > people / 20, "{conflicts}");
+}

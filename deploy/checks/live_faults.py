@@ -58,10 +58,9 @@ def halted_and_slot_lost(world):
         world.source.psql("select pg_logical_emit_message(false, 'log', repeat('x', 8000000))", "select pg_switch_wal()", "checkpoint")
     world.fires("TributarySlotLost", "critical")
     world.source.psql("alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
-    world.tributary("accept")
-    # The new slot is followed by a reconcile, which halts in front of the same rows.
-    world.until("it halts again", lambda: world.query('tributary_backfill_stage{stage="sweep"} == 1 and on () tributary_halted == 1'))
-    world.tributary("accept")
+    # The new slot is followed by a reconcile, which halts in front of the same rows once more.
+    streams = lambda: world.query('tributary_phase{phase="streaming"} == 1 and on () tributary_slot_wal_status{status="reserved"} == 1')
+    world.until("a daemon streams from a new slot", streams, meanwhile=world.accept)
     world.clears("TributaryHalted", "TributarySlotInactive", "TributarySlotLost", "TributarySlotSpaceLow")
     world.streams()
 

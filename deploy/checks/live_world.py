@@ -214,6 +214,12 @@ class World:
         command = [self.binary, *arguments]
         return subprocess.check_output(command, text=True, cwd=ROOT, env=self.environment(self.ports[self.leader()]))
 
+    def accept(self):
+        """Accepts what the daemon is halted in front of, if it is."""
+        if self.query("tributary_halted == 1"):
+            command = [self.binary, "accept"]
+            subprocess.run(command, cwd=ROOT, env=self.environment(self.ports[self.leader()]), capture_output=True, check=False)
+
     def leader(self):
         for number, port in enumerate(self.ports):
             if self.daemons[number].poll() is None:

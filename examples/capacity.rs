@@ -124,15 +124,12 @@ impl Needs {
 
 /// How many installations share the changes, so that each has a part of its capacity to spare.
 fn installations(figures: &Figures, changes: f64) -> u64 {
-    let enough = (changes / (figures.changes * PLANNED)).ceil();
     // Positive and small, as it is a quotient of rates.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let enough = enough as u64;
+    let enough = (changes / (figures.changes * PLANNED)).ceil() as u64;
     enough.max(1)
 }
 
 fn report(arguments: &Arguments, figures: &Figures) -> String {
-    #[expect(clippy::cast_precision_loss)]
     let number = |count: u64| count as f64;
     let payments = arguments.payments.unwrap_or(arguments.people);
     let changes = arguments.changes_per_second;

@@ -58,7 +58,9 @@ def halted_and_slot_lost(world):
         world.source.psql("select pg_logical_emit_message(false, 'log', repeat('x', 8000000))", "select pg_switch_wal()", "checkpoint")
     world.fires("TributarySlotLost", "critical")
     world.source.psql("alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
-    world.tributary("accept")
+    # The new slot is followed by a reconcile, which halts in front of the same rows once more.
+    streams = lambda: world.query('tributary_phase{phase="streaming"} == 1 and on () tributary_slot_wal_status{status="reserved"} == 1')
+    world.until("a daemon streams from a new slot", streams, meanwhile=world.accept)
     world.clears("TributaryHalted", "TributarySlotInactive", "TributarySlotLost", "TributarySlotSpaceLow")
     world.streams()
 
@@ -94,7 +96,7 @@ def rows_incomplete(world):
         world.start_daemon(number)
     world.fires("TributaryRowsIncomplete")
     world.tributary("conflicts", "list", "--kind", "incomplete_row")
-    world.target.psql("drop trigger slow on unified_profiles")
+    world.target.psql("drop trigger slow on transactions")
     world.clears("TributaryRowsIncomplete")
 
 
@@ -102,7 +104,7 @@ def slow(world, seconds):
     """A trigger of the application that takes so long for each statement."""
     world.target.psql(
         f"create or replace function slow() returns trigger language plpgsql as 'begin perform pg_sleep({seconds}); return null; end'",
-        "create trigger slow after insert or update on unified_profiles for each statement execute function slow()",
+        "create trigger slow after insert or update on transactions for each statement execute function slow()",
     )
 
 
@@ -136,13 +138,14 @@ def blocked(world):
 
 def slow_target(world):
     """A slow trigger of the application."""
-    slow(world, 6)
+    # Shorter than the window of the rule, so that each window has a commit.
+    slow(world, 2)
     # Few rows, so that one batch has them all.
     writes = lambda: world.source.psql(payments("slow", 2))
     world.fires("TributaryBatchesSlow", "info", meanwhile=writes)
     world.fires("TributaryLag", "warning", meanwhile=writes)
     world.fires("TributaryLag", "critical", meanwhile=writes)
-    world.target.psql("drop trigger slow on unified_profiles")
+    world.target.psql("drop trigger slow on transactions")
     world.clears("TributaryBatchesSlow", "TributaryLag", meanwhile=lambda: world.source.psql(payments("fast", 1)))
 
 

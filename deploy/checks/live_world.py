@@ -22,8 +22,8 @@ LIMITS = {
     "increase15m > 10": "increase15m > 2",
     "errors:increase30m > 5": "errors:increase30m > 2",
     "> 86400": "> 10",
-    "seconds:leader > 60": "seconds:leader > 2",
-    "seconds:leader > 900": "seconds:leader > 5",
+    "seconds:leader > 60": "seconds:leader > 0.5",
+    "seconds:leader > 900": "seconds:leader > 1.5",
     "bytes:leader > 67108864": "bytes:leader > 50000",
     "bytes:leader > 10737418240": "bytes:leader > 100000",
     "bytes:leader > 53687091200": "bytes:leader > 200000",
@@ -213,6 +213,12 @@ class World:
     def tributary(self, *arguments):
         command = [self.binary, *arguments]
         return subprocess.check_output(command, text=True, cwd=ROOT, env=self.environment(self.ports[self.leader()]))
+
+    def accept(self):
+        """Accepts what the daemon is halted in front of, if it is."""
+        if self.query("tributary_halted == 1"):
+            command = [self.binary, "accept"]
+            subprocess.run(command, cwd=ROOT, env=self.environment(self.ports[self.leader()]), capture_output=True, check=False)
 
     def leader(self):
         for number, port in enumerate(self.ports):

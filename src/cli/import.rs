@@ -1,22 +1,17 @@
 //! `tributary import`: typed loads from exports.
 
-use std::io::IsTerminal as _;
+mod bar;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use self::bar::Bar;
 use super::Context;
 use super::output::{cell, exit, json, print, table, text};
 use crate::connect::connect;
 use crate::error::{Error, Result};
 use crate::import::audit::{Array, Audit, audit};
-use crate::import::{self, Doing, Options, Progress, Report, without_zeros};
-
-/// How often progress is logged where there is no terminal.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
+use crate::import::{self, Doing, Options, Report, without_zeros};
 
 /// Refusals and differences that the report shows; `--json` has more.
 const SHOWN: usize = 20;
@@ -321,44 +316,4 @@ fn differences(report: &Report) -> String {
     let more = report.differences.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("and at least {more} more\n") } else { String::new() };
     format!("\n{}{more}", text(&rows))
-}
-
-/// Progress: a bar on a terminal, log lines otherwise.
-struct Bar {
-    bar: Option<ProgressBar>,
-    logged: Mutex<Instant>,
-}
-
-impl Bar {
-    fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::no_length();
-            let style =
-                "{msg:30} {wide_bar} {human_pos}/{human_len} records  {per_sec}  {eta} left";
-            let style = ProgressStyle::with_template(style);
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
-        });
-        Self { bar, logged: Mutex::new(Instant::now()) }
-    }
-
-    fn show(&self, at: &Progress) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(at.of.max(at.done));
-            bar.set_position(at.done);
-            bar.set_message(at.load.clone());
-            return;
-        }
-        let Ok(mut logged) = self.logged.lock() else { return };
-        if logged.elapsed() >= LOG_INTERVAL {
-            *logged = Instant::now();
-            tracing::info!(load = at.load, records = at.done, of = at.of, "import");
-        }
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

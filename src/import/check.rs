@@ -50,6 +50,8 @@ pub(super) struct Checked {
     pub(super) key: Vec<usize>,
     /// The key's column whose values are made from old ids.
     pub(super) own_id: Option<usize>,
+    /// Whether references of the plan lead to its rows by their old ids, as these are written.
+    pub(super) is_referenced: bool,
 }
 
 /// Everything that a run needs to know of the target.
@@ -256,8 +258,13 @@ fn bind(
         }
         _ => None,
     };
+    let references = plan.loads.iter().flat_map(|load| &load.columns);
+    let references = references.filter_map(|column| column.references.as_ref());
+    let is_referenced = references
+        .into_iter()
+        .any(|reference| reference.by.is_none() && reference.table == load.table());
     let (load, table) = (load.clone(), table.clone());
-    Some(Checked { load, table, columns, key, own_id })
+    Some(Checked { load, table, columns, key, own_id, is_referenced })
 }
 
 fn required(load: &Load, table: &TargetTable, problems: &mut Problems) {

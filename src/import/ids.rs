@@ -196,8 +196,17 @@ impl<'i> Ids<'i> {
 
 /// An old id as the id map holds it.
 fn spaced<'o>(space: Option<&str>, old: &'o str) -> Cow<'o, str> {
+    let old = plain_id(old);
+    space.map_or(old.clone(), |space| Cow::Owned(format!("{space}:{old}")))
+}
+
+/// An old id; a UUID in the one form that it is kept in, so that two spellings are not two ids of one row.
+pub(super) fn plain_id(old: &str) -> Cow<'_, str> {
     let old = old.trim();
-    space.map_or(Cow::Borrowed(old), |space| Cow::Owned(format!("{space}:{old}")))
+    match old.parse::<Uuid>() {
+        Ok(id) if old.len() >= 32 => Cow::Owned(id.to_string()),
+        _ => Cow::Borrowed(old),
+    }
 }
 
 /// From this many new ids on COPY is the faster way.
@@ -228,4 +237,18 @@ pub(super) async fn write(tx: &Tx, identity: &Identity, table: &str, rows: &[Row
     let params: [crate::pg::Param<'_>; 6] =
         [&identity.import, &table, &identity.run, &olds, &news, &records];
     tx.execute(WHAT, sql, &params).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_spellings_of_a_uuid_are_one_id() {
+        let id = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+        for text in [&id.to_uppercase(), &format!(" {{{id}}} "), &id.replace('-', ""), id] {
+            assert_eq!(spaced(Some("user"), text), format!("user:{id}"));
+        }
+        assert_eq!(plain_id(" A-7 "), "A-7");
+    }
 }

@@ -53,10 +53,15 @@ fn load_of(row: &tokio_postgres::Row) -> String {
     name.strip_suffix(SECOND_PASS).map(str::to_owned).unwrap_or(name)
 }
 
-/// A file that only its owner reads: it holds records as they are.
+/// A file that only its owner reads: it holds records as they are. What another run left there, or somebody put there, may be
+/// readable to others, or lead elsewhere.
 fn private(path: &Path) -> std::io::Result<std::fs::File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
@@ -79,4 +84,27 @@ fn line(row: &tokio_postgres::Row) -> String {
     }
     line.push_str(&format!(",\"record\":{record}}}"));
     line
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_reads_what_was_rejected_whatever_lay_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("partial"), folder.path().join("other"));
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        std::fs::write(&path, "left").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        drop(private(&path).unwrap());
+        assert_eq!((mode(), std::fs::read(&path).unwrap().len()), (0o600, 0));
+        std::fs::write(&other, "other").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        drop(private(&path).unwrap());
+        assert_eq!((mode(), std::fs::read(&other).unwrap()), (0o600, b"other".to_vec()));
+    }
 }

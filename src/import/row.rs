@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::check::{Bound, Checked};
 use super::column::{Column, From};
 use super::convert::{Kind, value};
+use super::ids::plain_id;
 use super::plan::Plan;
 use super::read::{Record, SAME_ID, Text};
 use super::record::{Fields, View};
@@ -210,10 +211,12 @@ impl Maker {
         let texts = self.checked.key.iter().map(|at| {
             let value = values.get(*at)?.as_deref()?;
             let bound = self.checked.columns.get(*at)?;
-            // What is translated is a text as references write it; anything else is what stands in the file.
+            // What references name is what stands in the file. Otherwise one day in two forms is one row, and the second
+            // record of it a duplicate.
             let translated = bound.translation.is_some() || self.checked.own_id == Some(*at);
-            let written = if translated { None } else { written(&bound.column, view) };
-            Some(written.unwrap_or_else(|| value.trim().to_owned()))
+            let is_named = self.checked.is_referenced && self.checked.key.len() == 1;
+            let written = if translated || !is_named { None } else { written(&bound.column, view) };
+            Some(written.unwrap_or_else(|| plain_id(value).into_owned()))
         });
         let texts: Option<Vec<String>> = texts.collect();
         texts.map(|texts| texts.join("|")).filter(|text| !text.is_empty())

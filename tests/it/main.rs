@@ -9,6 +9,7 @@ mod upgrade;
 
 mod admin;
 mod admin_http;
+mod admin_scale;
 mod adoption;
 mod alone;
 mod auth_users;

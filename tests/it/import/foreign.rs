@@ -80,8 +80,8 @@ fn shop() -> Foreign {
             ("# number = \"\"", "number = \"name\" #"),
             ("# total = \"\"", "total = \"total_price\" #"),
             (
-                "status = { from = \"financial_status\", trim = true, lower = true }",
-                "status = { from = \"financial_status\", map = { paid = \"paid\", pending = \"pending\", partially_refunded = \"refunded\" } }",
+                "# status = \"\"",
+                "status = { from = \"financial_status\", map = { paid = \"paid\", pending = \"pending\", partially_refunded = \"refunded\" } } #",
             ),
         ],
         rows: &[

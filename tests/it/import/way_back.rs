@@ -62,10 +62,10 @@ async fn a_rollback_that_would_lose_what_is_not_the_imports_is_refused() {
         .await;
     let errors = refused(&world, &rollback).await;
     for part in [
-        "habits: rows that it inserted in 1 rows",
+        "\"habits\": rows that it inserted in 1 rows",
         "column note that it wrote in rows that were added since in 1 rows",
         "column seen that it wrote in rows that were added since in 1 rows",
-        "rows of public.marks refer that would go with them in 1 rows",
+        "rows of marks refer that would go with them in 1 rows",
         "--discard-application-changes",
     ] {
         assert!(errors.contains(part), "{part} is missing in\n{errors}");
@@ -78,7 +78,7 @@ async fn a_rollback_that_would_lose_what_is_not_the_imports_is_refused() {
     // What would have to go first, no word helps against.
     world.target.execute("insert into bills select id from users limit 1").await;
     let errors = refused(&world, &discard).await;
-    assert!(errors.contains("to which rows of public.bills refer in 1 rows"), "{errors}");
+    assert!(errors.contains("to which rows of bills refer in 1 rows"), "{errors}");
     assert!(!errors.contains("rows that it inserted"), "{errors}");
     world.target.execute("delete from bills").await;
     world.succeed(&discard).await;

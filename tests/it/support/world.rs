@@ -182,6 +182,16 @@ impl World {
     /// A second installation in the same two databases: its own schema, target tables, and the slot and publication that
     /// default from the schema.
     pub(crate) fn second_installation(&self, schema: &str) -> Self {
+        self.installation(schema, "second", |_| {})
+    }
+
+    /// The same with the schema of its target tables, and whatever else its configuration has.
+    pub(crate) fn installation(
+        &self,
+        schema: &str,
+        tables: &str,
+        change: impl FnOnce(&mut toml::Table),
+    ) -> Self {
         let place =
             |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
         let (source, target) = (place(&self.source), place(&self.target));
@@ -198,8 +208,9 @@ impl World {
                 ("enrollments", "enrollments"),
                 ("courses", "courses"),
             ] {
-                set(table, "target", key, format!("second.{name}"));
+                set(table, "target", key, format!("{tables}.{name}"));
             }
+            change(table);
         });
         world
     }

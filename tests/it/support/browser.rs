@@ -174,7 +174,7 @@ impl Browser {
 
     /// Waits until the page says this.
     pub(crate) async fn says(&self, text: &str) {
-        let explain = || String::new();
+        let explain = String::new;
         let is_there = || async {
             let main = self.page.find(Locator::Css("main")).await;
             match main {

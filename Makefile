@@ -6,6 +6,9 @@ VERSIONS ?= 14 15 16 17 18
 # How long `make soak` goes on, and what it begins with.
 MINUTES ?= 20
 SEED ?= 1
+# What `make bench-admin` fills the tables with.
+PEOPLE ?= 1000000
+CONFLICTS ?= 100000
 # Size of the export of `make bench-import`.
 MEGABYTES ?= 100
 # How `make demo` and `make bench` are compiled. CI takes `dev`, which the tests have compiled already.
@@ -16,7 +19,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 directory = $(TARGET)/$(patsubst dev,debug,$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-unit test-matrix soak lint format bench bench-import check-deploy ci clean
+.PHONY: help demo build test test-unit test-matrix soak lint format bench bench-admin bench-import check-deploy check-live ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,12 +59,20 @@ bench: postgres ## measure it beside native replication, triggers and a script; 
 	$(CARGO) build --profile $(BENCH_PROFILE) --locked --package tributary --package benches --bins
 	@$(call directory,$(BENCH_PROFILE))/bench $(BENCH)
 
+bench-admin: postgres ## time the operators' pages with PEOPLE (1,000,000) people and CONFLICTS (100,000) open conflicts
+	ADMIN_PEOPLE=$(PEOPLE) ADMIN_CONFLICTS=$(CONFLICTS) ADMIN_ROUNDS=60 ADMIN_P95_MS=100 \
+		$(CARGO) test --locked --test it -- every_page_is_quick --nocapture
+
 bench-import: postgres ## measure an import of MEGABYTES (100) beside COPY of prepared CSV
 	$(CARGO) build --profile $(BENCH_PROFILE) --locked --package tributary --package benches --bins
 	@$(call directory,$(BENCH_PROFILE))/bench-import --megabytes $(MEGABYTES)
 
 check-deploy: ## check alerts, runbooks, dashboards, units and manifests
 	@deploy/check.sh
+
+check-live: postgres ## fire and clear every alert with the real daemon, Prometheus and Alertmanager (12 minutes)
+	$(CARGO) build --locked --bin tributary
+	@deploy/check.sh --live $(call directory,dev)/tributary
 
 ci: ## run what a change must pass
 	.ci/run

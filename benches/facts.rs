@@ -137,7 +137,7 @@ fn layout<F: LogicalField>(
         fields.push((field, vec![Source::Column(columns.len())]));
         columns.push(Column { name: name.to_owned(), kind });
     }
-    let columns = Columns { list: columns, key: vec![0] };
+    let columns = Columns::new(columns, vec![0]);
     Ok(Layout::new(feed, columns, fields, FieldRules::default()))
 }
 

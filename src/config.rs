@@ -47,7 +47,7 @@ pub use target_only::TargetOnly;
 pub use mapping::{FieldSource, Fields};
 pub use safety::{Backups, Expectations};
 
-use crate::facts::AmountUnit;
+use crate::facts::{AmountUnit, MAX_ROW_BYTES};
 use crate::rules::{Rules, Status};
 
 /// Everything the operator decided.
@@ -163,11 +163,13 @@ pub struct Run {
     pub batch_rows: usize,
     /// Source rows per backfill chunk.
     pub chunk_rows: usize,
+    /// Most bytes of the values of one source row; of a larger one the largest are left out (P13).
+    pub max_row_bytes: usize,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { migrate: true, batch_rows: 4000, chunk_rows: 1500 }
+        Self { migrate: true, batch_rows: 4000, chunk_rows: 1500, max_row_bytes: MAX_ROW_BYTES }
     }
 }
 
@@ -341,6 +343,8 @@ pub struct FeedConfig {
     pub status_words: BTreeMap<String, Status>,
     /// Rows that give no fact.
     pub skip: Vec<SkipRule>,
+    /// As [`Run::max_row_bytes`].
+    pub max_row_bytes: usize,
 }
 
 impl FeedConfig {

@@ -2,8 +2,9 @@
 //! around everything that happens once.
 //!
 //! `TRIBUTARY_FAILPOINT=<name>` aborts the process when it comes by this point for the first time, `<name>:3` for
-//! the third time. Nothing is cleaned up, as after SIGKILL: no destructor runs and no connection says goodbye.
-//! `<name>:3:hang` blocks the thread there for ever in place of that, as a deadlock or an endless computation would.
+//! the third time, and adds its name to the file `TRIBUTARY_FAILPOINT_RECORD`, if set. Nothing is cleaned up, as after
+//! SIGKILL: no destructor runs and no connection says goodbye. `<name>:3:hang` blocks the thread there for ever in place
+//! of that, as a deadlock or an endless computation would.
 //! Release builds hold none of this.
 
 use std::time::Duration;
@@ -75,6 +76,7 @@ pub fn hit(name: &'static str) {
     let Some(wanted) = wanted else { return };
     if wanted.name == name && HITS.fetch_add(1, Ordering::Relaxed) + 1 == wanted.at {
         tracing::error!(name, "failpoint");
+        record(name);
         if !wanted.hangs {
             std::process::abort();
         }
@@ -102,6 +104,21 @@ pub fn longest_silence(usual: Duration) -> Duration {
 
 #[cfg(debug_assertions)]
 const VARIABLE: &str = "TRIBUTARY_FAILPOINT";
+
+#[cfg(debug_assertions)]
+const RECORD: &str = "TRIBUTARY_FAILPOINT_RECORD";
+
+/// Adds the name to the file that the environment names: `.ci/run` finds the points that no test took.
+#[cfg(debug_assertions)]
+fn record(name: &str) {
+    use std::io::Write as _;
+
+    let Some(file) = std::env::var_os(RECORD) else { return };
+    let file = std::fs::File::options().create(true).append(true).open(file);
+    if file.and_then(|mut file| file.write_all(format!("{name}\n").as_bytes())).is_err() {
+        tracing::error!(name, "the failpoint is not recorded");
+    }
+}
 
 /// What the environment asks for.
 #[cfg(debug_assertions)]

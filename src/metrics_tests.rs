@@ -47,7 +47,7 @@ fn every_series_is_there_from_the_start() {
     for (name, series) in [
         (ERRORS, 30),
         (STAGE_SECONDS, 5),
-        (NOTES, 11),
+        (NOTES, 13),
         (CHANGES, 3),
         (CONFLICTS, 2 * ConflictKind::ALL.len()),
         (BACKFILL_STAGE, 11),

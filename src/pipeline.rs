@@ -371,6 +371,7 @@ pub async fn backfill(
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
         report_backfill(health, at);
+        health.recovered();
         show(at);
     };
     let (db, operator) = (Arc::clone(&session.applier.db), session.applier.operator.clone());

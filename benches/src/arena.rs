@@ -160,7 +160,11 @@ fn start_server() -> Result<Arc<Cluster>> {
         ("wal_retrieve_retry_interval", "1ms"),
     ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    Ok(Arc::new(Cluster::start(&ClusterOptions { durable: true, settings })?))
+    Ok(Arc::new(Cluster::start(&ClusterOptions {
+        durable: true,
+        settings,
+        ..ClusterOptions::default()
+    })?))
 }
 
 fn batches(rows: Range<u64>) -> impl Iterator<Item = Range<u64>> {

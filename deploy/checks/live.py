@@ -47,12 +47,12 @@ def judge(world):
 def main():
     binary = str(pathlib.Path(sys.argv[1]).resolve())
     chosen = [scenario for scenario in SCENARIOS if len(sys.argv) < 3 or scenario.__name__ in sys.argv[2:]]
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="tributary-live-"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tributary-live-", dir="/tmp"))
     folder.chmod(0o755)
     begun = time.monotonic()
-    world = None
+    world = World(binary, folder)
     try:
-        world = World(binary, folder)
+        world.begin()
         world.source.psql(payments("first", 2000))
         for number in (0, 1):
             world.start_daemon(number)
@@ -75,8 +75,7 @@ def main():
             print(f"--- {log.name}", *log.read_text().splitlines()[-15:], sep="\n", file=sys.stderr)
         raise
     finally:
-        if world:
-            world.end()
+        world.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -33,6 +33,26 @@ LIMITS = {
 RECEIVERS = {"critical": "tributary-page", "warning": "tributary-tickets", "info": "tributary-nobody"}
 
 
+# Where Debian's Alertmanager looks for its templates.
+TEMPLATES = "/usr/share/prometheus/alertmanager"
+
+
+def alertmanager(folder):
+    """The program. One that was unpacked and not installed is copied with another path of the same length for its templates."""
+    program = shutil.which("prometheus-alertmanager")
+    if os.path.isdir(TEMPLATES):
+        return program
+    unpacked = pathlib.Path(program).parents[1] / "share/prometheus/alertmanager"
+    link = f"{folder}/".ljust(len(TEMPLATES), "t")
+    if len(link) != len(TEMPLATES):
+        raise SystemExit(f"{folder} is too long a name")
+    os.symlink(unpacked, link)
+    copy = folder / "program"
+    copy.write_bytes(pathlib.Path(program).read_bytes().replace(TEMPLATES.encode(), link.encode()))
+    copy.chmod(0o755)
+    return str(copy)
+
+
 def free_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -143,7 +163,14 @@ class World:
         self.binary, self.folder, self.children = binary, folder, []
         # Expressions of the dashboards that returned data; alerts that fired.
         self.seen, self.fired = set(), set()
-        self.source, self.target = Postgres(folder / "source"), Postgres(folder / "target")
+        self.servers, self.notified, self.prometheus = [], Notified(), None
+        self.ports, self.daemons = [free_port(), free_port()], [None, None]
+
+    def begin(self):
+        folder = self.folder
+        for name in ("source", "target"):
+            self.servers.append(Postgres(folder / name))
+        self.source, self.target = self.servers
         self.source.psql((ROOT / "testkit/src/sql/canonical.sql").read_text())
         # A role as deploy/sql/roles.sql makes it, which policies can hide rows from.
         self.source.psql(
@@ -152,10 +179,9 @@ class World:
         )
         config = (ROOT / "config/tributary.toml").read_text()
         config = re.sub(r"(?m)^chunk_rows = \d+", "chunk_rows = 100", config)
+        config = re.sub(r"(?m)^batch_rows = \d+", "batch_rows = 100", config)
         config = re.sub(r'(?m)^# every = "24h"', 'every = "10s"', config)
         (folder / "tributary.toml").write_text(config)
-        self.ports, self.daemons = [free_port(), free_port()], [None, None]
-        self.notified = Notified()
         self.start_alertmanager()
         self.start_prometheus()
 
@@ -208,7 +234,7 @@ class World:
         (self.folder / "alertmanager.yml").write_text(config)
         port = free_port()
         self.alertmanager = f"http://127.0.0.1:{port}"
-        command = ["prometheus-alertmanager", f"--config.file={self.folder}/alertmanager.yml", f"--storage.path={self.folder}/alertmanager"]
+        command = [alertmanager(self.folder), f"--config.file={self.folder}/alertmanager.yml", f"--storage.path={self.folder}/alertmanager"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=", "--log.level=warn"]
         self.spawn("alertmanager", command)
         self.until("Alertmanager answers", lambda: self.get(f"{self.alertmanager}/api/v2/status"))
@@ -240,6 +266,8 @@ class World:
             return None
 
     def query(self, expression):
+        if self.prometheus is None:
+            return []
         answer = self.get(f"{self.prometheus}/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
         return answer["data"]["result"] if answer else []
 
@@ -283,7 +311,7 @@ class World:
             if child.poll() is None:
                 child.kill()
                 child.wait()
-        for server in (self.source, self.target):
+        for server in self.servers:
             try:
                 server.stop()
             except subprocess.CalledProcessError:

@@ -9,7 +9,7 @@ use tributary::facts::{Column, ColumnKind, Columns, Feed};
 fuzz_target!(|data: &[u8]| {
     let column = |name: &str, kind| Column { name: name.into(), kind };
     let list = vec![column("id", ColumnKind::Instant), column("x", ColumnKind::Text)];
-    let columns = Columns { list, key: vec![0] };
+    let columns = Columns::new(list, vec![0]);
     let watched = [(1, "systemeio"), (2, "xendit")]
         .map(|(number, name)| Watched::new(Feed::new(number), "s", name, &columns));
     let mut assembler = Assembler::new(watched.to_vec());

@@ -195,7 +195,10 @@ impl Applier {
         let (mut known, mut incomplete) = (HashMap::new(), HashMap::new());
         for (id, bytes) in store::row::values(tx, &needed).await? {
             match raw::decode(&bytes, self.env.feeds.shape(id.0)) {
-                Some(values) if values.unknown.is_empty() => known.insert(id, values),
+                // What was left out of a row that is too large may fit now.
+                Some(values) if values.unknown.is_empty() && !values.row.is_oversized() => {
+                    known.insert(id, values)
+                }
                 Some(values) => incomplete.insert(id, values),
                 None => None,
             };

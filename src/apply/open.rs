@@ -84,14 +84,18 @@ impl Applier {
             let Some(entry) = feeds.named(&configured.name) else { continue };
             let (feed, name) = (entry.info.feed, &configured.name);
             let known = recorded.iter().find(|known| known.feed == feed);
-            match known.and_then(|known| known.columns.as_ref()) {
-                Some(stored) if *stored == feeds.stored_columns(feed) => {}
+            let stored =
+                known.and_then(|known| Some((known.columns.as_ref()?, known.max_row_bytes)));
+            match stored {
+                Some((columns, max))
+                    if *columns == feeds.stored_columns(feed)
+                        && max == entry.columns().max_bytes => {}
                 // Nothing is forgotten: what is due is found again at each start until it is scheduled.
                 Some(_) if due_later.contains(name) => {}
                 Some(_) => {
                     tracing::info!(
                         feed = name,
-                        "other columns are read than before; reading the feed again"
+                        "other columns are read than before, or larger rows; reading the feed again"
                     );
                     due.push(feed);
                 }

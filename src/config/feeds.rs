@@ -8,7 +8,7 @@ use super::mapping::{Fields, canonical, sources, table, written};
 use super::rules::status_word_list;
 use super::section::{Problems, Section, expect, nearest, text, texts};
 use super::{FeedConfig, SkipRule, SkippedBy};
-use crate::facts::{AmountUnit, FeedKind};
+use crate::facts::{AmountUnit, FeedKind, MAX_ROW_BYTES};
 use crate::rules::Status;
 
 /// Most feeds of a configuration.
@@ -121,6 +121,7 @@ fn feed(
         amount_unit,
         status_words,
         skip,
+        max_row_bytes: MAX_ROW_BYTES,
     };
     Some((feed, primary))
 }

@@ -132,9 +132,12 @@ fn build(
     let section = root.section("source", problems);
     let mut target_section = root.section("target", problems);
     let schema = schema(&mut target_section, problems);
-    let (source, source_shown) = source(section, feeds, &schema, &place, problems);
+    let (mut source, source_shown) = source(section, feeds, &schema, &place, problems);
     let (target, target_shown) = target(target_section, schema, &place, problems);
     let run = run(root.section("run", problems), problems);
+    for feed in source.iter_mut().flat_map(|source| &mut source.feeds) {
+        feed.max_row_bytes = run.max_row_bytes;
+    }
     let guard = guard(root.section("guard", problems), problems);
     let http = super::http::http(root.section("http", problems), &place, problems);
     let listen = http.as_ref().map(|http| http.listen);
@@ -318,6 +321,9 @@ fn check_targets(tables: &[&TableName], schema: &Schema, problems: &mut Problems
     }
 }
 
+/// Of `run.max_row_bytes`: from what holds any usual row up to a quarter of the largest value that PostgreSQL has.
+const ROW_BYTES: std::ops::RangeInclusive<u32> = 1_024..=268_435_456;
+
 fn run(mut section: Section<'_>, problems: &mut Problems) -> Run {
     let default = Run::default();
     let migrate = section.flag("migrate", problems).unwrap_or(default.migrate);
@@ -330,11 +336,13 @@ fn run(mut section: Section<'_>, problems: &mut Problems) -> Run {
         problems.add(&section.path_of("batch_delay_ms"), remedy);
     }
     let chunk_rows = section.number("chunk_rows", 1..=100_000, problems);
+    let max_row_bytes = section.number("max_row_bytes", ROW_BYTES, problems);
     section.finish(problems);
     Run {
         migrate,
         batch_rows: size(batch_rows, default.batch_rows),
         chunk_rows: size(chunk_rows, default.chunk_rows),
+        max_row_bytes: size(max_row_bytes, default.max_row_bytes),
     }
 }
 

@@ -91,6 +91,7 @@ impl Config {
         page.raw("migrate", self.run.migrate);
         page.raw("batch_rows", self.run.batch_rows);
         page.raw("chunk_rows", self.run.chunk_rows);
+        page.raw("max_row_bytes", self.run.max_row_bytes);
         page.table("guard");
         page.raw("delete_rows", self.guard.delete_rows);
         page.raw("delete_percent", format!("{:?}", self.guard.delete_percent));

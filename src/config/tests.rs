@@ -427,6 +427,7 @@ fn what_is_shown_holds_no_secret_and_tells_origins() {
     migrate = true
     batch_rows = 4000
     chunk_rows = 1500
+    max_row_bytes = 67108864
 
     [guard]
     delete_rows = 1000

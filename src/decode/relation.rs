@@ -149,6 +149,7 @@ impl Described {
         if columns.key.iter().any(|index| unchanged.contains(index)) {
             return Err(DecodeError::malformed("a row without its key"));
         }
+        columns.limit(&mut row);
         Ok(ChangedRow { key: source_key(&row, columns), row, unchanged })
     }
 

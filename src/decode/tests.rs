@@ -97,7 +97,7 @@ fn layout() -> Columns {
         column("id", ColumnKind::Text),
         column("at", ColumnKind::Instant),
     ];
-    Columns { list: columns, key: vec![1, 2] }
+    Columns::new(columns, vec![1, 2])
 }
 
 const PRIMARY: [(&str, bool); 4] = [("id", true), ("other", false), ("at", true), ("note", false)];

@@ -33,7 +33,7 @@ impl FeedEntry {
     /// The columns that are read.
     #[must_use]
     pub fn columns(&self) -> &Columns {
-        static NONE: Columns = Columns { list: Vec::new(), key: Vec::new() };
+        static NONE: Columns = Columns::new(Vec::new(), Vec::new());
         match &self.layout {
             FeedLayout::Contact(layout) => &layout.columns,
             FeedLayout::Payment(layout) => &layout.columns,

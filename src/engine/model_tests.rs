@@ -125,7 +125,7 @@ fn layout<F: LogicalField>(
         .iter()
         .enumerate()
         .map(|(i, (field, _))| (*field, vec![facts::Source::Column(i + 1)]));
-    Layout::new(feed, Columns { list: columns, key: vec![0] }, fields.collect(), rules)
+    Layout::new(feed, Columns::new(columns, vec![0]), fields.collect(), rules)
 }
 
 pub(super) fn env() -> Env {

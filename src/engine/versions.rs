@@ -110,6 +110,12 @@ pub fn derive(changes: &[RowChange], env: &Env) -> Vec<Version> {
 /// The row rules applied to one row.
 #[must_use]
 pub fn row_version(id: &RowId, row: &RawRow, unknown: &[usize], env: &Env) -> RowVersion {
+    let columns = env.feeds.get(id.0).columns();
+    let mut limited = Cow::Borrowed(row);
+    if columns.exceeds_limit(row) {
+        columns.limit(limited.to_mut());
+    }
+    let row = limited.as_ref();
     let fact = Fact::derive(id, row, env);
     let raw = fact.raw(id, row, unknown, env);
     let digest = digest(&raw);

@@ -13,7 +13,7 @@ type Kinds<'k> = &'k [(&'k str, ColumnKind)];
 
 fn columns(kinds: Kinds<'_>) -> Columns {
     let column = |(name, kind): &(&str, ColumnKind)| Column { name: (*name).into(), kind: *kind };
-    Columns { list: kinds.iter().map(column).collect(), key: vec![0] }
+    Columns::new(kinds.iter().map(column).collect(), vec![0])
 }
 
 fn row(values: &[Option<&str>]) -> RawRow {

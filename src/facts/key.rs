@@ -19,7 +19,7 @@ pub fn source_key(row: &RawRow, columns: &Columns) -> SourceKey {
             key.push('|');
         }
         let text =
-            row.values.get(index).and_then(Option::as_deref).map(readable).unwrap_or_default();
+            row.values.get(index).and_then(Option::as_deref).and_then(readable).unwrap_or_default();
         let is_instant =
             columns.list.get(index).is_some_and(|column| column.kind == ColumnKind::Instant);
         match is_instant.then(|| parse_instant(text)).flatten() {
@@ -114,7 +114,7 @@ mod tests {
         let column =
             |(i, kind): (usize, &ColumnKind)| Column { name: format!("k{i}"), kind: *kind };
         let list = kinds.iter().enumerate().map(column).collect();
-        Columns { list, key: (0..kinds.len()).collect() }
+        Columns::new(list, (0..kinds.len()).collect())
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod json;
 mod key;
 mod money;
 mod name;
+mod oversized;
 mod payment;
 mod phone;
 mod product;
@@ -40,6 +41,7 @@ pub use feed::{Feed, FeedInfo, FeedKind};
 pub use key::{row_of_key, source_key};
 pub use money::parse_amount;
 pub use name::split_name;
+pub use oversized::{MAX_ROW_BYTES, is_left_out};
 pub use payment::{payment, skips_payment};
 pub use phone::phone;
 pub use product::match_products;
@@ -128,11 +130,12 @@ pub enum NoteKind {
     CurrencyAssumed,
     UnreadableTags,
     Unconverted,
+    Oversized,
 }
 
 impl NoteKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::InvisibleCharacter,
         Self::Mojibake,
         Self::InvalidPhone,
@@ -144,6 +147,8 @@ impl NoteKind {
         Self::UnparsableTimestamp,
         Self::CurrencyAssumed,
         Self::UnreadableTags,
+        Self::Unconverted,
+        Self::Oversized,
     ];
 }
 

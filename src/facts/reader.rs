@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::clean::cleaned;
 use super::email::email_key;
 use super::name::{FullName, full_name};
+use super::oversized::is_left_out;
 use super::phone::phone;
 use super::row::{ColumnKind, Layout, LogicalField, RawRow};
 use super::source::{SkipOf, Text, UNCONVERTED};
@@ -29,8 +30,13 @@ impl<'a, F: LogicalField> Reader<'a, F> {
     pub(super) fn new(row: &'a RawRow, layout: &'a Layout<F>, rules: &'a Rules) -> Self {
         let columns = row.values.iter().zip(&layout.columns.list);
         let damaged = columns.filter_map(|(value, column)| {
-            let raw = value.as_deref()?.strip_suffix(UNCONVERTED)?.to_owned();
-            Some(Note { kind: NoteKind::Unconverted, field: column.name.clone(), raw })
+            let value = value.as_deref()?;
+            let (kind, raw) = if is_left_out(value) {
+                (NoteKind::Oversized, String::new())
+            } else {
+                (NoteKind::Unconverted, value.strip_suffix(UNCONVERTED)?.to_owned())
+            };
+            Some(Note { kind, field: column.name.clone(), raw })
         });
         Self { row, layout, rules, notes: damaged.collect() }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::feed::FeedInfo;
+use super::oversized::MAX_ROW_BYTES;
 use super::raw::RawTexts;
 use super::source::{Skip, Source, readable};
 use crate::rules::{NAMESPACE, Status};
@@ -76,12 +77,22 @@ pub struct Column {
 }
 
 /// The columns that are read of a source table.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     /// In the order of [`RawRow::values`].
     pub list: Vec<Column>,
     /// Indexes of the key columns, in key order.
     pub key: Vec<usize>,
+    /// Most bytes of a row's values (P13); of a larger row the largest are left out.
+    pub max_bytes: usize,
+}
+
+impl Columns {
+    /// Columns of rows of the usual size.
+    #[must_use]
+    pub const fn new(list: Vec<Column>, key: Vec<usize>) -> Self {
+        Self { list, key, max_bytes: MAX_ROW_BYTES }
+    }
 }
 
 /// How the text of a field is read, which decides from which types of columns it can be (SPEC §1, §3).
@@ -442,7 +453,7 @@ impl<F: LogicalField> Layout<F> {
 
     /// The row as evidence.
     pub(super) fn raw_texts(&self, row: &RawRow) -> RawTexts {
-        let text = |index: &usize| row.values.get(*index)?.as_deref().map(readable);
+        let text = |index: &usize| row.values.get(*index)?.as_deref().and_then(readable);
         RawTexts::new(&self.evidence_names, self.evidence.iter().map(text))
     }
 }

@@ -29,7 +29,7 @@ fn layout<F: LogicalField + PartialEq>(
         F::NAMES.iter().map(|(field, name)| Column { name: (*name).to_owned(), kind: kind(field) });
     let fields =
         F::NAMES.iter().enumerate().map(|(i, (field, _))| (*field, vec![Source::Column(i + 1)]));
-    let columns = Columns { list: columns.chain(named).collect(), key: vec![0] };
+    let columns = Columns::new(columns.chain(named).collect(), vec![0]);
     Layout::new(feed, columns, fields.collect(), FieldRules::default())
 }
 
@@ -167,7 +167,7 @@ fn evidence_is_the_raw_row_by_column_name_spec_3() {
     let columns = ["id", "at"].map(|name| Column { name: name.into(), kind: ColumnKind::Text });
     let row = RawRow { values: vec![Some("k1".into()), Some("2025-06-30".into())] };
     let raw = |key: Vec<usize>, fields| {
-        let columns = Columns { list: columns.to_vec(), key };
+        let columns = Columns::new(columns.to_vec(), key);
         let feed = feed("xendit", FeedKind::Payment);
         let layout = Layout::new(feed, columns, fields, FieldRules::default());
         serde_json::to_string(&payment(&row, &layout, &Rules::default()).raw).unwrap()
@@ -307,7 +307,7 @@ fn the_first_usable_column_wins_spec_1() {
         (ContactField::Email, vec![Source::Column(2), Source::Column(0)]),
         (ContactField::CreatedAt, vec![Source::Column(1)]),
     ];
-    let columns = Columns { list: columns.to_vec(), key: vec![0, 1] };
+    let columns = Columns::new(columns.to_vec(), vec![0, 1]);
     let feed = feed("systemeio", FeedKind::Contact);
     let layout = Layout::new(feed, columns, fields, FieldRules::default());
     let check = |values: [Option<&str>; 3], expected: Result<&str, EmailReason>| {
@@ -334,7 +334,7 @@ fn a_layout_is_named_by_its_stored_columns() {
     let digest = |columns: &[(&str, ColumnKind)], fields: Vec<(ContactField, Vec<usize>)>| {
         let column =
             |(name, kind): &(&str, ColumnKind)| Column { name: (*name).into(), kind: *kind };
-        let columns = Columns { list: columns.iter().map(column).collect(), key: vec![0] };
+        let columns = Columns::new(columns.iter().map(column).collect(), vec![0]);
         let fields = fields
             .into_iter()
             .map(|(field, at)| (field, at.into_iter().map(Source::Column).collect()));
@@ -360,7 +360,7 @@ fn a_key_that_may_be_a_customers_value_is_known_p14() {
     let check = |key: &[usize], fields: Vec<(PaymentField, Vec<Source>)>, expected: bool| {
         let columns =
             ["id", "email", "at"].map(|name| Column { name: name.into(), kind: ColumnKind::Text });
-        let columns = Columns { list: columns.to_vec(), key: key.to_vec() };
+        let columns = Columns::new(columns.to_vec(), key.to_vec());
         let feed = feed("xendit", FeedKind::Payment);
         let layout = Layout::new(feed, columns, fields, FieldRules::default());
         assert_eq!(layout.key_is_a_value(), expected, "{key:?}");

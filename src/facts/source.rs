@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::clean::cleaned;
 use super::json;
+use super::oversized::is_left_out;
 use super::row::{ColumnKind, Columns, FieldClass, RawRow};
 use super::tags::array_texts;
 
@@ -60,9 +61,9 @@ impl When {
 /// Ends a value of which bytes are no UTF-8, and stand as U+FFFD: a code point that no text holds.
 pub const UNCONVERTED: char = '\u{fdd0}';
 
-/// A raw value as the rules read it.
-pub(super) fn readable(value: &str) -> &str {
-    value.strip_suffix(UNCONVERTED).unwrap_or(value)
+/// A raw value as the rules read it; `None`: it was left out of a row that is too large.
+pub(super) fn readable(value: &str) -> Option<&str> {
+    (!is_left_out(value)).then(|| value.strip_suffix(UNCONVERTED).unwrap_or(value))
 }
 
 /// A text with the type family that it is read as.
@@ -95,7 +96,7 @@ impl Source {
 
     /// The text that a row gives; `None` is NULL.
     pub(super) fn text<'a>(&'a self, row: &'a RawRow, columns: &Columns) -> Option<Text<'a>> {
-        let value = |column: usize| row.values.get(column)?.as_deref().map(readable);
+        let value = |column: usize| row.values.get(column)?.as_deref().and_then(readable);
         let kind = |column: usize| columns.list.get(column).map(|column| column.kind);
         match self {
             Self::Column(column) => Some((Cow::Borrowed(value(*column)?), kind(*column)?)),

@@ -27,7 +27,7 @@ pub struct Health {
     steps: AtomicU64,
     /// Why the daemon that this one waits for does not count as working.
     holder_stands_still: Mutex<Option<&'static str>>,
-    /// What the last session ended with.
+    /// What the last session ended with, until something is committed again.
     failure: Mutex<Option<String>>,
     leads: AtomicBool,
     changes: Changes,
@@ -139,9 +139,14 @@ impl Health {
         });
     }
 
-    /// What the last session ended with, for as long as no other one is open.
+    /// What the last session ended with, until there is progress again.
     pub(crate) fn set_failure(&self, failure: String) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+    }
+
+    /// Something was committed: what the last session ended with is over.
+    pub(crate) fn recovered(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// See [`Status::unresolved`].
@@ -176,6 +181,9 @@ impl Health {
         if self.status.borrow().checkpoint_lsn != Some(lsn) {
             metrics::set_checkpoint_at(Timestamp::now());
             metrics::set_progress_at(Timestamp::now());
+            if self.status.borrow().checkpoint_lsn.is_some() {
+                self.recovered();
+            }
         }
         self.update_lag(|status| status.checkpoint_lsn = Some(lsn));
     }
@@ -295,7 +303,14 @@ fn unready_because(status: &Status, failure: Option<&str>) -> Option<String> {
         Phase::Halted => {
             Some(status.halted.clone().unwrap_or_else(|| "the daemon has halted".to_owned()))
         }
-        Phase::Backfilling | Phase::Streaming => status.frozen_because.clone(),
+        Phase::Backfilling | Phase::Streaming => {
+            // A session that opens and fails at its first commit, again and again, does not work. With nothing to do, it
+            // may be over.
+            let waits = status.phase == Phase::Backfilling || status.lag_bytes != Some(0);
+            let failed = failure.filter(|_| waits);
+            let failed = failed.map(|cause| format!("nothing was committed since: {cause}"));
+            status.frozen_because.clone().or(failed)
+        }
     }
 }
 
@@ -365,6 +380,29 @@ mod tests {
         let failed = Status { phase: Phase::Starting, ..health.status() };
         let shown = unready_because(&failed, Some("target: away")).unwrap_or_default();
         assert!(shown.ends_with("after: target: away"), "{shown}");
+    }
+
+    /// SPEC §9: sessions that open and fail at once are no work.
+    #[test]
+    fn a_failure_counts_until_something_is_committed() {
+        let health = health();
+        let is_ready = || health.unready_because(false).is_none();
+        health.set_checkpoint(Lsn(100));
+        health.set_failure("target: its disk is full".into());
+        health.set_source_lsn(Lsn(130));
+        for phase in [Phase::Streaming, Phase::Backfilling] {
+            health.set_phase(phase);
+            health.set_checkpoint(Lsn(100));
+            assert!(!is_ready(), "{phase}");
+        }
+        health.set_phase(Phase::Streaming);
+        health.set_checkpoint(Lsn(110));
+        assert!(is_ready());
+        // With nothing to be done it may be over.
+        health.set_failure("target: away".into());
+        assert!(!is_ready());
+        health.set_source_lsn(Lsn(110));
+        assert!(is_ready());
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Work<'_> {
         summary["dry_run"] = dry_run.into();
         summary["request"] = self.waiting.id.into();
         summary["duration_seconds"] = started.elapsed().as_secs_f64().into();
+        summary["counts"] = counts(&summary["tables"]);
         summary["lines"] = lines(&summary).into();
         Ok(summary)
     }
@@ -388,18 +389,31 @@ fn json(value: &impl serde::Serialize) -> Result<Value> {
     serde_json::to_value(value).map_err(|error| Error::failed("writing a summary", error))
 }
 
+/// Rows of each table by what becomes of them, whatever else is known of them.
+fn counts(tables: &Value) -> Value {
+    let number = |value: &Value| value.as_u64().or_else(|| value["total"].as_u64());
+    let of = |table: &Value| -> Value {
+        if let Some(rows) = number(table) {
+            return json!({ "differ": rows });
+        }
+        let counts = table.as_object().into_iter().flatten();
+        counts
+            .filter_map(|(what, count)| Some((what.clone(), Value::from(number(count)?))))
+            .collect()
+    };
+    let named = tables.as_object().into_iter().flatten();
+    let listed = tables.as_array().into_iter().flatten();
+    let listed = listed.filter_map(|table| Some((table["table"].as_str()?.to_owned(), of(table))));
+    named.map(|(name, table)| (name.clone(), of(table))).chain(listed).collect()
+}
+
 /// The summary for a person who sees notices.
 fn lines(summary: &Value) -> Vec<String> {
     let mut lines = Vec::new();
-    let number = |value: &Value| value.as_u64().or_else(|| value["total"].as_u64());
-    if let Some(tables) = summary["tables"].as_object() {
-        for (table, counts) in tables {
-            let Some(counts) = counts.as_object() else { continue };
-            let counts = counts
-                .iter()
-                .filter_map(|(what, count)| Some(format!("{what} {}", number(count)?)));
-            lines.push(format!("{table}: {}", counts.collect::<Vec<_>>().join(", ")));
-        }
+    for (table, counts) in summary["counts"].as_object().into_iter().flatten() {
+        let counts = counts.as_object().into_iter().flatten();
+        let counts: Vec<String> = counts.map(|(what, count)| format!("{what} {count}")).collect();
+        lines.push(format!("{table}: {}", counts.join(", ")));
     }
     if let Some(conflicts) = summary["conflicts"].as_object().filter(|kinds| !kinds.is_empty()) {
         let kinds = conflicts.iter().map(|(kind, count)| format!("{kind} {count}"));
@@ -429,7 +443,7 @@ mod tests {
         let summary = json!({
             "operation": "populate_clean_data",
             "dry_run": true,
-            "tables": { "profiles": { "insert": 3, "update": { "total": 2, "by_column": {} }, "examples": {} } },
+            "counts": { "profiles": { "insert": 3, "update": 2 } },
             "conflicts": { "invalid_email": 4 },
             "validation": { "ok": false, "failed": 1, "points": [
                 { "group": "finances", "point": "no fee is negative", "expected": "0", "found": "2", "ok": false },
@@ -447,6 +461,21 @@ mod tests {
                 "nothing was changed; dry_run => false does it",
             ]
         );
+    }
+
+    #[test]
+    fn counts_are_numbers_by_table_whatever_was_done() {
+        let check = |tables: Value, expected: Value| assert_eq!(counts(&tables), expected);
+        check(
+            json!({ "profiles": { "insert": 3, "update": { "total": 2, "by_column": {} }, "examples": {} } }),
+            json!({ "profiles": { "insert": 3, "update": 2 } }),
+        );
+        check(
+            json!([{ "table": "a.b", "delete": 1, "insert": 0, "update": 2 }]),
+            json!({ "a.b": { "delete": 1, "insert": 0, "update": 2 } }),
+        );
+        check(json!({ "profiles": 4 }), json!({ "profiles": { "differ": 4 } }));
+        check(Value::Null, json!({}));
     }
 
     #[test]

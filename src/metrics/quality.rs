@@ -47,5 +47,6 @@ pub(super) fn note_kind(kind: NoteKind) -> &'static str {
         NoteKind::CurrencyAssumed => "currency_assumed",
         NoteKind::UnreadableTags => "unreadable_tags",
         NoteKind::Unconverted => "unconverted",
+        NoteKind::Oversized => "oversized",
     }
 }

@@ -192,6 +192,7 @@ impl Maintenance {
                 health.set_phase(Phase::Streaming);
             }
         }
+        health.recovered();
         Ok(())
     }
 

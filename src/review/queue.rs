@@ -88,7 +88,7 @@ pub(crate) enum About {
     Person(String),
     /// Exactly this subject, or a field of that row.
     Subject(String),
-    /// Subjects that hold this text, in lower case.
+    /// Subjects that hold this text; its ASCII letters in lower case.
     Part(String),
 }
 
@@ -105,7 +105,7 @@ impl About {
         match email_key(text).0 {
             Ok(key) => Self::Person(key.to_string()),
             Err(_) if text.contains(':') => Self::Subject(text.to_owned()),
-            Err(_) => Self::Part(text.to_lowercase()),
+            Err(_) => Self::Part(text.to_ascii_lowercase()),
         }
     }
 }
@@ -123,6 +123,15 @@ pub(crate) struct Filter {
     pub(crate) amount: Option<Decimal>,
     pub(crate) about: About,
     pub(crate) order: Order,
+}
+
+impl Filter {
+    /// Whether it says nothing beside severity and kind of open conflicts, which are counted for all pages.
+    pub(crate) fn is_of_kind_alone(&self) -> bool {
+        let Self { status, severity, kind, order, .. } = self;
+        let (status, severity, kind, order) = (*status, *severity, *kind, *order);
+        *self == Self { status, severity, kind, order, ..Self::default() } && status == Status::Open
+    }
 }
 
 impl Default for Filter {
@@ -220,7 +229,8 @@ impl Where {
                 built.and("k.fingerprint = any($)", Box::new(fingerprints(subject)));
             }
             About::Part(part) => {
-                built.and("strpos(lower(k.subject), $) > 0", Box::new(part.clone()));
+                // Of ASCII letters alone: in the language of the database it takes ten times as long.
+                built.and("strpos(lower(k.subject collate \"C\"), $) > 0", Box::new(part.clone()));
             }
         }
         built
@@ -341,6 +351,19 @@ mod tests {
         check("Maria@Example.com ", About::Person("maria@example.com".into()));
         check("xendit:1", About::Subject("xendit:1".into()));
         check("Gmail", About::Part("gmail".into()));
+    }
+
+    #[test]
+    fn what_is_counted_for_all_pages_is_not_counted_again() {
+        let kind = Some(ConflictKind::Underpaid);
+        let of_kind = Filter { kind, order: Order::Amount, ..Filter::default() };
+        assert!(of_kind.is_of_kind_alone() && Filter::default().is_of_kind_alone());
+        let others = [
+            Filter { status: Status::Dismissed, ..Filter::default() },
+            Filter { days: Some(1), ..Filter::default() },
+            Filter { about: About::Number(1), ..Filter::default() },
+        ];
+        assert!(others.iter().all(|filter| !filter.is_of_kind_alone()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::connect::connect;
 use crate::error::{self, Context, Error, Result};
 use crate::pg::Client;
 use crate::source::Finding;
+use crate::targets::reach;
 
 /// Sessions that the daemon has on the source: the reader of rows, that of a backfill, that of the catalog, that which asks
 /// for the end of the log, the stream.
@@ -170,7 +171,7 @@ fn tables(config: &Config) -> [Written<'_>; 3] {
             privileges: &["SELECT", "INSERT", "UPDATE"],
             texts: &["email", "systemeio_id"],
             numbers: &["api_sync_version"],
-            insert: "(id, email) values ($1, $1::uuid || '@tributary.invalid')",
+            insert: reach::PROFILE,
             deletes: false,
         },
         Written {
@@ -178,7 +179,7 @@ fn tables(config: &Config) -> [Written<'_>; 3] {
             privileges: &["SELECT", "INSERT", "UPDATE", "DELETE"],
             texts: &["payment_provider_id"],
             numbers: &["amount", "payment_provider_fee", "api_sync_version"],
-            insert: "(id, amount) values ($1, 1)",
+            insert: reach::TRANSACTION,
             deletes: true,
         },
         Written {
@@ -226,11 +227,8 @@ impl Written<'_> {
         if findings.is_empty() && (hides || tries) && self.is_unreached(client).await? {
             findings.push(Finding::failed(
                 format!("{check}.rows"),
-                format!("writes to {name} do not reach their rows: row-level security, a rule or a trigger hides or drops them"),
-                format!(
-                    "run on the target: ALTER ROLE {role} BYPASSRLS; or add policies of {quoted} for the role that let \
-                     SELECT, INSERT, UPDATE and DELETE through; or have the trigger return the row"
-                ),
+                reach::problem(&name.to_string()),
+                reach::remedy(&quoted, role),
             ));
         }
         if findings.is_empty() {
@@ -239,45 +237,10 @@ impl Written<'_> {
         Ok(findings)
     }
 
-    /// Tries it in a transaction that is rolled back. What the application's own constraints refuse says nothing.
     async fn is_unreached(&self, client: &Client) -> Result<bool> {
-        const WHAT: &str = "target: trying to write";
-        client.batch_execute("begin; set local lock_timeout = '2s'").await.context(WHAT)?;
-        let tried = self.reaches(client).await;
-        client.batch_execute("rollback").await.context(WHAT)?;
-        match tried {
-            Ok(reached) => Ok(!reached),
-            // Row-level security says so by the code of a privilege that is missing.
-            Err(error)
-                if error.code()
-                    == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) =>
-            {
-                Ok(true)
-            }
-            Err(error) => match Error::postgres(WHAT, &error) {
-                Error::Unavailable { context, cause, origin } if origin.code.is_none() => {
-                    Err(Error::Unavailable { context, cause, origin })
-                }
-                _ => Ok(false),
-            },
-        }
-    }
-
-    async fn reaches(&self, client: &Client) -> std::result::Result<bool, tokio_postgres::Error> {
-        let table = self.name.quoted();
-        if self.insert.is_empty() {
-            // It references rows of others: one that is there must do.
-            let sql = format!("select id from {table} limit 1 for no key update skip locked");
-            let Some(row) = client.query_opt(&sql, &[]).await? else { return Ok(true) };
-            let id: uuid::Uuid = row.get(0);
-            let sql = format!("update {table} set id = id where id = $1");
-            return Ok(client.execute(&sql, &[&id]).await? == 1);
-        }
-        let id = uuid::Uuid::new_v4();
-        let one = async |sql: String| Ok(client.execute(&sql, &[&id]).await? == 1);
-        Ok(one(format!("insert into {table} {}", self.insert)).await?
-            && one(format!("update {table} set id = id where id = $1")).await?
-            && (!self.deletes || one(format!("delete from {table} where id = $1")).await?))
+        let table = &self.name.quoted();
+        let trial = reach::Trial { table, insert: self.insert, deletes: self.deletes };
+        trial.is_unreached(client).await
     }
 }
 

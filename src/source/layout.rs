@@ -75,7 +75,7 @@ pub(crate) fn assemble(
     if key.is_empty() {
         return Err(Error::Config(format!("the source table {} needs a key column", feed.table)));
     }
-    let columns = Columns { list: list.clone(), key };
+    let columns = Columns { list: list.clone(), key, max_bytes: feed.max_row_bytes };
     Ok(match &feed.fields {
         Fields::Contact(fields) => FeedLayout::Contact(typed(feed, info, columns, fields, &place)),
         Fields::Payment(fields) => FeedLayout::Payment(typed(feed, info, columns, fields, &place)),

@@ -107,7 +107,7 @@ pub async fn read_chunk(
             block_number(from_block),
             block_number(to),
         );
-        if let Some(rows) = copy(client, &sql, columns.list.len(), limit).await? {
+        if let Some(rows) = copy(client, &sql, columns, limit).await? {
             return Ok(Chunk { rows, next_block: to });
         }
         to = from_block + (to - from_block) / 2;
@@ -132,7 +132,7 @@ pub async fn read_rows(
     settings::pin(client).await?;
     let types = column_types(client, table).await?;
     let sql = by_key(table, columns, &types, rows)?;
-    Ok(copy(client, &sql, columns.list.len(), usize::MAX).await?.unwrap_or_default())
+    Ok(copy(client, &sql, columns, usize::MAX).await?.unwrap_or_default())
 }
 
 /// The query of [`read_rows`]. The keys' text is cast to the columns' own types, not the other way
@@ -184,19 +184,22 @@ async fn column_types(client: &Client, table: &TableName) -> Result<Vec<(String,
 async fn copy(
     client: &Client,
     sql: &str,
-    width: usize,
+    columns: &Columns,
     limit: usize,
 ) -> Result<Option<Vec<RawRow>>> {
     const CONTEXT: &str = "source: reading rows";
     let mut pieces = pin!(client.copy_out(sql).await.map_err(|error| reading(&error))?);
-    let (mut decoder, mut rows, mut bytes) = (CopyDecoder::new(width), Vec::new(), 0_usize);
+    let (mut decoder, mut rows, mut bytes) =
+        (CopyDecoder::new(columns.list.len()), Vec::new(), 0_usize);
     while let Some(piece) = pieces.next().await {
         let piece = piece.context(CONTEXT)?;
         bytes = bytes.saturating_add(piece.len());
         if bytes > limit {
             return Ok(None);
         }
+        let first = rows.len();
         decoder.push(&piece, &mut rows)?;
+        rows.iter_mut().skip(first).for_each(|row| columns.limit(row));
     }
     decoder.finish()?;
     Ok(Some(rows))
@@ -238,7 +241,7 @@ mod tests {
     fn keys_are_cast_to_the_columns_own_types_and_cannot_break_out() {
         let table = TableName { schema: "public".into(), name: "t\"x".into() };
         let column = |name: &str| Column { name: name.into(), kind: ColumnKind::Text };
-        let columns = Columns { list: vec![column("a"), column("B c")], key: vec![1, 0] };
+        let columns = Columns::new(vec![column("a"), column("B c")], vec![1, 0]);
         let types = [("a", "uuid"), ("B c", "timestamp with time zone")];
         let types = types.map(|(name, kind)| (name.to_owned(), kind.to_owned()));
         let rows = [RawRow { values: vec![Some("o'\\".into()), None] }];

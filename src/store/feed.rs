@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::config::FeedConfig;
 use crate::engine::Feeds;
 use crate::error::{Context, Error, Result};
-use crate::facts::{Column, ColumnKind, Feed, FeedInfo, FeedKind};
+use crate::facts::{Column, ColumnKind, Feed, FeedInfo, FeedKind, MAX_ROW_BYTES};
 use crate::pg::{Client, Tx};
 
 /// The numbers of the feeds that every installation had before there were others.
@@ -26,6 +26,8 @@ pub struct Recorded {
     pub primary: bool,
     /// The columns that are stored of it, each with whether its value is; `None`: no row of it is stored.
     pub columns: Option<Vec<(Column, bool)>>,
+    /// Most bytes of one of its rows.
+    pub max_row_bytes: usize,
     /// The table that was published for it, as SQL; `None`: none of it is.
     pub table: Option<String>,
 }
@@ -48,6 +50,7 @@ fn read(row: &tokio_postgres::Row) -> Option<Recorded> {
         name: row.get(1),
         kind: FeedKind::parse(row.get(2))?,
         primary: row.get(3),
+        max_row_bytes: columns.as_ref().map_or(MAX_ROW_BYTES, limit),
         columns: columns.as_ref().map(parsed),
         table: row.get(5),
     })
@@ -62,11 +65,18 @@ fn parsed(columns: &Value) -> Vec<(Column, bool)> {
     columns.as_array().into_iter().flatten().filter_map(column).collect()
 }
 
-fn written(columns: &[(Column, bool)]) -> Value {
+/// Follows the columns where it is not the usual one.
+fn limit(columns: &Value) -> usize {
+    let last = columns.as_array().and_then(|all| all.last()?.as_u64());
+    last.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(MAX_ROW_BYTES)
+}
+
+fn written(columns: &[(Column, bool)], max_row_bytes: usize) -> Value {
     let column = |(column, is_stored): &(Column, bool)| {
         json!([column.name, column.kind.as_str(), is_stored])
     };
-    Value::Array(columns.iter().map(column).collect())
+    let limit = (max_row_bytes != MAX_ROW_BYTES).then(|| json!(max_row_bytes));
+    Value::Array(columns.iter().map(column).chain(limit).collect())
 }
 
 /// The configured feeds with their numbers, and after them those that were used and are configured no more. A new
@@ -138,7 +148,7 @@ fn refuse_contradiction(known: &Recorded, feed: &FeedConfig) -> Result<()> {
 /// Those of the target.
 pub async fn record(tx: &Tx, feeds: &Feeds, feed: Feed, table: &str) -> Result<()> {
     let info = feeds.info(feed);
-    let columns = written(&feeds.stored_columns(feed));
+    let columns = written(&feeds.stored_columns(feed), feeds.get(feed).columns().max_bytes);
     let sql = "insert into tributary.feed (number, name, kind, is_primary, columns, published) \
                values ($1, $2, $3, $4, $5, $6) \
                on conflict (number) do update set columns = excluded.columns, published = excluded.published \

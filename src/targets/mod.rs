@@ -14,6 +14,7 @@ pub mod foreign_key;
 mod join;
 pub mod merge;
 pub mod profile_ids;
+pub mod reach;
 pub mod replace;
 pub mod write;
 

@@ -21,6 +21,9 @@ const TEMPORAL_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
 const NO_UTF8: &str =
     "the source holds bytes that are no UTF-8, read as U+FFFD: correct them there";
 
+/// Why a row that is too large is a conflict (P13).
+const OVERSIZED: &str = "the row is larger than run.max_row_bytes, and these values were left out: shorten them in the source, or raise the limit";
+
 /// The row under judgement. Its evidence is made only once something is found: most rows are clean.
 #[derive(Clone, Copy)]
 struct Row<'a> {
@@ -77,7 +80,8 @@ impl Row<'_> {
             let severity = if review { Severity::Review } else { Severity::Info };
             let mut fields = object([("fields", evidence::notes(&notes))]);
             if is_rejected {
-                fields["reason"] = NO_UTF8.into();
+                let is_oversized = notes.iter().any(|note| note.kind == NoteKind::Oversized);
+                fields["reason"] = if is_oversized { OVERSIZED } else { NO_UTF8 }.into();
             }
             let mut conflict = self.conflict(kind, severity, fields);
             if let Some(field) = field {
@@ -102,7 +106,7 @@ fn stored_kind(note: NoteKind) -> Option<ConflictKind> {
         NoteKind::UnparsableTimestamp => Some(ConflictKind::UnparsableTimestamp),
         NoteKind::UnreadableTags => Some(ConflictKind::UnreadableTags),
         // What can be read of the row counts all the same.
-        NoteKind::Unconverted => Some(ConflictKind::RejectedRow),
+        NoteKind::Unconverted | NoteKind::Oversized => Some(ConflictKind::RejectedRow),
         NoteKind::TimezoneAssumed | NoteKind::CurrencyAssumed => None,
     }
 }

@@ -24,6 +24,8 @@ const KEYS_PER_CHUNK: u64 = 10_000;
 const READINGS: usize = 3;
 /// The system column that names the version of a row: it changes with every update.
 const VERSION: &str = "xmin";
+/// Most bytes of its text.
+const VERSION_BYTES: usize = 10;
 
 /// A row of the source, and which version of it.
 pub(super) struct SourceRow {
@@ -72,7 +74,8 @@ impl Verifier<'_> {
         let columns = self.applier.env.feeds.get(feed).columns().clone();
         let key = columns.key.iter().filter_map(|index| columns.list.get(*index).cloned());
         let list: Vec<Column> = key.collect();
-        let keys = Columns { key: (0..list.len()).collect(), list };
+        let places = (0..list.len()).collect();
+        let keys = Columns::new(list, places);
         let chunk = snapshot::read_chunk(&self.source, table, &keys, from, to).await?;
         let lsn = self.source_lsn().await?;
         let rows: HashMap<SourceKey, RawRow> =
@@ -161,10 +164,13 @@ impl Verifier<'_> {
         let columns = self.applier.env.feeds.get(feed).columns();
         let mut versioned = columns.clone();
         versioned.list.push(Column { name: VERSION.to_owned(), kind: ColumnKind::Text });
+        // The version is no value of the row.
+        versioned.max_bytes += VERSION_BYTES;
         let table = self.table(feed)?;
         let rows = snapshot::read_rows(&self.source, table, &versioned, &asks).await?;
         let source = |mut row: RawRow| {
             let version = row.values.pop().flatten().unwrap_or_default();
+            columns.limit(&mut row);
             (source_key(&row, columns), SourceRow { row, version })
         };
         Ok(rows.into_iter().map(source).collect())

@@ -57,6 +57,8 @@ pub struct ClusterOptions {
     pub durable: bool,
     /// More lines of `postgresql.conf`, such as `("max_replication_slots", "64")`.
     pub settings: Vec<(String, String)>,
+    /// Variables of the server's environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// The modes of `pg_ctl stop`.
@@ -76,6 +78,7 @@ pub struct Cluster {
     directory: PathBuf,
     port: u16,
     password: String,
+    environment: Vec<(String, String)>,
     watchdog: Child,
 }
 
@@ -91,7 +94,9 @@ impl Cluster {
         let directory = create_directory(owner)?;
         let watchdog = start_watchdog(&installation, owner, &directory)?;
         let password = Uuid::new_v4().simple().to_string();
-        let mut cluster = Self { installation, owner, directory, port: 0, password, watchdog };
+        let environment = options.environment.clone();
+        let mut cluster =
+            Self { installation, owner, directory, port: 0, password, environment, watchdog };
         cluster.initialise(options)?;
         cluster.start_on_a_free_port()?;
         Ok(cluster)
@@ -158,6 +163,16 @@ impl Cluster {
         self.pg_ctl(&["-l", &log, "-w", "-t", PATIENCE_SECONDS, "-s", "start"]).map_err(|error| {
             Error::failed("starting the throwaway PostgreSQL", format!("{error}\n{}", self.log()))
         })
+    }
+
+    /// Stops the server and starts it as a standby of nothing: it may be read, until `pg_promote()`.
+    ///
+    /// # Errors
+    /// Those of the two steps.
+    pub fn restart_as_standby(&self) -> Result<()> {
+        self.stop(StopMode::Fast)?;
+        write_owned(&self.data().join("standby.signal"), "", self.owner)?;
+        self.start_again()
     }
 
     /// Stops and starts the server.
@@ -234,6 +249,7 @@ impl Cluster {
     fn pg_ctl(&self, arguments: &[&str]) -> Result<()> {
         let mut pg_ctl = self.program("pg_ctl");
         pg_ctl.arg("-D").arg(self.data()).args(arguments);
+        pg_ctl.envs(self.environment.iter().map(|(name, value)| (name, value)));
         run(&mut pg_ctl, "pg_ctl")
     }
 

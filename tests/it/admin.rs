@@ -4,6 +4,7 @@ use fantoccini::Locator;
 
 use crate::support::browser::Browser;
 use crate::support::daemon::Daemon;
+use crate::support::eventually;
 use crate::support::site::{Site, conflicts, token, turn_on};
 use crate::support::world::World;
 
@@ -13,7 +14,8 @@ const SCRIPT: &str = "<script>window.hacked=1</script>\"><img src=x onerror=wind
 /// Two pairs of people who may be one, with money and a course; a payment without a product, one without an address. Every
 /// text that a customer or an API may fill holds a script.
 fn rows() -> String {
-    let script = SCRIPT.replace('\'', "''");
+    // Pictures are for people.
+    let script = if std::env::var_os("ADMIN_PICTURES").is_some() { "" } else { SCRIPT };
     format!(
         "insert into xendit (id, status, amount, currency, customer_email, customer_name, description, created, paid_at,
             external_id, payment_method, failure_reason)
@@ -183,8 +185,7 @@ async fn an_operator_predicts_runs_verifies_and_pauses() {
     assert_eq!(world.target.value(paid).await, "0");
     browser.write("#word", "backfill").await;
     browser.press("Run the backfill").await;
-    browser.says("validation:").await;
-    browser.says("Asked by").await;
+    browser.says(": backfill done").await;
     assert_eq!(world.target.value(paid).await, "6");
     browser.inspect("ran").await;
     // What differs is found, and repaired from its report.
@@ -199,8 +200,7 @@ async fn an_operator_predicts_runs_verifies_and_pauses() {
     browser.picture("verified").await;
     browser.write("#word", "repair").await;
     browser.press("Repair").await;
-    browser.says("verify and repair").await;
-    browser.says("done").await;
+    browser.says(": verify and repair done").await;
     assert_eq!(world.target.value(paid).await, "6");
     // Nothing is applied during a pause, and nothing of it is lost.
     browser.press("Control").await;
@@ -212,13 +212,14 @@ async fn an_operator_predicts_runs_verifies_and_pauses() {
     browser.inspect("paused").await;
     browser.picture("paused").await;
     assert_eq!(world.target.value(paid).await, "6");
-    go(&browser, &world, "/admin/control").await;
+    browser.press("Control").await;
+    browser.says("It is paused").await;
     browser.inspect("control-paused").await;
     browser.picture("control").await;
     browser.press("Resume").await;
     browser.says("the stream goes on").await;
-    daemon.wait_until_caught_up(&world).await;
-    assert_eq!(world.target.value(paid).await, "5");
+    let is_applied = || async { world.target.value(paid).await == "5" };
+    eventually("what was held back is applied", || daemon.log(), is_applied).await;
     // A cut-over stops in front of its limits, and writes nothing.
     go(&browser, &world, "/admin/control").await;
     browser.write("#limits", "people<1000").await;

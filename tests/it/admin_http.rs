@@ -74,7 +74,7 @@ async fn pages_and_actions_over_http_and_what_attackers_get() {
         assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
         assert_eq!(Site::new(&world).get(path).await.code, 303, "{path}");
     }
-    assert_eq!(view.get("/admin/conflicts/999999").await.code, 303);
+    assert_eq!(view.get("/admin/conflicts/999999").await.code, 404);
     assert_eq!(view.get("/admin/requests/999999").await.code, 404);
     // What a person is searched by stands in no address.
     let found = view.post("/admin/conflicts/search", &search).await;

@@ -86,6 +86,13 @@ async fn what_is_asked_by_sql_the_daemon_does() {
         "{repaired:#}"
     );
 
+    for summary in [&shown, &differs, &repaired] {
+        assert!(
+            summary["counts"]["profiles"].is_object() && summary["validation"]["ok"].is_boolean(),
+            "{summary:#}"
+        );
+    }
+
     // The real run takes a backup, and brings back what was edited.
     world.target.execute(edit).await;
     let done = call(&client, "populate_clean_data(dry_run => false)").await.unwrap();

@@ -144,3 +144,59 @@ async fn stored_rows_that_cannot_be_read_are_read_again() {
     assert_eq!(world.target.value(incomplete).await, "0");
     assert_equals_fresh_backfill(&world).await;
 }
+
+/// P13: the largest values of a row that is too large are left out, whether it is read or streamed, as long as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_too_large_counts_without_its_largest_values_p13() {
+    let [long, longer] =
+        [3_000, 3_500].map(|length| Random::new(5, length).incompressible(length as usize));
+    let insert = |n: u32, description: &str, bank: &str| {
+        format!(
+            "insert into xendit (id, status, amount, currency, customer_email, description, bank, created) values
+             ('00000000-0000-4000-8000-00000000000{n}', 'PAID', 499, 'PHP', 'p{n}@example.com', '{description}', '{bank}',
+              '2025-06-30T04:00:00Z')"
+        )
+    };
+    let update =
+        |n: u32, what: &str| format!("update xendit set {what} where id::text like '%00{n}'");
+    let world = World::canonical(&insert(1, &longer, &long)).await;
+    world.configure(|table| set(table, "run", "max_row_bytes", 4_096));
+    let mut daemon = world.started().await;
+    let rejected = "select string_agg(subject, ' ' order by subject) from tributary.conflict
+        where kind = 'rejected_row' and status = 'open' and evidence ->> 'reason' like '%run.max_row_bytes%'";
+    let texts = "select string_agg(coalesce(length(description), 0) || '+' || coalesce(length(metadata ->> 'bank'), 0), ' '
+        order by payment_provider_id) from transactions where status = 'PAID'";
+    let row = |n: u32| format!("xendit:00000000-0000-4000-8000-00000000000{n}");
+    let check = async |expected_texts: &str, expected_rows: &[u32]| {
+        assert_eq!(world.target.value(texts).await, expected_texts);
+        let rows: Vec<String> = expected_rows.iter().map(|&n| row(n)).collect();
+        assert_eq!(world.target.value(rejected).await, rows.join(" "));
+        let verified = world.run(&["verify"]).await;
+        let text = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(text.ends_with("no differences\n"), "{text}");
+    };
+    check("0+3000", &[1]).await;
+    world.source.execute(&insert(2, &long, &longer)).await;
+    // The stream leaves large values out that stay as they are.
+    world.source.execute(&update(1, "status = 'SETTLED', amount = 500")).await;
+    world.source.execute(&update(1, "status = 'PAID'")).await;
+    daemon.wait_until_caught_up(&world).await;
+    check("0+3000 3000+0", &[1, 2]).await;
+    // What was left out is read again where the rest became smaller, and the other way round.
+    world.source.execute(&update(1, "bank = 'BPI'")).await;
+    world.source.execute(&update(2, "description = 'Papers to Profits'")).await;
+    daemon.wait_until_caught_up(&world).await;
+    check("3500+3 17+3500", &[]).await;
+    world.source.execute(&update(1, &format!("bank = '{longer}'"))).await;
+    world.source.execute(&update(2, &format!("description = '{longer}'"))).await;
+    daemon.wait_until_caught_up(&world).await;
+    check("0+3500 0+3500", &[1, 2]).await;
+    // A higher limit: the feed is read again.
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.configure(|_| {});
+    daemon = world.started().await;
+    let none = || async { world.target.value(rejected).await.is_empty() };
+    eventually("rows read again", || daemon.log(), none).await;
+    check("3500+3500 3500+3500", &[]).await;
+    assert_equals_fresh_backfill(&world).await;
+}

@@ -9,6 +9,7 @@ mod upgrade;
 
 mod admin;
 mod admin_http;
+mod admin_scale;
 mod adoption;
 mod alone;
 mod auth_users;
@@ -58,6 +59,7 @@ mod roles;
 mod rollout;
 mod rules;
 mod schemas;
+mod servers;
 mod service;
 mod slots;
 mod starts;

@@ -15,13 +15,13 @@ async fn fails(world: &World, target: Option<&str>, expected: &str) {
 }
 
 /// The same server and database with another role.
-fn url(url: &str, role: &str, password: &str) -> String {
+pub(crate) fn url(url: &str, role: &str, password: &str) -> String {
     let (_, server) = url.split_once('@').unwrap();
     format!("postgresql://{role}:{password}@{server}")
 }
 
 /// A role of the target that may write as far as grants go.
-async fn writer(world: &World) -> (String, String) {
+pub(crate) async fn writer(world: &World) -> (String, String) {
     world.succeed(&["migrate"]).await;
     world.configure(|table| set(table, "run", "migrate", false));
     let role = format!("writer_of_{}", world.slot);
@@ -140,6 +140,33 @@ async fn rows_that_policies_hide_are_noticed_p20() {
     assert_eq!(world.target.value("select count(*) from transactions").await, "200");
 }
 
+/// A table that drops every row: no row of it is at fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_drops_every_row_halts_until_it_is_fixed_p20() {
+    let world = World::canonical(ROWS).await;
+    let mut daemon = world.started().await;
+    let drops = "create or replace function dropped() returns trigger language plpgsql as 'begin return null; end';
+         create trigger dropping before insert or update or delete on transactions for each row execute function dropped()";
+    let mended = "drop trigger dropping on transactions";
+    world.target.execute(drops).await;
+    world.source.execute("update xendit set amount = 7").await;
+    daemon.wait_for_phase("halted").await;
+    let reason = daemon.status().await["halted"].to_string();
+    assert!(reason.contains("transactions") && reason.contains("return the row"), "{reason}");
+    let rejected = "select count(*) from tributary.conflict where kind = 'rejected_row'";
+    assert_eq!(world.target.value(rejected).await, "0");
+    // Also where it starts like that.
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    world.target.execute(mended).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    let changed = "select count(*) from transactions where amount = 7";
+    assert_eq!(world.target.value(changed).await, "200");
+    assert_eq!(world.target.value(rejected).await, "0");
+}
+
 /// `run` stays up halted with the remedy, has written nothing, and works once it is fixed.
 async fn halts_until(world: &World, url: &str, mended: &str) {
     let mut daemon = Daemon::start_with(world, &[("TRIBUTARY_TARGET_URL", url)]);
@@ -155,7 +182,7 @@ async fn halts_until(world: &World, url: &str, mended: &str) {
 }
 
 /// A role of the source that may do all that is needed, with a password and a limit of connections.
-async fn reader(world: &World, password: &str, limit: i32) -> String {
+pub(crate) async fn reader(world: &World, password: &str, limit: i32) -> String {
     let role = format!("reader_of_{}", world.slot);
     // One by one, so that no locks add up beside what the server does on its own.
     for sql in [

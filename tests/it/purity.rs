@@ -1,4 +1,4 @@
-//! The pure modules stay pure.
+//! What the code itself must not hold.
 
 use std::path::Path;
 
@@ -70,5 +70,25 @@ fn commands_print_in_one_place() {
         for word in ["print!(", "println!(", "stdout()", "stderr().lock"] {
             assert!(!text.contains(word), "{}: {word}", file.display());
         }
+    }
+}
+
+/// An ignored test proves nothing.
+#[test]
+fn no_test_is_ignored() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "testkit", "benches"] {
+        files(&root.join(folder), &["rs"], &mut found);
+    }
+    found.retain(|file| !file.ends_with("it/purity.rs"));
+    assert!(found.len() > 300, "the tests were not found");
+    for file in found {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let is_ignored = |line: &&str| {
+            let line = line.trim_start();
+            (line.starts_with("#[") || line.contains("```")) && line.contains("ignore")
+        };
+        assert_eq!(text.lines().find(is_ignored), None, "{}", file.display());
     }
 }

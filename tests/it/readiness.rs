@@ -40,7 +40,7 @@ async fn a_source_that_is_away_during_a_backfill_shows_in_readyz() {
 }
 
 /// `/readyz` turns 503 within 30 s of the fault, `/livez` stays 200.
-async fn turns_unready(daemon: &Daemon, path: &str, reason: &str) {
+pub(crate) async fn turns_unready(daemon: &Daemon, path: &str, reason: &str) {
     let start = Instant::now();
     let is_unready = || async {
         let answer = daemon.get(path).await;
@@ -51,7 +51,7 @@ async fn turns_unready(daemon: &Daemon, path: &str, reason: &str) {
     assert_eq!(daemon.get("/livez").await.map(|(code, _)| code), Some(200));
 }
 
-async fn is_ready(daemon: &Daemon, path: &str) {
+pub(crate) async fn is_ready(daemon: &Daemon, path: &str) {
     let is_ready = || async { daemon.get(path).await.map(|(code, _)| code) == Some(200) };
     eventually("it is ready", || daemon.log(), is_ready).await;
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use testkit::source_schema::SourceLayout;
 
+use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::world::{Places, World, dirty};
 
@@ -101,4 +102,96 @@ async fn two_installations_work_side_by_side_in_one_pair_of_databases_spec_10() 
     first.source.execute("update xendit set amount = amount + 1 where amount > 0").await;
     one.wait_until_caught_up(&first).await;
     assert_ne!(first.target.value(&left).await, first.target.value(&right).await);
+}
+
+/// Tables, role and publication of a tenant at the source; its role and schemas at the target.
+fn tenant_at_source(tenant: &str, role: &str) -> String {
+    format!(
+        "create schema {tenant};
+         create table {tenant}.xendit (like public.xendit including all);
+         create table {tenant}.systemeio (like public.systemeio including all);
+         insert into {tenant}.xendit (id, status, amount, currency, customer_email, description, created)
+         select gen_random_uuid(), 'PAID', 499, 'PHP', '{tenant}' || n || '@example.com', 'P2P', '2025-06-30T04:00:00Z'
+         from generate_series(1, 40) as n;
+         create role {role} login replication password 'secret';
+         grant usage on schema {tenant} to {role};
+         grant select on all tables in schema {tenant} to {role};
+         create publication trib_{tenant} for table {tenant}.xendit, {tenant}.systemeio"
+    )
+}
+
+fn tenant_at_target(tenant: &str, role: &str) -> String {
+    format!(
+        "create schema trib_{tenant} authorization {role}; create schema crm_{tenant} authorization {role}"
+    )
+}
+
+/// One installation a tenant, as docs/capacity.md lets an installation grow: schemas, slots, publications and roles of their own in
+/// one pair of databases.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_tenants_share_a_pair_of_databases_and_see_nothing_of_each_other() {
+    let world = World::canonical("select 1").await;
+    let mut tenants = Vec::new();
+    for tenant in ["alpha", "beta", "gamma"] {
+        let role = format!("{tenant}_of_{}", world.slot);
+        world.source.execute(&tenant_at_source(tenant, &role)).await;
+        world.target.execute(&tenant_at_target(tenant, &role)).await;
+        let installation =
+            world.installation(&format!("trib_{tenant}"), &format!("crm_{tenant}"), |table| {
+                for feed in ["xendit", "systemeio"] {
+                    table["feeds"][feed]
+                        .as_table_mut()
+                        .unwrap()
+                        .insert("table".into(), format!("{tenant}.{feed}").into());
+                }
+            });
+        assert_eq!(installation.slot, format!("trib_{tenant}"));
+        let [source, target] = [&world.source, &world.target].map(|place| {
+            let url = place.url();
+            format!("postgresql://{role}:secret@{}", url.split_once('@').unwrap().1)
+        });
+        tenants.push((tenant, role, installation, source, target));
+    }
+    let mut daemons = Vec::new();
+    for (tenant, _, installation, source, target) in &tenants {
+        let urls = [("TRIBUTARY_SOURCE_URL", source.as_str()), ("TRIBUTARY_TARGET_URL", target)];
+        let check = installation.command(&["check"]).envs(urls).output().await.unwrap();
+        let said = String::from_utf8_lossy(&check.stdout);
+        assert_eq!(check.status.code(), Some(0), "{tenant}\n{said}");
+        daemons.push(Daemon::start_with(installation, &urls));
+    }
+    for daemon in &mut daemons {
+        daemon.wait_for_phase("streaming").await;
+    }
+    world.source.execute("update beta.xendit set amount = 1000").await;
+    for (tenant, ..) in &tenants {
+        caught_up(&world, &format!("trib_{tenant}")).await;
+        let sum =
+            format!("select sum(amount)::int || ' of ' || count(*) from crm_{tenant}.transactions");
+        let expected = if *tenant == "beta" { "40000 of 40" } else { "19960 of 40" };
+        assert_eq!(world.target.value(&sum).await, expected, "{tenant}");
+        let theirs = format!(
+            "select count(*) from crm_{tenant}.unified_profiles where email not like '{tenant}%'"
+        );
+        assert_eq!(world.target.value(&theirs).await, "0", "{tenant}");
+    }
+    // What each may not.
+    for (tenant, role, ..) in &tenants {
+        let other = "nspname like 'trib\\_%' or nspname like 'crm\\_%' or nspname in ('alpha', 'beta', 'gamma')";
+        let open = format!(
+            "select count(*) from pg_namespace where ({other}) and nspname not like '%{tenant}' \
+             and has_schema_privilege('{role}', oid, 'usage')"
+        );
+        assert_eq!(world.target.value(&open).await, "0", "{tenant}");
+        assert_eq!(world.source.value(&open).await, "0", "{tenant}");
+    }
+    // One is retired; the others go on.
+    assert_eq!(daemons.remove(0).terminate().await.code(), Some(0));
+    tenants[0].2.succeed(&["slot", "drop"]).await;
+    world.source.execute("update gamma.xendit set amount = 2").await;
+    caught_up(&world, "trib_gamma").await;
+    let sum = "select sum(amount)::int from crm_gamma.transactions";
+    assert_eq!(world.target.value(sum).await, "80");
+    let slots = "select count(*) from pg_replication_slots where slot_name like 'trib\\_%' and database = current_database()";
+    assert_eq!(world.source.value(slots).await, "2");
 }

@@ -310,7 +310,9 @@ async fn what_a_target_records_is_seen_by_check() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_does_not_allow_is_seen_by_check() {
     let settings = vec![("max_replication_slots".to_owned(), "1".to_owned())];
-    let cluster = Cluster::start(&ClusterOptions { durable: false, settings }).unwrap();
+    let cluster =
+        Cluster::start(&ClusterOptions { durable: false, settings, environment: Vec::new() })
+            .unwrap();
     let cluster: &'static Cluster = Box::leak(Box::new(cluster));
     let source = Place::new(cluster, "limited").await;
     let mut world = World::new(SourceLayout::Canonical, Places::Shared).await;

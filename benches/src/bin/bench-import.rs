@@ -59,7 +59,11 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let cluster = Cluster::start(&ClusterOptions { durable: true, settings: Vec::new() })?;
+    let cluster = Cluster::start(&ClusterOptions {
+        durable: true,
+        settings: Vec::new(),
+        environment: Vec::new(),
+    })?;
     cluster.create_database(DATABASE).await?;
     let client = cluster.connect(DATABASE).await?;
     client.batch_execute(SCHEMA).await?;

@@ -35,6 +35,20 @@ document.addEventListener("keydown", (event) => {
     };
     setTimeout(look, Number(live().dataset.every));
   } else {
-    new EventSource("/admin/events").addEventListener("changed", () => refresh().catch(() => {}));
+    // A browser has six connections to a server: a page that is not seen, or was left, must not keep one.
+    let events = null;
+    const close = () => { events?.close(); events = null; };
+    const open = () => {
+      if (document.hidden || events) return;
+      events = new EventSource("/admin/events");
+      events.addEventListener("changed", () => refresh().catch(() => {}));
+    };
+    addEventListener("pagehide", close);
+    addEventListener("pageshow", open);
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return close();
+      open();
+      refresh().catch(() => {});
+    });
   }
 })();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query as InAddress, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::filter::Query;
 use super::{Columns, Line, reader};
+use crate::admin::layout;
 use crate::admin::state::ANSWERED;
 use crate::admin::{Admin, Decide, Failure, Page, View, Who, render, requests, see_other};
 use crate::ask::Asked;
@@ -219,7 +219,7 @@ async fn page(
     let config = &admin.current().config;
     let db = reader(admin).await?;
     let Some(entry) = queue::entry(&db, id).await? else {
-        return Ok((StatusCode::NOT_FOUND, see_other("/admin/conflicts")).into_response());
+        return Ok(layout::not_found(who));
     };
     let filter = query.filter(&admin.searches);
     let (previous, next) = neighbours(&db, &filter, &entry).await?;

@@ -69,7 +69,8 @@ impl Query {
             about: text.as_deref().map_or(About::Anything, About::parse),
             order: match self.order.as_str() {
                 "newest" => Order::Newest,
-                "amount" => Order::Amount,
+                // Notes are about no money.
+                "amount" if self.severity != "info" => Order::Amount,
                 _ => Order::Oldest,
             },
         }

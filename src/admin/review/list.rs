@@ -22,7 +22,7 @@ use crate::decisions::{Command, Request};
 use crate::error::Result;
 use crate::facts::visible;
 use crate::pg::Db;
-use crate::review::queue::{self, COUNTED, Direction, Entry, Filter, PAGE, Place, Status};
+use crate::review::queue::{self, About, COUNTED, Direction, Entry, Filter, PAGE, Place, Status};
 use crate::review::summary::summary;
 use crate::review::ways::{self, Choice};
 use crate::unify::ConflictKind;
@@ -125,6 +125,19 @@ async fn listed(
         counts.iter().filter(|kind| kind.severity == severity).map(|kind| kind.count).sum()
     };
     let in_severity = counts.iter().filter(|kind| kind.severity == filter.severity.as_str());
+    let is_all = from.is_none() && !has_more;
+    let matching = match (&filter.about, is_all) {
+        (_, true) => entries.len().to_string(),
+        // Counting would read every subject once more.
+        (About::Part(_), false) => format!("more than {PAGE}"),
+        // Counted already.
+        _ if filter.is_of_kind_alone() => {
+            let kinds = counts.iter().filter(|kind| kind.severity == filter.severity.as_str());
+            let kinds = kinds.filter(|kind| filter.kind.is_none_or(|k| k.as_str() == kind.kind));
+            kinds.map(|kind| kind.count).sum::<i64>().to_string()
+        }
+        _ => counted(queue::matching(db, &filter).await?),
+    };
     let last = entries.last().map(|entry| entry.place(filter.order).encoded());
     let is_pair = filter.kind.is_some_and(|kind| kind == ConflictKind::PossibleDuplicate);
     Ok(ListPage {
@@ -133,7 +146,7 @@ async fn listed(
         feeds: config.source.feeds.iter().map(|feed| feed.name.clone()).collect(),
         reviews: of("review"),
         notes: of("info"),
-        matching: counted(queue::matching(db, &filter).await?),
+        matching,
         next: last.filter(|_| has_more),
         is_first: from.is_none(),
         may_decide: may_decide && filter.status == Status::Open,

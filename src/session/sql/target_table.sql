@@ -1,8 +1,12 @@
--- A target table, where there is one: what the role may not do with it, whether row-level security holds for the role, and
--- the columns whose type no value of ours fits. $1: the table; $2: what must be allowed; $3 and $4: columns that hold texts
+-- A target table, where there is one: what the role may not do with it, whether row-level security, a trigger before the
+-- row or a rule may hide or drop rows from the role, and the columns whose type no value of ours fits. $1: the table; $2: what must be allowed; $3 and $4: columns that hold texts
 -- and numbers.
 select array(select p from unnest($2::text[]) as p where not has_table_privilege(c.oid, p)),
-       row_security_active(c.oid),
+       row_security_active(c.oid)
+       or exists (select from pg_trigger t
+                   -- For each row (1), before it (2).
+                   where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 3 = 3)
+       or exists (select from pg_rewrite r where r.ev_class = c.oid and r.ev_type <> '1' and r.ev_enabled <> 'D'),
        array(select a.attname || ' (' || format_type(a.atttypid, a.atttypmod) || ')'
                from pg_attribute a
                join pg_type t on t.oid = a.atttypid

@@ -4,8 +4,10 @@ pub(crate) mod browser;
 pub(crate) mod compare;
 pub(crate) mod counting;
 pub(crate) mod daemon;
+pub(crate) mod fault_proxy;
 pub(crate) mod feeds;
 pub(crate) mod fingerprint;
+pub(crate) mod full_disk;
 pub(crate) mod site;
 pub(crate) mod world;
 

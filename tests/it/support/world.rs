@@ -25,7 +25,7 @@ use super::eventually;
 pub(crate) fn start_cluster(durable: bool) -> Cluster {
     let settings = [("max_replication_slots", "400"), ("max_wal_senders", "60")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    Cluster::start(&ClusterOptions { durable, settings }).unwrap()
+    Cluster::start(&ClusterOptions { durable, settings, ..ClusterOptions::default() }).unwrap()
 }
 
 /// The server that most scenarios share. It is never dropped; its watchdog ends it with the process.
@@ -94,6 +94,8 @@ pub(crate) struct World {
     pub(crate) target: Place,
     pub(crate) slot: String,
     pub(crate) http: u16,
+    /// How the target is reached, where not directly.
+    pub(crate) target_url: Option<String>,
     /// The shipped configuration that it begins with.
     shipped: &'static str,
     folder: tempfile::TempDir,
@@ -121,6 +123,15 @@ impl World {
         Self::between(layout, shipped, source, target)
     }
 
+    /// The canonical layout between two databases of these servers.
+    pub(crate) async fn on(source: &'static Cluster, target: &'static Cluster) -> Self {
+        let (source, target) =
+            (Place::new(source, "source").await, Place::new(target, "target").await);
+        let layout = SourceLayout::Canonical;
+        load::create_tables(&source.connect().await, layout).await.unwrap();
+        Self::between(layout, "tributary.toml", source, target)
+    }
+
     /// The canonical layout with the further feeds of SPEC §1 beside it.
     pub(crate) async fn with_more_feeds(places: Places) -> Self {
         let mut world = Self::new(SourceLayout::Canonical, places).await;
@@ -144,6 +155,7 @@ impl World {
             target,
             slot: unique("slot"),
             http: free_port().unwrap(),
+            target_url: None,
             shipped,
             folder: tempfile::tempdir().unwrap(),
         };
@@ -170,6 +182,16 @@ impl World {
     /// A second installation in the same two databases: its own schema, target tables, and the slot and publication that
     /// default from the schema.
     pub(crate) fn second_installation(&self, schema: &str) -> Self {
+        self.installation(schema, "second", |_| {})
+    }
+
+    /// The same with the schema of its target tables, and whatever else its configuration has.
+    pub(crate) fn installation(
+        &self,
+        schema: &str,
+        tables: &str,
+        change: impl FnOnce(&mut toml::Table),
+    ) -> Self {
         let place =
             |place: &Place| Place { cluster: place.cluster, database: place.database.clone() };
         let (source, target) = (place(&self.source), place(&self.target));
@@ -186,8 +208,9 @@ impl World {
                 ("enrollments", "enrollments"),
                 ("courses", "courses"),
             ] {
-                set(table, "target", key, format!("second.{name}"));
+                set(table, "target", key, format!("{tables}.{name}"));
             }
+            change(table);
         });
         world
     }
@@ -229,7 +252,10 @@ impl World {
             .args(arguments)
             .env("TRIBUTARY_CONFIG", self.config())
             .env("TRIBUTARY_SOURCE_URL", self.source.url())
-            .env("TRIBUTARY_TARGET_URL", self.target.url())
+            .env(
+                "TRIBUTARY_TARGET_URL",
+                self.target_url.clone().unwrap_or_else(|| self.target.url()),
+            )
             .env("TRIBUTARY_HTTP_LISTEN", format!("127.0.0.1:{}", self.http))
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())

@@ -1,0 +1,176 @@
+//! Servers that are there and do not work (P8, P17): the daemon says what it waits for, `/readyz` is 503 for as long as nothing
+//! is committed, and it goes on by itself.
+
+use std::time::{Duration, Instant};
+
+use testkit::source_schema::SourceLayout;
+
+use crate::noticed::ROWS;
+use crate::preflight::{reader, url, writer};
+use crate::readiness::{is_ready, turns_unready};
+use crate::support::compare::assert_equals_fresh_backfill;
+use crate::support::daemon::Daemon;
+use crate::support::eventually;
+use crate::support::fault_proxy::{Fault, FaultProxy};
+use crate::support::full_disk::FullDisk;
+use crate::support::world::{Places, World};
+
+/// Payments of new people.
+fn payments(name: &str, rows: u32) -> String {
+    format!(
+        "insert into xendit (id, status, amount, currency, customer_email, description, created)
+         select gen_random_uuid(), 'PAID', 499, 'PHP', '{name}' || n || '@example.com', repeat(md5(n::text), 8),
+                '2025-06-30T04:00:00Z'
+         from generate_series(1, {rows}) as n"
+    )
+}
+
+/// It is not ready within 30 s, and stays so over several attempts.
+async fn stays_unready(daemon: &Daemon, reason: &str) {
+    turns_unready(daemon, "/readyz", reason).await;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(4) {
+        let (code, body) = daemon.get("/readyz").await.unwrap();
+        assert_eq!(code, 503, "{body}\n{}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(daemon.get("/livez").await.map(|(code, _)| code), Some(200));
+    let log = daemon.log();
+    assert!(log.contains("trying again") && log.contains(reason), "{log}");
+}
+
+async fn heals(daemon: &Daemon, world: &World) {
+    is_ready(daemon, "/readyz").await;
+    daemon.wait_until_caught_up(world).await;
+}
+
+/// The target's while it is streamed to and while it is backfilled, and the source's while a large transaction is decoded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_is_waited_for() {
+    const FULL: &str = "SQLSTATE 53100";
+    let (cluster, disk) = FullDisk::server(&[("logical_decoding_work_mem", "64kB")]);
+    let world = World::on(cluster, cluster).await;
+    world.source.execute(ROWS).await;
+    let database = "select oid from pg_database where datname = current_database()";
+    let target = format!("/base/{}/", world.target.value(database).await);
+    let mut daemon = world.started().await;
+    disk.fill(&target);
+    world.source.execute(&payments("streamed", 1_500)).await;
+    stays_unready(&daemon, FULL).await;
+    disk.empty();
+    heals(&daemon, &world).await;
+
+    disk.fill("/pg_replslot/");
+    world.source.execute(&payments("spilled", 3_000)).await;
+    stays_unready(&daemon, FULL).await;
+    disk.empty();
+    heals(&daemon, &world).await;
+
+    daemon.kill9().await;
+    let fresh = world.with_fresh_target().await;
+    fresh.succeed(&["migrate"]).await;
+    disk.fill(&format!("/base/{}/", fresh.target.value(database).await));
+    daemon = fresh.start();
+    stays_unready(&daemon, FULL).await;
+    disk.empty();
+    heals(&daemon, &fresh).await;
+    drop(daemon);
+    world.started().await.kill9().await;
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// As after a fail-over: the target is a standby until it is promoted, and the source may only be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_only_be_read_is_waited_for() {
+    let world = World::new(SourceLayout::Canonical, Places::TwoServers).await;
+    world.source.execute(ROWS).await;
+    let read_only = |setting: &str| {
+        format!("alter database {} {setting} default_transaction_read_only", world.source.database)
+    };
+    // The publication is still to be made.
+    world.source.execute(&format!("{} = on", read_only("set"))).await;
+    let mut daemon = world.start();
+    stays_unready(&daemon, "SQLSTATE 25006").await;
+    world.source.cluster.execute("postgres", &read_only("reset")).await.unwrap();
+    daemon.wait_for_phase("streaming").await;
+    heals(&daemon, &world).await;
+
+    world.target.cluster.restart_as_standby().unwrap();
+    world.source.execute("update systemeio set first_name = 'Ben'").await;
+    stays_unready(&daemon, "SQLSTATE 25006").await;
+    world.target.execute("select pg_promote()").await;
+    heals(&daemon, &world).await;
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// Each role's limit, one server after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_a_connection_to_spare_is_waited_for() {
+    let world = World::canonical(ROWS).await;
+    let (writing, target) = writer(&world).await;
+    let reading = reader(&world, "secret", -1).await;
+    let source = url(&world.source.url(), &reading, "secret");
+    let variables =
+        [("TRIBUTARY_TARGET_URL", target.as_str()), ("TRIBUTARY_SOURCE_URL", source.as_str())];
+    let mut daemon = Daemon::start_with(&world, &variables);
+    daemon.wait_for_phase("streaming").await;
+    for (place, role) in [(&world.target, writing), (&world.source, reading)] {
+        let limit = |limit: i32| format!("alter role {role} connection limit {limit}");
+        place.execute(&limit(0)).await;
+        let end = format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'"
+        );
+        place.execute(&end).await;
+        world.source.execute("update systemeio set first_name = first_name || 'a'").await;
+        stays_unready(&daemon, "SQLSTATE 53300").await;
+        place.execute(&limit(-1)).await;
+        heals(&daemon, &world).await;
+    }
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// Whether a COMMIT was carried out is not known; either way its changes are there once (P8). A slow target is no fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_outcome_is_unknown_counts_once_p8() {
+    let mut world = World::canonical(ROWS).await;
+    let port = world.target.cluster.port();
+    let proxy = FaultProxy::before(port).await;
+    world.target_url = Some(proxy.url(&world.target.url(), port));
+    let mut daemon = world.started().await;
+    for round in 0..6 {
+        proxy.set(if round % 2 == 0 { Fault::LoseReply } else { Fault::LoseRequest });
+        let change = format!(
+            "update xendit set amount = amount + 1; {};
+             delete from systemeio where ctid in (select ctid from systemeio limit 2)",
+            payments(&format!("round{round}-"), 20)
+        );
+        world.source.execute(&change).await;
+        eventually("a lost commit", || daemon.log(), || async { proxy.is_over() }).await;
+        daemon.wait_until_caught_up(&world).await;
+    }
+    assert!(daemon.metric("tributary_reconnects_total").await >= 6.0, "{}", daemon.log());
+    // A large transaction commits at its end.
+    proxy.set(Fault::LoseReply);
+    world.source.execute(&payments("large", 4_500)).await;
+    eventually("a lost commit", || daemon.log(), || async { proxy.is_over() }).await;
+    daemon.wait_until_caught_up(&world).await;
+    proxy.set(Fault::Slow);
+    for round in 0..3 {
+        world.source.execute(&format!("update xendit set amount = {round}")).await;
+        assert_eq!(daemon.get("/readyz").await.map(|(code, _)| code), Some(200));
+    }
+    daemon.wait_until_caught_up(&world).await;
+    proxy.set(Fault::None);
+    // Nor does a backfill mind.
+    daemon.kill9().await;
+    world.drop_slot().await;
+    proxy.set(Fault::LoseReply);
+    daemon = world.start();
+    eventually("a lost commit", || daemon.log(), || async { proxy.is_over() }).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_equals_fresh_backfill(&world).await;
+    world.target_url = None;
+    let verified = world.succeed(&["verify"]).await;
+    assert!(verified.ends_with("no differences\n"), "{verified}");
+}

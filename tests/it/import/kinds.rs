@@ -380,7 +380,7 @@ async fn each_reason_for_a_rejection_is_named_once_and_nothing_else_is_rejected(
     // One row in two forms of its key.
     assert_eq!(of("days to public.days", 2)[0]["reason"], "the same id");
     let compared =
-        report(&world, &["import", &plan, &file, &fillers, &days, "--json", "--compare"], 0).await;
+        report(&world, &["import", &plan, &file, fillers, &days, "--json", "--compare"], 0).await;
     assert_eq!(compared["differences"], json!([]));
 
     // Every reason that the code knows is among them.

@@ -374,13 +374,13 @@ async fn each_reason_for_a_rejection_is_named_once_and_nothing_else_is_rejected(
     }
     let [found] = of(first, behind + broken.len())[..] else { panic!("{listed:#?}") };
     assert_eq!(found["reason"], "the key is longer than 1,000 bytes");
-    let fillers = "fillers to public.kinds";
-    assert_eq!(of(fillers, 2)[0]["reason"], "there is no row to fill");
-    assert_eq!(of(fillers, 3)[0]["reason"], "its number of values differs from the header's");
+    let to_fill = "fillers to public.kinds";
+    assert_eq!(of(to_fill, 2)[0]["reason"], "there is no row to fill");
+    assert_eq!(of(to_fill, 3)[0]["reason"], "its number of values differs from the header's");
     // One row in two forms of its key.
     assert_eq!(of("days to public.days", 2)[0]["reason"], "the same id");
     let compared =
-        report(&world, &["import", &plan, &file, fillers, &days, "--json", "--compare"], 0).await;
+        report(&world, &["import", &plan, &file, &fillers, &days, "--json", "--compare"], 0).await;
     assert_eq!(compared["differences"], json!([]));
 
     // Every reason that the code knows is among them.

@@ -26,7 +26,7 @@ const REFUSALS: &str = "
             raise exception 'no % here', new.email using errcode = '42501', constraint = new.email, hint = new.email;
         end if;
         if new.email like 'zqx7-5%' then return null; end if;
-        perform new.last_name::int from (values (1)) one where new.email like 'zqx7-6%';
+        if new.email like 'zqx7-6%' then perform new.last_name::int; end if;
         return new; end $$;
     create trigger scream before insert or update on unified_profiles for each row execute function scream();
     alter table unified_profiles add constraint small check (email not like 'zqx7-1%' or first_name is null);

@@ -127,7 +127,7 @@ async fn a_slot_of_another_plugin_or_database_is_refused_p12() {
 /// While the daemon waits for an operator, the source keeps its log: beyond the limit it gives the slot up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_keeps_too_much_log_is_given_up_and_everything_reconciled() {
-    let world = loaded(Places::Shared, 63).await;
+    let world = loaded(Places::TwoServers, 63).await;
     world.configure(|table| {
         set(table, "guard", "delete_rows", 0);
         set(table, "guard", "delete_percent", 1);

@@ -135,7 +135,7 @@ impl CsvRecords {
             () if found.values != self.header.len() => {
                 "its number of values differs from the header's"
             }
-            () if !is_utf8 => "not UTF-8",
+            () if !is_utf8 => super::NOT_UTF_8,
             () => return Ok(Some(Text::Whole(text))),
         };
         Ok(Some(Text::Broken { text, reason }))

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{LARGEST_RECORD, Text};
+use super::{LARGEST_RECORD, NOT_UTF_8, Text};
 
 /// Lines that are not blank.
 pub(in crate::import) struct Lines(BufReader<Box<dyn Read + Send>>);
@@ -56,6 +56,12 @@ impl Lines {
             let Text::Whole(text) = &line else { continue };
             let broken = |reason| (Text::Broken { text: text.clone(), reason }, None);
             match serde_json::from_str::<Rejected<'_>>(text) {
+                // Bytes that were no text are not what they were until somebody has put the characters there.
+                Ok(rejected) if rejected.load == load && rejected.is_damaged() => {
+                    let text =
+                        rejected.record.map_or_else(String::new, |record| whole(record.get()));
+                    return Ok(Some((Text::Broken { text, reason: NOT_UTF_8 }, None)));
+                }
                 Ok(rejected) if rejected.load == load => {
                     let same_as =
                         rejected.other.filter(|_| rejected.reason.as_deref() == Some(SAME_ID));
@@ -90,6 +96,14 @@ struct Rejected<'r> {
     other: Option<String>,
     #[serde(borrow)]
     record: Option<&'r RawValue>,
+}
+
+impl Rejected<'_> {
+    /// Whether characters that could not be read are still missing.
+    fn is_damaged(&self) -> bool {
+        let is_replaced = |record: &RawValue| record.get().contains(char::REPLACEMENT_CHARACTER);
+        self.reason.as_deref() == Some(NOT_UTF_8) && self.record.is_some_and(is_replaced)
+    }
 }
 
 /// The first line of a file of rejected records.

@@ -36,6 +36,9 @@ pub(super) enum Text {
     Broken { text: String, reason: &'static str },
 }
 
+/// Why a record is refused whose bytes are no text: what is kept of it is not what was read.
+pub(super) const NOT_UTF_8: &str = "not UTF-8";
+
 impl Text {
     fn of(bytes: Vec<u8>, too_large: bool) -> Self {
         match String::from_utf8(bytes) {
@@ -43,7 +46,7 @@ impl Text {
             Ok(text) => Self::Broken { text, reason: "larger than 8 MiB" },
             Err(error) => {
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let reason = if too_large { "larger than 8 MiB" } else { "not UTF-8" };
+                let reason = if too_large { "larger than 8 MiB" } else { NOT_UTF_8 };
                 Self::Broken { text, reason }
             }
         }

@@ -81,11 +81,11 @@ async fn migrate(client: &mut Client, config: &Config, how: How) -> Result<Vec<S
     done
 }
 
-/// As [`migrate`], with an entry in the operation log; where it is not `asked` for, only if anything was done. Before the
+/// Migrates, with an entry in the operation log; where it is not `asked` for, only if anything was done. Before the
 /// log is there nothing can be written of what is under way.
 ///
 /// # Errors
-/// As [`migrate`].
+/// [`Error::Refused`] with the remedy where privileges are missing or a course clashes.
 pub async fn logged(client: &mut Client, config: &Config, asked: bool) -> Result<Vec<String>> {
     let (started_at, operator) = (jiff::Timestamp::now(), Operator::of(config));
     let entry = if asked && operation_log::is_there(client).await? {
@@ -120,7 +120,7 @@ pub async fn logged(client: &mut Client, config: &Config, asked: bool) -> Result
 /// Brings schema tributary alone up to date, for commands that need no table of the daemon's.
 ///
 /// # Errors
-/// As [`migrate`].
+/// As [`logged`].
 pub async fn migrate_schema(client: &mut Client) -> Result<Vec<String>> {
     lock(client).await?;
     let schema = client.schema().clone();

@@ -73,6 +73,7 @@
 //! | [`admin`] | the operators' page, served by the daemon |
 //! | [`status`], [`http`], [`metrics`], [`logging`], [`traces`], [`systemd`] | what others see; never a customer value |
 //! | [`retry`] | backoff |
+//! | [`thread`] | long work on a thread of its own |
 //! | [`failpoint`] | named points at which a test lets the process die; nothing in a release build |
 //! | [`demo`] | the whole job on made-up data, from the workspace member `testkit` |
 //!
@@ -138,6 +139,7 @@ pub mod status;
 pub mod store;
 pub mod systemd;
 pub mod targets;
+pub mod thread;
 pub mod traces;
 pub mod unify;
 pub mod validate;

@@ -15,10 +15,10 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{self, Counts, Health};
-use crate::jobs::Jobs;
+use crate::jobs;
 use crate::status::Phase;
 use crate::store::backfill::Progress;
-use crate::verify::Verification;
+use crate::verify::continuous;
 use crate::{failpoint, metrics, pipeline, systemd};
 
 /// The main loop comes round at least this often while it is alive, or a server works on a statement of it
@@ -97,11 +97,11 @@ async fn until_reload(
     show: pipeline::Show<'_>,
     reload: &mut Reload,
 ) -> Ended {
-    let _verification = match Verification::start(config, health) {
+    let _verification = match continuous::start(config, health) {
         Ok(verification) => verification,
         Err(error) => return Ended::Done(Err(error)),
     };
-    let _jobs = match Jobs::start(config, health) {
+    let _jobs = match jobs::start(config, health) {
         Ok(jobs) => jobs,
         Err(error) => return Ended::Done(Err(error)),
     };

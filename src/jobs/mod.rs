@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queue::request;
 use self::queue::{Queue, Waiting};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::Health;
+use crate::thread::Thread;
 
 /// How often it is looked whether this daemon leads, whether something was asked for, and how far it is.
 const LOOK: Duration = Duration::from_secs(1);
@@ -48,43 +48,13 @@ pub(crate) enum Job {
 /// How far a job is, in words.
 type At = Mutex<Option<String>>;
 
-/// The thread; it ends once this is dropped.
-pub struct Jobs {
-    stop: CancellationToken,
-}
-
-impl Drop for Jobs {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-impl Jobs {
-    /// Begins to serve, whenever this daemon leads.
-    ///
-    /// # Errors
-    /// Where the system gives no thread.
-    pub fn start(config: &Config, health: &Arc<Health>) -> Result<Self> {
-        const WHAT: &str = "starting the thread of the jobs";
-        let served = Served { config: config.clone(), health: Arc::clone(health) };
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::failed(WHAT, error))?;
-        let work = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = stopped.cancelled() => {}
-                    () = served.run() => {}
-                }
-            });
-        };
-        let thread = std::thread::Builder::new().name("jobs".to_owned()).spawn(work);
-        thread.map_err(|error| Error::failed(WHAT, error))?;
-        Ok(Self { stop })
-    }
+/// Begins to serve, whenever this daemon leads.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn start(config: &Config, health: &Arc<Health>) -> Result<Thread> {
+    let served = Served { config: config.clone(), health: Arc::clone(health) };
+    Thread::start("jobs", move || served.run())
 }
 
 struct Served {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
 use super::{Options, Report, Table, verify};
 use crate::config::Config;
@@ -19,6 +18,7 @@ use crate::http::Health;
 use crate::metrics;
 use crate::status::Phase;
 use crate::store::epoch::begin_fenced;
+use crate::thread::Thread;
 
 /// Three quarters of its time it leaves the servers to others.
 const REST: u32 = 3;
@@ -28,44 +28,14 @@ const TICK: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(60);
 const WHAT: &str = "target: recording a verification";
 
-/// A thread of its own, so that what it computes delays no batch. It ends once this is dropped.
-pub struct Verification {
-    stop: CancellationToken,
-}
-
-impl Drop for Verification {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-impl Verification {
-    /// Begins, where the configuration asks for it.
-    ///
-    /// # Errors
-    /// Where the system gives no thread.
-    pub fn start(config: &Config, health: &Arc<Health>) -> Result<Option<Self>> {
-        const WHAT: &str = "starting the verification beside the stream";
-        let Some(every) = config.verify_every else { return Ok(None) };
-        let verifier = Continuous { config: config.clone(), health: Arc::clone(health), every };
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::failed(WHAT, error))?;
-        let work = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = stopped.cancelled() => {}
-                    () = verifier.run() => {}
-                }
-            });
-        };
-        let thread = std::thread::Builder::new().name("verify".to_owned()).spawn(work);
-        thread.map_err(|error| Error::failed(WHAT, error))?;
-        Ok(Some(Self { stop }))
-    }
+/// Begins, where the configuration asks for it.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn start(config: &Config, health: &Arc<Health>) -> Result<Option<Thread>> {
+    let Some(every) = config.verify_every else { return Ok(None) };
+    let verifier = Continuous { config: config.clone(), health: Arc::clone(health), every };
+    Thread::start("verify", move || verifier.run()).map(Some)
 }
 
 /// The last complete verification, as it is recorded.

@@ -16,7 +16,7 @@
 
 mod affected;
 mod conflicts;
-mod continuous;
+pub mod continuous;
 mod differing;
 mod people;
 mod queue;
@@ -28,7 +28,6 @@ mod rows;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use continuous::Verification;
 pub use repair::repair;
 pub use report::{Difference, Example, Field, Problem, Report, Table, logged};
 

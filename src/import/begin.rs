@@ -55,16 +55,12 @@ impl Run {
             _ => {
                 let tables = prepared.loads.iter().map(|load| load.load.table());
                 let tables: Vec<String> = tables.collect::<BTreeSet<_>>().into_iter().collect();
-                let mut cursor =
-                    store::begin(&tx, &plan.import, survey.fingerprint, &tables).await?;
+                let cursor = store::begin(&tx, &plan.import, survey.fingerprint, &tables).await?;
                 if options.doing == Doing::DryRun && cursor.resumed {
                     tracing::info!(
                         run = cursor.identity.run,
                         "an interrupted run is predicted from where it stopped"
                     );
-                }
-                if cursor.loads.is_empty() {
-                    cursor.loads = loads(&prepared);
                 }
                 cursor
             }

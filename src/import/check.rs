@@ -143,7 +143,7 @@ fn fields(plan: &Plan, name: &str, found: &Found, problems: &mut Problems) {
     for load in plan.loads.iter().filter(|load| load.from == name) {
         // Of a list's elements nothing is known beforehand but what they read of their record.
         let of_record = |path: &&str| load.each.is_none() || path.starts_with("..");
-        let paths = load.columns.iter().flat_map(|column| lists(column, load));
+        let paths = load.columns.iter().flat_map(lists);
         for (column, paths) in paths {
             let of_record: Vec<&str> = paths.iter().copied().filter(of_record).collect();
             let fields =
@@ -176,7 +176,7 @@ fn fields(plan: &Plan, name: &str, found: &Found, problems: &mut Problems) {
 }
 
 /// What a column reads, each as alternatives of which one must be there.
-fn lists<'l>(column: &'l Column, _: &Load) -> Vec<(&'l str, Vec<&'l str>)> {
+fn lists(column: &Column) -> Vec<(&str, Vec<&str>)> {
     let mut lists = Vec::new();
     match &column.from {
         From::First(paths) | From::Joined(paths, _) => {

@@ -108,7 +108,8 @@ fn is_nothing(raw: &Raw<'_>, column: &Column) -> bool {
 }
 
 fn normalised<'r>(column: &Column, raw: Raw<'r>) -> Result<Raw<'r>, Reason> {
-    let plain = !column.trim && !column.clean && !column.lower;
+    // A number has no spaces and no case, and stays one.
+    let plain = !column.trim && !column.clean && !column.lower || matches!(raw, Raw::Number(_));
     if plain && column.name_part.is_none() && column.normal.is_none() {
         return Ok(raw);
     }
@@ -179,6 +180,9 @@ fn converted(
     if text.contains('\0') {
         return Err(NUL);
     }
+    // Only texts are written as people of a country write numbers.
+    let number_text =
+        |text| if matches!(raw, Raw::Number(_)) { text } else { pointed(text, column) };
     match kind {
         Kind::Uuid => {
             text.trim().parse::<Uuid>().map(|id| Some(id.to_string())).or(Err("not a uuid"))
@@ -189,8 +193,8 @@ fn converted(
             let date = in_zone(column, rules, |rules| parse_date(&undotted(&text), rules));
             date.map(|date| Some(date.to_string())).ok_or("not a date")
         }
-        Kind::Integer(bits) => integer(&pointed(text, column), *bits).map(Some),
-        Kind::Numeric | Kind::Float => number(&pointed(text, column), column).map(Some),
+        Kind::Integer(bits) => integer(&number_text(text), *bits).map(Some),
+        Kind::Numeric | Kind::Float => number(&number_text(text), column).map(Some),
         Kind::Text(longest) => match longest {
             Some(longest) if text.chars().count() > *longest => Err("longer than the column"),
             _ => Ok(Some(text.into_owned())),

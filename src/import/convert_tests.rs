@@ -181,6 +181,12 @@ fn other_countries_write_commas_and_points() {
     check(comma, Kind::Numeric, r#"{"a":"1.234"}"#, Ok(Some("1234")));
     check(comma, Kind::Integer(32), r#"{"a":"1 234,0"}"#, Ok(Some("1234")));
     check(comma, Kind::Numeric, r#"{"a":"1,2,3"}"#, Err("not a number"));
+    // A number of JSON has its point before the fraction, whatever is done to texts.
+    check(comma, Kind::Numeric, r#"{"a":1.5}"#, Ok(Some("1.5")));
+    check(comma, Kind::Integer(32), r#"{"a":12.0}"#, Ok(Some("12")));
+    let trimmed = "{ from = 'a', decimal = ',', trim = true }";
+    check(trimmed, Kind::Numeric, r#"{"a":1.5}"#, Ok(Some("1.5")));
+    check(trimmed, Kind::Numeric, r#"{"a":" 1,5 "}"#, Ok(Some("1.5")));
     check("'a'", Kind::Numeric, r#"{"a":"1.234,50"}"#, Err("not a number"));
     check("'a'", Kind::Date, r#"{"a":"7.3.2024"}"#, Ok(Some("2024-03-07")));
     check("'a'", Kind::Date, r#"{"a":"31.12.1999"}"#, Ok(Some("1999-12-31")));

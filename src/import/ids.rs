@@ -11,6 +11,7 @@ use super::read::SAME_ID;
 use super::row::{Refuse, Row};
 use super::statements::Statements;
 use super::summary::Refused;
+use super::write::IMPORT_COPY_FROM;
 use crate::error::Result;
 use crate::pg::{Tx, copy_values};
 use crate::rules::NAMESPACE;
@@ -209,15 +210,12 @@ pub(super) fn plain_id(old: &str) -> Cow<'_, str> {
     }
 }
 
-/// From this many new ids on COPY is the faster way.
-const COPY_FROM: usize = 20;
-
 /// Records which rows the old ids became.
 pub(super) async fn write(tx: &Tx, identity: &Identity, table: &str, rows: &[Row]) -> Result<()> {
     const WHAT: &str = "target: writing the id map";
     let (known, new): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_known);
     let (known, new) =
-        if new.len() < COPY_FROM { (rows.iter().collect(), vec![]) } else { (known, new) };
+        if new.len() < IMPORT_COPY_FROM { (rows.iter().collect(), vec![]) } else { (known, new) };
     if !new.is_empty() {
         let run = identity.run.to_string();
         let records: Vec<String> = new.iter().map(|row| row.origin.record.to_string()).collect();

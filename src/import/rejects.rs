@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::batch::SECOND_PASS;
 use super::ids::Identity;
+use super::read::begins;
 use crate::error::{Context as _, Error, Result};
 use crate::pg::Tx;
 
@@ -76,7 +77,8 @@ fn line(row: &tokio_postgres::Row) -> String {
         Ok(_) => record.replace(['\n', '\r'], " "),
         Err(_) => quoted(&record),
     };
-    let mut line = format!("{{\"load\":{},\"row\":{}", quoted(&load_of(row)), row.get::<_, i64>(1));
+    let mut line = begins(&load_of(row));
+    line.push_str(&format!(",\"row\":{}", row.get::<_, i64>(1)));
     for (name, at) in [("outcome", 2), ("key", 3), ("field", 4), ("reason", 5), ("other", 6)] {
         if let Some(value) = row.get::<_, Option<String>>(at) {
             line.push_str(&format!(",\"{name}\":{}", quoted(&value)));

@@ -17,8 +17,8 @@ use crate::pg::{Param, Tx, copy_values};
 
 const WRITING: &str = "target: writing rows";
 
-/// From this many rows on COPY is the faster way.
-const COPY_FROM: usize = 20;
+/// From this many rows of an import on COPY is the faster way.
+pub(super) const IMPORT_COPY_FROM: usize = 20;
 
 /// After a refused batch so many batches are written row by row, after the next twice as many, up to this.
 const LONGEST_DOUBT: u32 = 64;
@@ -69,7 +69,7 @@ impl Work<'_> {
         trust: &mut Trust,
     ) -> Result<Vec<Done>> {
         let new = self.mode == Mode::Write && !self.second && !self.checked.load.merge;
-        let new = new && self.statements.may_copy && rows.len() >= COPY_FROM;
+        let new = new && self.statements.may_copy && rows.len() >= IMPORT_COPY_FROM;
         if new && !rows.iter().any(|row| row.is_known) && trust.is_given() {
             let all: Vec<usize> = (0..rows.len()).collect();
             match self.within_savepoint(tx, self.insert(tx, rows, &all)).await {
@@ -215,7 +215,7 @@ impl Work<'_> {
     }
 
     async fn insert(&self, tx: &Tx, rows: &[Row], at: &[usize]) -> Result<()> {
-        if at.len() < COPY_FROM || !self.statements.may_copy {
+        if at.len() < IMPORT_COPY_FROM || !self.statements.may_copy {
             return self.send(tx, &self.statements.insert, rows, at).await;
         }
         let (table, names) = (&self.statements.table, &self.statements.names);

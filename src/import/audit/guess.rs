@@ -1,5 +1,7 @@
 //! The type that a value looks like.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
@@ -108,7 +110,8 @@ fn number(text: &str) -> Guess {
 }
 
 fn of_text(text: &str) -> Guess {
-    let rules = Rules::default();
+    /// Made once: an export has millions of texts.
+    static RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
     if dotted_date(text).is_some() {
         return if text.contains(':') { Guess::Timestamp } else { Guess::Date };
     }
@@ -129,10 +132,10 @@ fn of_text(text: &str) -> Guess {
         return Guess::NumberText;
     }
     let with_time = text.contains(':') || text.bytes().all(|byte| byte.is_ascii_digit());
-    if with_time && parse_timestamp(text, None, &rules).0.is_some() {
+    if with_time && parse_timestamp(text, None, &RULES).0.is_some() {
         return Guess::Timestamp;
     }
-    if parse_date(text, &rules).is_some() {
+    if parse_date(text, &RULES).is_some() {
         return if text.contains(':') { Guess::Timestamp } else { Guess::Date };
     }
     if parse_amount(text, 0).is_some() {

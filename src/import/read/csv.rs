@@ -109,17 +109,18 @@ impl CsvRecords {
 
     pub(super) fn next(&mut self) -> io::Result<Option<Text>> {
         let Some(found) = self.read()? else { return Ok(None) };
-        let mut text = String::from("{");
+        // Values that are not those of the names are a list: no record, until a person makes one of it.
+        let is_record = !found.too_large && found.values == self.header.len();
+        let mut text = String::from(if is_record { "{" } else { "[" });
         let mut is_utf8 = true;
         for at in 0..found.values {
             if at > 0 {
                 text.push(',');
             }
-            match self.header.get(at) {
-                Some(name) => text.push_str(name),
-                None => text.push_str(&json(&at.to_string())),
+            if is_record && let Some(name) = self.header.get(at) {
+                text.push_str(name);
+                text.push(':');
             }
-            text.push(':');
             let value = self.value(at);
             if self.null.iter().any(|null| null == value) {
                 text.push_str("null");
@@ -129,12 +130,10 @@ impl CsvRecords {
                 text.push_str(&json(&value));
             }
         }
-        text.push('}');
+        text.push(if is_record { '}' } else { ']' });
         let reason = match () {
-            () if found.too_large => "larger than 8 MiB",
-            () if found.values != self.header.len() => {
-                "its number of values differs from the header's"
-            }
+            () if found.too_large => super::TOO_LARGE,
+            () if !is_record => "its number of values differs from the header's",
             () if !is_utf8 => super::NOT_UTF_8,
             () => return Ok(Some(Text::Whole(text))),
         };
@@ -205,7 +204,7 @@ mod tests {
         let mut records = CsvRecords::new(input, &Dialect::default()).unwrap();
         assert_eq!(records.next().unwrap(), Some(whole(r#"{"id":"1","note":"x"}"#)));
         let Some(Text::Broken { text, reason }) = records.next().unwrap() else { panic!("whole") };
-        assert_eq!((text.as_str(), reason), (r#"{"id":"2"}"#, "larger than 8 MiB"));
+        assert_eq!((text.as_str(), reason), (r#"["2"]"#, "larger than 8 MiB"));
         assert!(records.values.len() <= LARGEST_RECORD && records.next().unwrap().is_none());
     }
 }

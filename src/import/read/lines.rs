@@ -8,19 +8,28 @@ use serde_json::value::RawValue;
 use super::{LARGEST_RECORD, NOT_UTF_8, Text};
 
 /// Lines that are not blank.
-pub(in crate::import) struct Lines(BufReader<Box<dyn Read + Send>>);
+pub(in crate::import) struct Lines {
+    input: BufReader<Box<dyn Read + Send>>,
+    /// Bytes of the longest line that is read whole.
+    longest: usize,
+}
 
 impl Lines {
     pub(in crate::import) fn new(input: Box<dyn Read + Send>) -> Self {
-        Self(BufReader::with_capacity(64 << 10, input))
+        Self { input: BufReader::with_capacity(64 << 10, input), longest: LARGEST_RECORD }
+    }
+
+    /// Lines of a file of rejected records: a record in each, which quoting may have doubled, and what is said of it.
+    pub(super) fn of_rejects(input: Box<dyn Read + Send>) -> Self {
+        Self { longest: 2 * LARGEST_RECORD + (64 << 10), ..Self::new(input) }
     }
 
     /// The next line.
     pub(in crate::import) fn next(&mut self) -> io::Result<Option<Text>> {
         loop {
             let mut line = Vec::new();
-            let limit = LARGEST_RECORD as u64 + 1;
-            let read = self.0.by_ref().take(limit).read_until(b'\n', &mut line)?;
+            let limit = self.longest as u64 + 1;
+            let read = self.input.by_ref().take(limit).read_until(b'\n', &mut line)?;
             if read == 0 {
                 return Ok(None);
             }
@@ -37,23 +46,30 @@ impl Lines {
 
     fn rest_of_line(&mut self) -> io::Result<()> {
         loop {
-            let buffer = self.0.fill_buf()?;
+            let buffer = self.input.fill_buf()?;
             let length = buffer.len();
             if length == 0 {
                 return Ok(());
             }
             if let Some(at) = buffer.iter().position(|byte| *byte == b'\n') {
-                self.0.consume(at + 1);
+                self.input.consume(at + 1);
                 return Ok(());
             }
-            self.0.consume(length);
+            self.input.consume(length);
         }
     }
 
     /// The next record that was rejected for a load, as it may have been corrected, with the id that another record had.
     pub(super) fn next_of(&mut self, load: &str) -> io::Result<Option<(Text, Option<String>)>> {
         while let Some(line) = self.next()? {
-            let Text::Whole(text) = &line else { continue };
+            let text = match &line {
+                Text::Whole(text) => text,
+                Text::Broken { text, .. } if text.starts_with(&begins(load)) => {
+                    return Ok(Some((line, None)));
+                }
+                // Another load's.
+                Text::Broken { .. } => continue,
+            };
             let broken = |reason| (Text::Broken { text: text.clone(), reason }, None);
             match serde_json::from_str::<Rejected<'_>>(text) {
                 // Bytes that were no text are not what they were until somebody has put the characters there.
@@ -75,6 +91,11 @@ impl Lines {
         }
         Ok(None)
     }
+}
+
+/// How the line of a rejected record begins: whose it is shows also where the rest cannot be read.
+pub(in crate::import) fn begins(load: &str) -> String {
+    format!("{{\"load\":{}", serde_json::Value::from(load))
 }
 
 /// A record that was broken stands in the file as a text, which holds it again once it is corrected.

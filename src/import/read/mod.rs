@@ -17,7 +17,7 @@ use flate2::bufread::MultiGzDecoder;
 use self::csv::CsvRecords;
 use self::encoding::{Encoding, Transcoded};
 pub(super) use self::json::{Start, Step, Walker};
-pub(super) use self::lines::{Lines, SAME_ID, rejects_header};
+pub(super) use self::lines::{Lines, SAME_ID, begins, rejects_header};
 use super::plan::{Dialect, Format};
 use crate::error::{Error, Result};
 
@@ -38,15 +38,17 @@ pub(super) enum Text {
 
 /// Why a record is refused whose bytes are no text: what is kept of it is not what was read.
 pub(super) const NOT_UTF_8: &str = "not UTF-8";
+/// Why a record is refused of which only a part was kept.
+const TOO_LARGE: &str = "larger than 8 MiB";
 
 impl Text {
     fn of(bytes: Vec<u8>, too_large: bool) -> Self {
         match String::from_utf8(bytes) {
             Ok(text) if !too_large => Self::Whole(text),
-            Ok(text) => Self::Broken { text, reason: "larger than 8 MiB" },
+            Ok(text) => Self::Broken { text, reason: TOO_LARGE },
             Err(error) => {
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let reason = if too_large { "larger than 8 MiB" } else { NOT_UTF_8 };
+                let reason = if too_large { TOO_LARGE } else { NOT_UTF_8 };
                 Self::Broken { text, reason }
             }
         }
@@ -163,7 +165,7 @@ fn open_place(place: &Place, dialect: &Dialect) -> io::Result<Open> {
             Open::Csv(Box::new(CsvRecords::new(open_as(file, dialect.encoding)?, dialect)?))
         }
         Form::Rejects => {
-            let mut lines = Lines::new(open(file)?);
+            let mut lines = Lines::of_rejects(open(file)?);
             lines.next()?;
             Open::Rejects(lines)
         }

@@ -19,7 +19,7 @@ use tokio_postgres::{AsyncMessage, NoTls, Socket, tls::MakeTlsConnect, tls::TlsC
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{Config, Schema, Server, TlsMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, describe};
 use crate::pg::Client;
 use crate::pg::settings;
 
@@ -164,12 +164,17 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A session of the pool.
+    /// A session of the pool, for `what`.
     ///
     /// # Errors
-    /// The server is away, or all sessions are in use.
-    pub async fn get(&self) -> std::result::Result<Client, PoolError> {
-        Ok(Client::pooled(self.pool.get().await?, self.schema.clone()))
+    /// [`Error::Unavailable`]: the server is away, or all sessions are in use.
+    pub async fn get(&self, what: &str) -> Result<Client> {
+        let session = self.pool.get().await.map_err(|error| match error {
+            // The pool's own words leave the cause out.
+            PoolError::Backend(error) => Error::unavailable(what, describe(&error)),
+            error => Error::unavailable(what, error),
+        });
+        Ok(Client::pooled(session?, self.schema.clone()))
     }
 
     /// How many connections it has, and how many are asked for.

@@ -10,7 +10,8 @@ use std::fmt;
 
 use tokio_postgres::error::SqlState;
 
-use self::classify::{describe, is_io, is_missing, kind_of};
+pub(crate) use self::classify::describe;
+use self::classify::{is_io, is_missing, kind_of};
 
 /// What `tributary.fence` refuses with (P11).
 pub const SUPERSEDED: &str = "TRB01";

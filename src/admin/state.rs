@@ -89,8 +89,7 @@ impl Admin {
     /// # Errors
     /// Where the target is away or all sessions are in use.
     pub async fn read(&self) -> Result<Client> {
-        let session = self.current().pool.get().await;
-        session.map_err(|error| Error::unavailable("target: reading for the page", error))
+        self.current().pool.get("target: reading for the page").await
     }
 
     /// Has the daemon carry a command out, in the name of the token's holder. Never does it here: what is not answered in

@@ -6,7 +6,7 @@ use super::Context;
 use super::output::{self, print};
 use crate::config::Config;
 use crate::connect::{connect, pool};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::halt::Halt;
 use crate::http;
 use crate::lsn::Lsn;
@@ -54,10 +54,8 @@ async fn ask(config: &Config) -> Option<Status> {
 
 async fn read(config: &Config) -> Result<Status> {
     let sessions = pool(&config.target.server, "tributary status", 1)?;
-    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || async {
-        let session = sessions.get().await;
-        session.map_err(|error| Error::unavailable("target: connecting", error))
-    });
+    let opened =
+        crate::retry::within(crate::retry::COMMAND_PATIENCE, || sessions.get("target: connecting"));
     let target = opened.await?;
     let mut status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),

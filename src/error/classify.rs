@@ -68,7 +68,7 @@ fn is_within_a_function(db: &DbError) -> bool {
 const BY_THE_APPLICATION: &str = "raised by a function of the application";
 
 /// A driver error without row values.
-pub(super) fn describe(error: &tokio_postgres::Error) -> String {
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     let Some(db) = error.as_db_error() else {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(error);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Health;
 use crate::config::Config;
 use crate::connect::{Pool, pool};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::status::{Rollout, left_out};
 use crate::unify::{ConflictKind, Severity};
 
@@ -101,9 +101,7 @@ impl Counts {
     }
 
     async fn count_rows(&self) -> Result<(Vec<(String, String, u64)>, Rollout)> {
-        let session = self.pool().get().await;
-        let session =
-            session.map_err(|error| Error::unavailable("target: counting rows", error))?;
+        let session = self.pool().get("target: counting rows").await?;
         let rollout = Rollout::from(crate::store::outside::count(&session).await?);
         Ok((crate::store::row::left_out(&session).await?, rollout))
     }
@@ -111,8 +109,7 @@ impl Counts {
     /// Of each kind and severity how many are open, and when the first of them was seen.
     async fn count(&self) -> Result<Vec<(ConflictKind, Severity, u64, f64)>> {
         let what = "target: counting conflicts";
-        let session = self.pool().get().await;
-        let session = session.map_err(|error| Error::unavailable(what, error))?;
+        let session = self.pool().get(what).await?;
         let sql = "select kind, severity, count(*), \
                    extract(epoch from min(first_seen_at))::float8 from tributary.conflict \
                    where status = 'open' group by kind, severity";

@@ -246,7 +246,7 @@ fn refused(error: &Error, request: &Request) -> Finish {
 }
 
 /// The ids of the courses that `migrate` inserts.
-fn courses(products: &[Product]) -> Vec<Uuid> {
+pub(crate) fn courses(products: &[Product]) -> Vec<Uuid> {
     products.iter().filter(|product| product.course).map(|product| product.id).collect()
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::auth::View;
 use super::layout::{self, Failure, Page, render, see_other};
+use super::log;
 use super::progress::Progress;
 use super::state::Admin;
 use crate::error::{Error, Result};
@@ -240,12 +240,7 @@ pub(super) async fn json(
     };
     let text = serde_json::to_string_pretty(&request.answer);
     let text = text.map_err(|error| Error::failed("writing JSON", error))?;
-    let disposition = format!("attachment; filename=\"request-{id}.json\"");
-    let headers = [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::CONTENT_DISPOSITION, disposition),
-    ];
-    Ok((headers, text).into_response())
+    Ok(log::download("application/json", &format!("request-{id}.json"), text))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::Context;
 use super::output::{self, print};
 use crate::ask::{Patience, actor, ask, open_server};
 use crate::backup::{self, Plan};
-use crate::decisions::{Command, Request};
+use crate::decisions::{Command, Request, courses};
 use crate::error::Result;
 use crate::pg::Db;
 use crate::store::operation_log::{self, Operator};
@@ -63,9 +63,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let config = &context.config()?;
     if args.dry_run {
-        let courses = config.rules.products.iter().filter(|product| product.course);
-        let courses: Vec<uuid::Uuid> = courses.map(|product| product.id).collect();
-        return show_plan(&args, db, &courses).await;
+        return show_plan(&args, db, &courses(&config.rules.products)).await;
     }
     let actor = actor(db, args.by.as_deref()).await?;
     let discard = args.discard_application_changes;

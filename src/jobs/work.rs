@@ -13,7 +13,7 @@ use crate::ask::{ask_daemon, open_target};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
-use crate::decisions::{Command, Request};
+use crate::decisions::{self, Command, Request};
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::Db;
@@ -21,6 +21,7 @@ use crate::preview::{self, Limit};
 use crate::report::{Report, store};
 use crate::session;
 use crate::store::backfill::{self, Progress};
+use crate::store::conflict::open_by_kind;
 use crate::store::halt;
 use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
 use crate::validate::{Validation, validate};
@@ -246,7 +247,7 @@ impl Work<'_> {
             "behind_bytes": bytes_between(if dry_run { before } else { checkpoint }, until),
             "caught_up_bytes": bytes_between(before, checkpoint),
             "tables": self.written_since(&db).await?,
-            "conflicts": conflicts(&db).await?,
+            "conflicts": json(&open_by_kind(db.client()).await?)?,
         });
         if !dry_run {
             summary["validation"] = json(&validate(self.config, &db).await?)?;
@@ -294,7 +295,7 @@ impl Work<'_> {
         let db = open_target(self.config).await?;
         let mut summary = json(&report)?;
         summary["repaired"] = json!(if dry_run { 0 } else { before });
-        summary["conflicts"] = conflicts(&db).await?;
+        summary["conflicts"] = json(&open_by_kind(db.client()).await?)?;
         summary["validation"] = json(&validate(self.config, &db).await?)?;
         Ok(summary)
     }
@@ -305,9 +306,7 @@ impl Work<'_> {
         if is_done && !dry_run {
             return Ok(json!({ "run": run, "answer": "the target was rolled back to it" }));
         }
-        let products = self.config.rules.products.iter();
-        let courses: Vec<_> =
-            products.filter(|product| product.course).map(|product| product.id).collect();
+        let courses = decisions::courses(&self.config.rules.products);
         let plan = backup::planned(&db, run, &courses).await?;
         let mut summary = json(&plan)?;
         if !dry_run {
@@ -372,13 +371,6 @@ fn of_report(report: &Report) -> Result<Value> {
         "totals": json(&report.contents.totals)?,
         "validation": json(&report.contents.validation)?,
     }))
-}
-
-async fn conflicts(db: &Db) -> Result<Value> {
-    let sql = "select kind, count(*) from tributary.conflict where status = 'open' group by kind";
-    let rows = db.query("target: counting conflicts", sql, &[]).await?;
-    let kinds: BTreeMap<String, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    json(&kinds)
 }
 
 fn bytes_between(from: Lsn, to: Lsn) -> u64 {

@@ -105,7 +105,7 @@ pub(super) async fn measure(
         let changes = changes::between(client, role, &name(role), now).await?;
         preview.tables.insert(role.as_str().to_owned(), TableChanges::from(changes));
     }
-    preview.conflicts = conflicts(client).await?;
+    preview.conflicts = store::conflict::open_by_kind(client).await?;
     preview.rollout = store::outside::count(client).await?.into();
     let (before, found) = (Places::before(), Places::now(&config.target));
     let products = &config.rules.products;
@@ -150,12 +150,6 @@ async fn replace_unsupported(
         tx.rollback().await?;
     }
     Ok(references)
-}
-
-async fn conflicts(client: &Client) -> Result<BTreeMap<String, u64>> {
-    let sql = "select kind, count(*) from tributary.conflict where status = 'open' group by kind";
-    let rows = client.query(sql, &[]).await.context(WHAT)?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
 }
 
 /// Where the three tables are.

@@ -1,13 +1,13 @@
 //! `tributary.conflict`: the review queue (SPEC §6).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::engine::{AtStake, StoredConflict, WantedConflict};
-use crate::error::Result;
-use crate::pg::{COPY_FROM, Group, Owned, Tx, copy_text};
+use crate::error::{Context as _, Result};
+use crate::pg::{COPY_FROM, Client, Group, Owned, Tx, copy_text};
 
 /// The conflicts that are not resolved and were judged from these units, by fingerprint.
 ///
@@ -35,6 +35,16 @@ pub async fn by_scope(tx: &Tx, scopes: &[String]) -> Result<HashMap<Uuid, Stored
             (row.get(0), conflict)
         })
         .collect())
+}
+
+/// How many open conflicts there are of each kind.
+///
+/// # Errors
+/// Those of the target.
+pub async fn open_by_kind(client: &Client) -> Result<BTreeMap<String, u64>> {
+    let sql = "select kind, count(*) from tributary.conflict where status = 'open' group by kind";
+    let rows = client.query(sql, &[]).await.context("target: counting conflicts")?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
 }
 
 /// The evidence that was dismissed, by fingerprint. People dismiss one by one, so they fit in memory.

@@ -274,9 +274,7 @@ async fn work(
     show: Show<'_>,
     backoff: &mut Backoff,
 ) -> Result<()> {
-    let halts =
-        [halt::rolled_back(&session.applier.db).await?, halt::paused(&session.applier.db).await?];
-    if let Some(halt) = halts.into_iter().flatten().next() {
+    if let Some(halt) = halt::standing(session.applier.db.client()).await? {
         return Err(Error::Halted(Box::new(halt)));
     }
     session.applier.keep_today().await?;

@@ -49,11 +49,7 @@ pub async fn serve(applier: &mut Applier) -> Result<bool> {
 
 /// Nothing more is applied after a rollback, and during a pause.
 async fn halted(applier: &Applier) -> Result<bool> {
-    let halt = match crate::store::halt::rolled_back(&applier.db).await? {
-        None => crate::store::halt::paused(&applier.db).await?,
-        rolled_back => rolled_back,
-    };
-    match halt {
+    match crate::store::halt::standing(applier.db.client()).await? {
         Some(halt) => Err(Error::Halted(Box::new(halt))),
         None => Ok(false),
     }

@@ -36,7 +36,7 @@ impl Counts {
     /// Connects when first asked.
     ///
     /// # Errors
-    /// [`Error::Config`] where the certificates file cannot be used.
+    /// [`crate::error::Error::Config`] where the certificates file cannot be used.
     pub fn new(config: &Config) -> Result<Self> {
         let pool = RwLock::new(of_target(config)?);
         let feeds = config.source.feeds.iter().map(|feed| feed.name.clone()).collect();

@@ -178,6 +178,7 @@ impl Maintenance {
             // The row is compared itself: the application may have set the status.
             session.applier.recompute_alone(Touched::owners(owners), Mode::COMPARED).await?;
             health.step();
+            health.recovered();
         }
         let show = |at: &backfill::Progress| super::report_backfill(health, at);
         if let Some(rebuild) = &self.rebuild {
@@ -185,14 +186,17 @@ impl Maintenance {
                 self.rebuild = None;
                 self.commands_wait = true;
             }
-        } else if self.recomputes && commands::recompute(config, session, &show).await? {
-            self.recomputes = false;
-            tracing::info!("everything is reconciled");
-            if session.due.is_none() {
-                health.set_phase(Phase::Streaming);
+            health.recovered();
+        } else if self.recomputes {
+            if commands::recompute(config, session, &show).await? {
+                self.recomputes = false;
+                tracing::info!("everything is reconciled");
+                if session.due.is_none() {
+                    health.set_phase(Phase::Streaming);
+                }
             }
+            health.recovered();
         }
-        health.recovered();
         Ok(())
     }
 

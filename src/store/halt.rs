@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::halt::{Halt, HaltCause};
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 
 /// Whether an operator accepted this halt, at once or table by table.
 ///
@@ -77,12 +77,30 @@ pub async fn paused(db: &Db) -> Result<Option<Halt>> {
     Ok(by.map(|by| Halt::new(HaltCause::Paused { by }, Vec::new())))
 }
 
+/// The halt that stands until somebody ends it by a command of its own: that of a rollback before that of a pause.
+///
+/// # Errors
+/// Those of the target.
+pub async fn standing(target: &Client) -> Result<Option<Halt>> {
+    // As JSON: `check` also reads a schema that is to be migrated and has not all columns.
+    let sql = "select s ->> 'rolled_back', s ->> 'paused' from (select to_jsonb(state) s from tributary.state) one";
+    let row = target.query_opt(sql, &[]).await.context("target: reading the state")?;
+    let Some(row) = row else { return Ok(None) };
+    let rolled_back: Option<String> = row.get(0);
+    let paused: Option<String> = row.get(1);
+    let cause = rolled_back.map(|run| HaltCause::RolledBack { run });
+    let cause = cause.or_else(|| paused.map(|by| HaltCause::Paused { by }));
+    Ok(cause.map(|cause| Halt::new(cause, Vec::new())))
+}
+
 /// Pauses the stream in somebody's name, or with `None` ends the pause.
 ///
 /// # Errors
 /// A refusal where it is so already.
 pub async fn set_paused(db: &Db, by: Option<&str>) -> Result<()> {
-    let sql = "update tributary.state set paused = $1 where (paused is null) <> ($1::text is null)";
+    let sql = "update tributary.state set paused = $1, \
+               halted = case when $1::text is null and halted -> 'cause' ? 'paused' then null else halted end \
+               where (paused is null) <> ($1::text is null)";
     match (db.execute("target: pausing", sql, &[&by]).await?, by) {
         (0, Some(_)) => {
             Err(Error::refused("the stream is paused already", "`tributary resume` goes on"))

@@ -160,11 +160,13 @@ async fn a_commit_whose_outcome_is_unknown_counts_once_p8() {
     world.source.execute(&payments("large", 4_500)).await;
     eventually("a lost commit", || daemon.log(), || async { proxy.is_over() }).await;
     daemon.wait_until_caught_up(&world).await;
+    is_ready(&daemon, "/readyz").await;
     proxy.set(Fault::Slow);
     for round in 0..3 {
         let few = "where customer_email like 'p1%'";
         world.source.execute(&format!("update xendit set amount = {round} {few}")).await;
-        assert_eq!(daemon.get("/readyz").await.map(|(code, _)| code), Some(200));
+        let ready = daemon.get("/readyz").await;
+        assert_eq!(ready.as_ref().map(|(code, _)| *code), Some(200), "{ready:?}");
     }
     daemon.wait_until_caught_up(&world).await;
     proxy.set(Fault::None);

@@ -195,6 +195,12 @@ const LATER: &[Case] = &[
             "update tributary.state set rolled_back = null, halted = null",
         )
         .ends(Ends::Halted),
+    case("target.halt: maria paused the stream", "paused the stream")
+        .target(
+            "update tributary.state set paused = 'maria'",
+            "update tributary.state set paused = null, halted = null",
+        )
+        .ends(Ends::Halted),
     case("target.checkpoint", "is not the server that this target was filled from").target(
         "create table kept as select source_system from tributary.installation; \
          update tributary.installation set source_system = '1'",

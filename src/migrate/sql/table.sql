@@ -12,7 +12,7 @@ select
         select a.attname::text
         from pg_index i
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-        where i.indrelid = c.oid and i.indpred is null) as indexed,
+        where i.indrelid = c.oid and i.indpred is null and i.indisvalid) as indexed,
     current_user::text as role
 from (values (1)) one
 left join pg_namespace n on n.nspname = $1

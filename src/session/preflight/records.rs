@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, HaltCause};
 use crate::lsn::Lsn;
 use crate::pg::Client;
 use crate::session::{installation, lock, resume};
@@ -84,18 +84,26 @@ fn is_read_further(state: &slot::SlotState, checkpoint: Lsn) -> bool {
 /// A halt in front of a delete, or after a rollback, outlives a restart.
 async fn halt(target: &Client) -> Result<Finding> {
     const NAME: &str = "target.halt";
-    let sql = "select halted, rolled_back from tributary.state";
+    let standing = store::halt::standing(target).await?;
+    match standing.as_ref().map(|halt| &halt.cause) {
+        Some(HaltCause::RolledBack { run }) => {
+            return Ok(Finding::failed(
+                NAME,
+                format!(
+                    "the target tables are those of backup {run}, and the daemon halts in front of them"
+                ),
+                "run `tributary backfill` or `tributary cutover`, which take a new backup first",
+            ));
+        }
+        Some(HaltCause::Paused { by }) => {
+            let found = format!("{by} paused the stream, and the daemon halts in front of it");
+            return Ok(Finding::failed(NAME, found, "run `tributary resume`"));
+        }
+        _ => {}
+    }
+    let sql = "select halted from tributary.state";
     let row = target.query_opt(sql, &[]).await.context("target: reading the state")?;
     let Some(row) = row else { return Ok(Finding::passed(NAME, "nothing is halted")) };
-    if let Some(run) = row.get::<_, Option<String>>(1) {
-        return Ok(Finding::failed(
-            NAME,
-            format!(
-                "the target tables are those of backup {run}, and the daemon halts in front of them"
-            ),
-            "run `tributary backfill` or `tributary cutover`, which take a new backup first",
-        ));
-    }
     let halted: Option<Value> = row.get(0);
     let halted = halted.and_then(|value| serde_json::from_value::<Halt>(value).ok());
     Ok(match halted.filter(|halt| !halt.is_failure()) {

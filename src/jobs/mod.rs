@@ -7,6 +7,7 @@
 //! the job again, and finds what was done.
 
 mod queue;
+mod summary;
 mod work;
 
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,5 @@
-//! What each job does, and the summary that it answers with.
+//! What each job does.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::queue::Waiting;
+use super::summary::{as_json, counts, lines, of_report};
 use super::{At, Job};
 use crate::ask::{ask_daemon, open_target};
 use crate::backup;
@@ -18,13 +18,13 @@ use crate::error::{Error, Result};
 use crate::lsn::Lsn;
 use crate::pg::Db;
 use crate::preview::{self, Limit};
-use crate::report::{Report, store};
+use crate::report::store;
 use crate::session;
 use crate::store::backfill::{self, Progress};
 use crate::store::conflict::open_by_kind;
 use crate::store::halt;
 use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
-use crate::validate::{Validation, validate};
+use crate::validate::validate;
 use crate::verify;
 
 /// How often it is looked how far the daemon is.
@@ -93,9 +93,9 @@ impl Work<'_> {
     /// The dry run of a backfill, as it is answered.
     async fn predict(&self) -> Result<Value> {
         let found = self.predicted().await?;
-        let mut summary = json(&found.changes)?;
+        let mut summary = as_json(&found.changes)?;
         let validation = found.contents.and_then(|contents| contents.validation);
-        summary["validation"] = json(&validation)?;
+        summary["validation"] = as_json(&validation)?;
         Ok(summary)
     }
 
@@ -209,7 +209,7 @@ impl Work<'_> {
         let sql = "select run from tributary.backup where dropped_at is null and at >= $1 order by at desc limit 1";
         let rows = db.query("target: reading backups", sql, &[&self.waiting.asked_at]).await?;
         let mut summary = of_report(&report)?;
-        summary["backup"] = json(&rows.first().map(|row| row.get::<_, String>(0)))?;
+        summary["backup"] = as_json(&rows.first().map(|row| row.get::<_, String>(0)))?;
         summary["log_entry"] = entry.into();
         Ok(summary)
     }
@@ -247,10 +247,10 @@ impl Work<'_> {
             "behind_bytes": bytes_between(if dry_run { before } else { checkpoint }, until),
             "caught_up_bytes": bytes_between(before, checkpoint),
             "tables": self.written_since(&db).await?,
-            "conflicts": json(&open_by_kind(db.client()).await?)?,
+            "conflicts": as_json(&open_by_kind(db.client()).await?)?,
         });
         if !dry_run {
-            summary["validation"] = json(&validate(self.config, &db).await?)?;
+            summary["validation"] = as_json(&validate(self.config, &db).await?)?;
         }
         Ok(summary)
     }
@@ -293,10 +293,10 @@ impl Work<'_> {
             report = repaired.map_err(|reason| refusal(&reason))?;
         }
         let db = open_target(self.config).await?;
-        let mut summary = json(&report)?;
+        let mut summary = as_json(&report)?;
         summary["repaired"] = json!(if dry_run { 0 } else { before });
-        summary["conflicts"] = json(&open_by_kind(db.client()).await?)?;
-        summary["validation"] = json(&validate(self.config, &db).await?)?;
+        summary["conflicts"] = as_json(&open_by_kind(db.client()).await?)?;
+        summary["validation"] = as_json(&validate(self.config, &db).await?)?;
         Ok(summary)
     }
 
@@ -308,7 +308,7 @@ impl Work<'_> {
         }
         let courses = decisions::courses(&self.config.rules.products);
         let plan = backup::planned(&db, run, &courses).await?;
-        let mut summary = json(&plan)?;
+        let mut summary = as_json(&plan)?;
         if !dry_run {
             let command = Command::of(Request::Rollback { run: run.to_owned(), discard });
             let answer = ask_daemon(&db, &command, &self.waiting.actor, LONG_PATIENCE).await?;
@@ -351,124 +351,13 @@ fn refusal(text: &str) -> Error {
     }
 }
 
-/// With the keys of a dry run, as far as a run without an image of the tables knows them.
-fn of_report(report: &Report) -> Result<Value> {
-    let mut tables = json!({});
-    for (name, rows) in &report.written {
-        tables[name] = json!({
-            "insert": rows.inserted,
-            "update": { "total": rows.updated },
-            "delete": rows.deleted,
-        });
-    }
-    let problems = report.contents.problems.iter();
-    let conflicts: BTreeMap<&str, u64> =
-        problems.map(|problem| (problem.kind.as_str(), problem.open())).collect();
-    Ok(json!({
-        "tables": tables,
-        "conflicts": conflicts,
-        "rows_read": report.rows_read,
-        "totals": json(&report.contents.totals)?,
-        "validation": json(&report.contents.validation)?,
-    }))
-}
-
 fn bytes_between(from: Lsn, to: Lsn) -> u64 {
     to.0.saturating_sub(from.0)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|error| Error::failed("writing a summary", error))
-}
-
-/// Rows of each table by what becomes of them, whatever else is known of them.
-fn counts(tables: &Value) -> Value {
-    let number = |value: &Value| value.as_u64().or_else(|| value["total"].as_u64());
-    let of = |table: &Value| -> Value {
-        if let Some(rows) = number(table) {
-            return json!({ "differ": rows });
-        }
-        let counts = table.as_object().into_iter().flatten();
-        counts
-            .filter_map(|(what, count)| Some((what.clone(), Value::from(number(count)?))))
-            .collect()
-    };
-    let named = tables.as_object().into_iter().flatten();
-    let listed = tables.as_array().into_iter().flatten();
-    let listed = listed.filter_map(|table| Some((table["table"].as_str()?.to_owned(), of(table))));
-    named.map(|(name, table)| (name.clone(), of(table))).chain(listed).collect()
-}
-
-/// The summary for a person who sees notices.
-fn lines(summary: &Value) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (table, counts) in summary["counts"].as_object().into_iter().flatten() {
-        let counts = counts.as_object().into_iter().flatten();
-        let counts: Vec<String> = counts.map(|(what, count)| format!("{what} {count}")).collect();
-        lines.push(format!("{table}: {}", counts.join(", ")));
-    }
-    if let Some(conflicts) = summary["conflicts"].as_object().filter(|kinds| !kinds.is_empty()) {
-        let kinds = conflicts.iter().map(|(kind, count)| format!("{kind} {count}"));
-        lines.push(format!("open conflicts: {}", kinds.collect::<Vec<_>>().join(", ")));
-    }
-    if let Ok(found) = serde_json::from_value::<Validation>(summary["validation"].clone()) {
-        let failed = found.points.iter().filter(|point| !point.ok);
-        let failed = failed.map(|p| format!("FAILED {}: {} ({})", p.point, p.found, p.expected));
-        lines.extend(failed);
-        lines.push(format!("validation: {} of {} points failed", found.failed, found.points.len()));
-    }
-    if let Some(seconds) = summary["duration_seconds"].as_f64() {
-        lines.push(format!("took {seconds:.1} s"));
-    }
-    if summary["dry_run"] == true && summary["operation"] != "verify" {
-        lines.push("nothing was changed; dry_run => false does it".to_owned());
-    }
-    lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_summary_is_said_in_lines() {
-        let summary = json!({
-            "operation": "populate_clean_data",
-            "dry_run": true,
-            "counts": { "profiles": { "insert": 3, "update": 2 } },
-            "conflicts": { "invalid_email": 4 },
-            "validation": { "ok": false, "failed": 1, "points": [
-                { "group": "finances", "point": "no fee is negative", "expected": "0", "found": "2", "ok": false },
-            ] },
-            "duration_seconds": 1.25,
-        });
-        assert_eq!(
-            lines(&summary),
-            [
-                "profiles: insert 3, update 2",
-                "open conflicts: invalid_email 4",
-                "FAILED no fee is negative: 2 (0)",
-                "validation: 1 of 1 points failed",
-                "took 1.2 s",
-                "nothing was changed; dry_run => false does it",
-            ]
-        );
-    }
-
-    #[test]
-    fn counts_are_numbers_by_table_whatever_was_done() {
-        let check = |tables: Value, expected: Value| assert_eq!(counts(&tables), expected);
-        check(
-            json!({ "profiles": { "insert": 3, "update": { "total": 2, "by_column": {} }, "examples": {} } }),
-            json!({ "profiles": { "insert": 3, "update": 2 } }),
-        );
-        check(
-            json!([{ "table": "a.b", "delete": 1, "insert": 0, "update": 2 }]),
-            json!({ "a.b": { "delete": 1, "insert": 0, "update": 2 } }),
-        );
-        check(json!({ "profiles": 4 }), json!({ "profiles": { "differ": 4 } }));
-        check(Value::Null, json!({}));
-    }
 
     #[test]
     fn a_refusal_of_the_writer_keeps_its_remedy() {

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -165,22 +166,6 @@ pub enum Asked {
     },
 }
 
-/// As [`queue_for_daemon`], for who needs the answer alone; `None`: it stays queued.
-///
-/// # Errors
-/// Those of the target.
-pub async fn ask_daemon(
-    db: &Db,
-    command: &Command,
-    actor: &str,
-    patience: Duration,
-) -> Result<Option<Answer>> {
-    Ok(match queue_for_daemon(db, command, actor, patience).await? {
-        Asked::Refused(text) => Some(Answer { done: false, text }),
-        Asked::Queued { answer, .. } => answer,
-    })
-}
-
 /// Queues a command for the daemon and waits for its answer. It is never carried out here.
 ///
 /// # Errors
@@ -257,9 +242,13 @@ async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
+/// Leaves a request to whoever serves it; its number.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn queue(db: &Db, request: &impl Serialize, actor: &str) -> Result<i64> {
     let request =
-        serde_json::to_value(command).map_err(|error| Error::failed("writing a request", error))?;
+        serde_json::to_value(request).map_err(|error| Error::failed("writing a request", error))?;
     // The notification is sent at the commit, when the row is there.
     let sql = "with asked as (insert into tributary.command (request, actor, os_user) \
                    values ($1, $2, $3) returning id) \
@@ -270,14 +259,22 @@ async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
 }
 
-async fn answer(db: &Db, id: i64) -> Result<Option<Answer>> {
-    let sql = "select ok, answer #>> '{}' from tributary.command \
-               where id = $1 and finished_at is not null";
+/// The answer to a request, where it is there already.
+///
+/// # Errors
+/// Those of the target; a refusal where the request was withdrawn, and so is never answered.
+pub(crate) async fn answer(db: &Db, id: i64) -> Result<Option<Answer>> {
+    let sql =
+        "select finished_at is not null, ok, answer #>> '{}' from tributary.command where id = $1";
     let rows = db.query("target: waiting for the answer", sql, &[&id]).await?;
-    Ok(rows.first().map(|row| Answer {
-        done: row.get::<_, Option<bool>>(0).unwrap_or(false),
-        text: row.get::<_, Option<String>>(1).unwrap_or_default(),
-    }))
+    let Some(row) = rows.first() else {
+        return Err(Error::refused("the request was withdrawn", "ask again"));
+    };
+    let answer = Answer {
+        done: row.get::<_, Option<bool>>(1).unwrap_or(false),
+        text: row.get::<_, Option<String>>(2).unwrap_or_default(),
+    };
+    Ok(row.get::<_, bool>(0).then_some(answer))
 }
 
 /// What these decisions would change, one after another, as the writer of the target finds it out: it carries them out

@@ -13,25 +13,9 @@ use crate::error::{Context as _, Error, Result};
 use crate::migrate::JOBS_LOCK;
 use crate::pg::{Db, Param};
 use crate::store::epoch::fence;
-use crate::store::operation_log::os_user;
 use crate::validate;
 
 const WHAT: &str = "target: serving requests by SQL";
-
-/// Asks for a job; its number.
-///
-/// # Errors
-/// Those of the target.
-pub(crate) async fn request(db: &Db, job: &Job, actor: &str) -> Result<i64> {
-    let request = serde_json::json!({ "job": job });
-    let sql = "with asked as (insert into tributary.command (request, actor, os_user) \
-                   values ($1, $2, $3) returning id) \
-               select id, pg_notify($4, '')::text from asked";
-    let channel = db.client().schema().channel();
-    let params: [Param<'_>; 4] = [&request, &actor, &os_user(), &channel];
-    let rows = db.query("target: asking the daemon", sql, &params).await?;
-    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
-}
 
 /// A job that waits for its answer.
 pub(super) struct Waiting {
@@ -107,9 +91,9 @@ impl Queue {
         }))
     }
 
-    /// Notes that it is begun; returns for which time.
+    /// Notes that it is begun; returns for which time. What earlier attempts handed on stays noted.
     pub(super) async fn begin(&self, id: i64) -> Result<i64> {
-        let sql = "update tributary.command set state = jsonb_build_object('attempts', \
+        let sql = "update tributary.command set state = (coalesce(state, '{}') - 'at') || jsonb_build_object('attempts', \
                    coalesce((state ->> 'attempts')::bigint, 0) + 1) where id = $1 and finished_at is null \
                    returning (state ->> 'attempts')::bigint";
         let rows = self.db.query(WHAT, sql, &[&id]).await?;

@@ -3,10 +3,13 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::backups::{APPLICATION, ROWS, dump, json};
+use crate::support::daemon::Daemon;
+use crate::support::eventually;
 use crate::support::fingerprint::{assert_same, fingerprint};
 use crate::support::world::{World, set};
 
@@ -78,6 +81,31 @@ async fn a_cut_over_that_dies_goes_on_or_back_and_is_never_half() {
             && world.target.value(again).await.contains("p60@example.com")
     );
     world.succeed(&["verify"]).await;
+
+    // The same asked of a daemon, which dies between the rollback and its answer: the next one answers, and does nothing twice.
+    world.configure(|table| set(table, "validate", "people", vec![100, 200]));
+    let before = dump(&world).await;
+    let point = [("TRIBUTARY_FAILPOINT", "command-answered:2")];
+    let mut daemon = Daemon::start_with(&world, &point);
+    daemon.wait_for_phase("streaming").await;
+    let ask = r#"insert into tributary.command (request, actor)
+        values ('{"job": {"do": "cutover", "limits": []}}', 'ana') returning id"#;
+    let asked: i64 = world.target.connect().await.query_one(ask, &[]).await.unwrap().get(0);
+    assert_eq!(daemon.ended().await.signal(), Some(6), "{}", daemon.log());
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    let answer = format!("select answer from tributary.command where id = {asked} and ok");
+    let is_answered = || async { !world.target.value(&answer).await.is_empty() };
+    eventually("the job is answered", || daemon.log(), is_answered).await;
+    let answer: Value = serde_json::from_str(&world.target.value(&answer).await).unwrap();
+    assert_eq!(answer["rolled_back"], true, "{answer:#}");
+    assert_eq!(answer["backup"].as_str(), Some(newest(&world).await.as_str()), "{answer:#}");
+    assert_eq!(answer["validation"]["ok"], false, "{answer:#}");
+    let handed =
+        "select string_agg(request #>> '{request,do}', ' ' order by id) from tributary.command
+        where actor = 'ana' and request ? 'request'";
+    assert_eq!(world.target.value(handed).await, "reconcile rollback");
+    assert!(dump(&world).await == before, "it is not what was there before");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use crate::connect::connect;
 use crate::decisions::preview::Preview;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock, Watcher};
 use crate::store::backfill::Progress;
@@ -73,19 +73,29 @@ pub async fn open_target(config: &Config) -> Result<Db> {
 /// # Errors
 /// As [`open_target`].
 pub async fn open_server(server: &Server) -> Result<Db> {
-    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        connect(server, "tributary", "target")
-    });
-    let client = opened.await?;
-    let sql = "select to_regclass('tributary.command') is not null";
-    let there = client.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
-    if there.get(0) {
+    let (client, is_there) = look(server).await?;
+    if is_there {
         return Ok(Db::new(client));
     }
     Err(Error::refused(
         format!("the target has no schema {}", server.schema.name()),
         "run `tributary migrate`, or start the daemon with `tributary run`",
     ))
+}
+
+/// A session on a target, and whether the daemon's schema is there.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn look(server: &Server) -> Result<(Client, bool)> {
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(server, "tributary", "target")
+    });
+    let client = opened.await?;
+    let sql = "select to_regclass('tributary.command') is not null";
+    let there = client.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
+    let is_there = there.get(0);
+    Ok((client, is_there))
 }
 
 /// Who asks: the name given, else the login name, else the role on the target.

@@ -22,7 +22,6 @@ use crate::facts::{EmailKey, email_key};
 use crate::failpoint;
 use crate::pg::{Db, Tx};
 use crate::rules::Product;
-use crate::status::Stage;
 use crate::store::backfill;
 use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 use uuid::Uuid;
@@ -417,11 +416,7 @@ async fn reconcile(applier: &Applier, tx: &Tx, actor: &str) -> Result<String> {
             "wait until it is done: `tributary status`, or tributary.status(), shows how far it is",
         ));
     }
-    let sql = "select rules from tributary.installation";
-    let rows = db.query("target: reading the rules", sql, &[]).await?;
-    let rules: Option<String> = rows.first().and_then(|row| row.get(0));
-    let params: [crate::pg::Param<'_>; 2] = [&Stage::Rows.as_str(), &rules];
-    db.execute("target: scheduling a backfill", backfill::SCHEDULE, &params).await?;
+    backup::read_again(db).await?;
     backup::resume_after(db, "backfill").await?;
     let operator = Operator { asked_by: Some(actor.to_owned()), ..applier.operator.clone() };
     operation_log::begin_backfill(db, &operator).await?;

@@ -41,6 +41,7 @@ pub use differences::{Changes, Plan, Written, plan};
 pub use export::{Exported, export};
 pub(crate) use foresight::finding;
 pub use of_import::carry_out as carry_out_of_import;
+pub(crate) use restore::read_again;
 pub use restore::{carry_out, resume_after};
 pub use take::take_if_due;
 pub(crate) use take::{OfTable, Wanted, copies, retain};

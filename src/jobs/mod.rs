@@ -92,6 +92,11 @@ impl Served {
     async fn lead(&self) -> Result<()> {
         let notified = Arc::new(Notify::new());
         let queue = Queue::open(&self.config, Arc::clone(&notified)).await?;
+        let epoch = queue.epoch().await?;
+        if !self.health.leads() {
+            return Ok(());
+        }
+        queue.serve(&self.config, epoch).await?;
         while self.health.leads() {
             match queue.next().await? {
                 Some(job) => self.carry_out(&queue, &job).await?,
@@ -116,14 +121,15 @@ impl Served {
                 Err(Error::refused(problem.clone(), "use the procedures of this version"))
             }
         };
+        let epoch = queue.epoch().await?;
         // Whoever leads now carries it out.
         if !self.health.leads() {
             return Ok(());
         }
         match done {
-            Ok(summary) => queue.answer(waiting.id, true, summary).await?,
+            Ok(summary) => queue.answer(epoch, waiting.id, true, summary).await?,
             Err(error) if error.policy().answers || attempt >= ATTEMPTS => {
-                queue.answer(waiting.id, false, error.to_string().into()).await?;
+                queue.answer(epoch, waiting.id, false, error.to_string().into()).await?;
             }
             Err(error) => return Err(error),
         }

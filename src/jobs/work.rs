@@ -324,12 +324,8 @@ impl Work<'_> {
         let show = |stage: &'static str, done: u64| self.show(format!("{stage}: {done}"));
         let actor = Some(self.waiting.actor.as_str());
         let detail = json!({ "command": self.waiting.id });
-        let journal = Journal::begin(self.config, Operation::Verify, detail, actor).await;
-        let verified = verify::verify(self.config, options, &show).await;
-        let entry = journal.id();
-        journal.close(&verified, verify::logged).await;
-        let mut report = verified?;
-        store::after_verification(self.config, entry, &report).await;
+        let by = (actor, detail);
+        let mut report = store::verified(self.config, options, by, &show).await?;
         let before = report.differences;
         if !dry_run && before > 0 {
             let repaired = verify::repair(self.config, &report, options, actor, &show).await?;

@@ -145,14 +145,11 @@ impl Stream {
 
     /// Where the server has several hosts, at the first that answers; with the password in each of its forms.
     async fn at_some_place(server: &Server, wanted: &Wanted<'_>) -> Result<Self> {
-        let &Wanted { reader, slot, publication, start, .. } = wanted;
         let mut last = Error::Config("the source's URL names no host".into());
         for mut endpoint in endpoints(server)? {
             let mut passwords = passwords(server).into_iter().peekable();
             while let Some(password) = passwords.next() {
-                let config = |endpoint: &Endpoint| {
-                    settings(server, endpoint, reader, slot, publication, start, &password)
-                };
+                let config = |endpoint: &Endpoint| settings(server, endpoint, wanted, &password);
                 let begun = Self::start(server, config(&endpoint)?, wanted).await;
                 let name = begun.as_ref().err().and_then(|e| certified_name(server.tls, e));
                 let outcome = match name {

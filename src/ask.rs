@@ -387,11 +387,3 @@ fn answer_to(done: Result<String>) -> Result<Answer> {
         Err(error) => Err(error),
     }
 }
-
-impl Command {
-    /// A request without a note, about no conflict.
-    #[must_use]
-    pub fn of(request: Request) -> Self {
-        Self { request, note: None, conflict: None }
-    }
-}

@@ -255,7 +255,10 @@ async fn what_the_source_lacks_is_seen_by_check() {
     }
     works(
         &world,
-        &[("TRIBUTARY_SOURCE_URL", by(&source, &role)), ("TRIBUTARY_TARGET_URL", target)],
+        &[
+            ("TRIBUTARY_SOURCE_URL", world.source.url_as(&role, "secret")),
+            ("TRIBUTARY_TARGET_URL", target),
+        ],
     )
     .await;
 }
@@ -343,12 +346,6 @@ async fn role(place: &Place, slot: &str, grant: &str) -> String {
     role
 }
 
-/// The same server and database as this role.
-fn by(url: &str, role: &str) -> String {
-    let (_, server) = url.split_once('@').unwrap();
-    format!("postgresql://{role}:secret@{server}")
-}
-
 async fn take(world: &World, case: &Case, role: &str) {
     let statements = |at: usize| async move {
         for (place, sql) in [(&world.source, case.source[at]), (&world.target, case.target[at])] {
@@ -364,8 +361,8 @@ async fn take(world: &World, case: &Case, role: &str) {
     statements(0).await;
     world.configure(case.config);
     let urls = match case.by_role {
-        Some("source") => vec![("TRIBUTARY_SOURCE_URL", by(&world.source.url(), role))],
-        Some(_) => vec![("TRIBUTARY_TARGET_URL", by(&world.target.url(), role))],
+        Some("source") => vec![("TRIBUTARY_SOURCE_URL", world.source.url_as(role, "secret"))],
+        Some(_) => vec![("TRIBUTARY_TARGET_URL", world.target.url_as(role, "secret"))],
         None => Vec::new(),
     };
     // Names are put in where the code has braces.

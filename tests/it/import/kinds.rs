@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{counts, report, total};
-use crate::support::world::{Places, World};
+use crate::support::world::World;
 
 const TABLE: &str = "create table things (id uuid primary key, name text not null, amount numeric, seen timestamptz, \
     tags text[] not null default '{}', extra jsonb, parent_id uuid references things)";
@@ -25,12 +25,6 @@ tags = { from = "tags", split = ",", default = "{}" }
 extra = "extra"
 parent_id = { from = "parent", references = "things", orphan = "null" }
 "#;
-
-async fn world(tables: &str) -> World {
-    let world = World::new(testkit::source_schema::SourceLayout::Canonical, Places::Shared).await;
-    world.target.execute(tables).await;
-    world
-}
 
 /// Names with everything that a form must write in another way.
 fn things() -> Vec<Value> {
@@ -155,7 +149,7 @@ fn write(folder: &Path, name: &str, contents: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_records_in_any_form_are_the_same_rows() {
-    let world = world(TABLE).await;
+    let world = World::with_target(TABLE).await;
     let folder = tempfile::tempdir().unwrap();
     for (at, (name, contents, input)) in forms().iter().enumerate() {
         let id = if input.contains("members") { "\"@key\"" } else { "\"id\"" };
@@ -309,7 +303,7 @@ fn record(number: usize, case: Option<&Case>) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_reason_for_a_rejection_is_named_once_and_nothing_else_is_rejected() {
-    let world = world(KINDS).await;
+    let world = World::with_target(KINDS).await;
     let folder = tempfile::tempdir().unwrap();
     let mut bytes: Vec<Vec<u8>> = vec![record(0, None).into_bytes()];
     bytes
@@ -420,7 +414,7 @@ async fn each_reason_for_a_rejection_is_named_once_and_nothing_else_is_rejected(
 /// What cannot be read to its end ends the import before anything is written, with the file and the place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_damaged_as_a_whole_is_refused_before_anything_is_written() {
-    let world = world(TABLE).await;
+    let world = World::with_target(TABLE).await;
     let folder = tempfile::tempdir().unwrap();
     let plan = format!("import = \"damaged\"\n{}", COLUMNS.replace("ID", "\"id\""));
     let plan = write(folder.path(), "plan.toml", plan.as_bytes());

@@ -1,6 +1,7 @@
 //! `tributary import`: both shipped plans on made-up exports, damaged in every way.
 
 mod foreign;
+mod forms;
 mod killed;
 mod kinds;
 mod there_before;

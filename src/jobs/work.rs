@@ -193,7 +193,6 @@ impl Work<'_> {
         let limits = limits.iter().map(|limit| Limit::parse(limit));
         let limits = limits.collect::<std::result::Result<Vec<_>, _>>();
         let limits = limits.map_err(|problem| Error::refused(problem, "correct the limits"))?;
-        backup::require_enabled(self.config)?;
         let db = open_target(self.config).await?;
         // An earlier attempt found that the validation fails: what it validated is no more.
         let goes_back = handed::find(&db, self.waiting, Step::Rollback).await?.is_some();
@@ -215,11 +214,12 @@ impl Work<'_> {
         Ok(summary)
     }
 
-    /// Refuses to begin where the dry run passes a limit. What was begun has passed them.
+    /// Refuses to begin where there is no way back, or where the dry run passes a limit. What was begun has passed all that.
     async fn require_within(&self, db: &Db, limits: &[Limit]) -> Result<()> {
         if handed::find(db, self.waiting, Step::Reconcile).await?.is_some() {
             return Ok(());
         }
+        backup::require_enabled(self.config)?;
         let passed = preview::limits_passed(&self.predicted().await?.changes, limits)?;
         if passed.is_empty() {
             return Ok(());

@@ -12,7 +12,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

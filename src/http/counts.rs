@@ -70,8 +70,9 @@ impl Counts {
         // A target that is away, or not migrated yet, is not asked again at once either.
         *counted_at = Some(Instant::now());
         if let Ok(Ok(counts)) = counted {
-            let of = |severity| counts.iter().filter(move |open| open.severity == severity);
-            let number = |severity| of(severity).map(|open| open.count).sum();
+            let of =
+                |severity: Severity| counts.iter().filter(move |open| open.severity == severity);
+            let number = |severity| of(severity).map(|open| open.count).sum::<u64>();
             health.set_conflicts(number(Severity::Review), number(Severity::Info));
             let oldest = of(Severity::Review).map(|open| open.oldest).min();
             let seconds = oldest.map(|at| at.as_millisecond() as f64 / 1000.0);

@@ -1,5 +1,6 @@
 //! Decisions through the running daemon: taken back in any order, refused where they contradict, carried out during a backfill (SPEC §7).
 
+use serde_json::Value;
 use testkit::source_schema::SourceLayout;
 
 use crate::review::{ROWS, list};

@@ -173,6 +173,16 @@ pub(crate) fn set_verified_share(share: f64) {
     metrics::gauge!(VERIFIED_SHARE).set(share);
 }
 
+/// Nothing is known of verifications: another daemon works on the target, and records its own.
+pub(crate) fn forget_verified() {
+    for name in [VERIFIED_SHARE, VERIFY_UNSETTLED, VERIFY_LAST] {
+        metrics::gauge!(name).set(f64::NAN);
+    }
+    for table in VERIFIED_TABLES {
+        metrics::gauge!(VERIFY_DIFFERENCES, "table" => table).set(f64::NAN);
+    }
+}
+
 /// What the last complete verification beside the stream found, by table, and when it ended.
 pub(crate) fn set_verified<'a>(
     tables: impl Iterator<Item = (&'a str, u64)>,
@@ -186,15 +196,18 @@ pub(crate) fn set_verified<'a>(
     metrics::gauge!(VERIFY_LAST).set(ended_at.as_duration().as_secs_f64());
 }
 
-/// The log that the source keeps for the slot.
-pub(crate) fn set_slot_log(log: &SlotLog) {
-    metrics::gauge!(WAL_RETAINED).set(log.retained_bytes as f64);
-    metrics::gauge!(WAL_SAFE).set(log.safe_bytes.map_or(f64::INFINITY, |bytes| bytes as f64));
+/// The log that the source keeps for the slot; `None`: it is not known, as of a daemon that does not work any more.
+pub(crate) fn set_slot_log(log: Option<&SlotLog>) {
+    let set = |name, value: fn(&SlotLog) -> f64| {
+        metrics::gauge!(name).set(log.map_or(f64::NAN, value));
+    };
+    set(WAL_RETAINED, |log| log.retained_bytes as f64);
+    set(WAL_SAFE, |log| log.safe_bytes.map_or(f64::INFINITY, |bytes| bytes as f64));
+    set(WAL_SECONDS, |log| log.seconds_to_loss.unwrap_or(f64::INFINITY));
     for status in WAL_STATUSES {
-        let is_now = log.wal_status.as_deref() == Some(status);
-        metrics::gauge!(WAL_STATUS, "status" => status).set(f64::from(u8::from(is_now)));
+        let is_now = |log: &SlotLog| f64::from(u8::from(log.wal_status.as_deref() == Some(status)));
+        metrics::gauge!(WAL_STATUS, "status" => status).set(log.map_or(f64::NAN, is_now));
     }
-    metrics::gauge!(WAL_SECONDS).set(log.seconds_to_loss.unwrap_or(f64::INFINITY));
 }
 
 /// Whether this daemon is the one writer of its target.

@@ -248,9 +248,7 @@ impl Health {
 
     /// The log that the source keeps for the slot.
     pub fn set_slot_log(&self, log: Option<SlotLog>) {
-        if let Some(log) = &log {
-            metrics::set_slot_log(log);
-        }
+        metrics::set_slot_log(log.as_ref());
         self.status.send_modify(|status| status.slot_log = log);
     }
 

@@ -34,6 +34,9 @@ pub(super) const WAL_RETAINED: &str = "tributary_slot_retained_bytes";
 pub(super) const WAL_SAFE: &str = "tributary_slot_safe_bytes";
 /// Every wal_status of a slot.
 pub(super) const WAL_STATUSES: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
+/// What a verification compares.
+pub(super) const VERIFIED_TABLES: [&str; 5] =
+    ["source_rows", "profiles", "transactions", "enrollments", "conflicts"];
 pub(super) const WAL_STATUS: &str = "tributary_slot_wal_status";
 pub(super) const WAL_SECONDS: &str = "tributary_slot_loss_seconds";
 pub(super) const BUILD_INFO: &str = "tributary_build_info";

@@ -149,6 +149,7 @@ async fn locked(client: &mut Client, config: &Config, how: How) -> Result<Vec<St
 
 /// The target tables, as far as they are missing, and the courses.
 pub(crate) async fn targets(client: &Client, config: &Config, how: How) -> Result<Vec<String>> {
+    crate::targets::Tables::require_ids(client, &config.target).await?;
     let mut done = Vec::new();
     for table in tables::all(&config.target) {
         done.extend(target_table(client, &table, how).await?);
@@ -301,19 +302,58 @@ async fn target_table(client: &Client, table: &TargetTable, how: How) -> Result<
             run(client, &format!("create schema if not exists {schema}"), &context).await?;
         }
         note(client, how, "table", &table.name, &table.name.name).await?;
-        run(client, &table.create_sql(), &context).await?;
+        let mut references = Vec::new();
+        for reference in &table.references {
+            let (column, other) = reference;
+            if has_key(client, other, &context).await? {
+                references.push(reference);
+            } else {
+                done.push(format!(
+                    "left out the foreign key of {} ({column}), as no unique constraint of {other} is of its id",
+                    table.name
+                ));
+            }
+        }
+        run(client, &table.create_sql(&references), &context).await?;
         done.push(format!("created table {}", table.name));
     } else {
         for column in table.columns.iter().filter(|c| !existing.iter().any(|e| e == c.name)) {
             note(client, how, "column", &table.name, column.name).await?;
-            run(client, &table.add_sql(column), &context).await?;
+            let added = run(client, &table.add_sql(column), &context).await;
+            added.map_err(|error| refuse_view(error, &table.name, column.name))?;
             done.push(format!("added column {} to {}", column.name, table.name));
         }
     }
     for column in table.indexed {
-        done.extend(index(client, &table.name, column, &context, how).await?);
+        let indexed = index(client, &table.name, column, &context, how).await;
+        done.extend(indexed.map_err(|error| refuse_view(error, &table.name, column))?);
     }
     Ok(done)
+}
+
+/// A view has neither columns nor indexes that can be added.
+fn refuse_view(error: Error, table: &TableName, lacking: &str) -> Error {
+    if error.code() != Some(&SqlState::WRONG_OBJECT_TYPE) {
+        return error;
+    }
+    let (problem, remedy) = no_table(table, lacking);
+    Error::refused(problem, remedy)
+}
+
+fn no_table(name: &TableName, lacking: &str) -> (String, &'static str) {
+    (
+        format!(
+            "{name} is a view or a foreign table, and lacks columns or their indexes: {lacking}"
+        ),
+        "name a table in the [target] section: the one behind it, or another one that is made",
+    )
+}
+
+/// Whether a foreign key can name the id of a table, which may be the application's.
+async fn has_key(client: &Client, table: &TableName, context: &str) -> Result<bool> {
+    let sql = include_str!("migrate/sql/has_key.sql");
+    let row = client.query_one(sql, &[&table.quoted()]).await;
+    Ok(row.context(context)?.get(0))
 }
 
 async fn existing_columns(client: &Client, name: &TableName, context: &str) -> Result<Vec<String>> {

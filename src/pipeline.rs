@@ -248,23 +248,17 @@ async fn one_session(
     }
     health.set_unresolved(unresolved);
     let control = Arc::new(Control::open(config, &session.applier.db).await?);
-    let result = work(config, &mut session, &control, health, shutdown, show, backoff).await;
-    match result {
-        Err(Error::Halted(halt)) => {
-            // The open transaction of the halted work, if any, must not hold what the operator changes.
-            crate::pg::Tx::on(&session.applier.db).rollback().await?;
-            maintenance::wait_until_accepted(
-                config,
-                &mut session,
-                &control,
-                &halt,
-                health,
-                shutdown,
-            )
-            .await
-        }
-        other => other,
+    let mut result = work(config, &mut session, &control, health, shutdown, show, backoff).await;
+    // A pause or a rollback that is asked for in front of a halt is a halt of its own.
+    while let Err(Error::Halted(halt)) = result {
+        // The open transaction of the halted work, if any, must not hold what the operator changes.
+        crate::pg::Tx::on(&session.applier.db).rollback().await?;
+        let session = &mut session;
+        result =
+            maintenance::wait_until_accepted(config, session, &control, &halt, health, shutdown)
+                .await;
     }
+    result
 }
 
 async fn work(

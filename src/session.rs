@@ -157,6 +157,10 @@ pub async fn open(
     let due = if found.is_new { None } else { noticed.due(&publication, &source).await? };
     let reader = RowReader::new(Arc::clone(&source), &config.source, Arc::clone(&feeds));
     let later = due.as_ref().map(Due::feeds).unwrap_or_default();
+    // Rows that were stored with other columns cannot be read until their feed is: everybody is recomputed after that.
+    let reads_first = recorded.iter().filter(|known| later.contains(&known.name)).any(|known| {
+        known.columns.as_ref().is_some_and(|stored| *stored != feeds.stored_columns(known.feed))
+    });
     let opened = Applier::open(target, config, feeds, reader, leadership.epoch, &later);
     let applier = watcher.during(opened).await?;
     if backfill::progress(&applier.db).await?.is_none() {
@@ -166,7 +170,7 @@ pub async fn open(
     if due.is_none() {
         note_print(&applier.db, publication.print.as_ref()).await?;
     }
-    recompute_after_new_rules(&applier.db, config).await?;
+    recompute_after_new_rules(&applier.db, config, reads_first).await?;
     failpoint::hit("session-opened");
     let checkpoint = found.lsn;
     Ok(Some(Session { applier, source, checkpoint, publication, due, leadership }))
@@ -274,15 +278,20 @@ async fn require_schema(target: &Client) -> Result<()> {
 }
 
 /// A changed rule is noticed by its hash: owners and people are decided again from the stored rows. A backfill that began
-/// under other rules starts over.
-pub(crate) async fn recompute_after_new_rules(db: &Db, config: &Config) -> Result<()> {
+/// under other rules starts over. `reads_first`: a reconcile that is due brings the rules in, under its guard (P9), as
+/// stored rows cannot be read before.
+pub(crate) async fn recompute_after_new_rules(
+    db: &Db,
+    config: &Config,
+    reads_first: bool,
+) -> Result<()> {
     let under_way = backfill::progress(db).await?.filter(|at| !at.is_done());
     if let Some(at) = under_way {
         if at.rules.as_deref() != Some(backfill::rules(config).as_str()) {
             tracing::info!("the rules changed during a backfill; it starts over");
             backfill::start_over(db, config, &at).await?;
         }
-    } else if backfill::MadeBy::read(db).await?.differs(config) {
+    } else if !reads_first && backfill::MadeBy::read(db).await?.differs(config) {
         tracing::info!("the rules changed; recomputing everybody from the stored rows");
         backfill::schedule(db, config, Stage::Place).await?;
     }

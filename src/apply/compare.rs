@@ -273,15 +273,19 @@ impl Applier {
     }
 
     /// Which of these transactions no stored row supports, with the rows that they claim to be of. Those that the
-    /// application holds are left to history (SPEC §5.3).
+    /// application holds are left to history (SPEC §5.3), and those of people outside of a rollout stay as they are
+    /// (SPEC §7a).
     ///
     /// # Errors
     /// Those of the target.
     pub async fn unsupported(&self, tx: &Tx, claims: &[Claim]) -> Result<Vec<(Uuid, RowId)>> {
         let row = |claim: &Claim| {
             let entry = self.env.feeds.named(claim.source.as_deref()?)?;
-            let key = SourceKey(claim.source_id.clone()?);
-            (entry.info.kind == FeedKind::Payment).then(|| (claim.id, (entry.info.feed, key)))
+            let row = (entry.info.feed, SourceKey(claim.source_id.clone()?));
+            let takes = || self.env.rollout.takes(&self.env.feeds.source_row(&row));
+            let is_outside =
+                !self.env.rollout.is_complete() && claim.outside.unwrap_or_else(|| !takes());
+            (entry.info.kind == FeedKind::Payment && !is_outside).then_some((claim.id, row))
         };
         let rows: Vec<(Uuid, RowId)> = claims.iter().filter_map(row).collect();
         let ids = rows.iter().map(|(_, row)| row.clone()).collect();

@@ -38,6 +38,8 @@ pub(super) struct Round {
     pub(super) fresh: Fresh,
     /// Persons who are outside of the rollout.
     pub(super) outside: HashSet<String>,
+    /// Profiles of those who come in.
+    pub(super) coming: Vec<Uuid>,
     /// What is not written of each owner.
     pub(super) withheld: Vec<(String, Withheld)>,
     /// Transactions of the application that payments take over.
@@ -98,7 +100,7 @@ impl Applier {
             let gives = payments.filter(|(d, row)| given.contains(&d.transaction_id(row, feeds)));
             state.given = gives.map(|(_, row)| feeds.source_row(row)).collect();
         }
-        let mut changed_people = BTreeSet::new();
+        let (mut changed_people, mut coming) = (BTreeSet::new(), Vec::new());
         for decided in decided.iter().filter(|decided| decided.is_person()) {
             let Some(person) = persons.get_mut(&decided.owner) else { continue };
             if decided.is_incomplete {
@@ -107,6 +109,10 @@ impl Applier {
             }
             person.state = person.state.with_profile(decided.unified.profile.is_some());
             person.outside = !rollout.includes(&decided.owner, before.get(&decided.owner));
+            let was_outside = before.get(&decided.owner).is_some_and(|before| before.outside);
+            if was_outside && !person.outside {
+                coming.push(person.profile_id);
+            }
             if before.get(&decided.owner).map(|before| before.state) != Some(person.state) {
                 changed_people.insert(decided.owner.clone());
             }
@@ -172,6 +178,7 @@ impl Applier {
             changed_people,
             fresh,
             outside,
+            coming,
             withheld,
             adopted,
         })

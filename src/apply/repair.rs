@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::facts::{Feed, RawRow, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
+use crate::targets::compare::Claim;
 use crate::targets::{self, Report};
 
 /// What is to be recomputed.
@@ -164,15 +165,39 @@ impl Applier {
         if ids.is_empty() {
             return Ok(0);
         }
-        let sql = format!(
-            "select id, metadata::jsonb ->> 'source', metadata::jsonb ->> 'source_id' from {} \
-             where id = any($1)",
-            self.tables.names.transactions
-        );
+        self.delete_claims(tx, "t.id", ids, mode).await
+    }
+
+    /// Deletes what was left behind of those who come into a rollout: transactions that were written before it was narrowed,
+    /// and whose payments went while their people were outside (SPEC §7a).
+    pub(super) async fn delete_left_behind(
+        &mut self,
+        tx: &Tx,
+        profiles: &[Uuid],
+        mode: Mode,
+    ) -> Result<u64> {
+        if profiles.is_empty() {
+            return Ok(0);
+        }
+        self.delete_claims(tx, "t.user_id", profiles, mode).await
+    }
+
+    /// Deletes transactions, found by a column, that no stored row supports.
+    async fn delete_claims(
+        &mut self,
+        tx: &Tx,
+        column: &str,
+        ids: &[Uuid],
+        mode: Mode,
+    ) -> Result<u64> {
+        let sql =
+            format!("{} where {column} = any($1)", Claim::select(&self.tables.names.transactions));
         let rows = tx.query("target: reading transactions", &sql, &[&ids]).await?;
-        let claims: Vec<targets::compare::Claim> =
-            rows.iter().map(targets::compare::Claim::read).collect();
+        let claims: Vec<Claim> = rows.iter().map(Claim::read).collect();
         let unsupported = self.unsupported(tx, &claims).await?;
+        if unsupported.is_empty() {
+            return Ok(0);
+        }
         let all: Vec<Uuid> = unsupported.iter().map(|(id, _)| *id).collect();
         let (deleted, blocked) =
             targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;

@@ -191,6 +191,7 @@ impl Applier {
         self.has_quarantine |= !refused.is_empty();
         self.has_outside |= !self.env.rollout.is_complete();
         report.deleted += self.remove_transactions(tx, &plan, &round, mode).await?;
+        report.deleted += self.delete_left_behind(tx, &round.coming, mode).await?;
         self.settle_email_changes(tx, &state).await?;
         totals.count_unchanged(&report);
         timed(Stage::Write, started);

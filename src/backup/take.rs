@@ -177,14 +177,26 @@ pub(crate) async fn copies(backups: &Backups, db: &Db, wanted: &Wanted<'_>) -> R
     Ok(run)
 }
 
-/// The time of its beginning, to the second; another one of the same second gets a number.
+/// The time of its beginning, to the second; another one of the same second gets a number. Another installation may be
+/// about to take one, whose schema is not to be seen yet: each holds a lock of its name until it commits.
 async fn new_run(db: &Db) -> Result<String> {
-    let sql = "select r.run from (select to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD_HH24MISS') \
-                   || case when n = 1 then '' else '_' || n end as run, n from generate_series(1, 1000) n) r \
+    let sql = "select r.run, r.n from (select to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD_HH24MISS') \
+                   || case when n = 1 then '' else '_' || n end as run, n from generate_series($1::int, 1000) n) r \
                where not exists (select from tributary.backup b where b.run = r.run) \
                and to_regnamespace('tributary_backup_' || r.run) is null order by r.n limit 1";
-    let rows = db.query(WHAT, sql, &[]).await?;
-    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed(WHAT, "no name is free"))
+    let lock = "select case when pg_try_advisory_xact_lock(hashtextextended('tributary_backup_' || $1::text, 0)) \
+                    then to_regnamespace('tributary_backup_' || $1::text) is null else false end";
+    let mut from = 1_i32;
+    loop {
+        let rows = db.query(WHAT, sql, &[&from]).await?;
+        let Some(row) = rows.first() else { return Err(Error::failed(WHAT, "no name is free")) };
+        let (run, number): (String, i32) = (row.get(0), row.get(1));
+        let locked = db.query(WHAT, lock, &[&run]).await?;
+        if locked.first().is_some_and(|row| row.get(0)) {
+            return Ok(run);
+        }
+        from = number + 1;
+    }
 }
 
 async fn create_schema(db: &Db, schema: &str) -> Result<()> {

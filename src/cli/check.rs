@@ -117,11 +117,13 @@ async fn privacy(target: &Client, schema: &str) -> Result<Finding> {
     let revokes: Vec<String> = row.context("target: reading the grants")?.get(0);
     let check = "target.privacy";
     if revokes.is_empty() {
-        return Ok(Finding::passed(check, "schema tributary is open to no other role"));
+        return Ok(Finding::passed(check, format!("schema {schema} is open to no other role")));
     }
     Ok(Finding::failed(
         check,
-        "grants open schema tributary, which holds rows of customers, to PUBLIC, anon or authenticated",
+        format!(
+            "grants open schema {schema}, which holds rows of customers, to PUBLIC, anon or authenticated"
+        ),
         format!("run on the target: {}", revokes.join(" ")),
     ))
 }

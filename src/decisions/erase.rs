@@ -108,7 +108,8 @@ pub(super) async fn erase(
         done.push("its user in auth.users stays: remove it there".to_owned());
     }
     let rows = forget(tx, command, &person).await?;
-    done.push(format!("{rows} rows of schema tributary are deleted"));
+    let schema = tx.db().client().schema().name();
+    done.push(format!("{rows} rows of schema {schema} are deleted"));
     store::alias::derive(tx.db()).await?;
     Ok(done.join("\n"))
 }

@@ -60,10 +60,33 @@ pub struct TransactionWrite {
     pub values: Values<25>,
     /// Of `values`.
     pub digest: Uuid,
-    /// Digits after the point of amount and fee.
-    pub scales: (u32, u32),
+    /// Digits of amount and fee.
+    pub digits: (Digits, Digits),
     /// Whether its row is there and differs: a digest of it is stored and believed.
     pub is_known: bool,
+}
+
+/// How long an amount is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digits {
+    /// After the point, without zeros at the end.
+    pub after_point: u32,
+    /// From the first to the last that is not 0.
+    pub significant: u32,
+}
+
+impl Digits {
+    /// Those of an amount.
+    #[must_use]
+    pub fn of(amount: Decimal) -> Self {
+        let amount = amount.normalize();
+        let mut digits = amount.mantissa().unsigned_abs();
+        while digits > 0 && digits.is_multiple_of(10) {
+            digits /= 10;
+        }
+        let significant = digits.checked_ilog10().map_or(0, |last| last + 1);
+        Self { after_point: amount.scale(), significant }
+    }
 }
 
 /// An enrollment to be written.
@@ -205,15 +228,13 @@ impl OwnerWrite {
                 self.outcomes.push((row.clone(), Some(digest)));
             }
             if trust == Trust::Nothing || *outcome != Some(digest) {
-                let scale = |amount: Decimal| amount.normalize().scale();
-                let scales =
-                    (scale(transaction.amount), transaction.payment_provider_fee.map_or(0, scale));
+                let fee = transaction.payment_provider_fee.map(Digits::of).unwrap_or_default();
                 self.transactions.push(TransactionWrite {
                     id,
                     row: row.clone(),
                     values,
                     digest,
-                    scales,
+                    digits: (Digits::of(transaction.amount), fee),
                     is_known: trust == Trust::Digests
                         && outcome.is_some_and(|outcome| outcome != NO_TRANSACTION),
                 });

@@ -59,6 +59,8 @@ struct Seen {
     may_make: bool,
     is_there: bool,
     owns: bool,
+    /// Or a materialised view, or a foreign table.
+    is_view: bool,
     /// Columns that it lacks; all of them where it is not there.
     missing: Vec<&'static str>,
     /// Columns that lack their index.
@@ -81,6 +83,7 @@ impl Seen {
             may_make: row.get("may_make"),
             is_there: row.get("is_there"),
             owns: row.get("owns"),
+            is_view: row.get("is_view"),
             missing: names.filter(|name| lacks(&columns, name)).collect(),
             unindexed: table.indexed.iter().copied().filter(|name| lacks(&indexed, name)).collect(),
             role: quote_identifier(&row.get::<_, String>("role")),
@@ -99,6 +102,10 @@ impl Seen {
                 format!("the role {role} may not use the schema {}", name.schema),
                 format!("run on the target: GRANT USAGE ON SCHEMA {schema} TO {role};"),
             );
+        }
+        if self.is_view && migrates && !lacking.is_empty() {
+            let (problem, remedy) = super::no_table(name, &lacking.join(", "));
+            return Finding::failed(check, problem, remedy);
         }
         let by_another =
             "run `tributary migrate` once with a role that may, and set run.migrate = false";

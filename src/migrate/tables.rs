@@ -10,8 +10,10 @@ pub struct TargetTable {
     pub columns: &'static [ColumnSpec],
     /// Columns that must lead an index.
     pub indexed: &'static [&'static str],
-    /// Table constraints when the table is created; `{profiles}` and the like are replaced.
-    constraints: Vec<String>,
+    /// Columns that reference the ids of others, when the table is created.
+    pub references: Vec<(&'static str, TableName)>,
+    /// Other table constraints when the table is created.
+    constraints: &'static [&'static str],
 }
 
 /// A column of a target table.
@@ -41,13 +43,18 @@ const fn bound(
 }
 
 impl TargetTable {
-    /// The statement that creates the table with all columns.
+    /// The statement that creates the table with all columns. `references` are those of its own that can be: the table
+    /// that they name may be one of the application's, without a key.
     #[must_use]
-    pub fn create_sql(&self) -> String {
+    pub fn create_sql(&self, references: &[&(&'static str, TableName)]) -> String {
         let columns = self.columns.iter().map(|column| {
             format!("{} {} {}", quote_identifier(column.name), column.definition, column.constraint)
         });
-        let parts: Vec<String> = columns.chain(self.constraints.iter().cloned()).collect();
+        let references = references.iter().map(|(column, table)| {
+            format!("foreign key ({column}) references {} (id)", table.quoted())
+        });
+        let constraints = self.constraints.iter().map(|constraint| (*constraint).to_owned());
+        let parts: Vec<String> = columns.chain(references).chain(constraints).collect();
         format!(
             "create table if not exists {} ({}) with (fillfactor = {ROOM})",
             self.name.quoted(),
@@ -70,35 +77,30 @@ impl TargetTable {
 /// The four tables, referenced ones first.
 #[must_use]
 pub(super) fn all(target: &Target) -> Vec<TargetTable> {
-    let references = |column: &str, table: &TableName| {
-        format!("foreign key ({column}) references {} (id)", table.quoted())
-    };
-    let table = |name: &TableName, columns, indexed, constraints| TargetTable {
+    let table = |name: &TableName, columns, indexed| TargetTable {
         name: name.clone(),
         columns,
         indexed,
-        constraints,
+        references: vec![],
+        constraints: &[],
     };
+    let (profiles, transactions) = (&target.profiles, &target.transactions);
     vec![
-        table(&target.profiles, PROFILES, &["email", "systemeio_id"], vec![]),
-        table(&target.courses, COURSES, &[], vec![]),
-        table(
-            &target.transactions,
-            TRANSACTIONS,
-            &["user_id", "payment_provider_id"],
-            vec![references("user_id", &target.profiles)],
-        ),
-        table(
-            &target.enrollments,
-            ENROLLMENTS,
-            &["user_id", "transaction_id"],
-            vec![
-                references("user_id", &target.profiles),
-                references("course_id", &target.courses),
-                references("transaction_id", &target.transactions),
-                "unique (user_id, course_id)".to_owned(),
+        table(profiles, PROFILES, &["id", "email", "systemeio_id"]),
+        table(&target.courses, COURSES, &[]),
+        TargetTable {
+            references: vec![("user_id", profiles.clone())],
+            ..table(transactions, TRANSACTIONS, &["id", "user_id", "payment_provider_id"])
+        },
+        TargetTable {
+            references: vec![
+                ("user_id", profiles.clone()),
+                ("course_id", target.courses.clone()),
+                ("transaction_id", transactions.clone()),
             ],
-        ),
+            constraints: &["unique (user_id, course_id)"],
+            ..table(&target.enrollments, ENROLLMENTS, &["id", "user_id", "transaction_id"])
+        },
     ]
 }
 

@@ -153,7 +153,7 @@ async fn open(target: Client, source: &Client, copied: &Config) -> Result<Applie
 
 /// What a real run would begin with: a full reconcile, unless one was interrupted.
 async fn schedule(applier: &Applier, source: &Client, config: &Config) -> Result<()> {
-    session::recompute_after_new_rules(&applier.db, config).await?;
+    session::recompute_after_new_rules(&applier.db, config, false).await?;
     let has_slot = slot::state(source, &config.source.slot).await?.is_some();
     let at = backfill::progress(&applier.db).await?;
     if !has_slot {

@@ -9,6 +9,7 @@ pub use self::records::records;
 pub use self::schema::schema;
 use crate::config::{AuthUsers, Config, Server, TableName, quote_identifier};
 use crate::connect::connect;
+use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{self, Context, Error, Result};
 use crate::pg::Client;
 use crate::source::Finding;
@@ -157,6 +158,9 @@ struct Written<'a> {
     privileges: &'static [&'static str],
     texts: &'static [&'static str],
     numbers: &'static [&'static str],
+    /// Owned columns, and what is written with them.
+    owned: &'static [&'static str],
+    beside: &'static [&'static str],
     /// What a row needs at least, with a value that no real row has.
     insert: &'static str,
     /// Whether rows are deleted, too.
@@ -171,6 +175,8 @@ fn tables(config: &Config) -> [Written<'_>; 3] {
             privileges: &["SELECT", "INSERT", "UPDATE"],
             texts: &["email", "systemeio_id"],
             numbers: &["api_sync_version"],
+            owned: &PROFILE,
+            beside: &["updated_at", "last_api_sync_at", "api_sync_version"],
             insert: reach::PROFILE,
             deletes: false,
         },
@@ -179,6 +185,8 @@ fn tables(config: &Config) -> [Written<'_>; 3] {
             privileges: &["SELECT", "INSERT", "UPDATE", "DELETE"],
             texts: &["payment_provider_id"],
             numbers: &["amount", "payment_provider_fee", "api_sync_version"],
+            owned: &TRANSACTION,
+            beside: &["last_api_sync_at", "processed_at", "api_sync_version"],
             insert: reach::TRANSACTION,
             deletes: true,
         },
@@ -187,6 +195,8 @@ fn tables(config: &Config) -> [Written<'_>; 3] {
             privileges: &["SELECT", "INSERT", "UPDATE"],
             texts: &[],
             numbers: &[],
+            owned: &ENROLLMENT,
+            beside: &["metadata", "created_at", "updated_at"],
             insert: "",
             deletes: false,
         },
@@ -196,13 +206,14 @@ fn tables(config: &Config) -> [Written<'_>; 3] {
 impl Written<'_> {
     async fn findings(&self, client: &Client, role: &str, tries: bool) -> Result<Vec<Finding>> {
         let (name, quoted) = (self.name, self.name.quoted());
-        let params: [crate::pg::Param<'_>; 4] =
-            [&quoted, &self.privileges, &self.texts, &self.numbers];
+        let written: Vec<&str> = self.owned.iter().chain(self.beside).copied().collect();
+        let params: [crate::pg::Param<'_>; 5] =
+            [&quoted, &self.privileges, &self.texts, &self.numbers, &written];
         let row = client.query_opt(include_str!("sql/target_table.sql"), &params).await;
         // What is missing is made, or named, by others.
         let Some(row) = row.context("target: reading a table")? else { return Ok(Vec::new()) };
-        let (lacking, hides, unfit): (Vec<String>, bool, Vec<String>) =
-            (row.get(0), row.get(1), row.get(2));
+        let (lacking, hides): (Vec<String>, bool) = (row.get(0), row.get(1));
+        let (unfit, computed): (Vec<String>, Vec<String>) = (row.get(2), row.get(3));
         let mut findings = Vec::new();
         let check = format!("target.{}", name.name);
         if !lacking.is_empty() {
@@ -224,6 +235,9 @@ impl Written<'_> {
                 ),
             ));
         }
+        if !computed.is_empty() {
+            findings.push(self.computed(&computed));
+        }
         if findings.is_empty() && (hides || tries) && self.is_unreached(client).await? {
             findings.push(Finding::failed(
                 format!("{check}.rows"),
@@ -235,6 +249,20 @@ impl Written<'_> {
             findings.push(Finding::passed(check, format!("{name} can be written")));
         }
         Ok(findings)
+    }
+
+    /// A column that the server computes cannot be written (SPEC §2).
+    fn computed(&self, columns: &[String]) -> Finding {
+        let (name, columns) = (self.name, columns.join(", "));
+        Finding::failed(
+            format!("target.{}.generated", name.name),
+            format!("columns of {name} that the daemon writes are generated: {columns}"),
+            format!(
+                "run on the target, by column: ALTER TABLE {} ALTER COLUMN … DROP EXPRESSION (or DROP IDENTITY); or name \
+                 another table in the [target] section",
+                name.quoted()
+            ),
+        )
     }
 
     async fn is_unreached(&self, client: &Client) -> Result<bool> {

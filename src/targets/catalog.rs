@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::auth_users;
 use super::column_types::{column_types, require_uuid, type_of};
+use super::money::Keeps;
 use crate::config::{AuthUsers, TableName, Target};
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Context, Error, Result};
@@ -87,10 +88,10 @@ pub struct Tables {
     pub transactions_by_provider: Option<String>,
     /// Names the target tables and the types of their columns: outcome digests hold for these alone.
     pub identity: Uuid,
-    /// Digits after the point that the amounts of transactions keep; `None`: all of them.
-    pub amount_scale: Option<u32>,
+    /// What the amounts of transactions keep.
+    pub amount_keeps: Keeps,
     /// The same of their fees.
-    pub fee_scale: Option<u32>,
+    pub fee_keeps: Keeps,
     /// Opens a transaction in which the application's deferred constraints are checked by each statement,
     /// so that a row they refuse can be isolated: at the commit it would be too late.
     pub begin: String,
@@ -189,8 +190,8 @@ impl Tables {
             insert_transactions: insert_transactions(&names.transactions, &transaction)?,
             identity,
             write_enrollments: write_enrollments(&names.enrollments, &enrollment)?,
-            amount_scale: scale(&transaction, "amount"),
-            fee_scale: scale(&transaction, "payment_provider_fee"),
+            amount_keeps: Keeps::of(transaction.get("amount")),
+            fee_keeps: Keeps::of(transaction.get("payment_provider_fee")),
             link_auth_users,
             auth_users,
             create_auth_users,
@@ -228,12 +229,6 @@ pub(super) fn new_rows(columns: &[&str], types: &HashMap<String, String>) -> Res
         text_params(columns.len()),
         columns.join(", ")
     ))
-}
-
-/// How many digits after the point a column keeps: 2 of `numeric(10,2)`, 0 of `numeric(10)`.
-fn scale(types: &HashMap<String, String>, column: &str) -> Option<u32> {
-    let precision = types.get(column)?.strip_prefix("numeric(")?.strip_suffix(')')?;
-    precision.split_once(',').map_or(Some(0), |(_, scale)| scale.parse().ok())
 }
 
 /// `json` has no equality, and that of `citext` overlooks another case.

@@ -59,13 +59,26 @@ pub struct Claim {
     pub source: Option<String>,
     /// The source key.
     pub source_id: Option<String>,
+    /// Whether its person is outside of a rollout; `None`: it is no person's.
+    pub outside: Option<bool>,
 }
 
 impl Claim {
-    /// Of a row with the three columns in this order.
+    /// Reads them of transactions `t`.
+    #[must_use]
+    pub fn select(transactions: &str) -> String {
+        format!(
+            "select t.id, t.metadata::jsonb ->> 'source', t.metadata::jsonb ->> 'source_id', \
+               case when t.user_id is not null then \
+                 exists (select from tributary.person o where o.profile_id = t.user_id and o.outside) end \
+             from {transactions} t"
+        )
+    }
+
+    /// Of a row of [`Claim::select`].
     #[must_use]
     pub fn read(row: &Row) -> Self {
-        Self { id: row.get(0), source: row.get(1), source_id: row.get(2) }
+        Self { id: row.get(0), source: row.get(1), source_id: row.get(2), outside: row.get(3) }
     }
 }
 
@@ -91,8 +104,8 @@ impl Comparison {
                      where k.u = e.user_id and k.c = e.course_id)"
             ),
             claimed: format!(
-                "select t.id, t.metadata::jsonb ->> 'source', t.metadata::jsonb ->> 'source_id' \
-                 from {transactions} t where t.id > $1 order by t.id limit $2"
+                "{} where t.id > $1 order by t.id limit $2",
+                Claim::select(&transactions)
             ),
             of_nobody: format!(
                 "select e.id, e.user_id, coalesce({MANAGED} and e.transaction_id is not null \

@@ -13,6 +13,7 @@ pub mod erase;
 pub mod foreign_key;
 mod join;
 pub mod merge;
+mod money;
 pub mod profile_ids;
 pub mod reach;
 pub mod replace;

@@ -264,14 +264,14 @@ fn add_transactions(
     Ok(())
 }
 
-/// Money is never rounded (SPEC §3.8), as a narrower column would do silently.
+/// Money is never rounded (SPEC §3.8).
 pub(super) fn fits(tables: &Tables, transaction: &TransactionWrite) -> Result<()> {
-    for (column, digits, scale) in [
-        ("amount", transaction.scales.0, tables.amount_scale),
-        ("payment_provider_fee", transaction.scales.1, tables.fee_scale),
+    for (column, digits, keeps) in [
+        ("amount", transaction.digits.0, tables.amount_keeps),
+        ("payment_provider_fee", transaction.digits.1, tables.fee_keeps),
     ] {
-        if scale.is_some_and(|scale| digits > scale) {
-            let cause = format!("the column {column} keeps fewer digits after the point");
+        if !keeps.all(digits) {
+            let cause = format!("the column {column} keeps fewer digits");
             return Err(Error::data("target: writing transactions", cause));
         }
     }

@@ -1,5 +1,6 @@
 //! Transactions that the application had before become those of payments (SPEC §5.2).
 
+use crate::check::points;
 use crate::support::world::World;
 
 /// An application's transactions, with a column of its own. Of payment 2 it has two, of payment 3 one of another provider.
@@ -118,4 +119,44 @@ async fn transactions_of_the_application_are_adopted_by_their_provider_id_spec_5
         world.target.value("select count(*) from transactions where id = md5('t5')::uuid").await,
         "1"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_without_keys_are_adopted_and_views_are_refused_spec_2() {
+    let rows = payment(1, "pi_1", "PAID") + &payment(2, "pi_2", "PAID");
+    let world = World::canonical(&format!(
+        "{rows} update xendit set amount = 5.255 where payment_id = 'pi_2'"
+    ))
+    .await;
+    let view =
+        "create table people (id uuid, email text); create view unified_profiles as table people";
+    world.target.execute(view).await;
+    let (code, failed) = points(&world, None).await;
+    assert_eq!(code, Some(3));
+    let expected = "target.unified_profiles.columns: public.unified_profiles is a view";
+    assert!(failed.iter().any(|point| point.starts_with(expected)), "{failed:?}");
+    let refused = world.run(&["backfill"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said.contains("is a view") && said.contains("remedy: name a table"), "{said}");
+
+    let tables = "drop view unified_profiles; alter table people rename to unified_profiles;
+        create table transactions (id uuid, user_id uuid, amount money)";
+    world.target.execute(tables).await;
+    assert_eq!(points(&world, None).await, (Some(0), vec![]));
+    world.succeed(&["backfill"]).await;
+    // What is looked up by its id has an index, and what cannot be referenced is not.
+    let indexes = "select string_agg(tablename, ' ' order by tablename) from pg_indexes
+        where indexdef like '%(id)' and schemaname = 'public' and tablename in ('unified_profiles', 'transactions')";
+    assert_eq!(world.target.value(indexes).await, "transactions unified_profiles");
+    let references = "select string_agg(confrelid::regclass::text, ' ') from pg_constraint
+        where contype = 'f' and conrelid = 'enrollments'::regclass";
+    assert_eq!(world.target.value(references).await, "courses");
+    // Money is never rounded (§3.8).
+    let amounts = "select string_agg(amount::numeric::text, ' ') from transactions";
+    assert_eq!(world.target.value(amounts).await, "499.00");
+    let rejected =
+        "select evidence ->> 'reason' from tributary.conflict where kind = 'rejected_row'";
+    assert_eq!(world.target.value(rejected).await, "the column amount keeps fewer digits");
+    world.succeed(&["verify"]).await;
 }

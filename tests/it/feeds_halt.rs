@@ -78,3 +78,37 @@ async fn decisions_wait_until_a_configuration_is_accepted() {
         from unified_profiles p where exists (select from tributary.person o where o.profile_id = p.id and o.state = 'present')";
     assert_eq!(world.target.value(now).await, "me@example.com 1");
 }
+
+/// The rows as they are stored say nothing about the column.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_skip_by_a_column_that_was_not_read_is_under_the_guard_p9() {
+    let world = World::with_more_feeds(Places::Shared).await;
+    world
+        .source
+        .execute(
+            "alter table shopify_orders add column vip boolean not null default true;
+             insert into shopify_orders select n, '#' || n, 'o' || n || '@example.com', null, 'paid', 'PHP', '499', now(), now(),
+                 now(), null, false, null, '[{\"title\": \"p2p\"}]' from generate_series(1, 2000) n",
+        )
+        .await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let written = "select concat_ws(' ', count(*), max(xmin::text)) from transactions";
+    let before = world.target.value(written).await;
+    world.configure(|table| {
+        let skip = toml::toml! { skip = [{ column = "vip", equals = ["true"] }] };
+        let feed = table["feeds"]["shopify_orders"].as_table_mut().unwrap();
+        feed.insert("skip".into(), skip["skip"].clone());
+    });
+    // Its table is also to be read again for another reason, once the stream is there.
+    world.source.execute("vacuum full shopify_orders").await;
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    let reason = daemon.status().await["halted"].to_string();
+    assert!(reason.contains("2000 of 2000 rows of shopify_orders would give nothing"), "{reason}");
+    assert_eq!(world.target.value(written).await, before);
+    world.succeed(&["accept"]).await;
+    daemon.wait_for_phase("streaming").await;
+    assert_eq!(world.target.value("select count(*) from transactions").await, "0");
+    world.succeed(&["verify"]).await;
+}

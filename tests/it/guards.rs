@@ -29,6 +29,19 @@ async fn halts_until_accepted(statement: &str) {
     assert_eq!((code("/livez").await, code("/readyz").await), (Some(200), Some(503)));
     assert!((daemon.metric("tributary_halted").await - 1.0).abs() < f64::EPSILON);
     assert_eq!(transactions(&world).await, "3000");
+    // A pause is a halt of its own in front of it, and leads back to it.
+    let reads = |text: &'static str| {
+        let daemon = &daemon;
+        move || async move {
+            daemon.status().await["halted"].as_str().is_some_and(|why| why.contains(text))
+        }
+    };
+    world.succeed(&["pause"]).await;
+    eventually("the pause is shown", || daemon.log(), reads("paused by")).await;
+    assert_eq!(world.run(&["accept"]).await.status.code(), Some(1));
+    world.succeed(&["resume"]).await;
+    eventually("the halt is shown", || daemon.log(), reads("tributary accept")).await;
+    assert_eq!(transactions(&world).await, "3000");
     world.succeed(&["accept"]).await;
     daemon.wait_for_phase("streaming").await;
     daemon.wait_until_caught_up(&world).await;

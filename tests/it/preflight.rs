@@ -102,6 +102,12 @@ async fn a_role_that_cannot_write_is_told_what_to_run_p20() {
             "target.transactions.types",
             "alter table transactions alter column api_sync_version type int using null".to_owned(),
         ),
+        (
+            "alter table transactions drop column fiscal_year, add column fiscal_year int generated always as (2025) stored"
+                .to_owned(),
+            "target.transactions.generated: columns of public.transactions that the daemon writes are generated: fiscal_year",
+            "alter table transactions alter column fiscal_year drop expression".to_owned(),
+        ),
     ];
     for (change, expected, mended) in cases {
         world.target.execute(&change).await;

@@ -91,7 +91,15 @@ async fn two_installations_work_side_by_side_in_one_pair_of_databases_spec_10() 
     assert_eq!(two.terminate().await.code(), Some(0));
     let status = second.json(&["status", "--json"]).await;
     assert!(status["checkpoint_lsn"].is_string(), "{status}");
+    // Another installation is about to take the backup of this second.
+    let names = "begin; select count(pg_advisory_xact_lock(hashtextextended('tributary_backup_'
+            || to_char((now() + n * interval '1 s') at time zone 'UTC', 'YYYYMMDD_HH24MISS'), 0)))
+        from generate_series(0, 90) n";
+    client.batch_execute(names).await.unwrap();
     second.succeed(&["backfill"]).await;
+    client.batch_execute("rollback").await.unwrap();
+    let numbered = "select string_agg(right(run, 2), ' ') from \"Trib-2\".backup";
+    assert_eq!(first.target.value(numbered).await, "_2");
     assert_eq!(first.target.value(&left).await, first.target.value(&right).await);
     second.succeed(&["slot", "drop"]).await;
     let slots = format!(

@@ -1,6 +1,7 @@
 -- A target table, where there is one: what the role may not do with it, whether row-level security, a trigger before the
--- row or a rule may hide or drop rows from the role, and the columns whose type no value of ours fits. $1: the table; $2: what must be allowed; $3 and $4: columns that hold texts
--- and numbers.
+-- row or a rule may hide or drop rows from the role, the columns whose type no value of ours fits, and those of ours that the
+-- server computes. $1: the table; $2: what must be allowed; $3 and $4: columns that hold texts and numbers; $5: columns that are
+-- written.
 select array(select p from unnest($2::text[]) as p where not has_table_privilege(c.oid, p)),
        row_security_active(c.oid)
        or exists (select from pg_trigger t
@@ -13,6 +14,11 @@ select array(select p from unnest($2::text[]) as p where not has_table_privilege
               where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                 and (a.attname = any ($3::text[]) and t.typcategory not in ('S', 'U')
                      or a.attname = any ($4::text[]) and t.typcategory <> 'N')
+              order by a.attnum),
+       array(select a.attname::text
+               from pg_attribute a
+              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attname = any ($5::text[])
+                and (a.attgenerated <> '' or a.attidentity = 'a')
               order by a.attnum)
   from pg_class c
  where c.oid = to_regclass($1)

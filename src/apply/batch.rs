@@ -79,9 +79,41 @@ impl Applier {
         mode: Mode,
     ) -> Result<(Tx, Report)> {
         let (tx, plan) = self.plan_in_new_transaction(changes, Arrival::Stream).await?;
-        let touched = plan.touched.clone();
-        let report = self.settle(&tx, plan, touched, mode, Some(advance)).await?;
+        let report = match plan {
+            Some(plan) => {
+                let touched = plan.touched.clone();
+                self.settle(&tx, plan, touched, mode, Some(advance)).await?
+            }
+            None => self.apply_apart(&tx, changes, mode, advance).await?,
+        };
         Ok((tx, report))
+    }
+
+    /// Applies the source transactions of a batch one by one, as the values that the stream left out are too many bytes (P13); one
+    /// that is too large by itself in parts.
+    async fn apply_apart(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        mode: Mode,
+        advance: &Advance,
+    ) -> Result<Report> {
+        let mut report = Report::default();
+        for transaction in changes.chunk_by(|a, b| a.tx == b.tx) {
+            let stored = store::row::by_key(tx, &ids_of(transaction)).await?;
+            let plan = self.plan_of_stored(tx, transaction, stored, Arrival::Stream).await?;
+            report.add(match plan {
+                Some(plan) => {
+                    let touched = plan.touched.clone();
+                    self.settle(tx, plan, touched, mode, None).await?
+                }
+                None => self.apply_in_parts(tx, transaction).await?,
+            });
+        }
+        let mut group = Group::default();
+        store::checkpoint::advance(&mut group, advance);
+        group.send(tx).await?;
+        Ok(report)
     }
 
     /// Advances the checkpoint alone.
@@ -99,12 +131,13 @@ impl Applier {
         tx.commit().await
     }
 
-    /// Opens a transaction and decides what the changes come to, in one round trip where nothing was left out.
+    /// Opens a transaction and decides what the changes come to, in one round trip where nothing was left out. `None`: what
+    /// was left out is too many bytes.
     async fn plan_in_new_transaction(
         &mut self,
         changes: &[RowChange],
         arrival: Arrival,
-    ) -> Result<(Tx, RowPlan)> {
+    ) -> Result<(Tx, Option<RowPlan>)> {
         let tx = Tx::on(&self.db);
         let ids = ids_of(changes);
         let is_partial = changes.iter().any(|change| !change.unchanged.is_empty());
@@ -126,10 +159,10 @@ impl Applier {
         begun?;
         let (stored, roots) = (stored?, roots?);
         let plan = self.plan_of_versions(&tx, versions, stored, Some(roots), arrival).await?;
-        Ok((tx, plan))
+        Ok((tx, Some(plan)))
     }
 
-    /// Decides what changes come to, inside an open transaction.
+    /// Decides what rows of the source come to, inside an open transaction.
     pub(super) async fn plan(
         &mut self,
         tx: &Tx,
@@ -137,7 +170,8 @@ impl Applier {
         arrival: Arrival,
     ) -> Result<RowPlan> {
         let stored = store::row::by_key(tx, &ids_of(changes)).await?;
-        self.plan_of_stored(tx, changes, stored, arrival).await
+        let whole = self.plan_of_stored(tx, changes, stored, arrival).await?;
+        whole.ok_or_else(|| Error::failed("applying rows", "they were not read whole"))
     }
 
     async fn plan_of_stored(
@@ -146,11 +180,11 @@ impl Applier {
         changes: &[RowChange],
         stored: HashMap<RowId, StoredRow>,
         arrival: Arrival,
-    ) -> Result<RowPlan> {
+    ) -> Result<Option<RowPlan>> {
         let changes = versions::not_yet_contained(changes, &stored, &self.env);
-        let changes = self.fill(tx, changes, &stored).await?;
+        let Some(changes) = self.fill(tx, changes, &stored).await? else { return Ok(None) };
         let versions = versions::derive(&changes, &self.env);
-        self.plan_of_versions(tx, versions, stored, None, arrival).await
+        self.plan_of_versions(tx, versions, stored, None, arrival).await.map(Some)
     }
 
     async fn plan_of_versions(
@@ -181,19 +215,27 @@ impl Applier {
     }
 
     /// Fills in what the stream left out: from earlier changes of the batch, from what is stored, else from the source.
+    /// `None`: the stored values of several changes are too many bytes (P13).
     pub(super) async fn fill<'a>(
         &mut self,
         tx: &Tx,
         changes: Cow<'a, [RowChange]>,
         stored: &HashMap<RowId, StoredRow>,
-    ) -> Result<Cow<'a, [RowChange]>> {
+    ) -> Result<Option<Cow<'a, [RowChange]>>> {
         if changes.iter().all(|change| change.unchanged.is_empty()) {
-            return Ok(changes);
+            return Ok(Some(changes));
         }
-        let mut changes = changes.into_owned();
         let needed = versions::needed_values(&changes, stored);
+        let bytes = match changes.iter().filter(|change| !change.unchanged.is_empty()).count() {
+            1 => store::row::UNBOUNDED,
+            // Each change of a row is filled with its values.
+            many => store::row::READ_BYTES * needed.len() as i64 / many as i64,
+        };
+        let values = store::row::values_within(tx, &needed, bytes).await?;
+        let Some(values) = values else { return Ok(None) };
+        let mut changes = changes.into_owned();
         let (mut known, mut incomplete) = (HashMap::new(), HashMap::new());
-        for (id, bytes) in store::row::values(tx, &needed).await? {
+        for (id, bytes) in values {
             match raw::decode(&bytes, self.env.feeds.shape(id.0)) {
                 // What was left out of a row that is too large may fit now.
                 Some(values) if values.unknown.is_empty() && !values.row.is_oversized() => {
@@ -208,7 +250,7 @@ impl Applier {
             known.entry(id).or_insert(values);
         }
         unchanged::fill_unchanged(&mut changes, known);
-        Ok(Cow::Owned(changes))
+        Ok(Some(Cow::Owned(changes)))
     }
 
     /// What the source has now of rows whose left-out values nothing tells. A newer value is no harm: the change that

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::conflicts::closes;
 use super::quarantine::Refused;
+use super::settle::bytes_at_once;
 use super::{Applier, Mode, NARROW_LOOK_UPS, Watch};
 use crate::config::Config;
 use crate::engine::diff::{self, OwnerWrite, Trust};
@@ -122,7 +123,8 @@ impl Applier {
         Ok(rows::decide(versions, &stored, &roots, Arrival::Reread, &self.env))
     }
 
-    /// What the touched owners and shared ids should be.
+    /// What the touched owners and shared ids should be. `None`: without rows of the plan there are too many bytes of values to
+    /// decide them at once (P13), and each half of them is to be asked for.
     ///
     /// # Errors
     /// Those of the target.
@@ -131,8 +133,10 @@ impl Applier {
         tx: &Tx,
         plan: &mut RowPlan,
         touched: &Touched,
-    ) -> Result<Expected> {
-        let mut state = self.fetch(tx, plan, touched).await?;
+    ) -> Result<Option<Expected>> {
+        let is_whole = plan.changed().next().is_some();
+        let bytes = if is_whole { store::row::UNBOUNDED } else { bytes_at_once(touched) };
+        let Some(mut state) = self.fetch(tx, plan, touched, bytes).await? else { return Ok(None) };
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
         let mut owners = std::mem::take(&mut state.rows);
@@ -214,7 +218,7 @@ impl Applier {
         let wanted = wanted.into_values().filter(|f| !is_left_to_history(f.kind.as_str()));
         expected.conflicts = wanted.map(|finding| self.with_status(finding)).collect();
         expected.stored = state.conflicts;
-        Ok(expected)
+        Ok(Some(expected))
     }
 
     async fn duplicates(

@@ -48,13 +48,14 @@ pub struct State {
 
 impl Applier {
     /// Reads everything about these owners and shared ids, and puts the rows of the batch over it.
-    /// The facts of the plan go over to the owners.
+    /// The facts of the plan go over to the owners. `None`, with the plan as it was: their rows have more than `bytes` of values.
     pub(super) async fn fetch(
         &self,
         tx: &Tx,
         plan: &mut RowPlan,
         touched: &Touched,
-    ) -> Result<State> {
+        bytes: i64,
+    ) -> Result<Option<State>> {
         let owners: Vec<String> = touched.owners.iter().cloned().collect();
         let shared: Vec<SharedId> = touched.shared.iter().cloned().collect();
         let stored_before = plan.stored_before();
@@ -64,15 +65,19 @@ impl Applier {
         let adopting_rows: Vec<RowId> =
             if self.has_adopted { plan.changed().cloned().collect() } else { Vec::new() };
         let (stored, persons, conflicts, others, holders, quarantined, adopted) = tokio::try_join!(
-            store::row::by_owner(tx, &owners),
+            store::row::by_owner_within(tx, &owners, bytes),
             store::person::by_key(tx, &owners),
             store::conflict::by_scope(tx, &scopes),
-            store::shared::others(tx, &shared, &stored_before),
+            store::shared::others(tx, &shared, &stored_before, bytes),
             store::shared::holders(tx, &owners),
             store::quarantine::among(tx, quarantined),
             store::adopted::among(tx, adopting, &adopting_rows),
         )?;
-        let shared = self.groups(tx, plan, &shared, others, &stored_before).await?;
+        let (Some(stored), Some(others)) = (stored, others) else { return Ok(None) };
+        let changed = (stored_before.as_slice(), bytes);
+        let Some(shared) = self.groups(tx, plan, &shared, others, changed).await? else {
+            return Ok(None);
+        };
         let mut rows: OwnerRows = owners.into_iter().map(|owner| (owner, Vec::new())).collect();
         for write in &mut plan.writes {
             let (id, fact) = (write.id.clone(), write.fact.take());
@@ -90,7 +95,7 @@ impl Applier {
         }
         let quarantined = quarantined.into_iter().collect();
         let duplicates = BTreeMap::new();
-        Ok(State {
+        Ok(Some(State {
             rows,
             persons,
             conflicts,
@@ -102,25 +107,28 @@ impl Applier {
             adopted,
             other_transactions: BTreeMap::new(),
             given: HashSet::new(),
-        })
+        }))
     }
 
-    /// Adds further owners whose answer changes with what was found.
+    /// Adds further owners whose answer changes with what was found. Returns whether they have no more than `bytes` of values;
+    /// with more nothing was added.
     pub(super) async fn fetch_more(
         &self,
         tx: &Tx,
         plan: &RowPlan,
         owners: &BTreeSet<String>,
         state: &mut State,
-    ) -> Result<()> {
+        bytes: i64,
+    ) -> Result<bool> {
         let missing = owners.iter().filter(|owner| !state.rows.contains_key(*owner)).cloned();
         let touched = Touched::owners(missing);
         if touched.owners.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         // Rows of the batch belong to owners that were fetched: only what is stored is new here.
         let changed: HashSet<&RowId> = plan.changed().collect();
-        let more = Box::pin(self.fetch(tx, &mut RowPlan::default(), &touched)).await?;
+        let more = Box::pin(self.fetch(tx, &mut RowPlan::default(), &touched, bytes)).await?;
+        let Some(more) = more else { return Ok(false) };
         for (owner, rows) in more.rows {
             let rows = rows.into_iter().filter(|row| !changed.contains(&row.id));
             state.rows.entry(owner).or_default().extend(rows);
@@ -133,7 +141,7 @@ impl Applier {
         state.quarantined.extend(more.quarantined);
         state.unreadable.extend(more.unreadable);
         state.adopted.extend(more.adopted);
-        Ok(())
+        Ok(true)
     }
 
     /// The units whose conflicts are judged again.
@@ -166,16 +174,16 @@ impl Applier {
         plan: &RowPlan,
         ids: &[SharedId],
         mut others: HashMap<SharedId, Vec<FullRow>>,
-        changed: &[RowId],
-    ) -> Result<BTreeMap<SharedId, Group>> {
+        (changed, bytes): (&[RowId], i64),
+    ) -> Result<Option<BTreeMap<SharedId, Group>>> {
         let large: Vec<SharedId> = others
             .iter()
             .filter(|(_, rows)| rows.len() > GROUP_LIMIT)
             .map(|(id, _)| id.clone())
             .collect();
-        for (id, rows) in store::shared::representatives(tx, &large, changed).await? {
-            others.insert(id, rows);
-        }
+        let found = store::shared::representatives(tx, &large, changed, bytes).await?;
+        let Some(found) = found else { return Ok(None) };
+        others.extend(found);
         let mut groups: BTreeMap<SharedId, Group> =
             ids.iter().map(|id| (id.clone(), Group::default())).collect();
         for id in large {
@@ -206,7 +214,7 @@ impl Applier {
                     .collect(),
             };
         }
-        Ok(groups)
+        Ok(Some(groups))
     }
 }
 

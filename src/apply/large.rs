@@ -13,7 +13,7 @@ use crate::engine::email_change::Transition;
 use crate::engine::rows::{self, Balance, RowPlan, Touched};
 use crate::engine::versions;
 use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, SharedId, StoredRow};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::facts::{EmailKey, Feed, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
@@ -28,17 +28,41 @@ const MODE: Mode =
     Mode { trust: Trust::Digests, careful: true, with_quarantined: true, ..Mode::STREAM };
 
 impl Applier {
-    /// Stores the changes of one part. Nothing is decided of their owners yet.
+    /// Stores the changes of one part, in halves where the values that the stream left out are too many bytes (P13). Nothing is
+    /// decided of their owners yet.
     ///
     /// # Errors
     /// Those of both servers.
     pub async fn apply_part(&mut self, tx: &Tx, changes: &[RowChange]) -> Result<()> {
-        let part = self.decide_part(tx, changes, Arrival::Stream).await?;
-        let mut group = Group::default();
-        remember_rows(&mut group, &part.plan, &part.stored);
-        remember_keys(&mut group, &part.renamed);
-        remember_touched(&mut group, &part.plan.touched);
-        write_part(tx, group, part.plan, self.env.generation).await
+        let mut parts = vec![changes];
+        while let Some(changes) = parts.pop() {
+            let Some(part) = self.decide_part(tx, changes, Arrival::Stream).await? else {
+                let (first, second) = changes.split_at(changes.len() / 2);
+                parts.extend([second, first]);
+                continue;
+            };
+            let mut group = Group::default();
+            remember_rows(&mut group, &part.plan, &part.stored);
+            remember_keys(&mut group, &part.renamed);
+            remember_touched(&mut group, &part.plan.touched);
+            write_part(tx, group, part.plan, self.env.generation).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies a source transaction whose changes are there, inside an open target transaction.
+    pub(super) async fn apply_in_parts(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+    ) -> Result<Report> {
+        self.apply_part(tx, changes).await?;
+        let report = self.finish_large(tx, &|| ()).await?;
+        // Another one may follow before the commit that empties them.
+        let empty = "delete from tributary_open_row; delete from tributary_open_owner; \
+                     delete from tributary_open_shared; delete from tributary_open_change";
+        tx.batch("target: clearing working tables", empty).await?;
+        Ok(report)
     }
 
     /// Stores rows that a reconcile read. What a row's e-mail key was before it is kept until the whole reconcile is
@@ -53,6 +77,7 @@ impl Applier {
         arrival: Arrival,
     ) -> Result<Balance> {
         let part = self.decide_part(tx, changes, arrival).await?;
+        let part = part.ok_or_else(|| Error::failed("storing rows", "they were not read whole"))?;
         let balance = part.plan.balance.clone();
         let mut group = Group::default();
         let changed = part.plan.writes.iter().filter_map(|write| {
@@ -64,21 +89,22 @@ impl Applier {
         Ok(balance)
     }
 
-    /// Decides rows without judging their e-mail changes: they are a part of something larger.
+    /// Decides rows without judging their e-mail changes: they are a part of something larger. `None`: the values that the
+    /// stream left out are too many bytes.
     async fn decide_part(
         &mut self,
         tx: &Tx,
         changes: &[RowChange],
         arrival: Arrival,
-    ) -> Result<Part> {
+    ) -> Result<Option<Part>> {
         let stored = store::row::by_key(tx, &super::batch::ids_of(changes)).await?;
         let changes = versions::not_yet_contained(changes, &stored, &self.env);
-        let changes = self.fill(tx, changes, &stored).await?;
+        let Some(changes) = self.fill(tx, changes, &stored).await? else { return Ok(None) };
         let versions = versions::derive(&changes, &self.env);
         let roots = store::alias::roots(&self.db, &super::batch::emails_of(&versions)).await?;
         let plan = rows::decide(versions, &stored, &roots, arrival, &self.env);
         super::batch::count_notes(&plan);
-        Ok(Part { plan, renamed: versions::renamed(&changes), stored })
+        Ok(Some(Part { plan, renamed: versions::renamed(&changes), stored }))
     }
 
     /// The e-mail changes of everything that a reconcile read, judged as those of one transaction (SPEC §4.3), and what
@@ -235,7 +261,12 @@ struct Part {
 }
 
 /// Sends a group, then writes the rows of a part.
-async fn write_part(tx: &Tx, mut group: Group, mut plan: RowPlan, generation: i64) -> Result<()> {
+pub(super) async fn write_part(
+    tx: &Tx,
+    mut group: Group,
+    mut plan: RowPlan,
+    generation: i64,
+) -> Result<()> {
     let gone: Vec<RowId> = plan.gone.iter().map(|(id, _)| id.clone()).collect();
     store::row::write(&mut group, &gone, &[]);
     group.send(tx).await?;

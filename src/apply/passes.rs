@@ -156,14 +156,14 @@ impl Applier {
     /// Marks all rows of values that several rows share, in pages: representatives are looked up among marked ones.
     pub(super) async fn mark_sharers(&self, tx: &Tx, ids: &[SharedId]) -> Result<()> {
         loop {
-            let rows = store::shared::unmarked(tx, ids, PAGE).await?;
+            let (rows, has_more) = store::shared::unmarked(tx, ids, PAGE).await?;
             let mut members = Vec::with_capacity(rows.len());
             for row in &rows {
                 if let Some(fact) = fact_of(row, &self.env) {
                     members.push((row.id.clone(), fact.member()));
                 }
             }
-            let is_last = (rows.len() as i64) < PAGE || members.is_empty();
+            let is_last = !has_more || members.is_empty();
             let mut group = Group::default();
             store::row::set_members(&mut group, &members);
             group.send(tx).await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::decide::Round;
 use super::quarantine::Refused;
 use super::totals::Totals;
-use super::{Applier, OWNERS_PER_ROUND};
+use super::{Applier, OWNERS_PER_ROUND, large};
 use crate::engine::diff::{OwnerWrite, Trust};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
@@ -84,7 +84,8 @@ impl Applier {
         Ok(report)
     }
 
-    /// Decides and writes everything that a plan touches, with the rows of the plan itself, and the checkpoint.
+    /// Decides and writes everything that a plan touches, with the rows of the plan itself, and the checkpoint. What has too many
+    /// bytes of values to be decided at once is decided a part at a time (P13).
     ///
     /// # Errors
     /// Those of the target; [`crate::error::Error::Data`] where it refuses or drops a row, unless `mode` is careful.
@@ -97,10 +98,16 @@ impl Applier {
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let started = Instant::now();
-        let mut state = self.fetch(tx, &mut plan, &touched).await?;
+        let bytes = bytes_at_once(&touched);
+        let Some(mut state) = self.fetch(tx, &mut plan, &touched, bytes).await? else {
+            return Box::pin(self.settle_apart(tx, plan, touched, mode, advance)).await;
+        };
         let judged = shared::judge(&state.shared, &self.env.feeds);
         state.holders.extend(judged.holders.clone());
-        self.fetch_more(tx, &plan, &judged.owners, &mut state).await?;
+        if !self.fetch_more(tx, &plan, &judged.owners, &mut state, bytes).await? {
+            drop(state);
+            return Box::pin(self.settle_apart(tx, plan, touched, mode, advance)).await;
+        }
         let started = timed(Stage::Fetch, started);
         if !mode.with_quarantined && !state.quarantined.is_empty() {
             // Their answer changed, and may be accepted now: the batch is written with savepoints.
@@ -190,11 +197,35 @@ impl Applier {
         report.add(positions.map(|at| at.report(&reached)).unwrap_or_default());
         self.has_quarantine |= !refused.is_empty();
         self.has_outside |= !self.env.rollout.is_complete();
-        report.deleted += self.remove_transactions(tx, &plan, &round, mode).await?;
+        let (writes, outside) = (round.writes.as_slice(), &round.outside);
+        report.deleted += self.remove_transactions(tx, &plan.gone, writes, outside, mode).await?;
         report.deleted += self.delete_left_behind(tx, &round.coming, mode).await?;
         self.settle_email_changes(tx, &state).await?;
         totals.count_unchanged(&report);
         timed(Stage::Write, started);
+        Ok(report)
+    }
+
+    /// The rows of the plan and the checkpoint first; whom they touch is then decided from what is stored, in halves.
+    async fn settle_apart(
+        &mut self,
+        tx: &Tx,
+        plan: RowPlan,
+        touched: Touched,
+        mode: Mode,
+        advance: Option<&Advance>,
+    ) -> Result<Report> {
+        let gone = plan.gone.clone();
+        let mut group = Group::default();
+        if let Some(advance) = advance {
+            store::checkpoint::advance(&mut group, advance);
+        }
+        large::write_part(tx, group, plan, self.env.generation).await?;
+        let mut report = Report::default();
+        for half in touched.halves() {
+            report.add(self.settle(tx, RowPlan::default(), half, mode, None).await?);
+        }
+        report.deleted += self.remove_transactions(tx, &gone, &[], &HashSet::new(), mode).await?;
         Ok(report)
     }
 
@@ -211,16 +242,16 @@ impl Applier {
     async fn remove_transactions(
         &mut self,
         tx: &Tx,
-        plan: &RowPlan,
-        round: &Round,
+        gone: &[(RowId, StoredRow)],
+        writes: &[OwnerWrite],
+        outside: &HashSet<String>,
         mode: Mode,
     ) -> Result<u64> {
-        let writes = &round.writes;
         let none = Some(crate::engine::NO_TRANSACTION);
-        let gone = plan.gone.iter().filter(|(id, row)| {
+        let gone = gone.iter().filter(|(id, row)| {
             self.env.feeds.kind(id.0) == crate::facts::FeedKind::Payment
                 && row.outcome != none
-                && !self.is_withheld(id, row, &round.outside)
+                && !self.is_withheld(id, row, outside)
         });
         let gone = gone.map(|(id, _)| id.clone());
         let mut ids = self.transaction_ids(tx, gone).await?;
@@ -247,6 +278,14 @@ impl Applier {
         self.has_blocked_deletes |= !wanted.is_empty();
         self.judge_blocked(tx, ids.values(), wanted).await?;
         Ok(deleted)
+    }
+}
+
+/// Bytes of values that are fetched at once. What cannot be divided is fetched whole.
+pub(super) fn bytes_at_once(touched: &Touched) -> i64 {
+    match touched.owners.len() + touched.shared.len() {
+        0 | 1 => store::row::UNBOUNDED,
+        _ => store::row::READ_BYTES,
     }
 }
 

@@ -49,6 +49,20 @@ impl Touched {
         self.people.extend(other.people);
     }
 
+    /// The same in two halves: what several rows share before whose they are, as it decides with whom a shared id stays.
+    #[must_use]
+    pub fn halves(mut self) -> [Self; 2] {
+        let mut first = Self::default();
+        if !self.owners.is_empty() && !self.shared.is_empty() {
+            first.shared = std::mem::take(&mut self.shared);
+        } else {
+            let (owners, shared) = (self.owners.len() / 2, self.shared.len() / 2);
+            first.owners = take_first(&mut self.owners, owners);
+            first.shared = take_first(&mut self.shared, shared);
+        }
+        [first, self]
+    }
+
     /// Whether nothing is touched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -83,6 +97,10 @@ pub struct Change {
     pub leaving: u64,
     /// That gave none and do so again.
     pub returning: u64,
+}
+
+fn take_first<T: Ord>(set: &mut BTreeSet<T>, count: usize) -> BTreeSet<T> {
+    (0..count).map_while(|_| set.pop_first()).collect()
 }
 
 impl RowPlan {

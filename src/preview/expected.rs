@@ -65,11 +65,16 @@ pub(super) async fn expected(applier: &mut Applier) -> Result<Expected> {
             return Ok(expected);
         };
         after = last;
-        let touched = Touched::owners(page);
-        let found = applier.expected(&tx, &mut RowPlan::default(), &touched).await?;
-        note(&tx, &found.writes).await?;
-        for write in &found.writes {
-            expected.add(write, &applier.env.rules.products);
+        let mut parts = vec![Touched::owners(page)];
+        while let Some(part) = parts.pop() {
+            let Some(found) = applier.expected(&tx, &mut RowPlan::default(), &part).await? else {
+                parts.extend(part.halves().into_iter().rev());
+                continue;
+            };
+            note(&tx, &found.writes).await?;
+            for write in &found.writes {
+                expected.add(write, &applier.env.rules.products);
+            }
         }
         tx.commit().await?;
     }

@@ -14,6 +14,13 @@ use crate::pg::{BinaryRow, COPY_FROM, Group, Tx, copy_binary};
 const META: &str =
     "feed, key, owner, email_key, shared_id, member, digest, outcome, chunk, generation, complete";
 
+/// Bytes of raw values that are read and decided at once: that takes up to about sixteen times as much memory (P13). A row or a
+/// person above it is read all the same, alone.
+pub const READ_BYTES: i64 = 2 << 20;
+
+/// As many as there are.
+pub const UNBOUNDED: i64 = i64::MAX;
+
 fn number(id: &RowId) -> i16 {
     id.0.number()
 }
@@ -68,23 +75,34 @@ pub async fn by_key(tx: &Tx, ids: &HashSet<RowId>) -> Result<HashMap<RowId, Stor
 /// # Errors
 /// Those of the target.
 pub async fn values(tx: &Tx, ids: &[RowId]) -> Result<HashMap<RowId, Vec<u8>>> {
+    Ok(values_within(tx, ids, UNBOUNDED).await?.unwrap_or_default())
+}
+
+/// The values of stored rows; `None`: together they have so many bytes or more, but for the last of them.
+///
+/// # Errors
+/// Those of the target.
+pub async fn values_within(
+    tx: &Tx,
+    ids: &[RowId],
+    bytes: i64,
+) -> Result<Option<HashMap<RowId, Vec<u8>>>> {
     if ids.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Some(HashMap::new()));
     }
     let (feeds, keys) = columns_of(ids.iter());
     let rows = tx
         .query(
             "target: reading raw values",
             include_str!("sql/values_by_key.sql"),
-            &[&feeds, &keys],
+            &[&feeds, &keys, &bytes],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            let ((feed, key), _) = (feed_key(row)?, ());
-            Ok(((feed, key), row.get(2)))
-        })
-        .collect()
+    let value = |row: &Row| match row.get::<_, Option<Vec<u8>>>(2) {
+        Some(raw) => feed_key(row).map(|id| Some((id, raw))),
+        None => Ok(None),
+    };
+    rows.iter().map(value).collect()
 }
 
 fn feed_key(row: &Row) -> Result<RowId> {
@@ -106,9 +124,16 @@ pub struct FullRow {
     pub raw: Vec<u8>,
 }
 
-pub(super) fn full(row: &Row) -> Result<FullRow> {
+fn full(row: &Row) -> Result<FullRow> {
     let (id, stored) = meta(row)?;
     Ok(FullRow { id, row: stored, raw: row.get(11) })
+}
+
+/// `None`: the values were over the bound of the statement.
+pub(super) fn full_within(row: &Row) -> Result<Option<FullRow>> {
+    let Some(raw) = row.get(11) else { return Ok(None) };
+    let (id, stored) = meta(row)?;
+    Ok(Some(FullRow { id, row: stored, raw }))
 }
 
 /// All rows of these owners.
@@ -116,12 +141,24 @@ pub(super) fn full(row: &Row) -> Result<FullRow> {
 /// # Errors
 /// Those of the target.
 pub async fn by_owner(tx: &Tx, owners: &[String]) -> Result<Vec<FullRow>> {
+    Ok(by_owner_within(tx, owners, UNBOUNDED).await?.unwrap_or_default())
+}
+
+/// All rows of these owners; `None`: together their values have so many bytes or more, but for the last of them.
+///
+/// # Errors
+/// Those of the target.
+pub async fn by_owner_within(
+    tx: &Tx,
+    owners: &[String],
+    bytes: i64,
+) -> Result<Option<Vec<FullRow>>> {
     if owners.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
-    let sql = format!("select {META}, raw from tributary.source_row where owner = any($1)");
-    let rows = tx.query("target: reading rows of owners", &sql, &[&owners]).await?;
-    rows.iter().map(full).collect()
+    let sql = include_str!("sql/rows_of_owners.sql");
+    let rows = tx.query("target: reading rows of owners", sql, &[&owners, &bytes]).await?;
+    rows.iter().map(full_within).collect()
 }
 
 /// The rows with these keys, with their values.
@@ -147,17 +184,15 @@ pub async fn incomplete(tx: &Tx, limit: i64) -> Result<Vec<FullRow>> {
     rows.iter().map(full).collect()
 }
 
-/// A page of a feed in the order of its keys, after a key.
+/// A page of a feed in the order of its keys, after a key: up to `limit` rows, and about [`READ_BYTES`] of their values. None
+/// are left where it is empty.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn page(tx: &Tx, feed: Feed, after: &str, limit: i64) -> Result<Vec<FullRow>> {
-    let sql = format!(
-        "select {META}, raw from tributary.source_row where feed = $1 and key > $2 \
-         order by feed, key limit $3"
-    );
-    let rows =
-        tx.query("target: reading stored rows", &sql, &[&feed.number(), &after, &limit]).await?;
+    let sql = include_str!("sql/page_of_rows.sql");
+    let params: [crate::pg::Param<'_>; 4] = [&feed.number(), &after, &limit, &READ_BYTES];
+    let rows = tx.query("target: reading stored rows", sql, &params).await?;
     rows.iter().map(full).collect()
 }
 

@@ -3,13 +3,17 @@
 
 use std::collections::HashMap;
 
-use super::row::FullRow;
+use super::row::{FullRow, READ_BYTES, full_within};
 use crate::engine::{GROUP_LIMIT, RowId, SharedId};
 use crate::error::Result;
 use crate::facts::Feed;
 use crate::pg::Tx;
 
-/// Up to one row more than [`GROUP_LIMIT`] that carry each of these values, without those in `changed`.
+/// Rows by the value that they share.
+pub type Sharing = HashMap<SharedId, Vec<FullRow>>;
+
+/// Up to one row more than [`GROUP_LIMIT`] that carry each of these values, without those in `changed`; `None`: together their
+/// values have so many bytes or more, but for the last of them.
 ///
 /// # Errors
 /// Those of the target.
@@ -17,13 +21,14 @@ pub async fn others(
     tx: &Tx,
     ids: &[SharedId],
     changed: &[RowId],
-) -> Result<HashMap<SharedId, Vec<FullRow>>> {
-    grouped(tx, include_str!("sql/others_of_shared_id.sql"), ids, changed).await
+    bytes: i64,
+) -> Result<Option<Sharing>> {
+    grouped(tx, include_str!("sql/others_of_shared_id.sql"), (ids, changed), bytes).await
 }
 
 /// The rows that decide for values that many rows share: for a contact_id the first in rank and the first of each of
 /// the first people, for an external_id the first of each of the first distinct members and people. Without those
-/// in `changed`.
+/// in `changed`. As [`others`] where they are too many bytes.
 ///
 /// # Errors
 /// Those of the target.
@@ -31,19 +36,24 @@ pub async fn representatives(
     tx: &Tx,
     ids: &[SharedId],
     changed: &[RowId],
-) -> Result<HashMap<SharedId, Vec<FullRow>>> {
-    grouped(tx, include_str!("sql/representatives_of_shared_id.sql"), ids, changed).await
+    bytes: i64,
+) -> Result<Option<Sharing>> {
+    grouped(tx, include_str!("sql/representatives_of_shared_id.sql"), (ids, changed), bytes).await
 }
 
-/// Rows that carry these values and are not marked as sharing them, up to `limit`.
+/// Rows that carry these values and are not marked as sharing them, up to `limit` and about [`READ_BYTES`] of their values, and
+/// whether there may be more.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn unmarked(tx: &Tx, ids: &[SharedId], limit: i64) -> Result<Vec<FullRow>> {
+pub async fn unmarked(tx: &Tx, ids: &[SharedId], limit: i64) -> Result<(Vec<FullRow>, bool)> {
     let (feeds, values) = columns_of(ids);
     let sql = include_str!("sql/unmarked_sharers.sql");
-    let rows = tx.query("target: looking up shared ids", sql, &[&feeds, &values, &limit]).await?;
-    rows.iter().map(super::row::full).collect()
+    let params: [crate::pg::Param<'_>; 4] = [&feeds, &values, &limit, &READ_BYTES];
+    let rows = tx.query("target: looking up shared ids", sql, &params).await?;
+    let read: Vec<Option<FullRow>> = rows.iter().map(full_within).collect::<Result<_>>()?;
+    let has_more = read.len() as i64 >= limit || read.iter().any(Option::is_none);
+    Ok((read.into_iter().flatten().collect(), has_more))
 }
 
 /// For each contact_id that a row of these owners shares with others: the person with whom it stays.
@@ -73,23 +83,23 @@ fn columns_of_rows(rows: &[RowId]) -> (Vec<i16>, Vec<String>) {
 async fn grouped(
     tx: &Tx,
     sql: &str,
-    ids: &[SharedId],
-    changed: &[RowId],
-) -> Result<HashMap<SharedId, Vec<FullRow>>> {
-    let mut found: HashMap<SharedId, Vec<FullRow>> = HashMap::new();
+    (ids, changed): (&[SharedId], &[RowId]),
+    bytes: i64,
+) -> Result<Option<Sharing>> {
+    let mut found = Sharing::new();
     if ids.is_empty() {
-        return Ok(found);
+        return Ok(Some(found));
     }
     let (feeds, values) = columns_of(ids);
     let (changed_feeds, changed_keys) = columns_of_rows(changed);
     let limit = GROUP_LIMIT as i64 + 1;
-    let params: [crate::pg::Param<'_>; 5] =
-        [&feeds, &values, &changed_feeds, &changed_keys, &limit];
+    let params: [crate::pg::Param<'_>; 6] =
+        [&feeds, &values, &changed_feeds, &changed_keys, &limit, &bytes];
     for row in &tx.query("target: looking up shared ids", sql, &params).await? {
-        let full = super::row::full(row)?;
+        let Some(full) = full_within(row)? else { return Ok(None) };
         if let Some(value) = full.row.shared_id.clone() {
             found.entry((full.id.0, value)).or_default().push(full);
         }
     }
-    Ok(found)
+    Ok(Some(found))
 }

@@ -137,16 +137,29 @@ impl Verifier<'_> {
         plan: &mut RowPlan,
         touched: &Touched,
     ) -> Result<(Vec<Difference>, u64)> {
-        let expected = self.applier.expected(tx, plan, touched).await?;
-        let mut found = self.profiles(tx, &expected).await?;
+        let (mut found, mut quarantined) = (Vec::new(), 0);
+        let mut parts = vec![touched.clone()];
+        while let Some(part) = parts.pop() {
+            let Some(expected) = self.applier.expected(tx, plan, &part).await? else {
+                parts.extend(part.halves().into_iter().rev());
+                continue;
+            };
+            found.extend(self.differences(tx, &expected).await?);
+            quarantined += expected.quarantined;
+        }
+        Ok((found, quarantined))
+    }
+
+    async fn differences(&self, tx: &Tx, expected: &Expected) -> Result<Vec<Difference>> {
+        let mut found = self.profiles(tx, expected).await?;
         found.extend(self.transactions(tx, &expected.writes).await?);
         for write in &expected.writes {
             let rows: Vec<RowId> = write.without.iter().map(|(row, _)| row.clone()).collect();
             found.extend(self.unwanted(tx, &rows, Some(&write.owner)).await?);
         }
         found.extend(self.enrollments(tx, &expected.writes).await?);
-        found.extend(self.conflicts(&expected));
-        Ok((found, expected.quarantined))
+        found.extend(self.conflicts(expected));
+        Ok(found)
     }
 
     async fn profiles(&self, tx: &Tx, expected: &Expected) -> Result<Vec<Difference>> {

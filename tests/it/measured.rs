@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::process::peak_memory;
 use testkit::source_schema::SourceLayout;
 
+use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::setting;
 use crate::support::world::{Places, World, dirty};
 
@@ -45,6 +46,46 @@ async fn a_dry_run_needs_little_memory_p13() {
         started.elapsed().as_secs_f64()
     );
     assert!(most > 0 && most >> 20 < most_memory(), "{most} bytes");
+}
+
+/// 40 payments with 1 MiB each, in one source transaction and in many, of which updates leave the large value out; what a rebuild
+/// reads of them; and a daemon that is stopped until all of it waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_are_never_many_at_once_p13() {
+    let large = "(select string_agg(md5(n || ' ' || k), '') from generate_series(1, 32768) k)";
+    let world = World::canonical(&format!(
+        "insert into xendit (id, status, amount, currency, customer_email, description, created)
+         select md5('x' || n)::uuid, 'PAID', 499, 'PHP', 'p' || n % 20 || '@example.com', {large}, '2025-06-30T04:00:00Z'
+         from generate_series(1, 40) n"
+    ))
+    .await;
+    let daemon = world.started().await;
+    daemon.wait_until_caught_up(&world).await;
+    let sum = "select sum(amount) from transactions where length(description) = 1048576";
+    assert_eq!(world.target.value(sum).await, "19960");
+    daemon.signal("STOP").await;
+    world.source.execute("update xendit set amount = 500").await;
+    for n in 1..=40 {
+        let one = format!("update xendit set amount = 501 where id = md5('x{n}')::uuid");
+        world.source.execute(&one).await;
+    }
+    // In one transaction twice, the second time under other addresses.
+    world
+        .source
+        .execute(
+            "begin; update xendit set amount = 502;
+             update xendit set customer_email = 'q' || customer_email, amount = 503 where customer_email like 'p1%'; commit",
+        )
+        .await;
+    daemon.signal("CONT").await;
+    daemon.wait_until_caught_up(&world).await;
+    let expected = 502 * 18 + 503 * 22;
+    assert_eq!(world.target.value(sum).await, expected.to_string());
+    world.succeed(&["rebuild"]).await;
+    let streamed = peak_memory(daemon.pid()).unwrap();
+    println!("40 payments of 1 MiB: {:.1} MiB", streamed as f64 / 1024.0 / 1024.0);
+    assert!(streamed >> 20 < most_memory(), "{streamed} bytes");
+    assert_equals_fresh_backfill(&world).await;
 }
 
 /// `REPORT_PEOPLE=10000 REPORT_KEEP=report` keeps the page as report.html, to be looked at.

@@ -1,3 +1,4 @@
+-- $6: bytes of values; those that come after so many of others are left out.
 -- $1, $2: the values; $3, $4: stored rows to leave out; $5: most rows of a value. The range of one value and the order
 -- leave no other index, so that the planner takes this one whatever it knows of the table.
 with changed as materialized (
@@ -13,7 +14,8 @@ v as materialized (
     left join changed c on c.feed = v.feed and c.shared_id = v.shared_id
 )
 select o.feed, o.key, o.owner, o.email_key, o.shared_id, o.member, o.digest, o.outcome, o.chunk, o.generation,
-    o.complete, o.raw
+    o.complete,
+    case when coalesce(sum(octet_length(o.raw)) over (rows between unbounded preceding and 1 preceding), 0) < $6 then o.raw end
 from v
 cross join lateral (
     select r.*

@@ -1,3 +1,4 @@
+-- $6: bytes of values; those that come after so many of others are left out.
 -- $1, $2: the values; $3, $4: stored rows to leave out; $5: most distinct sides. Skip scans: as many index probes as sides
 -- shown, however many rows share a value.
 with recursive changed as materialized (
@@ -76,6 +77,7 @@ picked as (
     select feed, key from last_owner
 )
 select r.feed, r.key, r.owner, r.email_key, r.shared_id, r.member, r.digest, r.outcome, r.chunk, r.generation,
-    r.complete, r.raw
+    r.complete,
+    case when coalesce(sum(octet_length(r.raw)) over (rows between unbounded preceding and 1 preceding), 0) < $6 then r.raw end
 from picked p
 join tributary.source_row r on r.feed = p.feed and r.key = p.key

@@ -4,7 +4,7 @@
 # Without a configuration of its own it runs with config/tributary.toml, which is built in. Another one:
 #   --volume ./tributary.toml:/etc/tributary/tributary.toml:ro --env TRIBUTARY_CONFIG=/etc/tributary/tributary.toml
 
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1 AS build
 WORKDIR /build
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
@@ -12,7 +12,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin tributary \
     && install -D --strip target/release/tributary /out/tributary
 
-FROM debian:bookworm-slim
+FROM debian:bookworm-slim@sha256:3783cc01769c7b2b1b83a5c5ad96c815348e28ed7da68e2e3687004faa906251
 # The system's certificates, for sslmode=verify-full.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/tributary /usr/local/bin/tributary

@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # PostgreSQL major versions of `make test-matrix`.
 VERSIONS ?= 14 15 16 17 18
+# Words of the names of the tests that it runs; none: all.
+TESTS ?=
 # How long `make soak` goes on, and what it begins with.
 MINUTES ?= 20
 SEED ?= 1
@@ -40,8 +42,8 @@ test: postgres chromium ## run all tests, on a PostgreSQL that they start themse
 test-unit: ## run the tests that need no PostgreSQL
 	$(CARGO) test --locked --lib
 
-test-matrix: ## run the integration tests on each of VERSIONS (needs npm)
-	@tests/matrix.sh $(VERSIONS)
+test-matrix: ## run the integration tests, or those of TESTS, on each of VERSIONS (needs npm)
+	@MATRIX_TESTS="$(TESTS)" tests/matrix.sh $(VERSIONS)
 
 soak: postgres ## random faults for MINUTES (20) from SEED (1), with at least KILLS (0), each round compared with a fresh computation
 	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) SOAK_KILLS=$(KILLS) $(CARGO) test --locked --test it -- whatever_happens --nocapture

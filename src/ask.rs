@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use crate::connect::connect;
 use crate::decisions::preview::Preview;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
-use crate::pg::Db;
+use crate::pg::{Client, Db};
 use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock, Watcher};
 use crate::store::backfill::Progress;
@@ -72,19 +73,29 @@ pub async fn open_target(config: &Config) -> Result<Db> {
 /// # Errors
 /// As [`open_target`].
 pub async fn open_server(server: &Server) -> Result<Db> {
-    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        connect(server, "tributary", "target")
-    });
-    let client = opened.await?;
-    let sql = "select to_regclass('tributary.command') is not null";
-    let there = client.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
-    if there.get(0) {
+    let (client, is_there) = look(server).await?;
+    if is_there {
         return Ok(Db::new(client));
     }
     Err(Error::refused(
         format!("the target has no schema {}", server.schema.name()),
         "run `tributary migrate`, or start the daemon with `tributary run`",
     ))
+}
+
+/// A session on a target, and whether the daemon's schema is there.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn look(server: &Server) -> Result<(Client, bool)> {
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(server, "tributary", "target")
+    });
+    let client = opened.await?;
+    let sql = "select to_regclass('tributary.command') is not null";
+    let there = client.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
+    let is_there = there.get(0);
+    Ok((client, is_there))
 }
 
 /// Who asks: the name given, else the login name, else the role on the target.
@@ -165,22 +176,6 @@ pub enum Asked {
     },
 }
 
-/// As [`queue_for_daemon`], for who needs the answer alone; `None`: it stays queued.
-///
-/// # Errors
-/// Those of the target.
-pub async fn ask_daemon(
-    db: &Db,
-    command: &Command,
-    actor: &str,
-    patience: Duration,
-) -> Result<Option<Answer>> {
-    Ok(match queue_for_daemon(db, command, actor, patience).await? {
-        Asked::Refused(text) => Some(Answer { done: false, text }),
-        Asked::Queued { answer, .. } => answer,
-    })
-}
-
 /// Queues a command for the daemon and waits for its answer. It is never carried out here.
 ///
 /// # Errors
@@ -257,9 +252,13 @@ async fn show_people(db: &Db, show: Show<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
+/// Leaves a request to whoever serves it; its number.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn queue(db: &Db, request: &impl Serialize, actor: &str) -> Result<i64> {
     let request =
-        serde_json::to_value(command).map_err(|error| Error::failed("writing a request", error))?;
+        serde_json::to_value(request).map_err(|error| Error::failed("writing a request", error))?;
     // The notification is sent at the commit, when the row is there.
     let sql = "with asked as (insert into tributary.command (request, actor, os_user) \
                    values ($1, $2, $3) returning id) \
@@ -270,14 +269,22 @@ async fn queue(db: &Db, command: &Command, actor: &str) -> Result<i64> {
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
 }
 
-async fn answer(db: &Db, id: i64) -> Result<Option<Answer>> {
-    let sql = "select ok, answer #>> '{}' from tributary.command \
-               where id = $1 and finished_at is not null";
+/// The answer to a request, where it is there already.
+///
+/// # Errors
+/// Those of the target; a refusal where the request was withdrawn, and so is never answered.
+pub(crate) async fn answer(db: &Db, id: i64) -> Result<Option<Answer>> {
+    let sql =
+        "select finished_at is not null, ok, answer #>> '{}' from tributary.command where id = $1";
     let rows = db.query("target: waiting for the answer", sql, &[&id]).await?;
-    Ok(rows.first().map(|row| Answer {
-        done: row.get::<_, Option<bool>>(0).unwrap_or(false),
-        text: row.get::<_, Option<String>>(1).unwrap_or_default(),
-    }))
+    let Some(row) = rows.first() else {
+        return Err(Error::refused("the request was withdrawn", "ask again"));
+    };
+    let answer = Answer {
+        done: row.get::<_, Option<bool>>(1).unwrap_or(false),
+        text: row.get::<_, Option<String>>(2).unwrap_or_default(),
+    };
+    Ok(row.get::<_, bool>(0).then_some(answer))
 }
 
 /// What these decisions would change, one after another, as the writer of the target finds it out: it carries them out
@@ -378,13 +385,5 @@ fn answer_to(done: Result<String>) -> Result<Answer> {
         Ok(text) => Ok(Answer { done: true, text }),
         Err(error @ Error::Refused { .. }) => Ok(Answer { done: false, text: error.to_string() }),
         Err(error) => Err(error),
-    }
-}
-
-impl Command {
-    /// A request without a note, about no conflict.
-    #[must_use]
-    pub fn of(request: Request) -> Self {
-        Self { request, note: None, conflict: None }
     }
 }

@@ -24,6 +24,8 @@ mod safety;
 mod schema;
 pub(crate) mod section;
 mod server;
+#[cfg(test)]
+mod server_tests;
 mod show;
 mod target_only;
 #[cfg(test)]

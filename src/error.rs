@@ -5,6 +5,7 @@
 //! constraint, never by its `detail`, `where` or internal query, which quote rows.
 
 mod classify;
+mod policy;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use tokio_postgres::error::SqlState;
 
 pub(crate) use self::classify::describe;
 use self::classify::{is_io, is_missing, kind_of};
+pub use self::policy::{ErrorKind, Next, Policy};
 
 /// What `tributary.fence` refuses with (P11).
 pub const SUPERSEDED: &str = "TRB01";
@@ -131,111 +133,6 @@ pub struct Origin {
     pub server: Option<Server>,
     /// The code that it gave.
     pub code: Option<SqlState>,
-}
-
-/// The kinds of errors, by what is done about them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
-    /// See [`Error::Unavailable`].
-    Unavailable,
-    /// See [`Error::Altered`].
-    Altered,
-    /// See [`Error::Config`].
-    Config,
-    /// See [`Error::Gone`].
-    Gone,
-    /// See [`Error::Refused`].
-    Refused,
-    /// See [`Error::SlotLost`].
-    SlotLost,
-    /// See [`Error::Halted`].
-    Halted,
-    /// See [`Error::Data`].
-    Data,
-    /// See [`Error::Superseded`].
-    Superseded,
-    /// See [`Error::Failed`].
-    Failed,
-}
-
-/// What the daemon does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Opens new sessions, with backoff, for ever: the cause may heal by itself.
-    Reconnect,
-    /// Opens new sessions a bounded number of times, then halts: a new session knows the catalog as it is
-    /// now, and what it does not heal a person must.
-    ReconnectThenHalt,
-    /// Stays up, halted, and looks again and again whether it is healed.
-    HaltUntilHealed,
-    /// Stays up, halted, until an operator accepts.
-    Halt,
-    /// Ends.
-    Stop,
-}
-
-/// What happens after an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// What the daemon does.
-    pub next: Next,
-    /// Whether a batch is applied again row by row, so that the refused ones are quarantined.
-    pub quarantines: bool,
-    /// Whether a command of an operator that met it is answered with it, instead of being served again.
-    pub answers: bool,
-    /// What a command exits with (SPEC §9).
-    pub exit_code: u8,
-}
-
-impl ErrorKind {
-    /// The word in metric labels.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::Altered => "altered",
-            Self::Config => "config",
-            Self::Gone => "gone",
-            Self::Refused => "refused",
-            Self::SlotLost => "slot_lost",
-            Self::Halted => "halted",
-            Self::Data => "data",
-            Self::Superseded => "superseded",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Every kind.
-    pub const ALL: [Self; 10] = [
-        Self::Unavailable,
-        Self::Altered,
-        Self::Config,
-        Self::Gone,
-        Self::Refused,
-        Self::SlotLost,
-        Self::Halted,
-        Self::Data,
-        Self::Superseded,
-        Self::Failed,
-    ];
-
-    /// The table.
-    #[must_use]
-    pub fn policy(self) -> Policy {
-        let (next, quarantines, answers, exit_code) = match self {
-            Self::Unavailable => (Next::Reconnect, false, false, 69),
-            Self::Altered => (Next::ReconnectThenHalt, false, false, 1),
-            Self::Config => (Next::Stop, false, false, 78),
-            Self::Gone => (Next::HaltUntilHealed, false, false, 78),
-            Self::Refused => (Next::Stop, false, true, 1),
-            Self::SlotLost => (Next::Reconnect, false, false, 1),
-            Self::Halted => (Next::Halt, false, false, 1),
-            Self::Data => (Next::ReconnectThenHalt, true, true, 1),
-            Self::Superseded => (Next::Reconnect, false, false, 1),
-            Self::Failed => (Next::Stop, false, true, 1),
-        };
-        Policy { next, quarantines, answers, exit_code }
-    }
 }
 
 impl Error {
@@ -399,30 +296,6 @@ impl<T> Context<T> for std::result::Result<T, tokio_postgres::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// One table for all: what the daemon does, and what a command exits with (SPEC §9).
-    #[test]
-    fn every_kind_has_its_policy() {
-        use ErrorKind as Kind;
-        let table = [
-            (Kind::Unavailable, Next::Reconnect, 69),
-            (Kind::Altered, Next::ReconnectThenHalt, 1),
-            (Kind::Config, Next::Stop, 78),
-            (Kind::Gone, Next::HaltUntilHealed, 78),
-            (Kind::Refused, Next::Stop, 1),
-            (Kind::SlotLost, Next::Reconnect, 1),
-            (Kind::Halted, Next::Halt, 1),
-            (Kind::Data, Next::ReconnectThenHalt, 1),
-            (Kind::Superseded, Next::Reconnect, 1),
-            (Kind::Failed, Next::Stop, 1),
-        ];
-        assert_eq!(table.map(|(kind, ..)| kind), Kind::ALL);
-        for (kind, next, exit_code) in table {
-            let policy = kind.policy();
-            assert_eq!((policy.next, policy.exit_code), (next, exit_code), "{kind:?}");
-            assert_eq!(policy.quarantines, kind == Kind::Data, "{kind:?}");
-        }
-    }
 
     #[test]
     fn the_server_and_the_remedy_are_fields() {

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 
 pub use client::{Answer, fetch, is_of_a_daemon};
 pub use counts::Counts;
+pub(crate) use counts::open_conflicts;
 pub use health::Health;
 
 use crate::admin::Admin;

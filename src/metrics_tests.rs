@@ -16,6 +16,15 @@ fn rendered(record: impl FnOnce()) -> String {
     recorder.handle().render()
 }
 
+fn slot_log(status: &str) -> SlotLog {
+    SlotLog {
+        retained_bytes: 10,
+        safe_bytes: None,
+        wal_status: Some(status.into()),
+        seconds_to_loss: Some(60.0),
+    }
+}
+
 #[test]
 fn names_are_unique_prefixed_and_say_what_they_count() {
     let names: HashSet<&str> = METRICS.iter().map(|metric| metric.0).collect();
@@ -88,12 +97,7 @@ fn every_metric_that_is_set_is_described() {
         let ended_at = Timestamp::from_second(1_750_000_001).unwrap();
         set_verified([("profiles", 2)].into_iter(), 3, ended_at);
         set_verified_share(0.5);
-        set_slot_log(&SlotLog {
-            retained_bytes: 10,
-            safe_bytes: None,
-            wal_status: Some("extended".into()),
-            seconds_to_loss: Some(60.0),
-        });
+        set_slot_log(Some(&slot_log("extended")));
         set_halted(true);
         set_phase(Phase::Streaming);
         set_leading(true);
@@ -161,4 +165,20 @@ fn every_metric_that_is_set_is_described() {
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help in\n{text}");
     }
     assert!(!text.contains("private"));
+}
+
+/// The slot that one daemon saw being lost may have been replaced by the daemon that took over: an alert on the first one's word
+/// would never clear.
+#[test]
+fn what_a_former_leader_saw_is_forgotten() {
+    let at = Timestamp::from_second(1_750_000_000).unwrap();
+    let text = rendered(|| {
+        set_slot_log(Some(&slot_log("lost")));
+        set_verified([("profiles", 2)].into_iter(), 3, at);
+        set_slot_log(None);
+        forget_verified();
+    });
+    let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(samples.len() > 10, "{text}");
+    assert!(samples.iter().all(|line| line.ends_with(" NaN")), "{text}");
 }

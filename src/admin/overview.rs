@@ -44,7 +44,7 @@ struct OverviewPage {
     feeds: Vec<Fed>,
     /// `None`: the target does not answer.
     stored: Option<Stored>,
-    reviews: i64,
+    reviews: u64,
 }
 
 struct Stored {

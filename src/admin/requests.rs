@@ -130,7 +130,7 @@ impl Shown {
 
     /// Rows by table and what becomes of them.
     fn table(&self) -> Option<Table> {
-        table(&self.answer["tables"])
+        table(&self.answer["counts"])
     }
 
     /// The backup of a rollback.
@@ -151,35 +151,29 @@ fn words(word: &str, dry: Option<bool>) -> String {
     }
 }
 
-fn table(tables: &Value) -> Option<Table> {
-    let named: Vec<(String, &Value)> = match tables {
-        Value::Object(tables) => {
-            tables.iter().map(|(name, counts)| (name.clone(), counts)).collect()
-        }
-        Value::Array(tables) => {
-            let name = |counts: &Value| counts["table"].as_str().map(str::to_owned);
-            tables.iter().filter_map(|counts| Some((name(counts)?, counts))).collect()
-        }
-        _ => return None,
-    };
-    let number = |value: &Value| value.as_u64().or_else(|| value["total"].as_u64());
-    let known = ["rows", "insert", "update", "unchanged", "unsupported", "delete"];
-    let is_there = |head: &&str| named.iter().any(|(_, counts)| number(&counts[*head]).is_some());
-    let heads: Vec<&str> = known.into_iter().filter(is_there).collect();
-    // A verification counts what differs.
-    let differs = heads.is_empty() && named.iter().any(|(_, counts)| counts.is_u64());
-    if heads.is_empty() && !differs {
+/// What a job counted of each table ([`crate::jobs`]), in the columns that there is something of.
+fn table(counts: &Value) -> Option<Table> {
+    let known = [
+        ("rows", "rows"),
+        ("insert", "insert"),
+        ("update", "update"),
+        ("unchanged", "unchanged"),
+        ("unsupported", "unsupported"),
+        ("delete", "delete"),
+        ("differ", "rows that differ"),
+    ];
+    let tables = counts.as_object()?;
+    let is_there = |(key, _): &(&str, &str)| tables.values().any(|of| of[*key].is_u64());
+    let shown: Vec<(&str, &str)> = known.into_iter().filter(is_there).collect();
+    if shown.is_empty() {
         return None;
     }
-    let rows = named.iter().map(|(name, counts)| {
-        let cell = |value: &Value| number(value).map_or_else(String::new, |n| n.to_string());
-        let of_heads = heads.iter().map(|head| cell(&counts[*head]));
-        let cells = if differs { vec![cell(counts)] } else { of_heads.collect() };
-        (name.clone(), cells)
-    });
+    let cell = |value: &Value| value.as_u64().map_or_else(String::new, |n| n.to_string());
+    let rows = tables
+        .iter()
+        .map(|(name, of)| (name.clone(), shown.iter().map(|(key, _)| cell(&of[*key])).collect()));
     let rows = rows.collect();
-    let heads = if differs { vec!["rows that differ"] } else { heads };
-    Some(Table { rows, heads: heads.into_iter().map(str::to_owned).collect() })
+    Some(Table { rows, heads: shown.into_iter().map(|(_, head)| head.to_owned()).collect() })
 }
 
 const COLUMNS: &str = "id, request, actor, created_at, finished_at, ok, answer, state ->> 'at'";
@@ -252,18 +246,17 @@ mod tests {
     #[test]
     fn a_report_has_the_columns_that_it_knows() {
         let predicted = json!({
-            "profiles": { "insert": 3, "update": { "total": 2, "by_column": {} }, "examples": {} },
-            "enrollments": { "insert": 0, "update": { "total": 0 } },
+            "profiles": { "insert": 3, "update": 2, "written": 5 },
+            "enrollments": { "insert": 0, "update": 0 },
         });
         let shown = table(&predicted).unwrap();
         assert_eq!(shown.heads, ["insert", "update"]);
         let row = ("profiles".to_owned(), vec!["3".to_owned(), "2".to_owned()]);
         assert!(shown.rows.contains(&row), "{shown:?}");
         assert_eq!(table(&json!({})), None);
-        let differing = table(&json!({ "profiles": 3, "people": 0 })).unwrap();
+        let differing = json!({ "profiles": { "differ": 3 }, "people": { "differ": 0 } });
+        let differing = table(&differing).unwrap();
         assert_eq!(differing.heads, ["rows that differ"]);
-        let back = table(&json!([{ "table": "profiles", "insert": 1, "delete": 2 }])).unwrap();
-        assert_eq!(back.rows, [("profiles".to_owned(), vec!["1".to_owned(), "2".to_owned()])]);
     }
 
     #[test]

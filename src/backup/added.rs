@@ -33,23 +33,31 @@ pub(super) async fn remove(db: &Db, backup: &Backup) -> Result<Vec<String>> {
             lines.push(format!("{} stays: it holds values", added.named()));
             continue;
         }
-        db.batch(WHAT, "savepoint tributary_added").await?;
-        match db.batch(WHAT, &added.statement()).await {
-            Ok(()) => {
-                db.batch(WHAT, "release savepoint tributary_added").await?;
-                lines.push(format!("{} is gone again", added.named()));
+        let named = added.named();
+        lines.push(match attempt(db, db.batch(WHAT, &added.statement())).await? {
+            Some(()) => format!("{named} is gone again"),
+            None => {
+                format!("{named} stays: something depends on it, or the role does not own it")
             }
-            Err(error) => {
-                db.batch(WHAT, "rollback to savepoint tributary_added").await?;
-                tracing::debug!(%error, "something that was added stays");
-                lines.push(format!(
-                    "{} stays: something depends on it, or the role does not own it",
-                    added.named()
-                ));
-            }
-        }
+        });
     }
     Ok(lines)
+}
+
+/// Takes something away; `None`: the target refuses that, and the transaction goes on without it.
+async fn attempt<T>(db: &Db, work: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+    db.batch(WHAT, "savepoint tributary_added").await?;
+    match work.await {
+        Ok(done) => {
+            db.batch(WHAT, "release savepoint tributary_added").await?;
+            Ok(Some(done))
+        }
+        Err(error) => {
+            db.batch(WHAT, "rollback to savepoint tributary_added").await?;
+            tracing::debug!(%error, "something that was added stays");
+            Ok(None)
+        }
+    }
 }
 
 /// Sets the sequences of the tables' columns back, and returns which stay. Not by `setval`, which no rollback takes back.
@@ -66,15 +74,14 @@ pub(super) async fn set_sequences_back(db: &Db, backup: &Backup) -> Result<Vec<S
             true => format!("; do $$ begin perform nextval({}); end $$", literal(name)),
             false => String::new(),
         };
-        db.batch(WHAT, "savepoint tributary_added").await?;
-        let is_there = match db.query(WHAT, &now, &[last_value, is_called]).await {
-            Ok(rows) if rows.first().is_some_and(|row| row.get(0)) => Ok(()),
-            Ok(_) => db.batch(WHAT, &(restart + &next)).await,
-            Err(error) => Err(error),
+        let set_back = async {
+            let rows = db.query(WHAT, &now, &[last_value, is_called]).await?;
+            if rows.first().is_some_and(|row| row.get(0)) {
+                return Ok(());
+            }
+            db.batch(WHAT, &(restart + &next)).await
         };
-        if let Err(error) = is_there {
-            db.batch(WHAT, "rollback to savepoint tributary_added").await?;
-            tracing::debug!(%error, "something that was added stays");
+        if attempt(db, set_back).await?.is_none() {
             lines.push(format!("sequence {name} stays where it is: the role does not own it"));
         }
     }
@@ -102,16 +109,11 @@ pub(super) async fn remove_users(db: &Db, backup: &Backup) -> Result<Option<Stri
          delete from tributary.created_auth_user where user_id in (select id from u)",
         profiles.table
     );
-    db.batch(WHAT, "savepoint tributary_added").await?;
-    match db.execute(WHAT, &sql, &[&backup.at]).await {
-        Ok(0) => Ok(None),
-        Ok(users) => Ok(Some(format!("{users} users that were made in auth.users are gone again"))),
-        Err(error) => {
-            db.batch(WHAT, "rollback to savepoint tributary_added").await?;
-            tracing::debug!(%error, "something that was added stays");
-            Ok(Some("users that were made in auth.users stay: the role may not delete them, or something refers to them".to_owned()))
-        }
-    }
+    Ok(match attempt(db, db.execute(WHAT, &sql, &[&backup.at])).await? {
+        Some(0) => None,
+        Some(users) => Some(format!("{users} users that were made in auth.users are gone again")),
+        None => Some("users that were made in auth.users stay: the role may not delete them, or something refers to them".to_owned()),
+    })
 }
 
 impl Added {

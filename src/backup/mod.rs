@@ -41,11 +41,12 @@ pub use differences::{Changes, Plan, Written, plan};
 pub use export::{Exported, export};
 pub(crate) use foresight::finding;
 pub use of_import::carry_out as carry_out_of_import;
+pub(crate) use restore::read_again;
 pub use restore::{carry_out, resume_after};
 pub use take::take_if_due;
 pub(crate) use take::{OfTable, Wanted, copies, retain};
 
-use crate::config::quote_identifier;
+use crate::config::{Config, quote_identifier};
 use crate::error::{Error, Result};
 use crate::pg::Db;
 
@@ -237,6 +238,20 @@ pub async fn planned(db: &Db, run: &str, courses: &[uuid::Uuid]) -> Result<Plan>
         db.batch(WHAT, "rollback").await?;
     }
     plan
+}
+
+/// Refuses what must have a way back where backups are switched off.
+///
+/// # Errors
+/// The refusal.
+pub fn require_enabled(config: &Config) -> Result<()> {
+    if config.backup.enabled {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "backups are switched off, and without one there is no way back",
+        "set backup.enabled = true for the cut-over",
+    ))
 }
 
 /// Drops a backup.

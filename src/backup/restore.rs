@@ -276,16 +276,24 @@ async fn halt(db: &Db, run: &str) -> Result<()> {
                   update tributary.source_row set outcome = null where outcome is not null; \
                   delete from tributary.profile_email";
     db.batch(WHAT, forget).await?;
-    let rows = db.query(WHAT, "select rules from tributary.installation", &[]).await?;
-    let rules: Option<String> = rows.first().and_then(|row| row.get(0));
     let there = db.query(WHAT, "select from tributary.backfill", &[]).await?;
     if !there.is_empty() {
-        let stage = Stage::Rows.as_str();
-        db.execute(WHAT, backfill::SCHEDULE, &[&stage, &rules]).await?;
+        read_again(db).await?;
     }
     let halted = json!(Halt::new(HaltCause::RolledBack { run: run.to_owned() }, Vec::new()));
     let sql = "update tributary.state set rolled_back = $1, halted = $2";
     db.execute(WHAT, sql, &[&run, &halted]).await.map(drop)
+}
+
+/// Schedules a reconcile of everything under the rules that the leader recorded. Inside an open transaction.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn read_again(db: &Db) -> Result<()> {
+    const WHAT: &str = "target: scheduling a backfill";
+    let rows = db.query(WHAT, "select rules from tributary.installation", &[]).await?;
+    let rules: Option<String> = rows.first().and_then(|row| row.get(0));
+    db.execute(WHAT, backfill::SCHEDULE, &[&Stage::Rows.as_str(), &rules]).await.map(drop)
 }
 
 /// Ends the halt after a rollback, and has a backup taken before the backfill that follows. Inside the transaction that

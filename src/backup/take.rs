@@ -237,7 +237,6 @@ async fn copy_table(
     Ok(Copied { role, table, columns, rows, bytes, checksum, key, sequences })
 }
 
-/// What an import keeps of itself: the rows of its name.
 /// Where the sequences of a table's columns are, as far as this role may see it.
 async fn sequences(db: &Db, table: &str) -> Result<Vec<Sequence>> {
     let sql = "select d.objid::regclass::text from pg_depend d join pg_class c on c.oid = d.objid and c.relkind = 'S' \
@@ -257,6 +256,7 @@ async fn sequences(db: &Db, table: &str) -> Result<Vec<Sequence>> {
     Ok(all)
 }
 
+/// What an import keeps of itself: the rows of its name.
 async fn copy_own(db: &Db, schema: &str, role: &str, import: &str) -> Result<Copied> {
     let (to, table) = (copy(schema, role), format!("tributary.{role}"));
     let columns = tables::find_own(db, role).await?;

@@ -79,6 +79,7 @@ enum Ended {
 /// Those of both servers; refusals with their remedy.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let config = &context.config()?;
+    backup::require_enabled(config)?;
     let shutdown = stop_on_signal()?;
     let interrupted = interrupted(config).await?;
     if interrupted.is_none() {
@@ -126,10 +127,7 @@ async fn before_writing(
     let options = preview::Options::default();
     let found = preview::dry_run(config, options, shutdown, &show).await?;
     let Some(found) = found.map(|found| found.changes) else { return Ok(Some(Ended::Stopped)) };
-    let mut passed = found.halts.clone();
-    for limit in &args.abort_if {
-        passed.extend(limit.passed(&found)?);
-    }
+    let passed = preview::limits_passed(&found, &args.abort_if)?;
     if !passed.is_empty() {
         return Ok(Some(Ended::Aborted(passed)));
     }
@@ -157,12 +155,6 @@ async fn write(
     shutdown: &CancellationToken,
     interrupted: Option<String>,
 ) -> Result<Ended> {
-    if !config.backup.enabled {
-        return Err(Error::refused(
-            "backups are switched off, and without one there is no way back",
-            "set backup.enabled = true for the cut-over",
-        ));
-    }
     let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
         session::open(config, OnLock::Refuse, shutdown, &Watcher::NOBODY)
     });

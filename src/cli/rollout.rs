@@ -7,11 +7,10 @@ use serde_json::json;
 
 use super::Context;
 use super::output::{self, print};
-use crate::ask::{Patience, actor, ask, open_target};
+use crate::ask::{Patience, actor, ask, look, open_target};
 use crate::config::Config;
-use crate::connect::connect;
 use crate::decisions::{Command, Request, queue};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::session;
 use crate::status::Rollout;
 use crate::store::outside;
@@ -81,13 +80,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
 
 /// How far the rollout is to be may be said before anything else: the daemon's own schema is enough for that.
 async fn make_schema(config: &Config) -> Result<()> {
-    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
-        connect(&config.target.server, "tributary", "target")
-    });
-    let mut target = opened.await?;
-    let sql = "select to_regclass('tributary.command') is not null";
-    let there = target.query_one(sql, &[]).await.context("target: looking for schema tributary")?;
-    if !there.get::<_, bool>(0) {
+    let (mut target, is_there) = look(&config.target.server).await?;
+    if !is_there {
         crate::migrate::migrate_schema(&mut target).await?;
     }
     Ok(())

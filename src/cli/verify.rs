@@ -11,8 +11,7 @@ use super::Context;
 use super::output::{self, print};
 use crate::error::Result;
 use crate::report::store;
-use crate::store::operation_log::{Journal, Operation};
-use crate::verify::{Example, Options, Report, Table, logged, repair, verify};
+use crate::verify::{Example, Options, Report, Table, repair};
 
 /// How often it is logged how far it is.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -71,12 +70,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let options = Options { show_values: args.show_values, examples: args.examples, rest: 0 };
     let progress = Progress(Mutex::new(Instant::now()));
     let show = |stage: &'static str, done: u64| progress.show(stage, done);
-    let journal = Journal::begin(config, Operation::Verify, json!({}), None).await;
-    let verified = verify(config, options, &show).await;
-    let entry = journal.id();
-    journal.close(&verified, logged).await;
-    let mut report = verified?;
-    store::after_verification(config, entry, &report).await;
+    let mut report = store::verified(config, options, (None, json!({})), &show).await?;
     let mut repaired = None;
     if args.repair && report.differences > 0 {
         repaired = Some(report.differences);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::clean::cleaned;
 use super::email::email_key;
+use super::field::ContactField;
 use super::key::{bounded_id, source_key};
 use super::name::{FullName, full_name, name};
 use super::phone::phone;
 use super::reader::{Reader, mojibake, time};
-use super::row::{ColumnKind, ContactField, Layout, RawRow};
+use super::row::{ColumnKind, Layout, RawRow};
 use super::tags::{Tags, tags};
 use super::time::is_zone;
 use super::{Contact, NoteKind};

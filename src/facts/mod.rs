@@ -6,6 +6,7 @@ mod clean;
 mod contact;
 mod email;
 mod feed;
+mod field;
 mod json;
 mod key;
 mod money;
@@ -38,6 +39,7 @@ pub use clean::{clean, visible};
 pub use contact::{contact, skips_contact};
 pub use email::{canonical_key, email_key};
 pub use feed::{Feed, FeedInfo, FeedKind};
+pub use field::{ContactField, FieldClass, LogicalField, PaymentField};
 pub use key::{row_of_key, source_key};
 pub use money::parse_amount;
 pub use name::split_name;
@@ -46,10 +48,7 @@ pub use payment::{payment, skips_payment};
 pub use phone::phone;
 pub use product::match_products;
 pub use raw::{Metadata, RawTexts};
-pub use row::{
-    AmountUnit, Column, ColumnKind, Columns, ContactField, FieldClass, FieldRules, Layout,
-    LogicalField, PaymentField, RawRow, SourceKey,
-};
+pub use row::{AmountUnit, Column, ColumnKind, Columns, FieldRules, Layout, RawRow, SourceKey};
 pub use source::{ANY, Part, Skip, SkipOf, Source, UNCONVERTED, When};
 pub use status::status_word;
 pub(crate) use tags::{array_texts, is_same_but_for_case, merged as merged_tags};

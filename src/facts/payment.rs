@@ -8,13 +8,14 @@ use rust_decimal::Decimal;
 
 use super::clean::cleaned;
 use super::email::email_key;
+use super::field::{LogicalField, PaymentField};
 use super::key::{bounded_id, source_key};
 use super::money::{amount, currency, exponent};
 use super::name::{FullName, full_name};
 use super::phone::phone;
 use super::product::match_products;
 use super::reader::{Reader, time};
-use super::row::{AmountUnit, ColumnKind, Layout, LogicalField, PaymentField, RawRow, SourceKey};
+use super::row::{AmountUnit, ColumnKind, Layout, RawRow, SourceKey};
 use super::status::status;
 use super::time::is_zone;
 use super::{Metadata, NoteKind, Payment};

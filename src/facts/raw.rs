@@ -10,7 +10,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::row::{LogicalField, PaymentField};
+use super::field::{LogicalField, PaymentField};
 
 /// Texts, each under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use super::clean::cleaned;
 use super::email::email_key;
+use super::field::LogicalField;
 use super::name::{FullName, full_name};
 use super::oversized::is_left_out;
 use super::phone::phone;
-use super::row::{ColumnKind, Layout, LogicalField, RawRow};
+use super::row::{ColumnKind, Layout, RawRow};
 use super::source::{SkipOf, Text, UNCONVERTED};
 use super::time::{is_zone, parse_instant, parse_timestamp};
 use super::{EmailKey, EmailReason, Note, NoteKind};

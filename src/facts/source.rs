@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 
 use super::clean::cleaned;
+use super::field::FieldClass;
 use super::json;
 use super::oversized::is_left_out;
-use super::row::{ColumnKind, Columns, FieldClass, RawRow};
+use super::row::{ColumnKind, Columns, RawRow};
 use super::tags::array_texts;
 
 /// Any value, in [`When`] and [`Skip`].

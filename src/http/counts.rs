@@ -4,6 +4,7 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -11,6 +12,7 @@ use super::Health;
 use crate::config::Config;
 use crate::connect::{Pool, pool};
 use crate::error::{Context as _, Result};
+use crate::pg::Client;
 use crate::status::{Rollout, left_out};
 use crate::unify::{ConflictKind, Severity};
 
@@ -68,17 +70,17 @@ impl Counts {
         // A target that is away, or not migrated yet, is not asked again at once either.
         *counted_at = Some(Instant::now());
         if let Ok(Ok(counts)) = counted {
-            let of = |severity: Severity| -> u64 {
-                counts.iter().filter(|(_, s, _, _)| *s == severity).map(|(_, _, n, _)| n).sum()
-            };
-            health.set_conflicts(of(Severity::Review), of(Severity::Info));
-            let seen =
-                counts.iter().filter(|(_, s, _, _)| *s == Severity::Review).map(|(.., at)| *at);
-            let oldest = seen.reduce(f64::min).unwrap_or(0.0);
-            crate::metrics::set_oldest_review(oldest);
-            let counts: Vec<_> =
-                counts.into_iter().map(|count| (count.0, count.1, count.2)).collect();
-            crate::metrics::set_conflicts(&counts);
+            let of =
+                |severity: Severity| counts.iter().filter(move |open| open.severity == severity);
+            let number = |severity| of(severity).map(|open| open.count).sum::<u64>();
+            health.set_conflicts(number(Severity::Review), number(Severity::Info));
+            let oldest = of(Severity::Review).map(|open| open.oldest).min();
+            let seconds = oldest.map(|at| at.as_millisecond() as f64 / 1000.0);
+            crate::metrics::set_oldest_review(seconds.unwrap_or(0.0));
+            let known = counts.iter().filter_map(|open| {
+                Some((ConflictKind::parse(&open.kind)?, open.severity, open.count))
+            });
+            crate::metrics::set_conflicts(&known.collect::<Vec<_>>());
         }
         let pool = self.pool().status();
         crate::metrics::set_pool(pool.size, pool.available, pool.waiting);
@@ -106,27 +108,44 @@ impl Counts {
         Ok((crate::store::row::left_out(&session).await?, rollout))
     }
 
-    /// Of each kind and severity how many are open, and when the first of them was seen.
-    async fn count(&self) -> Result<Vec<(ConflictKind, Severity, u64, f64)>> {
+    async fn count(&self) -> Result<Vec<Open>> {
         let what = "target: counting conflicts";
         let session = self.pool().get(what).await?;
-        let sql = "select kind, severity, count(*), \
-                   extract(epoch from min(first_seen_at))::float8 from tributary.conflict \
-                   where status = 'open' group by kind, severity";
-        let statement = session.prepare_cached(sql).await.context(what)?;
-        let rows = session.query(&statement, &[]).await.context(what)?;
-        let counts = rows.iter().filter_map(|row| {
-            let kind = ConflictKind::parse(row.get(0))?;
-            let is_review = row.get::<_, &str>(1) == "review";
-            let severity = if is_review { Severity::Review } else { Severity::Info };
-            Some((kind, severity, row.get::<_, i64>(2).unsigned_abs(), row.get(3)))
-        });
-        let counts = counts.collect();
+        let counts = open_conflicts(&session).await?;
         let sql = "select count(*) from tributary.quarantine";
         let quarantined = session.query_one(sql, &[]).await.context(what)?.get::<_, i64>(0);
         crate::metrics::set_quarantined(quarantined.unsigned_abs());
         Ok(counts)
     }
+}
+
+/// Open conflicts of a kind and severity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) kind: String,
+    pub(crate) severity: Severity,
+    pub(crate) count: u64,
+    /// When the first of them was seen.
+    pub(crate) oldest: Timestamp,
+}
+
+/// Open conflicts by kind, those to review and the most frequent first.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn open_conflicts(client: &Client) -> Result<Vec<Open>> {
+    let what = "target: counting conflicts";
+    let sql = "select kind, severity = 'review', count(*), min(first_seen_at) from tributary.conflict \
+               where status = 'open' group by kind, severity order by severity desc, count(*) desc, kind";
+    let statement = client.prepare_cached(sql).await.context(what)?;
+    let rows = client.query(&statement, &[]).await.context(what)?;
+    let open = |row: &tokio_postgres::Row| Open {
+        kind: row.get(0),
+        severity: if row.get(1) { Severity::Review } else { Severity::Info },
+        count: row.get::<_, i64>(2).unsigned_abs(),
+        oldest: row.get(3),
+    };
+    Ok(rows.iter().map(open).collect())
 }
 
 fn of_target(config: &Config) -> Result<Pool> {

@@ -72,7 +72,7 @@ impl Work<'_> {
         let new = new && self.statements.may_copy && rows.len() >= IMPORT_COPY_FROM;
         if new && !rows.iter().any(|row| row.is_known) && trust.is_given() {
             let all: Vec<usize> = (0..rows.len()).collect();
-            match self.within_savepoint(tx, self.insert(tx, rows, &all)).await {
+            match tx.within_savepoint(self.insert(tx, rows, &all)).await {
                 Ok(()) => {
                     trust.kept();
                     return Ok(rows.iter().map(|_| Done::Inserted).collect());
@@ -82,24 +82,6 @@ impl Work<'_> {
             }
         }
         self.each(tx, rows).await
-    }
-
-    async fn within_savepoint<T>(
-        &self,
-        tx: &Tx,
-        write: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        tx.batch("target: opening a savepoint", "savepoint rows").await?;
-        let written = write.await;
-        match &written {
-            Ok(_) => tx.batch("target: closing a savepoint", "release savepoint rows").await?,
-            Err(Error::Data { .. }) => {
-                let undo = "rollback to savepoint rows; release savepoint rows";
-                tx.batch("target: going back to a savepoint", undo).await?;
-            }
-            Err(_) => {}
-        }
-        written
     }
 
     /// Decides and writes; where the target refuses data, again in halves until the rows are found.
@@ -112,7 +94,7 @@ impl Work<'_> {
             if rows.is_empty() {
                 return Ok(Vec::new());
             }
-            match self.within_savepoint(tx, self.write(tx, rows)).await {
+            match tx.within_savepoint(self.write(tx, rows)).await {
                 Err(Error::Data { cause, origin, .. }) => {
                     if let [row] = rows {
                         let refuse = refused_by_target(row, &cause, origin.code.as_ref());

@@ -3,23 +3,27 @@
 //! `call tributary.populate_clean_data(…)` and the other procedures of the daemon's schema insert a row into
 //! `tributary.command` whose request has the key `job`, and wait for its answer, a JSON object. The daemon that leads takes one
 //! at a time; another one meanwhile is refused. What writes is handed on to the one writer as any other command
-//! ([`crate::decisions::queue`]): a job itself reads, waits and reports. So a daemon that dies loses nothing: the next one begins
-//! the job again, and finds what was done.
+//! ([`crate::decisions::queue`]), once: a job itself reads, waits and reports. So a daemon that dies loses nothing and doubles
+//! nothing: the next one begins the job again, and finds what was asked for and done.
 
+mod handed;
 mod queue;
+mod summary;
 mod work;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::Notify;
 
-pub(crate) use self::queue::request;
 use self::queue::{Queue, Waiting};
+use crate::ask;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::Health;
+use crate::pg::Db;
 use crate::thread::Thread;
 
 /// How often it is looked whether this daemon leads, whether something was asked for, and how far it is.
@@ -47,6 +51,14 @@ pub(crate) enum Job {
 
 /// How far a job is, in words.
 type At = Mutex<Option<String>>;
+
+/// Asks for a job; its number.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) async fn request(db: &Db, job: &Job, actor: &str) -> Result<i64> {
+    ask::queue(db, &json!({ "job": job }), actor).await
+}
 
 /// Begins to serve, whenever this daemon leads.
 ///
@@ -80,6 +92,11 @@ impl Served {
     async fn lead(&self) -> Result<()> {
         let notified = Arc::new(Notify::new());
         let queue = Queue::open(&self.config, Arc::clone(&notified)).await?;
+        let epoch = queue.epoch().await?;
+        if !self.health.leads() {
+            return Ok(());
+        }
+        queue.serve(&self.config, epoch).await?;
         while self.health.leads() {
             match queue.next().await? {
                 Some(job) => self.carry_out(&queue, &job).await?,
@@ -104,14 +121,15 @@ impl Served {
                 Err(Error::refused(problem.clone(), "use the procedures of this version"))
             }
         };
+        let epoch = queue.epoch().await?;
         // Whoever leads now carries it out.
         if !self.health.leads() {
             return Ok(());
         }
         match done {
-            Ok(summary) => queue.answer(waiting.id, true, summary).await?,
+            Ok(summary) => queue.answer(epoch, waiting.id, true, summary).await?,
             Err(error) if error.policy().answers || attempt >= ATTEMPTS => {
-                queue.answer(waiting.id, false, error.to_string().into()).await?;
+                queue.answer(epoch, waiting.id, false, error.to_string().into()).await?;
             }
             Err(error) => return Err(error),
         }

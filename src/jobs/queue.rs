@@ -12,26 +12,10 @@ use crate::connect::connect_listening;
 use crate::error::{Context as _, Error, Result};
 use crate::migrate::JOBS_LOCK;
 use crate::pg::{Db, Param};
-use crate::store::epoch::fence;
-use crate::store::operation_log::os_user;
+use crate::store::epoch::begin_fenced;
 use crate::validate;
 
 const WHAT: &str = "target: serving requests by SQL";
-
-/// Asks for a job; its number.
-///
-/// # Errors
-/// Those of the target.
-pub(crate) async fn request(db: &Db, job: &Job, actor: &str) -> Result<i64> {
-    let request = serde_json::json!({ "job": job });
-    let sql = "with asked as (insert into tributary.command (request, actor, os_user) \
-                   values ($1, $2, $3) returning id) \
-               select id, pg_notify($4, '')::text from asked";
-    let channel = db.client().schema().channel();
-    let params: [Param<'_>; 4] = [&request, &actor, &os_user(), &channel];
-    let rows = db.query("target: asking the daemon", sql, &params).await?;
-    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::failed("target: asking", "no id"))
-}
 
 /// A job that waits for its answer.
 pub(super) struct Waiting {
@@ -49,21 +33,31 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Opens the session, and leaves the validation pack for `tributary.validate()`.
+    /// Opens the session.
     pub(super) async fn open(config: &Config, notified: Arc<Notify>) -> Result<Self> {
         let server = &config.target.server;
         let client = connect_listening(server, "tributary jobs", "target", notified).await?;
         let channel = quote_identifier(&client.schema().channel());
-        let lock = client.schema().lock(JOBS_LOCK);
         let sql = format!("set synchronous_commit = on; listen {channel}");
         client.batch_execute(&sql).await.context(WHAT)?;
-        let queue = Self { db: Db::new(client) };
-        queue.leave_the_pack(config).await?;
-        queue.db.query(WHAT, "select pg_advisory_lock_shared($1)", &[&lock]).await?;
-        Ok(queue)
+        Ok(Self { db: Db::new(client) })
     }
 
-    async fn leave_the_pack(&self, config: &Config) -> Result<()> {
+    /// Leaves the validation pack for `tributary.validate()`, and shows from then on that it is served.
+    pub(super) async fn serve(&self, config: &Config, epoch: i64) -> Result<()> {
+        self.leave_the_pack(config, epoch).await?;
+        let lock = self.db.client().schema().lock(JOBS_LOCK);
+        self.db.query(WHAT, "select pg_advisory_lock_shared($1)", &[&lock]).await.map(drop)
+    }
+
+    /// The epoch of whoever leads. Read before it is looked whether that is this daemon: what is written under it is refused where
+    /// another one has taken over since (P11).
+    pub(super) async fn epoch(&self) -> Result<i64> {
+        let rows = self.db.query(WHAT, "select epoch from tributary.installation", &[]).await?;
+        Ok(rows.first().map_or(0, |row| row.get(0)))
+    }
+
+    async fn leave_the_pack(&self, config: &Config, epoch: i64) -> Result<()> {
         let pack = validate::queries(config);
         let numbers: Vec<i32> = (1..).take(pack.len()).collect();
         let (names, queries): (Vec<&str>, Vec<String>) = pack.into_iter().unzip();
@@ -74,7 +68,7 @@ impl Queue {
         if self.db.query(WHAT, sql, &params).await?.first().is_some_and(|row| row.get(0)) {
             return Ok(());
         }
-        self.fenced(async || {
+        self.fenced(epoch, async || {
             self.db.execute(WHAT, "delete from tributary.validation_pack", &[]).await?;
             let sql = "insert into tributary.validation_pack (number, name, query) \
                        select * from unnest($1::int[], $2::text[], $3::text[])";
@@ -83,12 +77,9 @@ impl Queue {
         .await
     }
 
-    /// In a transaction that a daemon which takes over meanwhile refuses (P11).
-    async fn fenced(&self, work: impl AsyncFnOnce() -> Result<u64>) -> Result<()> {
-        let sql = "select epoch from tributary.installation";
-        let rows = self.db.query(WHAT, sql, &[]).await?;
-        let epoch = rows.first().map_or(0, |row| row.get(0));
-        self.db.batch(WHAT, &format!("begin; {}", fence(epoch))).await?;
+    /// In a transaction that a daemon which has taken over refuses (P11).
+    async fn fenced(&self, epoch: i64, work: impl AsyncFnOnce() -> Result<u64>) -> Result<()> {
+        begin_fenced(self.db.client(), epoch).await?;
         let done = work().await;
         self.db.batch(WHAT, if done.is_ok() { "commit" } else { "rollback" }).await?;
         done.map(drop)
@@ -107,9 +98,9 @@ impl Queue {
         }))
     }
 
-    /// Notes that it is begun; returns for which time.
+    /// Notes that it is begun; returns for which time. What earlier attempts handed on stays noted.
     pub(super) async fn begin(&self, id: i64) -> Result<i64> {
-        let sql = "update tributary.command set state = jsonb_build_object('attempts', \
+        let sql = "update tributary.command set state = (coalesce(state, '{}') - 'at') || jsonb_build_object('attempts', \
                    coalesce((state ->> 'attempts')::bigint, 0) + 1) where id = $1 and finished_at is null \
                    returning (state ->> 'attempts')::bigint";
         let rows = self.db.query(WHAT, sql, &[&id]).await?;
@@ -138,8 +129,8 @@ impl Queue {
     }
 
     /// Answers, on disk when this returns (P7). It is answered once, whoever carried it out.
-    pub(super) async fn answer(&self, id: i64, ok: bool, answer: Value) -> Result<()> {
-        self.fenced(async || {
+    pub(super) async fn answer(&self, epoch: i64, id: i64, ok: bool, answer: Value) -> Result<()> {
+        self.fenced(epoch, async || {
             let sql = "update tributary.command set finished_at = now(), ok = $2, answer = $3 \
                        where id = $1 and finished_at is null";
             self.db.execute(WHAT, sql, &[&id, &ok, &answer]).await

@@ -1,15 +1,16 @@
-//! What each job does, and the summary that it answers with.
+//! What each job does.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::handed::{self, Step};
 use super::queue::Waiting;
+use super::summary::{as_json, counts, lines, of_report};
 use super::{At, Job};
-use crate::ask::{ask_daemon, open_target};
+use crate::ask::{self, open_target};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
@@ -24,14 +25,15 @@ use crate::store::backfill::{self, Progress};
 use crate::store::conflict::open_by_kind;
 use crate::store::halt;
 use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
-use crate::validate::{Validation, validate};
+use crate::validate::validate;
 use crate::verify;
 
 /// How often it is looked how far the daemon is.
 const POLL: Duration = Duration::from_millis(300);
-/// How long a command that the one writer carries out between two batches is waited for.
+/// How long a reconcile waits for the writer to be free until a halt counts as the reason that it is not.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The same of a rollback, which reads and writes whole tables.
+/// How long any command waits: a rollback reads and writes whole tables, and a first backfill comes before all commands. A backfill
+/// that does not come further is waited for as long.
 const LONG_PATIENCE: Duration = Duration::from_secs(3_600);
 /// How long a checkpoint that stands still is waited for.
 const STANDSTILL: Duration = Duration::from_secs(120);
@@ -93,9 +95,9 @@ impl Work<'_> {
     /// The dry run of a backfill, as it is answered.
     async fn predict(&self) -> Result<Value> {
         let found = self.predicted().await?;
-        let mut summary = json(&found.changes)?;
+        let mut summary = as_json(&found.changes)?;
         let validation = found.contents.and_then(|contents| contents.validation);
-        summary["validation"] = json(&validation)?;
+        summary["validation"] = as_json(&validation)?;
         Ok(summary)
     }
 
@@ -108,29 +110,67 @@ impl Work<'_> {
         found?.ok_or_else(|| Error::failed("a dry run", "it was stopped"))
     }
 
-    /// Has everything read again, and waits until it is.
+    /// Has everything read again, waits until it is, and returns what that did.
     async fn populate(&self) -> Result<Value> {
         let db = open_target(self.config).await?;
-        if !self.is_begun(&db).await? {
-            let command = Command::of(Request::Reconcile);
-            let answer = ask_daemon(&db, &command, &self.waiting.actor, PATIENCE).await?;
-            // One that was asked for by an earlier attempt at this job is as good.
-            if let Some(refused) = answer.filter(|answer| !answer.done)
-                && !self.is_begun(&db).await?
-            {
-                return Err(refusal(&refused.text));
-            }
-        }
+        self.carried_out(&db, Step::Reconcile, Request::Reconcile).await?;
+        self.until_done(&db).await?;
+        let entry = self.entry(&db).await?;
+        self.show("the report".to_owned());
+        self.populated(&db, &store::complete(self.config, entry, None).await?).await
+    }
+
+    /// Has the writer carry a command out, once for all attempts at this job, and returns what it answered.
+    async fn carried_out(&self, db: &Db, step: Step, request: Request) -> Result<String> {
+        let command = handed::hand_on(db, self.waiting, step, &Command::of(request)).await?;
+        let started = Instant::now();
         loop {
-            tokio::time::sleep(POLL).await;
-            match backfill::progress(&db).await? {
-                Some(at) if at.is_done() && self.is_begun(&db).await? => break,
-                Some(at) => self.show_progress(&at),
+            match ask::answer(db, command).await? {
+                Some(answer) if answer.done => return Ok(answer.text),
+                Some(refused) => return Err(refusal(&refused.text)),
                 None => {}
             }
-            require_not_halted(&db).await?;
+            // A rollback is carried out in front of a halt too, and takes its time.
+            if step == Step::Reconcile && started.elapsed() >= PATIENCE {
+                require_not_halted(db).await?;
+            }
+            if started.elapsed() >= LONG_PATIENCE {
+                let seconds = LONG_PATIENCE.as_secs();
+                return Err(Error::refused(
+                    format!("the daemon has not carried out request {command} in {seconds} s"),
+                    "it stays queued and is carried out when the daemon is free; `tributary status` shows what it does",
+                ));
+            }
+            if let Some(at) = backfill::progress(db).await?.filter(|at| !at.is_done()) {
+                self.show_progress(&at);
+            }
+            tokio::time::sleep(POLL).await;
         }
-        self.populated(&db).await
+    }
+
+    /// Waits until the backfill that the daemon has begun is done. One that does not come further is not waited for without
+    /// end.
+    async fn until_done(&self, db: &Db) -> Result<()> {
+        let (mut last, mut moved) = (None, Instant::now());
+        loop {
+            let at = backfill::progress(db).await?;
+            if at.as_ref().is_some_and(Progress::is_done) {
+                return Ok(());
+            }
+            require_not_halted(db).await?;
+            if at != last {
+                (last, moved) = (at, Instant::now());
+                if let Some(at) = &last {
+                    self.show_progress(at);
+                }
+            } else if moved.elapsed() >= LONG_PATIENCE {
+                return Err(Error::refused(
+                    format!("the backfill has stood still for {} s", LONG_PATIENCE.as_secs()),
+                    "`tributary status` and the daemon's log show why; it goes on once the cause is removed",
+                ));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// The guarded first day beside a daemon: nothing is written where a limit is passed, and what was written goes back where
@@ -153,65 +193,68 @@ impl Work<'_> {
         let limits = limits.iter().map(|limit| Limit::parse(limit));
         let limits = limits.collect::<std::result::Result<Vec<_>, _>>();
         let limits = limits.map_err(|problem| Error::refused(problem, "correct the limits"))?;
-        if !self.config.backup.enabled {
-            return Err(Error::refused(
-                "backups are switched off, and without one there is no way back",
-                "set backup.enabled = true for the cut-over",
-            ));
-        }
         let db = open_target(self.config).await?;
-        // One that was begun has passed its limits.
-        if !self.is_begun(&db).await? {
-            let found = self.predicted().await?;
-            let mut passed = found.changes.halts.clone();
-            for limit in &limits {
-                passed.extend(limit.passed(&found.changes)?);
-            }
-            if !passed.is_empty() {
-                return Err(Error::refused(
-                    format!("limits are passed, and nothing was written: {}", passed.join("; ")),
-                    "look at the dry run; raise the limits where that is meant",
-                ));
-            }
-        }
-        let mut summary = self.populate().await?;
-        let is_sound = summary["validation"]["ok"] == true;
+        // An earlier attempt found that the validation fails: what it validated is no more.
+        let goes_back = handed::find(&db, self.waiting, Step::Rollback).await?.is_some();
+        let mut summary = if goes_back {
+            self.recorded(&db).await?
+        } else {
+            self.require_within(&db, &limits).await?;
+            self.populate().await?
+        };
+        let is_sound = !goes_back && summary["validation"]["ok"] == true;
         summary["rolled_back"] = (!is_sound).into();
         if is_sound {
             return Ok(summary);
         }
         let run = summary["backup"].as_str().unwrap_or_default().to_owned();
         self.show(format!("the validation failed: back to {run}"));
-        let back = self.roll_back(&run, false, false).await?;
-        summary["answer"] = back["answer"].clone();
+        let back = Request::Rollback { run, discard: false };
+        summary["answer"] = self.carried_out(&db, Step::Rollback, back).await?.into();
         Ok(summary)
     }
 
-    /// Whether everything is being read, or was, since it was asked for.
-    async fn is_begun(&self, db: &Db) -> Result<bool> {
-        let sql = "select exists (select from tributary.backfill b, tributary.state s \
-                   where b.started_at >= $1 and s.rolled_back is null)";
-        let rows = db.query("target: reading the backfill", sql, &[&self.waiting.asked_at]).await?;
-        Ok(rows.first().is_some_and(|row| row.get(0)))
+    /// Refuses to begin where there is no way back, or where the dry run passes a limit. What was begun has passed all that.
+    async fn require_within(&self, db: &Db, limits: &[Limit]) -> Result<()> {
+        if handed::find(db, self.waiting, Step::Reconcile).await?.is_some() {
+            return Ok(());
+        }
+        backup::require_enabled(self.config)?;
+        let passed = preview::limits_passed(&self.predicted().await?.changes, limits)?;
+        if passed.is_empty() {
+            return Ok(());
+        }
+        Err(Error::refused(
+            format!("limits are passed, and nothing was written: {}", passed.join("; ")),
+            "look at the dry run; raise the limits where that is meant",
+        ))
     }
 
-    /// What the backfill that is done did.
-    async fn populated(&self, db: &Db) -> Result<Value> {
-        let sql = "select max(id) from tributary.operation_log \
+    /// The log's entry of the backfill that this job asked for and that is done.
+    async fn entry(&self, db: &Db) -> Result<i64> {
+        let sql = "select min(id) from tributary.operation_log \
                    where operation = 'backfill' and outcome = 'done' and started_at >= $1";
         let rows =
             db.query("target: reading the operation log", sql, &[&self.waiting.asked_at]).await?;
         let entry: Option<i64> = rows.first().and_then(|row| row.get(0));
-        let entry =
-            entry.ok_or_else(|| Error::failed("the backfill", "it has no entry in the log"))?;
-        self.show("the report".to_owned());
-        let report = store::complete(self.config, entry, None).await?;
-        let sql = "select run from tributary.backup where dropped_at is null and at >= $1 order by at desc limit 1";
+        entry.ok_or_else(|| Error::failed("the backfill", "it has no entry in the log"))
+    }
+
+    /// What that backfill did, from its report.
+    async fn populated(&self, db: &Db, report: &Report) -> Result<Value> {
+        let sql = "select run from tributary.backup where dropped_at is null and at >= $1 order by at limit 1";
         let rows = db.query("target: reading backups", sql, &[&self.waiting.asked_at]).await?;
-        let mut summary = of_report(&report)?;
-        summary["backup"] = json(&rows.first().map(|row| row.get::<_, String>(0)))?;
-        summary["log_entry"] = entry.into();
+        let mut summary = of_report(report)?;
+        summary["backup"] = as_json(&rows.first().map(|row| row.get::<_, String>(0)))?;
+        summary["log_entry"] = as_json(&report.entry)?;
         Ok(summary)
+    }
+
+    /// The same of one that is rolled back or about to be, as it was stored before that.
+    async fn recorded(&self, db: &Db) -> Result<Value> {
+        let report = store::load(db, Some(self.entry(db).await?)).await?;
+        let report = report.ok_or_else(|| Error::failed("the backfill", "its report is gone"))?;
+        self.populated(db, &report).await
     }
 
     /// Waits until all that is committed at the source now is applied; a dry run says how far that is.
@@ -247,10 +290,10 @@ impl Work<'_> {
             "behind_bytes": bytes_between(if dry_run { before } else { checkpoint }, until),
             "caught_up_bytes": bytes_between(before, checkpoint),
             "tables": self.written_since(&db).await?,
-            "conflicts": json(&open_by_kind(db.client()).await?)?,
+            "conflicts": as_json(&open_by_kind(db.client()).await?)?,
         });
         if !dry_run {
-            summary["validation"] = json(&validate(self.config, &db).await?)?;
+            summary["validation"] = as_json(&validate(self.config, &db).await?)?;
         }
         Ok(summary)
     }
@@ -281,54 +324,36 @@ impl Work<'_> {
         let show = |stage: &'static str, done: u64| self.show(format!("{stage}: {done}"));
         let actor = Some(self.waiting.actor.as_str());
         let detail = json!({ "command": self.waiting.id });
-        let journal = Journal::begin(self.config, Operation::Verify, detail, actor).await;
-        let verified = verify::verify(self.config, options, &show).await;
-        let entry = journal.id();
-        journal.close(&verified, verify::logged).await;
-        let mut report = verified?;
-        store::after_verification(self.config, entry, &report).await;
+        let by = (actor, detail);
+        let mut report = store::verified(self.config, options, by, &show).await?;
         let before = report.differences;
         if !dry_run && before > 0 {
             let repaired = verify::repair(self.config, &report, options, actor, &show).await?;
             report = repaired.map_err(|reason| refusal(&reason))?;
         }
         let db = open_target(self.config).await?;
-        let mut summary = json(&report)?;
+        let mut summary = as_json(&report)?;
         summary["repaired"] = json!(if dry_run { 0 } else { before });
-        summary["conflicts"] = json(&open_by_kind(db.client()).await?)?;
-        summary["validation"] = json(&validate(self.config, &db).await?)?;
+        summary["conflicts"] = as_json(&open_by_kind(db.client()).await?)?;
+        summary["validation"] = as_json(&validate(self.config, &db).await?)?;
         Ok(summary)
     }
 
     async fn roll_back(&self, run: &str, dry_run: bool, discard: bool) -> Result<Value> {
         let db = open_target(self.config).await?;
-        let is_done = self.is_rolled_back(&db, run).await?;
-        if is_done && !dry_run {
-            return Ok(json!({ "run": run, "answer": "the target was rolled back to it" }));
-        }
-        let courses = decisions::courses(&self.config.rules.products);
-        let plan = backup::planned(&db, run, &courses).await?;
-        let mut summary = json(&plan)?;
+        let is_begun = handed::find(&db, self.waiting, Step::Rollback).await?.is_some();
+        // What was begun may be done: then there is nothing left to plan.
+        let mut summary = if is_begun {
+            json!({ "run": run })
+        } else {
+            let courses = decisions::courses(&self.config.rules.products);
+            as_json(&backup::planned(&db, run, &courses).await?)?
+        };
         if !dry_run {
-            let command = Command::of(Request::Rollback { run: run.to_owned(), discard });
-            let answer = ask_daemon(&db, &command, &self.waiting.actor, LONG_PATIENCE).await?;
-            match answer {
-                Some(answer) if answer.done => summary["answer"] = answer.text.into(),
-                Some(refused) => return Err(refusal(&refused.text)),
-                None => return Err(Error::failed("a rollback", "the daemon has not answered")),
-            }
+            let back = Request::Rollback { run: run.to_owned(), discard };
+            summary["answer"] = self.carried_out(&db, Step::Rollback, back).await?.into();
         }
         Ok(summary)
-    }
-
-    /// Whether an earlier attempt at this job did it.
-    async fn is_rolled_back(&self, db: &Db, run: &str) -> Result<bool> {
-        let sql = "select exists (select from tributary.state s, tributary.operation_log l \
-                   where s.rolled_back = $1 and l.operation = 'rollback' and l.outcome = 'done' \
-                   and l.started_at >= $2 and l.detail ->> 'run' = $1)";
-        let rows =
-            db.query("target: reading the state", sql, &[&run, &self.waiting.asked_at]).await?;
-        Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 }
 
@@ -351,124 +376,13 @@ fn refusal(text: &str) -> Error {
     }
 }
 
-/// With the keys of a dry run, as far as a run without an image of the tables knows them.
-fn of_report(report: &Report) -> Result<Value> {
-    let mut tables = json!({});
-    for (name, rows) in &report.written {
-        tables[name] = json!({
-            "insert": rows.inserted,
-            "update": { "total": rows.updated },
-            "delete": rows.deleted,
-        });
-    }
-    let problems = report.contents.problems.iter();
-    let conflicts: BTreeMap<&str, u64> =
-        problems.map(|problem| (problem.kind.as_str(), problem.open())).collect();
-    Ok(json!({
-        "tables": tables,
-        "conflicts": conflicts,
-        "rows_read": report.rows_read,
-        "totals": json(&report.contents.totals)?,
-        "validation": json(&report.contents.validation)?,
-    }))
-}
-
 fn bytes_between(from: Lsn, to: Lsn) -> u64 {
     to.0.saturating_sub(from.0)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|error| Error::failed("writing a summary", error))
-}
-
-/// Rows of each table by what becomes of them, whatever else is known of them.
-fn counts(tables: &Value) -> Value {
-    let number = |value: &Value| value.as_u64().or_else(|| value["total"].as_u64());
-    let of = |table: &Value| -> Value {
-        if let Some(rows) = number(table) {
-            return json!({ "differ": rows });
-        }
-        let counts = table.as_object().into_iter().flatten();
-        counts
-            .filter_map(|(what, count)| Some((what.clone(), Value::from(number(count)?))))
-            .collect()
-    };
-    let named = tables.as_object().into_iter().flatten();
-    let listed = tables.as_array().into_iter().flatten();
-    let listed = listed.filter_map(|table| Some((table["table"].as_str()?.to_owned(), of(table))));
-    named.map(|(name, table)| (name.clone(), of(table))).chain(listed).collect()
-}
-
-/// The summary for a person who sees notices.
-fn lines(summary: &Value) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (table, counts) in summary["counts"].as_object().into_iter().flatten() {
-        let counts = counts.as_object().into_iter().flatten();
-        let counts: Vec<String> = counts.map(|(what, count)| format!("{what} {count}")).collect();
-        lines.push(format!("{table}: {}", counts.join(", ")));
-    }
-    if let Some(conflicts) = summary["conflicts"].as_object().filter(|kinds| !kinds.is_empty()) {
-        let kinds = conflicts.iter().map(|(kind, count)| format!("{kind} {count}"));
-        lines.push(format!("open conflicts: {}", kinds.collect::<Vec<_>>().join(", ")));
-    }
-    if let Ok(found) = serde_json::from_value::<Validation>(summary["validation"].clone()) {
-        let failed = found.points.iter().filter(|point| !point.ok);
-        let failed = failed.map(|p| format!("FAILED {}: {} ({})", p.point, p.found, p.expected));
-        lines.extend(failed);
-        lines.push(format!("validation: {} of {} points failed", found.failed, found.points.len()));
-    }
-    if let Some(seconds) = summary["duration_seconds"].as_f64() {
-        lines.push(format!("took {seconds:.1} s"));
-    }
-    if summary["dry_run"] == true && summary["operation"] != "verify" {
-        lines.push("nothing was changed; dry_run => false does it".to_owned());
-    }
-    lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_summary_is_said_in_lines() {
-        let summary = json!({
-            "operation": "populate_clean_data",
-            "dry_run": true,
-            "counts": { "profiles": { "insert": 3, "update": 2 } },
-            "conflicts": { "invalid_email": 4 },
-            "validation": { "ok": false, "failed": 1, "points": [
-                { "group": "finances", "point": "no fee is negative", "expected": "0", "found": "2", "ok": false },
-            ] },
-            "duration_seconds": 1.25,
-        });
-        assert_eq!(
-            lines(&summary),
-            [
-                "profiles: insert 3, update 2",
-                "open conflicts: invalid_email 4",
-                "FAILED no fee is negative: 2 (0)",
-                "validation: 1 of 1 points failed",
-                "took 1.2 s",
-                "nothing was changed; dry_run => false does it",
-            ]
-        );
-    }
-
-    #[test]
-    fn counts_are_numbers_by_table_whatever_was_done() {
-        let check = |tables: Value, expected: Value| assert_eq!(counts(&tables), expected);
-        check(
-            json!({ "profiles": { "insert": 3, "update": { "total": 2, "by_column": {} }, "examples": {} } }),
-            json!({ "profiles": { "insert": 3, "update": 2 } }),
-        );
-        check(
-            json!([{ "table": "a.b", "delete": 1, "insert": 0, "update": 2 }]),
-            json!({ "a.b": { "delete": 1, "insert": 0, "update": 2 } }),
-        );
-        check(json!({ "profiles": 4 }), json!({ "profiles": { "differ": 4 } }));
-        check(Value::Null, json!({}));
-    }
 
     #[test]
     fn a_refusal_of_the_writer_keeps_its_remedy() {

@@ -7,9 +7,8 @@ use super::{
     CHECKPOINT_LSN, COMMIT_DELAY, CONFLICTS, CONFLICTS_OPEN, ERRORS, LAG_BYTES, LAG_SECONDS,
     LAST_COMMIT, LEFT_OUT, NOTES, OLDEST_REVIEW_AT, OUTSIDE, PASSWORD_EXPIRY, PROGRESS_AT,
     QUARANTINED, RECONNECTS, RELOADS, ROLLOUT, ROWS_APPLIED, ROWS_UNCHANGED, SLOT_ACTIVE,
-    SOURCE_COMMIT_AT, SOURCE_LSN, STAGE_SECONDS, TRANSACTIONS, VERIFIED_SHARE, VERIFY_DIFFERENCES,
-    VERIFY_LAST, VERIFY_UNSETTLED, WAL_RETAINED, WAL_SAFE, WAL_SECONDS, WAL_STATUS, WAL_STATUSES,
-    note_kind, servers, set_frozen, set_halted, set_leading, set_phase, work,
+    SOURCE_COMMIT_AT, SOURCE_LSN, STAGE_SECONDS, TRANSACTIONS, forget_verified, note_kind, servers,
+    set_frozen, set_halted, set_leading, set_phase, set_slot_log, work,
 };
 use crate::error::ErrorKind;
 use crate::facts::NoteKind;
@@ -44,24 +43,14 @@ pub(super) fn everything() {
         BACKFILL_ESTIMATED,
         SLOT_ACTIVE,
         ROLLOUT,
-        VERIFIED_SHARE,
-        VERIFY_UNSETTLED,
-        VERIFY_LAST,
-        WAL_RETAINED,
-        WAL_SAFE,
-        WAL_SECONDS,
     ] {
         metrics::gauge!(name).set(f64::NAN);
     }
     for table in TABLES {
         metrics::gauge!(OUTSIDE, "table" => table).set(f64::NAN);
     }
-    for table in ["source_rows", "profiles", "transactions", "enrollments", "conflicts"] {
-        metrics::gauge!(VERIFY_DIFFERENCES, "table" => table).set(f64::NAN);
-    }
-    for status in WAL_STATUSES {
-        metrics::gauge!(WAL_STATUS, "status" => status).set(f64::NAN);
-    }
+    forget_verified();
+    set_slot_log(None);
     for server in ["source", "target"] {
         for name in [PASSWORD_EXPIRY, CERTIFICATE_EXPIRY] {
             metrics::gauge!(name, "server" => server).set(f64::NAN);

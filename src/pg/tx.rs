@@ -93,18 +93,25 @@ impl Tx {
         &self,
         write: impl Future<Output = Result<T>>,
     ) -> Result<std::result::Result<T, String>> {
-        self.batch("target: opening a savepoint", "savepoint attempt").await?;
-        match write.await {
-            Ok(value) => {
-                self.batch("target: closing a savepoint", "release savepoint attempt").await?;
-                Ok(Ok(value))
-            }
-            Err(Error::Data { cause, .. }) => {
-                self.undo_attempt().await?;
-                Ok(Err(cause))
-            }
-            Err(other) => Err(other),
+        match self.within_savepoint(write).await {
+            Err(Error::Data { cause, .. }) => Ok(Err(cause)),
+            written => written.map(Ok),
         }
+    }
+
+    /// The same, with all that is known of the refusal.
+    ///
+    /// # Errors
+    /// What the write returned. After [`Error::Data`] the transaction goes on without it.
+    pub async fn within_savepoint<T>(&self, write: impl Future<Output = Result<T>>) -> Result<T> {
+        self.batch("target: opening a savepoint", "savepoint attempt").await?;
+        let written = write.await;
+        match &written {
+            Ok(_) => self.batch("target: closing a savepoint", "release savepoint attempt").await?,
+            Err(Error::Data { .. }) => self.undo_attempt().await?,
+            Err(_) => {}
+        }
+        written
     }
 
     /// As [`Tx::attempt`], of which nothing stays.

@@ -50,10 +50,22 @@ impl Limit {
     fn unknown(&self, found: &Preview) -> Error {
         let names: Vec<&str> = found.business.keys().map(String::as_str).collect();
         Error::refused(
-            format!("--abort-if: there is no figure {}", self.figure),
+            format!("a dry run has no figure {} to limit", self.figure),
             format!("name delete, insert, update or one of {}", names.join(", ")),
         )
     }
+}
+
+/// What stands in the way of the backfill that was predicted, in words: halts, and limits that are passed.
+///
+/// # Errors
+/// As [`Limit::passed`].
+pub fn limits_passed(found: &Preview, limits: &[Limit]) -> Result<Vec<String>> {
+    let mut passed = found.halts.clone();
+    for limit in limits {
+        passed.extend(limit.passed(found)?);
+    }
+    Ok(passed)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::changes::{Estimate, Expectation, Preview, TableChanges, Updates};
-pub use self::limit::Limit;
+pub use self::limit::{Limit, limits_passed};
 pub use self::log::log;
 pub use self::measure::Before;
 use crate::apply::Applier;

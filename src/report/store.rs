@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a backfill begins | the row is there, in the commit of its entry; [`begin`] adds the totals before |
 //! | it is done | the row is due ([`pending`]); [`complete`] fills it |
-//! | a verification has ended | `save` |
+//! | a verification has ended ([`verified`]) | it is stored |
 
 use serde_json::Value;
 
@@ -15,7 +15,9 @@ use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
 use crate::pg::{Client, Db, Param};
 use crate::preview::Preview;
+use crate::store::operation_log::{Journal, Operation};
 use crate::targets;
+use crate::verify;
 
 const WHAT: &str = "target: the report";
 /// Earlier reports that are shown as a trend.
@@ -98,13 +100,29 @@ pub async fn complete_pending(
     })
 }
 
+/// Verifies, with an entry of the log, and a report beside it where something was found out. Who asked for it, and what of, is in
+/// the entry.
+///
+/// # Errors
+/// As [`verify::verify`].
+pub async fn verified(
+    config: &Config,
+    options: verify::Options,
+    (asked_by, detail): (Option<&str>, Value),
+    show: verify::Show<'_>,
+) -> Result<verify::Report> {
+    let journal = Journal::begin(config, Operation::Verify, detail, asked_by).await;
+    let verified = verify::verify(config, options, show).await;
+    let entry = journal.id();
+    journal.close(&verified, verify::logged).await;
+    let report = verified?;
+    after_verification(config, entry, &report).await;
+    Ok(report)
+}
+
 /// Makes and stores the report of a verification. That it fails never makes the command fail: a role that only reads may
 /// verify too.
-pub async fn after_verification(
-    config: &Config,
-    entry: Option<i64>,
-    found: &crate::verify::Report,
-) {
+async fn after_verification(config: &Config, entry: Option<i64>, found: &verify::Report) {
     let Some(entry) = entry else { return };
     let made = async {
         let db = Db::new(open(config).await?);

@@ -165,11 +165,10 @@ impl Foreign<'_> {
                 ),
             ));
         }
-        let ahead = state.confirmed_flush_lsn.is_some_and(|confirmed| confirmed > checkpoint);
-        if ahead && state.active_pid.is_some() {
+        if is_read_further(state, checkpoint) {
             return Err(slot::read_by_another(name, state.active_pid));
         }
-        if ahead && self.relocated {
+        if is_ahead(state, checkpoint) && self.relocated {
             return Err(Error::refused(
                 format!(
                     "the schema {} of this target is a copy, and the slot {name} is ahead of it: \
@@ -185,6 +184,15 @@ impl Foreign<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether somebody who is ahead of this target reads the slot.
+pub(super) fn is_read_further(state: &slot::SlotState, checkpoint: Lsn) -> bool {
+    is_ahead(state, checkpoint) && state.active_pid.is_some()
+}
+
+fn is_ahead(state: &slot::SlotState, checkpoint: Lsn) -> bool {
+    state.confirmed_flush_lsn.is_some_and(|confirmed| confirmed > checkpoint)
 }
 
 /// Whether this target has a checkpoint for a slot, or was about to make it.
@@ -210,7 +218,7 @@ fn slot_problem(state: &slot::SlotState, checkpoint: Lsn) -> Option<&'static str
     if state.invalidated || state.wal_status.as_deref() == Some("lost") {
         return Some("the server gave up the log it needs");
     }
-    if state.confirmed_flush_lsn.is_some_and(|confirmed| confirmed > checkpoint) {
+    if is_ahead(state, checkpoint) {
         return Some("it was confirmed past the checkpoint: the target was set back");
     }
     None

@@ -66,8 +66,11 @@ impl Continuous {
                     self.read().await.map(|found| (last, is_read) = (found, true))
                 }
                 // Whoever streams meanwhile records its own.
-                (_, _) => {
+                (phase, _) => {
                     is_read = false;
+                    if phase == Phase::WaitingForLock {
+                        metrics::forget_verified();
+                    }
                     Ok(())
                 }
             };

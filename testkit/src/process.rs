@@ -1,5 +1,6 @@
-//! Child processes that never outlive this one.
+//! Child processes: that never outlive this one, the program that is measured, the memory that one had.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::error::{Error, Result};
@@ -56,9 +57,45 @@ impl Drop for Watchdog {
     }
 }
 
+/// The most memory that a process has had so far (VmHWM), in bytes; `None` where the system does not say.
+#[must_use]
+pub fn peak_memory(pid: u32) -> Option<u64> {
+    high_water_mark(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+}
+
+fn high_water_mark(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// The program `tributary`: `TRIBUTARY_BIN`, else the one beside this one.
+///
+/// # Errors
+/// `Refused` where it is not there.
+pub fn tributary() -> Result<PathBuf> {
+    let beside = || std::env::current_exe().map(|this| this.with_file_name("tributary"));
+    let program = match std::env::var_os("TRIBUTARY_BIN") {
+        Some(program) => PathBuf::from(program),
+        None => beside().map_err(|error| Error::failed("looking for tributary", error))?,
+    };
+    if program.is_file() {
+        return Ok(program);
+    }
+    let problem = format!("{} is missing", program.display());
+    Err(Error::refused(problem, "build it, or set TRIBUTARY_BIN"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_peak_is_read_in_bytes() {
+        let status = "Name:\ttributary\nVmPeak:\t  999999 kB\nVmHWM:\t   24576 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(high_water_mark(status), Some(24 << 20));
+        assert_eq!(high_water_mark("Name:\tzombie\n"), None);
+    }
 
     fn sleeper() -> Child {
         Command::new("sleep").arg("600").spawn().unwrap()

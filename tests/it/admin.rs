@@ -235,3 +235,60 @@ async fn an_operator_predicts_runs_verifies_and_pauses() {
     assert_eq!(world.target.value(by).await, "backfill cutover dry-run pause repair resume verify");
     browser.close().await;
 }
+
+/// Long work shows how far it is; a cut-over that passes and the way back are run from the page.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_watches_cuts_over_and_goes_back() {
+    let (world, _daemon) = started().await;
+    let browser = Browser::open(true).await;
+    log_in(&browser, &world, "operate").await;
+    let paid = "select count(*) from transactions where status = 'PAID'";
+    world.target.execute("update transactions set status = 'FAILED'").await;
+    // The application holds what the backfill writes: the page says how far that is until the lock is gone.
+    let holds = world.target.connect().await;
+    holds.batch_execute("begin; lock table transactions in exclusive mode").await.unwrap();
+    browser.press("Control").await;
+    browser.write("#backfill", "backfill").await;
+    browser.press("Backup and backfill").await;
+    browser.says("Under way").await;
+    let shows = || async { browser.page.find(Locator::Css("section.progress")).await.is_ok() };
+    eventually("the page shows the progress", String::new, shows).await;
+    browser.inspect("under-way").await;
+    browser.picture("under-way").await;
+    holds.batch_execute("rollback").await.unwrap();
+    browser.says(": backfill done").await;
+    assert_eq!(world.target.value(paid).await, "6");
+    // Within its limits a cut-over goes through.
+    world.target.execute("update transactions set status = 'FAILED'").await;
+    browser.press("Control").await;
+    browser.write("#limits", "delete>100").await;
+    browser.write("#cutover", "cutover").await;
+    browser.press("Cut over").await;
+    browser.says(": cutover done").await;
+    browser.inspect("cut-over").await;
+    browser.picture("cut-over").await;
+    assert_eq!(world.target.value(paid).await, "6");
+    // Back to what was there before it, by the newest backup, which stands first.
+    browser.press("Control").await;
+    browser.press("Look at the way back").await;
+    browser.says("Go back to").await;
+    browser.inspect("way-back").await;
+    browser.picture("way-back").await;
+    browser.write("#word", "rollback").await;
+    browser.press("Roll back").await;
+    browser.says(": rollback done").await;
+    assert_eq!(world.target.value(paid).await, "0");
+    go(&browser, &world, "/admin").await;
+    browser.says("rolled_back").await;
+    browser.inspect("rolled-back").await;
+    // And on again.
+    browser.press("Control").await;
+    browser.write("#backfill", "backfill").await;
+    browser.press("Backup and backfill").await;
+    browser.says(": backfill done").await;
+    assert_eq!(world.target.value(paid).await, "6");
+    let by = "select string_agg(distinct operation, ' ' order by operation) from tributary.operation_log \
+              where asked_by = 'operate' and outcome = 'done'";
+    assert_eq!(world.target.value(by).await, "backfill cutover rollback");
+    browser.close().await;
+}

@@ -1,7 +1,5 @@
 //! Transactions that the application had before become those of payments (SPEC §5.2).
 
-use serde_json::Value;
-
 use crate::check::points;
 use crate::support::world::World;
 
@@ -34,10 +32,6 @@ const OPEN: &str =
     "select string_agg(kind || ' ' || subject, ', ' order by subject) from tributary.conflict
     where status = 'open' and kind in ('duplicate_transaction', 'delete_blocked')";
 
-async fn report(world: &World, arguments: &[&str]) -> Value {
-    serde_json::from_str(&world.succeed(arguments).await).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_of_the_application_are_adopted_by_their_provider_id_spec_5_2() {
     let rows: String = (1..=4).map(|n| payment(n, &format!("pi_{n}"), "PAID")).collect();
@@ -46,7 +40,7 @@ async fn transactions_of_the_application_are_adopted_by_their_provider_id_spec_5
     let before =
         world.target.value("select string_agg(t::text, ' ' order by id) from transactions t").await;
 
-    let shown = report(&world, &["backfill", "--dry-run", "--json"]).await;
+    let shown = world.json(&["backfill", "--dry-run", "--json"]).await;
     let of = |what: &str| shown["tables"]["transactions"][what].clone();
     assert_eq!(
         (of("insert"), of("update")["total"].clone(), of("unsupported")),
@@ -54,7 +48,7 @@ async fn transactions_of_the_application_are_adopted_by_their_provider_id_spec_5
         "{shown:#}"
     );
     assert_eq!(shown["conflicts"]["duplicate_transaction"], 1, "{shown:#}");
-    let done = report(&world, &["backfill", "--json"]).await;
+    let done = world.json(&["backfill", "--json"]).await;
     for key in ["tables", "conflicts"] {
         assert_eq!(shown[key], done[key], "{key}");
     }

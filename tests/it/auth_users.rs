@@ -1,7 +1,6 @@
 //! Users of Supabase (SPEC §4.1): found however their address is spelled, made where that is configured, and gone again after a
 //! rollback.
 
-use crate::backups::json;
 use crate::support::eventually;
 use crate::support::world::{World, set};
 
@@ -84,10 +83,10 @@ async fn users_are_found_by_their_email_key_and_made_where_there_is_none_spec_4_
 
     // A dry run makes nobody; the real run makes those who are missing, in the form that a log-in needs.
     let users = "select count(*) from auth.users";
-    let shown = json(&world, &["backfill", "--dry-run", "--json"]).await;
+    let shown = world.json(&["backfill", "--dry-run", "--json"]).await;
     assert_eq!(shown["tables"]["profiles"]["insert"], 3, "{shown:#}");
     assert_eq!(world.target.value(users).await, "3");
-    let done = json(&world, &["backfill", "--json"]).await;
+    let done = world.json(&["backfill", "--json"]).await;
     assert_eq!(
         (&done["tables"], &done["conflicts"]),
         (&shown["tables"], &shown["conflicts"]),
@@ -132,7 +131,7 @@ async fn users_are_found_by_their_email_key_and_made_where_there_is_none_spec_4_
         .execute("update auth.users set last_sign_in_at = now() where email = 'new@example.com'")
         .await;
     let run =
-        json(&world, &["backups", "list", "--json"]).await[0]["run"].as_str().unwrap().to_owned();
+        world.json(&["backups", "list", "--json"]).await[0]["run"].as_str().unwrap().to_owned();
     let said = world.succeed(&["rollback", &run, "--discard-application-changes"]).await;
     assert!(said.contains("4 users that were made in auth.users are gone again"), "{said}");
     let left = "select string_agg(email, ' ' order by email) from unified_profiles";

@@ -59,10 +59,6 @@ pub(crate) async fn dump(world: &World) -> String {
     all
 }
 
-pub(crate) async fn json(world: &World, arguments: &[&str]) -> Value {
-    serde_json::from_str(&world.succeed(arguments).await).unwrap()
-}
-
 async fn refused(world: &World, arguments: &[&str]) -> String {
     let output = world.run(arguments).await;
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
@@ -80,7 +76,7 @@ async fn the_target_comes_back_as_it_was_and_the_daemon_waits() {
     assert_eq!(daemon.ended().await.signal(), Some(6));
     assert!(dump(&world).await == before, "the tables differ");
     let mut daemon = world.started().await;
-    let backups = json(&world, &["backups", "list", "--json"]).await;
+    let backups = world.json(&["backups", "list", "--json"]).await;
     assert_eq!(backups.as_array().map(Vec::len), Some(1), "{backups}");
     let run = backups[0]["run"].as_str().unwrap().to_owned();
     assert_eq!(
@@ -114,7 +110,7 @@ async fn the_target_comes_back_as_it_was_and_the_daemon_waits() {
     let told = refused(&world, &["rollback", &run, "--discard-application-changes"]).await;
     assert!(told.contains("orders"), "{told}");
     world.target.execute("delete from orders where id = 99").await;
-    let plan = json(&world, &["rollback", &run, "--dry-run", "--json"]).await;
+    let plan = world.json(&["rollback", &run, "--dry-run", "--json"]).await;
     assert_eq!(plan["tables"][0]["delete"], 40, "{plan}");
 
     // The daemon dies before the commit: nothing has happened. The command then does it by itself.
@@ -150,7 +146,7 @@ async fn the_target_comes_back_as_it_was_and_the_daemon_waits() {
     daemon.wait_for_phase("streaming").await;
     daemon.wait_until_caught_up(&world).await;
     world.succeed(&["verify"]).await;
-    let points = json(&world, &["validate", "--json"]).await;
+    let points = world.json(&["validate", "--json"]).await;
     assert!(points["ok"] == true && points["points"].as_array().unwrap().len() > 20, "{points}");
     assert!(world.succeed(&["validate", "--sql"]).await.contains("\\set profiles"));
     world.target.execute("update transactions set amount = -1 where status = 'PAID'").await;
@@ -164,7 +160,7 @@ async fn the_target_comes_back_as_it_was_and_the_daemon_waits() {
     assert!(dump(&world).await == before, "the tables differ");
     daemon.kill9().await;
     world.succeed(&["backfill"]).await;
-    let backups = json(&world, &["backups", "list", "--json"]).await;
+    let backups = world.json(&["backups", "list", "--json"]).await;
     assert_eq!(backups.as_array().map(Vec::len), Some(1), "{backups}");
     assert_eq!(backups[0]["reason"], "backfill");
     reported(&world).await;
@@ -177,7 +173,7 @@ async fn leaves_the_way_out(world: &World, run: &str) {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("out");
     let to = to.to_str().unwrap();
-    let files = json(world, &["backups", "export", run, to, "--json"]).await;
+    let files = world.json(&["backups", "export", run, to, "--json"]).await;
     assert_eq!(
         (files.as_array().map(Vec::len), &files[0]["rows"]),
         (Some(4), &25.into()),
@@ -197,7 +193,7 @@ async fn leaves_the_way_out(world: &World, run: &str) {
 
 /// Who did what, with what outcome.
 async fn logged(world: &World) {
-    let log = json(world, &["log", "--json", "--limit", "100"]).await;
+    let log = world.json(&["log", "--json", "--limit", "100"]).await;
     let log = log.as_array().unwrap();
     let count = |operation: &str, outcome: &str| {
         let is = |e: &&Value| e["operation"] == operation && e["outcome"] == outcome;
@@ -221,7 +217,7 @@ async fn logged(world: &World) {
 
 /// What the last backfill left behind, as JSON, text and a page; each run has its own.
 async fn reported(world: &World) {
-    let report = json(world, &["report", "--json"]).await;
+    let report = world.json(&["report", "--json"]).await;
     assert_eq!(report["operation"], "backfill", "{report:#}");
     let feeds: Vec<&Value> =
         report["feeds"].as_array().unwrap().iter().map(|f| &f["rows"]).collect();
@@ -242,7 +238,7 @@ async fn reported(world: &World) {
     assert!(report["validation"]["points"].as_array().unwrap().len() > 20, "{report:#}");
     assert!(!report.to_string().contains("example.com"), "{report:#}");
     let earlier = report["trend"][0]["entry"].to_string();
-    assert_eq!(json(world, &["report", &earlier, "--json"]).await["entry"].to_string(), earlier);
+    assert_eq!(world.json(&["report", &earlier, "--json"]).await["entry"].to_string(), earlier);
     assert!(refused(world, &["report", "999999"]).await.contains("no report"));
     assert!(world.succeed(&["report"]).await.contains("DATA QUALITY"));
     let folder = tempfile::tempdir().unwrap();
@@ -274,13 +270,11 @@ async fn a_cut_over_stops_goes_back_or_is_done() {
     assert!(dump(&world).await == before, "it did not go back");
     // It dies once the copies are there (the dry run has read two chunks): the next attempt goes on, past its limits.
     world.configure(|table| set(table, "validate", "people", vec![60, 60]));
-    let mut killed = world.command(&["cutover"]);
-    let killed = killed.env("TRIBUTARY_FAILPOINT", "chunk-committed:3").output().await.unwrap();
-    assert_eq!(killed.status.signal(), Some(6), "{killed:?}");
+    world.dies(&["cutover"], "chunk-committed:3").await;
     world.succeed(&["cutover", "--abort-if", "insert>0"]).await;
-    let backups = json(&world, &["backups", "list", "--json"]).await;
+    let backups = world.json(&["backups", "list", "--json"]).await;
     assert_eq!(backups.as_array().map(Vec::len), Some(2), "{backups}");
-    let log = json(&world, &["log", "--operation", "cutover", "--json"]).await;
+    let log = world.json(&["log", "--operation", "cutover", "--json"]).await;
     let outcomes: Vec<&str> =
         log.as_array().unwrap().iter().filter_map(|entry| entry["outcome"].as_str()).collect();
     assert_eq!(outcomes, ["done", "interrupted", "refused", "refused"], "{log}");

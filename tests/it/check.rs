@@ -66,8 +66,7 @@ async fn each_point_that_fails_is_told_with_its_remedy() {
     world.succeed(&["migrate"]).await;
     let role = format!("reader_of_{}", world.slot);
     world.target.execute(&format!("create role {role} login password 'secret'")).await;
-    let (_, server) = url.split_once('@').unwrap();
-    let theirs = format!("postgresql://{role}:secret@{server}");
+    let theirs = world.target.url_as(&role, "secret");
     failed(Some(&theirs), "target schema: the role may not").await;
 
     world.configure(|table| set(table, "source", "slot", "Not A Slot"));

@@ -3,19 +3,15 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::backups::{APPLICATION, ROWS, dump, json};
+use crate::backups::{APPLICATION, ROWS, dump};
+use crate::support::daemon::Daemon;
+use crate::support::eventually;
 use crate::support::fingerprint::{assert_same, fingerprint};
 use crate::support::world::{World, set};
-
-async fn dies(world: &World, arguments: &[&str], point: &str) {
-    let mut killed = world.command(arguments);
-    let killed = killed.env("TRIBUTARY_FAILPOINT", point).output().await.unwrap();
-    let log = String::from_utf8_lossy(&killed.stderr).into_owned();
-    assert_eq!(killed.status.signal(), Some(6), "{point}: {log}");
-}
 
 async fn exits(world: &World, arguments: &[&str], code: i32) -> String {
     let output = world.run(arguments).await;
@@ -25,7 +21,7 @@ async fn exits(world: &World, arguments: &[&str], code: i32) -> String {
 }
 
 async fn newest(world: &World) -> String {
-    let backups = json(world, &["backups", "list", "--json"]).await;
+    let backups = world.json(&["backups", "list", "--json"]).await;
     backups[0]["run"].as_str().unwrap().to_owned()
 }
 
@@ -37,36 +33,36 @@ async fn a_cut_over_that_dies_goes_on_or_back_and_is_never_half() {
     let before = dump(&world).await;
     // Before the copies are there nothing is written; the dry run itself reads two chunks and one round of people.
     for point in ["slot-made", "cutover-scheduled", "backup-copied", "chunk-committed:3"] {
-        dies(&world, &["cutover"], point).await;
+        world.dies(&["cutover"], point).await;
         assert!(dump(&world).await == before, "{point}: something was written");
     }
     // From here on the same command goes on where it was.
     for point in ["groups-judged", "cutover-filled", "cutover-validated"] {
-        dies(&world, &["cutover"], point).await;
+        world.dies(&["cutover"], point).await;
         assert!(dump(&world).await != before, "{point}: nothing was written");
     }
     exits(&world, &["cutover", "--abort-if", "insert>0"], 0).await;
     let done = dump(&world).await;
-    let backups = json(&world, &["backups", "list", "--json"]).await;
+    let backups = world.json(&["backups", "list", "--json"]).await;
     assert_eq!(backups.as_array().map(Vec::len), Some(1), "{backups}");
     exits(&world, &["rollback", &newest(&world).await], 0).await;
     assert!(dump(&world).await == before, "the way back");
 
     // On request it goes back from the middle, to what was there before the attempt.
-    dies(&world, &["cutover"], "cutover-filled").await;
+    world.dies(&["cutover"], "cutover-filled").await;
     assert!(dump(&world).await != before, "nothing was written");
     exits(&world, &["rollback", &newest(&world).await], 0).await;
     assert!(dump(&world).await == before, "the way back from the middle");
 
     // Where the validation fails it goes back by itself, also when it dies on the way.
     world.configure(|table| set(table, "validate", "people", vec![100, 200]));
-    dies(&world, &["cutover"], "rollback-restored").await;
+    world.dies(&["cutover"], "rollback-restored").await;
     let people = "select count(*) from unified_profiles";
     assert_eq!(world.target.value(people).await, "65", "half of it was rolled back");
     let said = exits(&world, &["cutover"], 3).await;
     assert!(said.contains("the validation failed: the target was rolled back"), "{said}");
     assert!(dump(&world).await == before, "it did not go back");
-    let status = json(&world, &["status", "--json"]).await;
+    let status = world.json(&["status", "--json"]).await;
     assert!(status["halted"].to_string().contains("rolled_back"), "{status}");
     world.configure(|table| set(table, "validate", "people", vec![60, 60]));
     exits(&world, &["cutover"], 0).await;
@@ -78,6 +74,31 @@ async fn a_cut_over_that_dies_goes_on_or_back_and_is_never_half() {
             && world.target.value(again).await.contains("p60@example.com")
     );
     world.succeed(&["verify"]).await;
+
+    // The same asked of a daemon, which dies between the rollback and its answer: the next one answers, and does nothing twice.
+    world.configure(|table| set(table, "validate", "people", vec![100, 200]));
+    let before = dump(&world).await;
+    let point = [("TRIBUTARY_FAILPOINT", "command-answered:2")];
+    let mut daemon = Daemon::start_with(&world, &point);
+    daemon.wait_for_phase("streaming").await;
+    let ask = r#"insert into tributary.command (request, actor)
+        values ('{"job": {"do": "cutover", "limits": []}}', 'ana') returning id"#;
+    let asked: i64 = world.target.connect().await.query_one(ask, &[]).await.unwrap().get(0);
+    assert_eq!(daemon.ended().await.signal(), Some(6), "{}", daemon.log());
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    let answer = format!("select answer from tributary.command where id = {asked} and ok");
+    let is_answered = || async { !world.target.value(&answer).await.is_empty() };
+    eventually("the job is answered", || daemon.log(), is_answered).await;
+    let answer: Value = serde_json::from_str(&world.target.value(&answer).await).unwrap();
+    assert_eq!(answer["rolled_back"], true, "{answer:#}");
+    assert_eq!(answer["backup"].as_str(), Some(newest(&world).await.as_str()), "{answer:#}");
+    assert_eq!(answer["validation"]["ok"], false, "{answer:#}");
+    let handed =
+        "select string_agg(request #>> '{request,do}', ' ' order by id) from tributary.command
+        where actor = 'ana' and request ? 'request'";
+    assert_eq!(world.target.value(handed).await, "reconcile rollback");
+    assert!(dump(&world).await == before, "it is not what was there before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +223,7 @@ async fn what_was_gone_through_gradually_goes_back_byte_for_byte() {
     world.target.execute(LIVE).await;
     let before = pg_dump(&world);
 
-    let shown = json(&world, &["backfill", "--dry-run", "--json"]).await;
+    let shown = world.json(&["backfill", "--dry-run", "--json"]).await;
     let tables = &shown["tables"];
     let counts = |table: &str| {
         let of = |what: &str| tables[table][what].as_u64().unwrap();

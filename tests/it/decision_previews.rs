@@ -109,7 +109,7 @@ fn foreseen(preview: &Value) -> Vec<String> {
 async fn decide(world: &World, arguments: &[&str]) -> Vec<String> {
     let before = rows(world).await;
     let dry: Vec<&str> = arguments.iter().copied().chain(["--dry-run", "--json"]).collect();
-    let preview: Value = serde_json::from_str(&world.succeed(&dry).await).unwrap();
+    let preview = world.json(&dry).await;
     assert_eq!(rows(world).await, before, "a preview of {arguments:?} changed something");
     world.succeed(arguments).await;
     let changed = differences(&before, &rows(world).await);

@@ -187,7 +187,7 @@ fn the_map_and_the_metrics_are_complete() {
     let missing: Vec<&str> = modules.filter(|name| !map.contains(&format!("[`{name}`]"))).collect();
     assert!(missing.is_empty(), "the crate documentation does not name {missing:?}");
     let operations = read(&root().join("docs/operations.md"));
-    let metrics = read(&root().join("src/metrics.rs"));
+    let metrics = read(&root().join("src/metrics/names.rs"));
     let names: Vec<&str> =
         metrics.split('"').filter(|text| text.starts_with("tributary_")).collect();
     assert!(names.len() > 15, "the metrics were not found");

@@ -172,4 +172,24 @@ async fn what_is_asked_by_sql_the_daemon_does() {
         "dry-run done, verify done, verify done, backfill done, rollback done, backfill done"
     );
     world.target.execute(&format!("drop owned by {role}; drop role {role}")).await;
+
+    // What the writer refuses, the caller hears.
+    world.target.execute("update tributary.backfill set phase = 'people'").await;
+    let refused = call(&client, "populate_clean_data(dry_run => false)").await.unwrap_err();
+    assert!(message(&refused).contains("a backfill is under way already"), "{refused:?}");
+    world.target.execute("update tributary.backfill set phase = 'done'").await;
+
+    // The record of a pause goes with the pause, not only once the backfill that was asked for meanwhile is done.
+    world.succeed(&["pause"]).await;
+    daemon.wait_for_phase("halted").await;
+    let refused = call(&client, "populate_clean_data(dry_run => false)").await.unwrap_err();
+    assert!(message(&refused).contains("the daemon halted"), "{refused:?}");
+    let held = "begin; lock table tributary.source_row in exclusive mode";
+    blocked.batch_execute(held).await.unwrap();
+    world.succeed(&["resume"]).await;
+    assert_eq!(world.target.value("select halted from tributary.state").await, "");
+    daemon.wait_for_phase("backfilling").await;
+    assert_eq!(world.target.value(status).await, "backfilling");
+    blocked.batch_execute("commit").await.unwrap();
+    daemon.wait_for_phase("streaming").await;
 }

@@ -1,6 +1,7 @@
 //! `tributary import`: both shipped plans on made-up exports, damaged in every way.
 
 mod foreign;
+mod forms;
 mod killed;
 mod kinds;
 mod there_before;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use testkit::exports::{self, Export, Options};
 
+use crate::support::setting;
 use crate::support::world::{Places, World};
 use there_before::there_before;
 
@@ -177,7 +179,7 @@ async fn dump(world: &World, tables: &[&str]) -> Vec<u8> {
 
 /// How many records: 3,000, or what the environment says.
 fn records() -> u64 {
-    std::env::var("IMPORT_RECORDS").map_or(3000, |n| n.parse().unwrap())
+    setting("IMPORT_RECORDS", 3000)
 }
 
 fn export(of: Export, name: &str, options: &Options, folder: &Path) -> PathBuf {
@@ -334,7 +336,7 @@ async fn an_import_that_dies_anywhere_ends_as_one_that_does_not() {
     assert_eq!(contents(&world, &APP).await, contents(&whole, &APP).await);
     let runs = "select string_agg(state, ' ' order by run) from tributary.import_run";
     assert_eq!(world.target.value(runs).await, "finished finished");
-    let entries: Value = serde_json::from_str(&world.succeed(&["log", "--json"]).await).unwrap();
+    let entries = world.json(&["log", "--json"]).await;
     let outcomes =
         entries.as_array().unwrap().iter().map(|entry| entry["outcome"].as_str().unwrap());
     let interrupted = outcomes.filter(|outcome| *outcome == "interrupted").count();

@@ -22,6 +22,7 @@ mod convergence;
 mod crashes;
 mod cutover;
 mod decision_previews;
+mod decisions;
 mod demo;
 mod docs;
 mod email_changes;

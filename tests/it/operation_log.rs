@@ -1,7 +1,6 @@
 //! The operation log (SPEC §9): every kind of operation is in it, with all its fields.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
 
 use serde_json::Value;
 
@@ -114,9 +113,7 @@ async fn every_operation_is_in_the_log_with_all_its_fields() {
     assert!(!exported.contains("example.com"), "{exported}");
 
     // One that died is known to have been interrupted.
-    let mut killed = world.command(&["cutover"]);
-    let killed = killed.env("TRIBUTARY_FAILPOINT", "cutover-filled").output().await.unwrap();
-    assert_eq!(killed.status.signal(), Some(6), "{killed:?}");
+    world.dies(&["cutover"], "cutover-filled").await;
     let shown = world.succeed(&["log", "--operation", "cutover", "--outcome", "interrupted"]).await;
     assert!(shown.contains("cutover"), "{shown}");
 }

@@ -14,12 +14,6 @@ async fn fails(world: &World, target: Option<&str>, expected: &str) {
     assert!(points.iter().any(|point| point.starts_with(expected)), "{points:?}");
 }
 
-/// The same server and database with another role.
-pub(crate) fn url(url: &str, role: &str, password: &str) -> String {
-    let (_, server) = url.split_once('@').unwrap();
-    format!("postgresql://{role}:{password}@{server}")
-}
-
 /// A role of the target that may write as far as grants go.
 pub(crate) async fn writer(world: &World) -> (String, String) {
     world.succeed(&["migrate"]).await;
@@ -32,7 +26,7 @@ pub(crate) async fn writer(world: &World) -> (String, String) {
          grant all on unified_profiles, transactions, enrollments, courses to {role};"
     );
     world.target.execute(&grants).await;
-    let url = url(&world.target.url(), &role, "secret");
+    let url = world.target.url_as(&role, "secret");
     (role, url)
 }
 
@@ -207,7 +201,7 @@ pub(crate) async fn reader(world: &World, password: &str, limit: i32) -> String 
 async fn a_role_with_too_few_connections_is_told_so() {
     let world = World::canonical(ROWS).await;
     let role = reader(&world, "secret", 1).await;
-    let source = url(&world.source.url(), &role, "secret");
+    let source = world.source.url_as(&role, "secret");
     let output =
         world.command(&["check"]).env("TRIBUTARY_SOURCE_URL", &source).output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -229,7 +223,7 @@ async fn a_role_with_too_few_connections_is_told_so() {
 async fn a_password_that_must_be_prepared_streams() {
     let world = World::canonical(ROWS).await;
     let role = reader(&world, "se\u{a0}cret", -1).await;
-    let source = url(&world.source.url(), &role, "se%C2%A0cret");
+    let source = world.source.url_as(&role, "se%C2%A0cret");
     let mut daemon = Daemon::start_with(&world, &[("TRIBUTARY_SOURCE_URL", &source)]);
     daemon.wait_for_phase("streaming").await;
     world.source.execute("update xendit set amount = 6").await;

@@ -4,6 +4,7 @@ use serde_json::Value;
 use testkit::source_schema::SourceLayout;
 
 use crate::support::fingerprint::{assert_same, fingerprint};
+use crate::support::setting;
 use crate::support::world::{Places, World, dirty};
 
 /// Targets as an application made them: other types, missing columns, a sequence, an identity and a computed column, foreign
@@ -65,10 +66,6 @@ async fn populate(world: &World) {
         .unwrap();
 }
 
-async fn report(world: &World, arguments: &[&str]) -> Value {
-    serde_json::from_str(&world.succeed(arguments).await).unwrap()
-}
-
 /// Everything of the target but the operation log.
 async fn target(world: &World) -> std::collections::BTreeMap<String, String> {
     let mut found = fingerprint(&world.target).await;
@@ -91,11 +88,11 @@ async fn entries(world: &World) -> Option<i64> {
 async fn predicted_and_done(world: &World, more: &[&str]) -> Value {
     let before = (fingerprint(&world.source).await, target(world).await);
     let entries = entries(world).await;
-    let predicted = report(world, &[&["backfill", "--dry-run", "--json"], more].concat()).await;
+    let predicted = world.json(&[&["backfill", "--dry-run", "--json"], more].concat()).await;
     assert_same(&before.0, &fingerprint(&world.source).await);
     assert_same(&before.1, &target(world).await);
     assert_eq!(self::entries(world).await, entries.map(|entries| entries + 1));
-    let done = report(world, &[&["backfill", "--json"], more].concat()).await;
+    let done = world.json(&[&["backfill", "--json"], more].concat()).await;
     for key in ["tables", "conflicts", "business", "rollout", "halts", "references"] {
         assert_eq!(predicted[key], done[key], "{key}");
     }
@@ -158,7 +155,7 @@ async fn a_dry_run_touches_nothing_and_the_real_run_does_what_it_said_spec_9() {
 
     // What other tables refer to is not replaced, and nothing is changed then.
     let before = target(&world).await;
-    let shown = report(&world, &["backfill", "--dry-run", "--replace", "--json"]).await;
+    let shown = world.json(&["backfill", "--dry-run", "--replace", "--json"]).await;
     let referring: Vec<&str> = shown["references"]
         .as_array()
         .unwrap()
@@ -182,7 +179,7 @@ async fn a_dry_run_touches_nothing_and_the_real_run_does_what_it_said_spec_9() {
     assert_eq!(world.target.value("select count(*) from certificates").await, "1");
     // Beside a daemon that works, which is not disturbed.
     let mut daemon = world.started().await;
-    let shown = report(&world, &["backfill", "--dry-run", "--json"]).await;
+    let shown = world.json(&["backfill", "--dry-run", "--json"]).await;
     assert_eq!(shown["tables"]["profiles"]["update"]["total"], 0, "{shown:#}");
     assert!(
         daemon.is_running() && daemon.status().await["phase"] == "streaming",
@@ -196,8 +193,7 @@ async fn a_dry_run_touches_nothing_and_the_real_run_does_what_it_said_spec_9() {
 /// On databases that nobody has looked at: each prediction is what the real run does, row for row.
 #[tokio::test(flavor = "multi_thread")]
 async fn predictions_hold_on_random_databases_spec_9() {
-    let seeds =
-        std::env::var("TRIBUTARY_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(2);
+    let seeds = setting("TRIBUTARY_SEEDS", 2);
     for seed in 100..100 + seeds {
         let world = World::new(SourceLayout::Canonical, Places::Shared).await;
         world.load(&dirty(seed, 30), 40 + seed % 7, 50 + seed % 11).await;

@@ -2,7 +2,7 @@
 
 use crate::check::points;
 use crate::support::daemon::Daemon;
-use crate::support::world::{Place, World, set};
+use crate::support::world::{World, set};
 
 const ROLES: &str = include_str!("../../deploy/sql/roles.sql");
 
@@ -12,12 +12,6 @@ const ROWS: &str = "
     from generate_series(1, 50) as n;
     insert into systemeio (id, contact_id, email, first_name)
     select gen_random_uuid(), 'c' || n, 'p' || n || '@example.com', 'Ana' from generate_series(1, 50) as n";
-
-fn url(place: &Place, role: &str) -> String {
-    let url = place.url();
-    let (_, server) = url.split_once('@').unwrap();
-    format!("postgresql://{role}:secret@{server}")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_roles_with_little_are_enough_and_nobody_else_reads() {
@@ -36,8 +30,8 @@ async fn three_roles_with_little_are_enough_and_nobody_else_reads() {
     );
     world.source.execute(&publication).await;
     world.configure(|table| set(table, "run", "migrate", false));
-    let source = url(&world.source, "tributary_stream");
-    let target = url(&world.target, "tributary_apply");
+    let source = world.source.url_as("tributary_stream", "secret");
+    let target = world.target.url_as("tributary_apply", "secret");
     let command = |arguments: &[&str], target: &str| {
         let mut command = world.command(arguments);
         command.env("TRIBUTARY_SOURCE_URL", &source).env("TRIBUTARY_TARGET_URL", target);
@@ -48,7 +42,7 @@ async fn three_roles_with_little_are_enough_and_nobody_else_reads() {
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(said).unwrap())
     };
-    let migrated = run(&["migrate"], &url(&world.target, "tributary_migrate")).await;
+    let migrated = run(&["migrate"], &world.target.url_as("tributary_migrate", "secret")).await;
     assert_eq!(migrated.0, Some(0), "{}", migrated.1);
 
     let urls = [("TRIBUTARY_SOURCE_URL", source.as_str()), ("TRIBUTARY_TARGET_URL", &target)];

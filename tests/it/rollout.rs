@@ -11,7 +11,7 @@ const WRITTEN: &str =
     || ' ' || (select count(*) from enrollments)";
 
 async fn rollout(world: &World, percent: &str) -> Value {
-    serde_json::from_str(&world.succeed(&["rollout", percent, "--json"]).await).unwrap()
+    world.json(&["rollout", percent, "--json"]).await
 }
 
 fn outside(shown: &Value, table: &str) -> i64 {

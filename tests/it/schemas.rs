@@ -67,7 +67,7 @@ async fn two_installations_work_side_by_side_in_one_pair_of_databases_spec_10() 
     let text = second.succeed(&["rebuild"]).await;
     assert!(text.contains("recomputed"), "{text}");
     second.succeed(&["verify"]).await;
-    let status: Value = serde_json::from_str(&second.succeed(&["status", "--json"]).await).unwrap();
+    let status = second.json(&["status", "--json"]).await;
     assert_eq!(
         (&status["slot"], &status["phase"]),
         (&"trib_2".into(), &"streaming".into()),
@@ -89,7 +89,7 @@ async fn two_installations_work_side_by_side_in_one_pair_of_databases_spec_10() 
     assert_eq!(first.target.value(locks).await, "2");
 
     assert_eq!(two.terminate().await.code(), Some(0));
-    let status: Value = serde_json::from_str(&second.succeed(&["status", "--json"]).await).unwrap();
+    let status = second.json(&["status", "--json"]).await;
     assert!(status["checkpoint_lsn"].is_string(), "{status}");
     // Another installation is about to take the backup of this second.
     let names = "begin; select count(pg_advisory_xact_lock(hashtextextended('tributary_backup_'
@@ -154,10 +154,8 @@ async fn three_tenants_share_a_pair_of_databases_and_see_nothing_of_each_other()
                 }
             });
         assert_eq!(installation.slot, format!("trib_{tenant}"));
-        let [source, target] = [&world.source, &world.target].map(|place| {
-            let url = place.url();
-            format!("postgresql://{role}:secret@{}", url.split_once('@').unwrap().1)
-        });
+        let [source, target] =
+            [&world.source, &world.target].map(|place| place.url_as(&role, "secret"));
         tenants.push((tenant, role, installation, source, target));
     }
     let mut daemons = Vec::new();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::source_schema::SourceLayout;
 
 use crate::noticed::ROWS;
-use crate::preflight::{reader, url, writer};
+use crate::preflight::{reader, writer};
 use crate::readiness::{is_ready, turns_unready};
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::Daemon;
@@ -115,7 +115,7 @@ async fn a_server_without_a_connection_to_spare_is_waited_for() {
     let world = World::canonical(ROWS).await;
     let (writing, target) = writer(&world).await;
     let reading = reader(&world, "secret", -1).await;
-    let source = url(&world.source.url(), &reading, "secret");
+    let source = world.source.url_as(&reading, "secret");
     let variables =
         [("TRIBUTARY_TARGET_URL", target.as_str()), ("TRIBUTARY_SOURCE_URL", source.as_str())];
     let mut daemon = Daemon::start_with(&world, &variables);

@@ -12,7 +12,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use clap::Parser;
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use testkit::cluster::{Cluster, ClusterOptions};
 use testkit::exports::{self, Export, Options};
-use testkit::process::Watchdog;
+use testkit::process::{Watchdog, peak_memory, tributary};
 use tokio_postgres::Client;
 
 const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/import/app.toml");
@@ -130,21 +130,11 @@ struct Imported {
     peak: Option<u64>,
 }
 
-/// `TRIBUTARY_BIN`, else the program beside this one.
-fn program() -> Result<PathBuf> {
-    let program = match std::env::var_os("TRIBUTARY_BIN") {
-        Some(program) => PathBuf::from(program),
-        None => std::env::current_exe()?.with_file_name("tributary"),
-    };
-    ensure!(program.is_file(), "{} is missing: build it, or set TRIBUTARY_BIN", program.display());
-    Ok(program)
-}
-
 fn import(cluster: &Cluster, export: &Path) -> Result<Imported> {
     let folder = export.parent().context("the export has no folder")?;
     let log = folder.join("tributary.log");
     let started = Instant::now();
-    let mut child = Command::new(program()?)
+    let mut child = Command::new(tributary()?)
         .args(["import", PLAN])
         .arg(export)
         .arg("--rejects")
@@ -163,7 +153,7 @@ fn import(cluster: &Cluster, export: &Path) -> Result<Imported> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        peak = peak.max(high_water_mark(child.id()));
+        peak = peak.max(peak_memory(child.id()));
         std::thread::sleep(POLL);
     };
     let took = started.elapsed();
@@ -171,13 +161,6 @@ fn import(cluster: &Cluster, export: &Path) -> Result<Imported> {
     let said = std::fs::read_to_string(&log).unwrap_or_default();
     ensure!(status.success(), "tributary import: {status}\n{said}");
     Ok(Imported { took, peak })
-}
-
-fn high_water_mark(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 async fn rows(client: &Client) -> Result<i64> {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::filter::Query;
 use super::reader;
+use crate::admin::kept::Kind;
 use crate::admin::layout::inert;
 use crate::admin::state::ANSWERED;
 use crate::admin::{Admin, Decide, Failure, Page, View, render, requests, see_other};
@@ -47,10 +48,10 @@ struct ListPage {
     query: String,
     text: String,
     q: String,
-    kinds: Vec<(String, i64)>,
+    kinds: Vec<(String, u64)>,
     feeds: Vec<String>,
-    reviews: i64,
-    notes: i64,
+    reviews: u64,
+    notes: u64,
     matching: String,
     next: Option<String>,
     is_first: bool,
@@ -121,10 +122,10 @@ async fn listed(
     let has_more = entries.len() > PAGE;
     entries.truncate(PAGE);
     let counts = admin.kept.kinds(db).await?;
-    let of = |severity: &str| -> i64 {
+    let of = |severity: &str| -> u64 {
         counts.iter().filter(|kind| kind.severity == severity).map(|kind| kind.count).sum()
     };
-    let in_severity = counts.iter().filter(|kind| kind.severity == filter.severity.as_str());
+    let shown = counts.iter().filter(|kind| kind.severity == filter.severity.as_str());
     let is_all = from.is_none() && !has_more;
     let matching = match (&filter.about, is_all) {
         (_, true) => entries.len().to_string(),
@@ -132,9 +133,13 @@ async fn listed(
         (About::Part(_), false) => format!("more than {PAGE}"),
         // Counted already.
         _ if filter.is_of_kind_alone() => {
-            let kinds = counts.iter().filter(|kind| kind.severity == filter.severity.as_str());
-            let kinds = kinds.filter(|kind| filter.kind.is_none_or(|k| k.as_str() == kind.kind));
-            kinds.map(|kind| kind.count).sum::<i64>().to_string()
+            let is_chosen = |kind: &Kind| filter.kind.is_none_or(|k| k.as_str() == kind.kind);
+            shown
+                .clone()
+                .filter(|kind| is_chosen(kind))
+                .map(|kind| kind.count)
+                .sum::<u64>()
+                .to_string()
         }
         _ => counted(queue::matching(db, &filter).await?),
     };
@@ -142,7 +147,7 @@ async fn listed(
     let is_pair = filter.kind.is_some_and(|kind| kind == ConflictKind::PossibleDuplicate);
     Ok(ListPage {
         rows: entries.iter().map(|entry| Shown::of(entry, &config.rules.zone)).collect(),
-        kinds: in_severity.map(|kind| (kind.kind.clone(), kind.count)).collect(),
+        kinds: shown.map(|kind| (kind.kind.clone(), kind.count)).collect(),
         feeds: config.source.feeds.iter().map(|feed| feed.name.clone()).collect(),
         reviews: of("review"),
         notes: of("info"),

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::import::catalog::{TargetColumn, TargetTable, table_names};
 use crate::import::convert::Kind;
 use crate::import::plan::Encoding;
-use crate::import::record::MEMBER;
+use crate::import::record::{MEMBER, first_field};
 use crate::pg::Client;
 
 /// Fields that hold a name in one text.
@@ -96,9 +96,9 @@ fn input(text: &mut String, array: &Array, used: &BTreeSet<String>) {
     let unused: BTreeSet<&str> = array
         .fields
         .keys()
-        .map(|path| top(path))
+        .map(|path| first_field(path))
         .filter(|name| *name != MEMBER)
-        .filter(|name| !used.iter().any(|path| top(path) == *name))
+        .filter(|name| !used.iter().any(|path| first_field(path) == *name))
         .collect();
     let _ = writeln!(
         text,
@@ -306,10 +306,6 @@ fn fits(kind: &Kind, guess: Guess) -> bool {
         Kind::Json => matches!(guess, G::List | G::ListOfObjects | G::Object | G::JsonText),
         Kind::Array => matches!(guess, G::List | G::JsonText | G::Text),
     }
-}
-
-fn top(path: &str) -> &str {
-    path.split_once('.').map_or(path, |(first, _)| first)
 }
 
 fn quoted(text: &str) -> String {

@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::halt::{Halt, HaltCause};
-use crate::lsn::Lsn;
 use crate::pg::Client;
 use crate::session::{installation, lock, resume};
 use crate::source::{Finding, slot};
@@ -59,26 +58,27 @@ async fn continues(
         return Err(resume::unknown_slot(name));
     }
     match resume::checkpoint(target, name).await? {
-        Some(checkpoint) if is_read_further(&state, checkpoint) => Err(Error::refused(
-            format!(
-                "the slot {name} is ahead of this target, and a daemon of another target reads it"
-            ),
-            "configure another source.slot here, or stop that daemon and retire it with `tributary slot drop`",
-        )),
         Some(checkpoint) => {
             let relocated = installation::is_relocated(target).await?;
-            let resume = resume::Foreign { source, target, config, relocated };
-            resume.refuse(&state, checkpoint).await
+            let foreign = resume::Foreign { source, target, config, relocated };
+            match foreign.refuse(&state, checkpoint).await {
+                // `run` waits for that reader.
+                Err(Error::Unavailable { .. }) if resume::is_read_further(&state, checkpoint) => {
+                    Err(read_further(name))
+                }
+                refused => refused,
+            }
         }
         None if resume::knows_slot(target, name).await? => Ok(()),
         None => Err(resume::unknown_slot(name)),
     }
 }
 
-/// Whether somebody who is ahead of this target reads the slot.
-fn is_read_further(state: &slot::SlotState, checkpoint: Lsn) -> bool {
-    let ahead = state.confirmed_flush_lsn.is_some_and(|confirmed| confirmed > checkpoint);
-    ahead && state.active_pid.is_some()
+fn read_further(name: &str) -> Error {
+    Error::refused(
+        format!("the slot {name} is ahead of this target, and a daemon of another target reads it"),
+        "configure another source.slot here, or stop that daemon and retire it with `tributary slot drop`",
+    )
 }
 
 /// A halt in front of a delete, or after a rollback, outlives a restart.

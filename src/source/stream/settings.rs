@@ -6,9 +6,9 @@ use std::time::Duration;
 use pgwire_replication::config::{ReplicationConfig, SslMode, TlsConfig};
 use tokio_postgres::config::Host;
 
+use super::Wanted;
 use crate::config::{Server, TlsMode, quote_identifier};
 use crate::error::{Error, Result};
-use crate::lsn::Lsn;
 use crate::pg::settings;
 
 /// Shortest time between two reports of a raised position: one a second is what `pg_recvlogical` and
@@ -88,10 +88,7 @@ pub(super) fn passwords(server: &Server) -> Vec<String> {
 pub(super) fn settings(
     server: &Server,
     endpoint: &Endpoint,
-    reader: &str,
-    slot: &str,
-    publication: &str,
-    start: Lsn,
+    wanted: &Wanted<'_>,
     password: &str,
 ) -> Result<ReplicationConfig> {
     let postgres = &server.postgres;
@@ -105,7 +102,8 @@ pub(super) fn settings(
     };
     let database = postgres.get_dbname().unwrap_or(user);
     // The server reads the publication as a list of identifiers, hence the quotes.
-    let publication = quote_identifier(publication);
+    let &Wanted { reader, slot, start, .. } = wanted;
+    let publication = quote_identifier(wanted.publication);
     let config =
         ReplicationConfig::new(&endpoint.host, user, password, database, slot, publication)
             .with_port(endpoint.port)
@@ -177,6 +175,11 @@ mod tests {
         }
     }
 
+    fn wanted(publication: &str) -> Wanted<'_> {
+        let start = crate::lsn::Lsn(7);
+        Wanted { reader: "tributary", slot: "slot", publication, start, begins: true }
+    }
+
     #[test]
     fn a_server_is_reached_as_configured() {
         let check = |url: &str, tls: TlsMode, expected: &[(&str, u16, SslMode, Option<&str>)]| {
@@ -184,9 +187,7 @@ mod tests {
             let found = endpoints(&server).unwrap();
             let seen: Vec<_> = found
                 .iter()
-                .map(|endpoint| {
-                    settings(&server, endpoint, "tributary", "slot", "Pub", Lsn(7), "").unwrap()
-                })
+                .map(|endpoint| settings(&server, endpoint, &wanted("Pub"), "").unwrap())
                 .map(|c| (c.host, c.port, c.tls.mode, c.tls.sni_hostname))
                 .collect();
             let expected: Vec<_> = expected
@@ -258,8 +259,7 @@ mod tests {
         let server =
             server("host=/run/pg user=u options='-c TimeZone=Asia/Manila'", TlsMode::Disable);
         let endpoint = endpoints(&server).unwrap().remove(0);
-        let config =
-            settings(&server, &endpoint, "tributary", "slot", "My \"Pub\"", Lsn(7), "").unwrap();
+        let config = settings(&server, &endpoint, &wanted("My \"Pub\""), "").unwrap();
         assert_eq!(config.publication.names(), ["\"My \"\"Pub\"\"\""]);
         assert!(config.options.unwrap().ends_with("-c standard_conforming_strings=on"));
         assert_eq!(config.database, "u");

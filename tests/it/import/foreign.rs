@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{counts, report, total};
-use crate::support::world::{Places, World};
+use crate::support::world::World;
 
 /// Most edits of a proposal.
 const HANDFUL: usize = 5;
@@ -167,14 +167,8 @@ fn books() -> Foreign {
     }
 }
 
-async fn world(schema: &str) -> World {
-    let world = World::new(testkit::source_schema::SourceLayout::Canonical, Places::Shared).await;
-    world.target.execute(schema).await;
-    world
-}
-
 async fn imports(foreign: Foreign) {
-    let world = world(foreign.schema).await;
+    let world = World::with_target(foreign.schema).await;
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, contents: &[u8]| {
         let path = folder.path().join(name);

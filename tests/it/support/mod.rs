@@ -8,6 +8,7 @@ pub(crate) mod fault_proxy;
 pub(crate) mod feeds;
 pub(crate) mod fingerprint;
 pub(crate) mod full_disk;
+pub(crate) mod place;
 pub(crate) mod site;
 pub(crate) mod world;
 

@@ -1,12 +1,12 @@
 //! One scenario's databases, configuration and commands.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use testkit::cluster::{Cluster, ClusterOptions, free_port};
+use serde_json::Value;
+use testkit::cluster::{Cluster, free_port};
 use testkit::dirt::DirtRates;
 use testkit::load;
 use testkit::people::Population;
@@ -14,67 +14,12 @@ use testkit::source_schema::SourceLayout;
 use testkit::traffic::{LiveTraffic, TrafficCount};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use tributary::lsn::Lsn;
 
 use super::daemon::Daemon;
 use super::eventually;
-
-/// A server with room for the slots of all scenarios.
-pub(crate) fn start_cluster(durable: bool) -> Cluster {
-    let settings = [("max_replication_slots", "400"), ("max_wal_senders", "60")];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    Cluster::start(&ClusterOptions { durable, settings, ..ClusterOptions::default() }).unwrap()
-}
-
-/// The server that most scenarios share. It is never dropped; its watchdog ends it with the process.
-fn shared() -> &'static Cluster {
-    static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(|| start_cluster(false))
-}
-
-fn unique(prefix: &str) -> String {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}_{}", COUNTER.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A server and a database there.
-pub(crate) struct Place {
-    pub(crate) cluster: &'static Cluster,
-    pub(crate) database: String,
-}
-
-impl Place {
-    pub(crate) async fn new(cluster: &'static Cluster, prefix: &str) -> Self {
-        let database = unique(prefix);
-        cluster.create_database(&database).await.unwrap();
-        Self { cluster, database }
-    }
-
-    pub(crate) async fn connect(&self) -> Client {
-        self.cluster.connect(&self.database).await.unwrap()
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.cluster.url(&self.database)
-    }
-
-    pub(crate) async fn execute(&self, sql: &str) {
-        self.cluster.execute(&self.database, sql).await.unwrap();
-    }
-
-    /// The end of the log now.
-    pub(crate) async fn lsn(&self) -> Lsn {
-        Lsn::parse(&self.value("pg_current_wal_lsn()").await).unwrap()
-    }
-
-    /// The one value of a query, as text; empty for NULL.
-    pub(crate) async fn value(&self, sql: &str) -> String {
-        let sql = format!("select coalesce((select ({sql})::text), '')");
-        self.connect().await.query_one(&sql, &[]).await.unwrap().get(0)
-    }
-}
+pub(crate) use super::place::{Place, start_cluster};
+use super::place::{shared, unique};
 
 /// Where a scenario's databases are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -145,6 +90,13 @@ impl World {
     pub(crate) async fn canonical(rows: &str) -> Self {
         let world = Self::new(SourceLayout::Canonical, Places::Shared).await;
         world.source.execute(rows).await;
+        world
+    }
+
+    /// The canonical layout on the shared server, with these statements run at the target.
+    pub(crate) async fn with_target(tables: &str) -> Self {
+        let world = Self::new(SourceLayout::Canonical, Places::Shared).await;
+        world.target.execute(tables).await;
         world
     }
 
@@ -274,6 +226,19 @@ impl World {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "tributary {arguments:?}\n{errors}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same of one that prints JSON.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.succeed(arguments).await).unwrap()
+    }
+
+    /// Runs a command that must die at a failpoint.
+    pub(crate) async fn dies(&self, arguments: &[&str], point: &str) {
+        let killed = self.command(arguments).env("TRIBUTARY_FAILPOINT", point).output().await;
+        let killed = killed.unwrap();
+        let log = String::from_utf8_lossy(&killed.stderr).into_owned();
+        assert_eq!(killed.status.signal(), Some(6), "{arguments:?} {point}: {log}");
     }
 
     /// Starts `tributary run`.

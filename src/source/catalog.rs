@@ -11,7 +11,7 @@ pub struct Table {
     relation: String,
     /// Where it is, and the version of its name.
     name: String,
-    /// Place, type and version of the columns that are read, by name.
+    /// Place, type and version of the columns that are read, by name; empty: it is gone.
     columns: BTreeMap<String, String>,
     /// The versions of the labels of their enums, by object id.
     labels: BTreeMap<String, String>,
@@ -121,6 +121,7 @@ mod tests {
         check(&|t| drop(t.columns.insert("id".into(), "2/25".into())), &["columns were altered"]);
         check(&|t| drop(t.columns.insert("test".into(), "3/16".into())), &[]);
         check(&|t| t.columns.clear(), &[]);
+        check(&|t| drop(t.columns.insert("id".into(), String::new())), &["columns were altered"]);
         check(&|t| drop(t.labels.insert("42".into(), "9".into())), &[]);
         check(
             &|t| drop(t.labels.insert("41".into(), "9".into())),

@@ -16,10 +16,11 @@ select jsonb_build_object(
         from pg_class c left join pg_type ty on ty.oid = c.reltype
         where c.oid = w.oid), ''),
     'columns', coalesce((
-        select jsonb_object_agg(a.attname, concat_ws('/', a.attnum, a.atttypid, a.atttypmod, a.xmin))
-        from pg_attribute a
-        where a.attrelid = w.oid and a.attnum > 0 and not a.attisdropped
-            and w.columns ? a.attname::text), '{}'),
+        -- One that is gone has no version.
+        select jsonb_object_agg(n.name, concat_ws('/', a.attnum, a.atttypid, a.atttypmod, a.xmin))
+        from jsonb_array_elements_text(w.columns) as n (name)
+        left join pg_attribute a
+            on a.attrelid = w.oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped), '{}'),
     'labels', coalesce((
         select jsonb_object_agg(e.oid, e.xmin::text)
         from pg_attribute a

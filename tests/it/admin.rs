@@ -289,6 +289,6 @@ async fn an_operator_watches_cuts_over_and_goes_back() {
     assert_eq!(world.target.value(paid).await, "6");
     let by = "select string_agg(distinct operation, ' ' order by operation) from tributary.operation_log \
               where asked_by = 'operate' and outcome = 'done'";
-    assert_eq!(world.target.value(by).await, "backfill cutover rollback");
+    assert_eq!(world.target.value(by).await, "backfill cutover dry-run rollback");
     browser.close().await;
 }

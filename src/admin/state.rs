@@ -96,7 +96,7 @@ impl Admin {
     /// time stays queued, and `/admin/requests` shows its outcome.
     ///
     /// # Errors
-    /// As [`ask::ask_daemon`].
+    /// As [`ask::queue_for_daemon`].
     pub async fn ask(&self, command: Command, who: &Who, patience: Duration) -> Result<Asked> {
         let (current, runtime) = (self.current(), tokio::runtime::Handle::current());
         let who = who.name.clone();

@@ -53,8 +53,13 @@ async fn go(browser: &Browser, world: &World, path: &str) {
     browser.page.goto(&format!("http://127.0.0.1:{}{path}", world.http)).await.unwrap();
 }
 
-/// A key, as somebody presses it whose hands stay on the keyboard.
+/// A key, as somebody presses it whose hands stay on the keyboard, once the page's script listens.
 async fn key(browser: &Browser, key: &str) {
+    let is_loaded = || async {
+        let state = browser.page.execute("return document.readyState", vec![]).await;
+        state.is_ok_and(|state| state == "complete")
+    };
+    eventually("the page is loaded", String::new, is_loaded).await;
     let body = browser.page.find(Locator::Css("body")).await.unwrap();
     body.send_keys(key).await.unwrap();
 }

@@ -45,11 +45,6 @@ impl Daemon {
         std::fs::read_to_string(self.log.path()).unwrap()
     }
 
-    /// Of its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id().unwrap()
-    }
-
     /// Sends a signal, such as `STOP`.
     pub(crate) async fn signal(&self, name: &str) {
         let pid = self.child.id().expect("the daemon runs").to_string();

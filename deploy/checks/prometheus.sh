@@ -27,11 +27,11 @@ used_metrics() {
     cat "$@" | sed 's/[a-z]*:tributary_[a-z_]*:[a-z0-9_]*//g; s/tributary_(password|certificate)_expiry/tributary_password_expiry/' | grep -o 'tributary_[a-z0-9_]*' |
         sed 's/_\(bucket\|sum\|count\)$//' | sort -u
 }
-grep -o '"tributary_[a-z0-9_]*"' src/metrics.rs | tr -d '"' | sort -u >"$scratch/metrics"
-[ "$(wc -l <"$scratch/metrics")" -gt 15 ] || die "the metrics of src/metrics.rs were not found"
+grep -o '"tributary_[a-z0-9_]*"' src/metrics/names.rs | tr -d '"' | sort -u >"$scratch/metrics"
+[ "$(wc -l <"$scratch/metrics")" -gt 15 ] || die "the metrics of src/metrics/names.rs were not found"
 used_metrics deploy/prometheus/*.yml deploy/grafana/*.json docs/runbooks/*.md >"$scratch/used"
 unknown=$(comm -23 "$scratch/used" "$scratch/metrics")
-[ -z "$unknown" ] || die "src/metrics.rs has no metric of these names: $unknown"
+[ -z "$unknown" ] || die "src/metrics/names.rs has no metric of these names: $unknown"
 # What the rules record is named as it is recorded.
 cat deploy/prometheus/*.yml deploy/grafana/*.json | grep -o '[a-z]*:tributary_[a-z_]*:[a-z0-9_]*' | sort -u |
     while read -r name; do

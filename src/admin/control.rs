@@ -58,7 +58,7 @@ impl Stored {
         let db = Db::new(admin.read().await?);
         Ok(Self {
             halt: halt::pending(&db).await.ok(),
-            is_paused: halt::paused(&db).await?.is_some(),
+            is_paused: halt::is_paused(&db).await?,
             progress: Progress::read(&db).await?,
             requests: requests::latest(&db).await?,
             backups: backup::list(&db).await?.into_iter().filter(|backup| backup.present).collect(),

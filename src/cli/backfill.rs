@@ -175,7 +175,7 @@ pub(super) async fn schedule(
 /// After a rollback the running daemon reads the feeds again when it is asked; `None`: there is no such daemon, or no more.
 async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
     let Ok(db) = open_target(config).await else { return Ok(None) };
-    if !session::is_locked(&db).await? || crate::store::halt::rolled_back(&db).await?.is_none() {
+    if !session::is_locked(&db).await? || !crate::store::halt::is_rolled_back(&db).await? {
         return Ok(None);
     }
     let actor = actor(&db, None).await?;
@@ -194,7 +194,7 @@ async fn ask_after_a_rollback(config: &Config) -> Result<Option<ExitCode>> {
             print(&format!("the daemon has read {} rows\n", at.rows_done))?;
             break;
         }
-        if let Some(halt) = crate::store::halt::recorded(&db).await? {
+        if let Some(halt) = crate::store::halt::recorded(db.client()).await? {
             return Err(Error::Halted(Box::new(halt)));
         }
         if session::is_locked(&db).await? {

@@ -52,9 +52,15 @@ fn an_unknown_parameter_is_told_once_and_without_its_name() {
     for url in ["postgresql://u:1?s3cret=x@db.example.com/d", "host=h user=u s3cret=x"] {
         let text = format!("[source]\nurl = {url:?}\n[target]\nurl = \"host=/run/pg user=u\"");
         let env = |name: &str| (name == "USER").then(|| "u".to_owned());
-        let told = Config::parse(&text, &env).unwrap_err().to_string();
-        assert!(told.contains("source.url: an unknown parameter; the known ones are"), "{told}");
-        assert!(told.matches("source.url").count() == 1 && !told.contains("s3cret"), "{told}");
+        let message = Config::parse(&text, &env).unwrap_err().to_string();
+        assert!(
+            message.contains("source.url: an unknown parameter; the known ones are"),
+            "{message}"
+        );
+        assert!(
+            message.matches("source.url").count() == 1 && !message.contains("s3cret"),
+            "{message}"
+        );
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn pause(db: &Db, by: Option<&str>) -> Result<String> {
 
 /// After a rollback the running daemon goes on: everything is due to be read already.
 pub(super) async fn backfill_again(db: &Db) -> Result<String> {
-    if crate::store::halt::rolled_back(db).await?.is_none() {
+    if !crate::store::halt::is_rolled_back(db).await? {
         return Err(Error::refused(
             "a tributary daemon works on this target",
             "stop it first; after a rollback it would read the feeds again when asked",
@@ -38,7 +38,7 @@ pub(super) async fn backfill_again(db: &Db) -> Result<String> {
 pub(super) async fn reconcile(applier: &Applier, tx: &Tx, actor: &str) -> Result<String> {
     let db = tx.db();
     // After a rollback one is scheduled, of which nothing is done.
-    if crate::store::halt::rolled_back(db).await?.is_none()
+    if !crate::store::halt::is_rolled_back(db).await?
         && backfill::progress(db).await?.is_some_and(|at| !at.is_done())
     {
         return Err(Error::refused(

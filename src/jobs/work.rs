@@ -359,7 +359,7 @@ impl Work<'_> {
 
 /// What waits for an operator is not waited for.
 async fn require_not_halted(db: &Db) -> Result<()> {
-    match halt::recorded(db).await? {
+    match halt::recorded(db.client()).await? {
         None => Ok(()),
         Some(halt) => Err(Error::refused(
             format!("the daemon halted: {}", halt.reason()),

@@ -66,11 +66,8 @@ pub(super) async fn expected(applier: &mut Applier) -> Result<Expected> {
         };
         after = last;
         let mut parts = vec![Touched::owners(page)];
-        while let Some(part) = parts.pop() {
-            let Some(found) = applier.expected(&tx, &mut RowPlan::default(), &part).await? else {
-                parts.extend(part.halves().into_iter().rev());
-                continue;
-            };
+        let mut none = RowPlan::default();
+        while let Some(found) = applier.next_expected(&tx, &mut none, &mut parts).await? {
             note(&tx, &found.writes).await?;
             for write in &found.writes {
                 expected.add(write, &applier.env.rules.products);

@@ -12,10 +12,10 @@ use crate::pg::{Client, Db};
 /// Those of the target.
 pub async fn is_accepted(db: &Db, halt: &Halt) -> Result<bool> {
     if matches!(halt.cause, HaltCause::RolledBack { .. }) {
-        return Ok(rolled_back(db).await?.is_none());
+        return Ok(!is_rolled_back(db).await?);
     }
     if matches!(halt.cause, HaltCause::Paused { .. }) {
-        return Ok(paused(db).await?.is_none());
+        return Ok(!is_paused(db).await?);
     }
     let accepted = accepted(db).await?;
     Ok(halt.keys().iter().all(|key| accepted.contains(key)))
@@ -51,30 +51,7 @@ pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
 /// # Errors
 /// Those of the target.
 pub async fn failure(db: &Db) -> Result<Option<Halt>> {
-    Ok(recorded(db).await?.filter(Halt::is_failure))
-}
-
-/// The halt in front of tables that were brought back to a backup, until a backfill is asked for. It is recorded for itself:
-/// whatever else the daemon halts for meanwhile does not end it.
-///
-/// # Errors
-/// Those of the target.
-pub async fn rolled_back(db: &Db) -> Result<Option<Halt>> {
-    let sql = "select rolled_back from tributary.state";
-    let rows = db.query("target: reading the state", sql, &[]).await?;
-    let run: Option<String> = rows.first().and_then(|row| row.get(0));
-    Ok(run.map(|run| Halt::new(HaltCause::RolledBack { run }, Vec::new())))
-}
-
-/// The halt that an operator asked for, until it is ended. It is recorded for itself, as that of a rollback.
-///
-/// # Errors
-/// Those of the target.
-pub async fn paused(db: &Db) -> Result<Option<Halt>> {
-    let rows =
-        db.query("target: reading the state", "select paused from tributary.state", &[]).await?;
-    let by: Option<String> = rows.first().and_then(|row| row.get(0));
-    Ok(by.map(|by| Halt::new(HaltCause::Paused { by }, Vec::new())))
+    Ok(recorded(db.client()).await?.filter(Halt::is_failure))
 }
 
 /// The halt that stands until somebody ends it by a command of its own: that of a rollback before that of a pause.
@@ -91,6 +68,30 @@ pub async fn standing(target: &Client) -> Result<Option<Halt>> {
     let cause = rolled_back.map(|run| HaltCause::RolledBack { run });
     let cause = cause.or_else(|| paused.map(|by| HaltCause::Paused { by }));
     Ok(cause.map(|cause| Halt::new(cause, Vec::new())))
+}
+
+/// Whether the tables are those of a backup, until a backfill is asked for. It is recorded for itself: whatever else the daemon halts
+/// for meanwhile does not end it.
+///
+/// # Errors
+/// Those of the target.
+pub async fn is_rolled_back(db: &Db) -> Result<bool> {
+    Ok(rolled_back(db).await?.is_some())
+}
+
+async fn rolled_back(db: &Db) -> Result<Option<Halt>> {
+    let standing = standing(db.client()).await?;
+    Ok(standing.filter(|halt| matches!(halt.cause, HaltCause::RolledBack { .. })))
+}
+
+/// Whether an operator paused the stream and nobody has resumed it. It is recorded for itself, as a rollback is.
+///
+/// # Errors
+/// Those of the target.
+pub async fn is_paused(db: &Db) -> Result<bool> {
+    let sql = "select paused is not null from tributary.state";
+    let rows = db.query("target: reading the state", sql, &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 /// Pauses the stream in somebody's name, or with `None` ends the pause.
@@ -138,10 +139,10 @@ pub async fn clear_failure(db: &Db) -> Result<()> {
 ///
 /// # Errors
 /// Those of the target.
-pub async fn recorded(db: &Db) -> Result<Option<Halt>> {
-    let rows =
-        db.query("target: reading the state", "select halted from tributary.state", &[]).await?;
-    let halted: Option<Value> = rows.first().and_then(|row| row.get(0));
+pub async fn recorded(target: &Client) -> Result<Option<Halt>> {
+    let sql = "select halted from tributary.state";
+    let row = target.query_opt(sql, &[]).await.context("target: reading the state")?;
+    let halted: Option<Value> = row.and_then(|row| row.get(0));
     Ok(halted.and_then(|value| serde_json::from_value(value).ok()))
 }
 
@@ -150,7 +151,7 @@ pub async fn recorded(db: &Db) -> Result<Option<Halt>> {
 /// # Errors
 /// A refusal when nothing is halted.
 pub async fn pending(db: &Db) -> Result<Halt> {
-    match recorded(db).await? {
+    match recorded(db.client()).await? {
         Some(Halt { cause: HaltCause::RolledBack { .. }, .. }) => Err(Error::refused(
             "the daemon halted because the target was rolled back, so there is nothing to accept",
             "`tributary backfill` or `tributary cutover` goes on",

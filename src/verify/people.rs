@@ -139,11 +139,7 @@ impl Verifier<'_> {
     ) -> Result<(Vec<Difference>, u64)> {
         let (mut found, mut quarantined) = (Vec::new(), 0);
         let mut parts = vec![touched.clone()];
-        while let Some(part) = parts.pop() {
-            let Some(expected) = self.applier.expected(tx, plan, &part).await? else {
-                parts.extend(part.halves().into_iter().rev());
-                continue;
-            };
+        while let Some(expected) = self.applier.next_expected(tx, plan, &mut parts).await? {
             found.extend(self.differences(tx, &expected).await?);
             quarantined += expected.quarantined;
         }

@@ -1,5 +1,5 @@
 //! What `check` passes, `run` does not trip over: every refusal that a start knows is caused, `check` reports it, `run` meets it, and
-//! once it is mended both go on (SPEC §9).
+//! once it is remedied both go on (SPEC §9).
 //!
 //! [`every_refusal_of_a_start_is_taken`] holds the cases against the refusals in the code: a new one fails until it has its case.
 

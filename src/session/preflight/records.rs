@@ -1,11 +1,9 @@
 //! What the target records of its installation, held against this configuration and this source: whose schema it is, which slot it
 //! goes on with, what its feeds are, what it is halted for (SPEC §1, P9, P11, P12).
 
-use serde_json::Value;
-
 use crate::config::Config;
-use crate::error::{Context, Error, Result};
-use crate::halt::{Halt, HaltCause};
+use crate::error::{Error, Result};
+use crate::halt::HaltCause;
 use crate::pg::Client;
 use crate::session::{installation, lock, resume};
 use crate::source::{Finding, slot};
@@ -101,11 +99,7 @@ async fn halt(target: &Client) -> Result<Finding> {
         }
         _ => {}
     }
-    let sql = "select halted from tributary.state";
-    let row = target.query_opt(sql, &[]).await.context("target: reading the state")?;
-    let Some(row) = row else { return Ok(Finding::passed(NAME, "nothing is halted")) };
-    let halted: Option<Value> = row.get(0);
-    let halted = halted.and_then(|value| serde_json::from_value::<Halt>(value).ok());
+    let halted = store::halt::recorded(target).await?;
     Ok(match halted.filter(|halt| !halt.is_failure()) {
         Some(halt) => Finding::failed(
             NAME,

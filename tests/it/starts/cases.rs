@@ -1,4 +1,4 @@
-//! Each way of failing at a start: what breaks it, what `check` and `run` say, and what mends it.
+//! Each way of failing at a start: what breaks it, what `check` and `run` say, and what remedies it.
 
 use toml::Table;
 
@@ -20,7 +20,7 @@ pub(super) struct Case {
     pub(super) point: &'static str,
     /// Words of what `run` says, as the source has them.
     pub(super) says: &'static str,
-    /// Statements at the source and at the target that break it, and those that mend it. `{slot}`, `{role}` and
+    /// Statements at the source and at the target that break it, and those that remedy it. `{slot}`, `{role}` and
     /// `{database}` are replaced.
     pub(super) source: [&'static str; 2],
     pub(super) target: [&'static str; 2],
@@ -44,11 +44,11 @@ const fn case(point: &'static str, says: &'static str) -> Case {
 }
 
 impl Case {
-    const fn source(self, broken: &'static str, mended: &'static str) -> Self {
-        Self { source: [broken, mended], ..self }
+    const fn source(self, broken: &'static str, remedied: &'static str) -> Self {
+        Self { source: [broken, remedied], ..self }
     }
-    const fn target(self, broken: &'static str, mended: &'static str) -> Self {
-        Self { target: [broken, mended], ..self }
+    const fn target(self, broken: &'static str, remedied: &'static str) -> Self {
+        Self { target: [broken, remedied], ..self }
     }
     const fn config(self, config: fn(&mut Table)) -> Self {
         Self { config, ..self }

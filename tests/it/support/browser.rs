@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Mutex;
 
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -172,15 +173,16 @@ impl Browser {
         self.page.find(Locator::Css("main")).await.unwrap().text().await.unwrap()
     }
 
-    /// Waits until the page says this.
+    /// Waits until the page says this; where it never does, the failure shows what it says.
     pub(crate) async fn says(&self, text: &str) {
-        let explain = String::new;
+        let shown = Mutex::new(String::new());
+        let explain = || shown.lock().unwrap().clone();
         let is_there = || async {
-            let main = self.page.find(Locator::Css("main")).await;
-            match main {
-                Ok(main) => main.text().await.is_ok_and(|found| found.contains(text)),
-                Err(_) => false,
-            }
+            let Ok(main) = self.page.find(Locator::Css("main")).await else { return false };
+            let Ok(found) = main.text().await else { return false };
+            let is_there = found.contains(text);
+            *shown.lock().unwrap() = found;
+            is_there
         };
         eventually(&format!("the page says {text:?}"), explain, is_there).await;
     }

@@ -88,6 +88,9 @@ pub enum Error {
     /// Another writer advanced the checkpoint or took the lock (P11): this one starts over as a waiter.
     #[error("another tributary daemon works on this target: {0}")]
     Superseded(String),
+    /// What arrived cannot be decided before a reconcile has read its feeds. The stream loop lets it read first.
+    #[error("a reconcile must have read its feeds first")]
+    ReadsFirst,
     /// Everything else, such as a bug or a permission that was taken away.
     #[error("{context}: {cause}")]
     Failed {
@@ -191,7 +194,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unavailable { .. } => ErrorKind::Unavailable,
+            Self::Unavailable { .. } | Self::ReadsFirst => ErrorKind::Unavailable,
             Self::Altered { .. } => ErrorKind::Altered,
             Self::Config(_) => ErrorKind::Config,
             Self::Gone { .. } => ErrorKind::Gone,

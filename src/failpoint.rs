@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 44] = [
+pub const NAMES: [&str; 45] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -22,6 +22,7 @@ pub const NAMES: [&str; 44] = [
     // The backfill.
     "table-started",
     "chunk-applied",
+    "read-beside",
     "chunk-committed",
     "recheck-applied",
     "emails-judged",

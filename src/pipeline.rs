@@ -28,6 +28,7 @@ mod large;
 mod maintenance;
 mod notice;
 mod progress;
+mod reading;
 mod receive;
 mod reports;
 mod retention;
@@ -43,7 +44,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use self::control::Control;
+use self::follow::Beside;
 use self::notice::Notice;
+use self::reading::Reading;
 use crate::apply::{Mode, OWNERS_PER_ROUND};
 use crate::backfill::{Backfill, Until};
 use crate::backup;
@@ -58,7 +61,7 @@ use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
-use crate::store::backfill::{MadeBy, Progress};
+use crate::store::backfill::Progress;
 use crate::store::halt;
 use crate::store::operation_log::{self, Finish, Outcome};
 
@@ -276,22 +279,29 @@ async fn work(
     session.applier.keep_today().await?;
     session.applier.scan_profiles(&|| health.tick()).await?;
     let mut notice = Notice::start(config, session.publication.print.clone());
-    let was_finished = MadeBy::read(&session.applier.db).await?.was_finished();
-    let until = if was_finished { Until::OnlyRecomputes } else { Until::Done };
-    if let Some(at) = due_backfill(session).await? {
+    let until = reading::before_the_stream(&session.applier.db).await?;
+    let due = due_backfill(session).await?;
+    if let Some(at) = &due {
         // Before the phase: whoever sees it sees the rows of an earlier run too.
-        report_backfill(health, &at);
+        report_backfill(health, at);
         health.set_phase(Phase::Backfilling);
         backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
     }
-    let backfilled = backfill(config, session, health, shutdown, show, until);
-    let backfilled = watched(backfilled, &mut notice);
-    if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
-        return Ok(());
-    }
+    let reading = if reading::is_read_beside(until, due.as_ref()) {
+        log_backfill(config, session).await?;
+        Some(Reading::begin(config, show).await?)
+    } else {
+        let backfilled = backfill(config, session, health, shutdown, show, until);
+        let backfilled = watched(backfilled, &mut notice);
+        if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
+            return Ok(());
+        }
+        None
+    };
     halt::record(&session.applier.db, None).await?;
     judge_days_passed(session, health).await?;
-    follow::follow(config, session, health, shutdown, backoff, control, notice)
+    let beside = Beside { notice, reading };
+    follow::follow(config, session, health, shutdown, backoff, control, beside)
         .instrument(span(config, Phase::Streaming))
         .await
 }
@@ -341,6 +351,16 @@ fn span(config: &Config, phase: Phase) -> Span {
     tracing::info_span!("daemon", slot = config.source.slot, phase = phase.as_str())
 }
 
+/// Records that a backfill begins, unless it began before.
+async fn log_backfill(config: &Config, session: &Session) -> Result<Option<i64>> {
+    let applier = &session.applier;
+    let logged = operation_log::begin_backfill(&applier.db, &applier.operator).await?;
+    if let Some(entry) = logged {
+        crate::report::store::begin(config, entry).await;
+    }
+    Ok(logged)
+}
+
 /// Runs the scheduled backfill, if any, as far as asked; `false` when shutdown came first.
 ///
 /// # Errors
@@ -368,11 +388,8 @@ pub async fn backfill(
         health.recovered();
         show(at);
     };
-    let (db, operator) = (Arc::clone(&session.applier.db), session.applier.operator.clone());
-    let logged = operation_log::begin_backfill(&db, &operator).await?;
-    if let Some(entry) = logged {
-        crate::report::store::begin(config, entry).await;
-    }
+    let db = Arc::clone(&session.applier.db);
+    let logged = log_backfill(config, session).await?;
     let work = Backfill { config, source, shutdown, progress: &progress };
     let worked = work.run(&mut session.applier, until).await;
     let end = match &worked {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Applier;
+use super::beside;
 use super::fetch::versions_of;
 use super::settle::Mode;
 use crate::engine::raw::StoredValues;
@@ -45,7 +46,8 @@ impl Applier {
     /// `unaltered` is awaited before the commit.
     ///
     /// # Errors
-    /// Those of both servers; [`Error::Superseded`] where another writer advanced the checkpoint.
+    /// Those of both servers; [`Error::Superseded`] where another writer advanced the checkpoint; [`Error::ReadsFirst`] where a
+    /// reconcile must have read its feeds first.
     pub async fn apply_batch(
         &mut self,
         changes: &[RowChange],
@@ -61,12 +63,14 @@ impl Applier {
                 Tx::on(&self.db).rollback().await?;
                 let (tx, report) = self.attempt_batch(changes, advance, Mode::CAREFUL).await?;
                 tx.commit().await?;
+                self.note_applied(changes);
                 Ok(Applied { report, was_refused: true })
             }
             other => {
                 let (tx, report) = other?;
                 failpoint::hit("batch-applied");
                 tx.commit().await?;
+                self.note_applied(changes);
                 Ok(Applied { report, was_refused: false })
             }
         }
@@ -78,12 +82,12 @@ impl Applier {
         advance: &Advance,
         mode: Mode,
     ) -> Result<(Tx, Report)> {
-        let (tx, plan) = self.plan_in_new_transaction(changes, Arrival::Stream).await?;
+        let arrival = self.streamed();
+        let (tx, plan) = self.plan_in_new_transaction(changes, arrival).await?;
+        let mode = Mode { beside_reading: arrival == Arrival::BesideReading, ..mode };
         let report = match plan {
-            Some(plan) => {
-                let touched = plan.touched.clone();
-                self.settle(&tx, plan, touched, mode, Some(advance)).await?
-            }
+            Some(plan) => self.settle_plan(&tx, plan, mode, Some(advance)).await?,
+            None if mode.beside_reading => return Err(Error::ReadsFirst),
             None => self.apply_apart(&tx, changes, mode, advance).await?,
         };
         Ok((tx, report))
@@ -100,13 +104,8 @@ impl Applier {
     ) -> Result<Report> {
         let mut report = Report::default();
         for transaction in changes.chunk_by(|a, b| a.tx == b.tx) {
-            let stored = store::row::by_key(tx, &ids_of(transaction)).await?;
-            let plan = self.plan_of_stored(tx, transaction, stored, Arrival::Stream).await?;
-            report.add(match plan {
-                Some(plan) => {
-                    let touched = plan.touched.clone();
-                    self.settle(tx, plan, touched, mode, None).await?
-                }
+            report.add(match self.plan_if_small(tx, transaction, Arrival::Stream).await? {
+                Some(plan) => self.settle_plan(tx, plan, mode, None).await?,
                 None => self.apply_in_parts(tx, transaction).await?,
             });
         }
@@ -169,9 +168,19 @@ impl Applier {
         changes: &[RowChange],
         arrival: Arrival,
     ) -> Result<RowPlan> {
-        let stored = store::row::by_key(tx, &ids_of(changes)).await?;
-        let whole = self.plan_of_stored(tx, changes, stored, arrival).await?;
+        let whole = self.plan_if_small(tx, changes, arrival).await?;
         whole.ok_or_else(|| Error::failed("applying rows", "they were not read whole"))
+    }
+
+    /// Decides what changes come to, inside an open transaction; `None`: what the stream left out is too many bytes.
+    async fn plan_if_small(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        arrival: Arrival,
+    ) -> Result<Option<RowPlan>> {
+        let stored = store::row::by_key(tx, &ids_of(changes)).await?;
+        self.plan_of_stored(tx, changes, stored, arrival).await
     }
 
     async fn plan_of_stored(
@@ -198,6 +207,7 @@ impl Applier {
         let transitions = versions::transitions(&versions, &stored, &self.env);
         let mut touched = Touched::default();
         let moves = transitions.iter().any(email_change::may_move);
+        beside::require_plain(&versions, moves, arrival)?;
         let emails = if moves || roots.is_none() { emails_of(&versions) } else { Vec::new() };
         let moved = if moves {
             self.change_emails(tx, &transitions, &emails, &mut stored, &mut touched).await?
@@ -289,8 +299,7 @@ impl Applier {
         mode: Mode,
     ) -> Result<Report> {
         let plan = self.plan(tx, changes, Arrival::Reread).await?;
-        let touched = plan.touched.clone();
-        self.settle(tx, plan, touched, mode, None).await
+        self.settle_plan(tx, plan, mode, None).await
     }
 
     /// Places stored rows again after a decision about them, without the source, and adds what that touches.

@@ -87,6 +87,7 @@ impl Applier {
             has_outside: true,
             has_blocked_deletes: true,
             has_adopted: true,
+            reading: None,
             clock: super::clock::TargetClock::default(),
             watch: Watch::default(),
         })
@@ -123,12 +124,29 @@ impl Applier {
         Ok(rows::decide(versions, &stored, &roots, Arrival::Reread, &self.env))
     }
 
-    /// What the touched owners and shared ids should be. `None`: without rows of the plan there are too many bytes of values to
-    /// decide them at once (P13), and each half of them is to be asked for.
+    /// What the next part of these owners and shared ids should be; `None`: there is none left. A part that is too large to be decided
+    /// at once is divided (P13).
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn expected(
+    pub async fn next_expected(
+        &self,
+        tx: &Tx,
+        plan: &mut RowPlan,
+        parts: &mut Vec<Touched>,
+    ) -> Result<Option<Expected>> {
+        while let Some(part) = parts.pop() {
+            match self.expected(tx, plan, &part).await? {
+                Some(expected) => return Ok(Some(expected)),
+                None => parts.extend(part.halves().into_iter().rev()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the touched owners and shared ids should be. `None`: without rows of the plan there are too many bytes of values to
+    /// decide them at once.
+    async fn expected(
         &self,
         tx: &Tx,
         plan: &mut RowPlan,

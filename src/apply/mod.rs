@@ -8,12 +8,13 @@
 //! come from differs. Deciding is [`crate::engine`]'s, rows of the schema `tributary` are [`crate::store`]'s, rows of the
 //! application [`crate::targets`]'.
 //!
-//! In reading order: `batch` (source transactions), `fetch`, `decide`, `settle` (decide and write owners), `email_changes` (SPEC
+//! In reading order: `batch` (source transactions), `beside` (batches beside a reconcile that reads), `fetch`, `decide`, `settle` (decide and write owners), `email_changes` (SPEC
 //! §4.3), `conflicts`, `quarantine` (what the target refuses), `large` (transactions in parts), `passes` (what no
 //! source change brings).
 
 mod adopt;
 mod batch;
+mod beside;
 mod clock;
 mod compare;
 mod conflicts;
@@ -78,6 +79,8 @@ pub struct Applier {
     has_blocked_deletes: bool,
     /// Whether any payment adopted a transaction of the application.
     has_adopted: bool,
+    /// Set while a reconcile reads beside the stream.
+    reading: Option<beside::Reading>,
     /// The target server's clock.
     clock: clock::TargetClock,
     /// Notes what a preview reaches.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Applier, NARROW_LOOK_UPS, Watch};
 use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Feeds};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::facts::Feed;
 use crate::pg::{Client, Db};
 use crate::source::RowReader;
@@ -48,6 +48,7 @@ impl Applier {
             has_outside: false,
             has_blocked_deletes: false,
             has_adopted: false,
+            reading: None,
             clock: super::clock::TargetClock::default(),
             watch: Watch::default(),
         };
@@ -150,10 +151,7 @@ impl Applier {
     /// # Errors
     /// Where the text is not a snapshot.
     pub fn add_chunk(&mut self, chunk: i64, snapshot: &str) -> Result<()> {
-        self.env
-            .chunks
-            .add(chunk, snapshot)
-            .ok_or_else(|| Error::failed("reading a snapshot", format!("'{snapshot}' is not one")))
+        self.env.chunks.add(chunk, snapshot).ok_or_else(|| super::beside::no_snapshot(snapshot))
     }
 
     /// Forgets the backfill's snapshots once the stream has passed everything they contained.

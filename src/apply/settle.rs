@@ -31,6 +31,8 @@ pub struct Mode {
     pub with_quarantined: bool,
     /// Whether the outcomes of rows that are not written are noted.
     pub note_outcomes: bool,
+    /// Whether a reconcile still reads, so that some people cannot be decided yet.
+    pub beside_reading: bool,
 }
 
 impl Mode {
@@ -40,6 +42,7 @@ impl Mode {
         careful: false,
         with_quarantined: false,
         note_outcomes: true,
+        beside_reading: false,
     };
     /// A batch that the target refused.
     pub const CAREFUL: Self =
@@ -52,6 +55,7 @@ impl Mode {
         careful: false,
         with_quarantined: true,
         note_outcomes: false,
+        beside_reading: false,
     };
     /// Quarantined owners whose next attempt is due.
     pub const RETRY: Self = Self { with_quarantined: true, ..Self::CAREFUL };
@@ -84,6 +88,21 @@ impl Applier {
         Ok(report)
     }
 
+    /// [`Applier::settle`] of what the rows of the plan touch.
+    ///
+    /// # Errors
+    /// As [`Applier::settle`].
+    pub(super) async fn settle_plan(
+        &mut self,
+        tx: &Tx,
+        plan: RowPlan,
+        mode: Mode,
+        advance: Option<&Advance>,
+    ) -> Result<Report> {
+        let touched = plan.touched.clone();
+        self.settle(tx, plan, touched, mode, advance).await
+    }
+
     /// Decides and writes everything that a plan touches, with the rows of the plan itself, and the checkpoint. What has too many
     /// bytes of values to be decided at once is decided a part at a time (P13).
     ///
@@ -107,6 +126,9 @@ impl Applier {
         if !self.fetch_more(tx, &plan, &judged.owners, &mut state, bytes).await? {
             drop(state);
             return Box::pin(self.settle_apart(tx, plan, touched, mode, advance)).await;
+        }
+        if mode.beside_reading {
+            self.require_judged(tx, &touched, &judged.owners, &state).await?;
         }
         let started = timed(Stage::Fetch, started);
         if !mode.with_quarantined && !state.quarantined.is_empty() {

@@ -23,6 +23,8 @@ mod left_out;
 mod read;
 mod sweep;
 
+pub use read::Round;
+
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -50,8 +52,21 @@ const OWNERS_PER_COMMIT: i64 = 500;
 pub enum Until {
     /// To the end.
     Done,
+    /// Until everything is read, judged and swept.
+    Read,
     /// Until [`Progress::only_recomputes`].
     OnlyRecomputes,
+}
+
+impl Until {
+    fn is_reached(self, at: &Progress) -> bool {
+        at.is_done()
+            || match self {
+                Self::Done => false,
+                Self::Read => at.stage.has_read(),
+                Self::OnlyRecomputes => at.only_recomputes(),
+            }
+    }
 }
 
 /// What a backfill needs beside the applier.
@@ -74,7 +89,7 @@ impl Backfill<'_> {
     pub async fn run(&self, applier: &mut Applier, until: Until) -> Result<bool> {
         let Some(mut at) = progress(&applier.db).await? else { return Ok(true) };
         applier.env.generation = at.generation;
-        while !(at.is_done() || until == Until::OnlyRecomputes && at.only_recomputes()) {
+        while !until.is_reached(&at) {
             if self.shutdown.is_cancelled() {
                 return Ok(false);
             }

@@ -1,17 +1,62 @@
 //! Reading a feed in chunks, each committed with its cursor.
 
+use tokio_postgres::error::SqlState;
+
 use super::{Backfill, Progress};
 use crate::apply::Applier;
 use crate::decisions::queue;
 use crate::engine::{Arrival, Feeds, RowChange};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow};
 use crate::failpoint;
-use crate::source::snapshot;
+use crate::pg::Tx;
+use crate::source::snapshot::{self, Place};
+
+/// Chunks read in one go beside the stream: two, so that one is read while the other is stored, and batches wait for a
+/// fraction of a second.
+const CHUNKS_PER_ROUND: usize = 2;
+
+/// What came of reading beside the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// Chunks were stored, or the feed is at its end.
+    Done,
+    /// Nothing can be read at the moment.
+    Waits,
+}
 
 impl Backfill<'_> {
-    /// Reads the feed at the cursor to its end, or until shutdown. While one chunk is stored, the next one is read.
+    /// Reads the feed at the cursor to its end, or until shutdown, and serves commands after each chunk.
     pub(super) async fn read_feed(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
+        self.read_chunks(applier, at, usize::MAX).await
+    }
+
+    /// Reads the next chunks of the feed at the cursor, beside the stream: no batch may be applied meanwhile. What the source
+    /// shows may lag behind what it has streamed, or its table be locked: then nothing is read, and it is tried again later.
+    ///
+    /// # Errors
+    /// Those of both servers.
+    pub async fn read_round(&self, applier: &mut Applier, at: &mut Progress) -> Result<Round> {
+        let snapshot = snapshot::current(&self.source).await?;
+        if !applier.is_visible(&snapshot)? {
+            return Ok(Round::Waits);
+        }
+        match self.read_chunks(applier, at, CHUNKS_PER_ROUND).await {
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                snapshot::close(&self.source).await?;
+                Ok(Round::Waits)
+            }
+            other => other.map(|()| Round::Done),
+        }
+    }
+
+    /// While one chunk is stored, the next one is read.
+    async fn read_chunks(
+        &self,
+        applier: &mut Applier,
+        at: &mut Progress,
+        most: usize,
+    ) -> Result<()> {
         let feeds = std::sync::Arc::clone(&applier.env.feeds);
         let first = Self::to_read(&feeds, at).first().copied();
         let Some(feed) = at.feed.or(first) else { return self.next_feed(applier, at, None).await };
@@ -24,11 +69,27 @@ impl Backfill<'_> {
         if at.filenode.as_ref() != Some(&filenode) {
             self.start_feed(applier, at, feed, &filenode, &plan).await?;
         }
-        let blocks = self.blocks_per_chunk(&plan);
-        let mut read = self.read(&feeds, feed, at.next_block, at.end_block, blocks).await?;
+        let mut range = Range {
+            from: Place::start_of(at.next_block.unsigned_abs()),
+            end: at.end_block.unsigned_abs(),
+            blocks: self.blocks_per_chunk(&plan),
+        };
+        let most_blocks = range.blocks;
+        let mut read = self.read(&feeds, feed, range).await?;
+        let mut chunks = 0;
         while let Some(chunk) = read.take() {
-            let next = chunk.next_block;
-            let ahead = self.read(&feeds, feed, next, at.end_block, blocks);
+            let next = chunk.next;
+            chunks += 1;
+            // One that was cut short shows how large rows are here.
+            let cut = next.block - range.from.block;
+            range.blocks = if cut < range.blocks { cut.max(1) } else { range.blocks * 2 };
+            range.blocks = range.blocks.min(most_blocks);
+            range.from = next;
+            // The last one of a round must not be read before the batches that come after it are applied; a block that is read in
+            // parts is read to its end.
+            let is_last = chunks >= most && next.is_start();
+            let end = if is_last { next.block } else { range.end };
+            let ahead = self.read(&feeds, feed, Range { end, ..range });
             // Disjoint sessions: the source reads on while the target writes.
             let changes = changes_of(feed, &feeds, chunk.rows);
             let (ahead, written) = {
@@ -37,11 +98,16 @@ impl Backfill<'_> {
             };
             written?;
             (self.progress)(at);
-            queue::serve(applier).await?;
+            if most == usize::MAX {
+                queue::serve(applier).await?;
+            }
             if self.shutdown.is_cancelled() {
                 return Ok(());
             }
             read = ahead?;
+        }
+        if at.next_block < at.end_block {
+            return Ok(());
         }
         // A rewrite of the table (VACUUM FULL, CLUSTER) renumbers its blocks: read it again.
         let now = snapshot::filenode(&self.source, table).await?.to_string();
@@ -108,37 +174,26 @@ impl Backfill<'_> {
         Ok(())
     }
 
-    fn blocks_per_chunk(&self, plan: &snapshot::TablePlan) -> i64 {
+    fn blocks_per_chunk(&self, plan: &snapshot::TablePlan) -> u64 {
         let rows_per_block = (plan.rows_estimated / plan.blocks.max(1)).max(1);
-        let blocks = (self.config.run.chunk_rows as u64 / rows_per_block).max(1);
-        i64::try_from(blocks).unwrap_or(1)
+        (self.config.run.chunk_rows as u64 / rows_per_block).max(1)
     }
 
     async fn read(
         &self,
         feeds: &Feeds,
         feed: Feed,
-        from: i64,
-        end: i64,
-        blocks: i64,
+        Range { from, end, blocks }: Range,
     ) -> Result<Option<ReadChunk>> {
-        if from >= end {
+        if from.block >= end {
             return Ok(None);
         }
-        let to = (from + blocks).min(end);
-        let (from, to) = (from.unsigned_abs(), to.unsigned_abs());
-        let begin = "begin isolation level repeatable read read only";
-        self.source.batch_execute(begin).await.context("source: opening a snapshot")?;
-        let row = self
-            .source
-            .query_one("select pg_current_snapshot()::text", &[])
-            .await
-            .context("source: reading the snapshot")?;
+        let to = (from.block + blocks).min(end);
+        let snapshot = snapshot::open(&self.source).await?;
         let (name, columns) = (self.table(feeds, feed)?, feeds.get(feed).columns());
         let chunk = snapshot::read_chunk(&self.source, name, columns, from, to).await?;
-        self.source.batch_execute("commit").await.context("source: closing a snapshot")?;
-        let next_block = i64::try_from(chunk.next_block).unwrap_or(end);
-        Ok(Some(ReadChunk { rows: chunk.rows, next_block, snapshot: row.get(0) }))
+        snapshot::close(&self.source).await?;
+        Ok(Some(ReadChunk { rows: chunk.rows, next: chunk.next, snapshot }))
     }
 
     async fn store_chunk(
@@ -146,15 +201,14 @@ impl Backfill<'_> {
         applier: &mut Applier,
         at: &mut Progress,
         changes: Vec<RowChange>,
-        next_block: i64,
+        next: Place,
         snapshot: &str,
     ) -> Result<()> {
+        // A crash within a block that is read in parts repeats it: what is stored already is seen again.
+        let next_block = i64::try_from(next.block).unwrap_or(i64::MAX);
         let rows = changes.len() as i64;
         let tx = applier.begin().await?;
-        let sql = "insert into tributary.backfill_chunk (generation, snapshot) values ($1, $2) \
-                   returning id";
-        let row = tx.query("target: noting a chunk", sql, &[&at.generation, &snapshot]).await?;
-        let chunk: i64 = row.first().map_or(0, |row| row.get(0));
+        let chunk = note_chunk(&tx, at.generation, snapshot).await?;
         let balance = applier.store_rows(&tx, &changes, Arrival::Chunk(chunk)).await?;
         let mut left_out = at.left_out.clone();
         left_out.add(&balance);
@@ -179,10 +233,28 @@ impl Backfill<'_> {
     }
 }
 
+/// Notes the snapshot that rows are read in; returns its number.
+pub(super) async fn note_chunk(tx: &Tx, generation: i64, snapshot: &str) -> Result<i64> {
+    let sql =
+        "insert into tributary.backfill_chunk (generation, snapshot) values ($1, $2) returning id";
+    let row = tx.query("target: noting a chunk", sql, &[&generation, &snapshot]).await?;
+    Ok(row.first().map_or(0, |row| row.get(0)))
+}
+
 struct ReadChunk {
     rows: Vec<RawRow>,
-    next_block: i64,
+    next: Place,
     snapshot: String,
+}
+
+/// What is read next of a table.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    from: Place,
+    /// The block before which the reading ends.
+    end: u64,
+    /// Blocks of one chunk.
+    blocks: u64,
 }
 
 fn changes_of(feed: Feed, feeds: &Feeds, rows: Vec<RawRow>) -> Vec<RowChange> {

@@ -5,8 +5,9 @@
 //! gone (SPEC §4.3), and the rows are deleted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::{Backfill, Progress, cursor};
+use super::{Backfill, Progress, cursor, read};
 use crate::apply::{Applier, Mode};
 use crate::engine::{Arrival, Feeds, RowChange, raw};
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::facts::{Feed, RawRow, SourceKey};
 use crate::failpoint;
 use crate::halt::{Deletes, Halt, HaltCause};
 use crate::pg::Tx;
+use crate::source::{RowReader, snapshot};
 use crate::store;
 use crate::targets::Report;
 
@@ -30,8 +32,11 @@ impl Backfill<'_> {
     ) -> Result<Option<String>> {
         let page = unseen(tx, at, &Self::to_sweep(&applier.env.feeds, at)).await?;
         let Unseen { feed: Some(feed), keys, next } = page else { return Ok(page.next) };
-        let found = self.ask_again(applier, tx, feed, &keys).await?;
-        let balance = applier.store_rows(tx, &found, Arrival::Reread).await?;
+        let (found, snapshot) = self.ask_again(applier, tx, feed, &keys).await?;
+        // As of a chunk: what the stream has still to repeat must not take the rows back in time.
+        let chunk = read::note_chunk(tx, at.generation, &snapshot).await?;
+        let balance = applier.store_rows(tx, &found, Arrival::Chunk(chunk)).await?;
+        applier.add_chunk(chunk, &snapshot)?;
         at.left_out.add(&balance);
         at.left_out.save(tx).await?;
         failpoint::hit("recheck-applied");
@@ -87,26 +92,31 @@ impl Backfill<'_> {
         Ok(tables.into_iter().filter(is_free).collect())
     }
 
-    /// Those of these rows that the source has.
+    /// Those of these rows that the source has, and the snapshot that says so.
     async fn ask_again(
         &self,
         applier: &Applier,
         tx: &Tx,
         feed: Feed,
         keys: &[SourceKey],
-    ) -> Result<Vec<RowChange>> {
+    ) -> Result<(Vec<RowChange>, String)> {
+        let feeds = Arc::clone(&applier.env.feeds);
         let ids: Vec<_> = keys.iter().map(|key| (feed, key.clone())).collect();
-        let shape = applier.env.feeds.shape(feed);
         let stored = store::row::values(tx, &ids).await?;
+        let shape = feeds.shape(feed);
         let rows: Vec<RawRow> =
             stored.values().filter_map(|bytes| raw::decode(bytes, shape)).map(|v| v.row).collect();
+        drop(stored);
+        let reader = RowReader::new(Arc::clone(&self.source), &self.config.source, feeds);
+        let snapshot = snapshot::open(&self.source).await?;
         let mut found: HashMap<SourceKey, RawRow> =
-            applier.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
+            reader.rows_by_key(feed, &rows).await?.into_iter().collect();
+        snapshot::close(&self.source).await?;
         let change = |key: &SourceKey| {
             let row = found.remove(key)?;
             Some(RowChange::read(feed, key.clone(), Some(row)))
         };
-        Ok(keys.iter().filter_map(change).collect())
+        Ok((keys.iter().filter_map(change).collect(), snapshot))
     }
 
     async fn guard_sweep(&self, applier: &Applier, at: &Progress) -> Result<()> {
@@ -146,10 +156,9 @@ async fn unseen(tx: &Tx, at: &Progress, feeds: &[Feed]) -> Result<Unseen> {
     let Some((feed, after)) = cursor.or_else(|| Some((*feeds.first()?, String::new()))) else {
         return Ok(Unseen { feed: None, keys: Vec::new(), next: None });
     };
-    let sql = "select key from tributary.source_row \
-               where feed = $1 and key > $2 and generation < $3 order by feed, key limit $4";
-    let params: [crate::pg::Param<'_>; 4] =
-        [&feed.number(), &after, &at.generation, &ROWS_PER_COMMIT];
+    let sql = include_str!("../store/sql/unseen_rows.sql");
+    let params: [crate::pg::Param<'_>; 5] =
+        [&feed.number(), &after, &at.generation, &ROWS_PER_COMMIT, &store::row::READ_BYTES];
     let rows = tx.query("target: reading unseen rows", sql, &params).await?;
     let keys: Vec<SourceKey> = rows.iter().map(|row| SourceKey(row.get(0))).collect();
     let (feed, next) = match keys.last() {

@@ -51,6 +51,8 @@ impl RowChange {
 pub enum Arrival {
     /// Whole source transactions.
     Stream,
+    /// The same, while a reconcile still reads: a stored row that they change may lack what the reconcile is to find.
+    BesideReading,
     /// Rows read by the backfill in this chunk.
     Chunk(i64),
     /// Rows read again from the source by key.

@@ -13,8 +13,9 @@ pub struct ChunkSnapshots {
     by_chunk: BTreeMap<i64, Snapshot>,
 }
 
+/// One snapshot.
 #[derive(Debug, Clone)]
-struct Snapshot {
+pub struct Snapshot {
     xmin: u64,
     xmax: u64,
     running: HashSet<u64>,
@@ -43,7 +44,9 @@ impl ChunkSnapshots {
 }
 
 impl Snapshot {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what PostgreSQL writes; `None` where it is not a snapshot.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let xmin = parts.next()?.parse().ok()?;
         let xmax = parts.next()?.parse().ok()?;
@@ -52,8 +55,10 @@ impl Snapshot {
         Some(Self { xmin, xmax, running })
     }
 
-    /// The stream carries 32 bits of the id; the epoch is that of the nearest id to the snapshot.
-    fn saw(&self, xid: u32) -> bool {
+    /// Whether it saw the transaction as committed. The stream carries 32 bits of the id; the epoch is that of the nearest id
+    /// to the snapshot.
+    #[must_use]
+    pub fn saw(&self, xid: u32) -> bool {
         let distance = (xid.wrapping_sub(self.xmax as u32)) as i32;
         let Some(full) = self.xmax.checked_add_signed(i64::from(distance)) else { return true };
         full < self.xmin || (full < self.xmax && !self.running.contains(&full))

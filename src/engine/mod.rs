@@ -26,7 +26,7 @@ pub mod versions;
 
 pub use at_stake::AtStake;
 pub use change::{Arrival, NO_TRANSACTION, RowChange, RowId, StoredRow};
-pub use chunks::ChunkSnapshots;
+pub use chunks::{ChunkSnapshots, Snapshot};
 pub use env::{Env, RowDecisions};
 pub use fact::{Fact, LeftOut, Why, incomplete_owner};
 pub use feeds::{FeedEntry, FeedLayout, Feeds, key_digest, parse_discreet_row};

@@ -9,6 +9,10 @@ use super::state::SharedId;
 use super::versions::{RowVersion, Version, last_versions, owner_of};
 use crate::facts::{EmailKey, Feed};
 
+/// In place of a chunk: the row came by the stream while a reconcile read. Whatever the reconcile finds changed was changed
+/// before that.
+const BESIDE_READING: i64 = 0;
+
 /// A row to be stored.
 #[derive(Debug, Clone)]
 pub struct RowWrite {
@@ -130,7 +134,7 @@ pub fn decide(
 ) -> RowPlan {
     let (finals, gone) = last_versions(versions);
     let seen_in = match arrival {
-        Arrival::Stream => None,
+        Arrival::Stream | Arrival::BesideReading => None,
         Arrival::Chunk(chunk) => Some(Some(chunk)),
         Arrival::Reread => Some(None),
     };
@@ -195,6 +199,11 @@ fn row_write(
     let row = placed(&id, &version, old, roots, env);
     let (chunk, generation) = match arrival {
         Arrival::Chunk(chunk) => (Some(chunk), env.generation),
+        Arrival::BesideReading => match old {
+            // The reconcile has seen it no more than before: a value that the stream left out is as old as what is stored.
+            Some(old) => (old.chunk.filter(|chunk| *chunk == BESIDE_READING), old.generation),
+            None => (Some(BESIDE_READING), env.generation),
+        },
         Arrival::Stream | Arrival::Reread => (None, env.generation),
     };
     let row = StoredRow { chunk, generation, ..row };
@@ -246,5 +255,50 @@ impl Touched {
             self.owners.insert(row.owner.clone());
             self.shared.extend(row.shared_id.clone().map(|value| (id.0, value)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::RowChange;
+    use crate::engine::versions::derive;
+    use crate::facts::{RawRow, SourceKey};
+    use uuid::Uuid;
+
+    /// A value that the stream left out is as old as what was stored: a reconcile must still read the row.
+    #[test]
+    fn a_batch_beside_a_reconcile_hides_no_row_from_it_p6() {
+        let feed = Feed::new(1);
+        let env = Env { generation: 2, ..crate::engine::model_tests::env() };
+        let width = env.feeds.shape(feed).width;
+        let row = RawRow { values: vec![Some("1".to_owned()); width] };
+        let change = RowChange::read(feed, SourceKey("a".into()), Some(row));
+        let id = change.id();
+        let stored = |chunk| StoredRow {
+            owner: String::new(),
+            email: None,
+            shared_id: None,
+            member: None,
+            digest: Uuid::nil(),
+            outcome: None,
+            chunk,
+            generation: 1,
+            complete: true,
+        };
+        let check = |stored: Option<StoredRow>, arrival, expected| {
+            let stored = stored.map(|row| (id.clone(), row)).into_iter().collect();
+            let versions = derive(std::slice::from_ref(&change), &env);
+            let plan = decide(versions, &stored, &HashMap::new(), arrival, &env);
+            let row = &plan.writes[0].row;
+            assert_eq!((row.chunk, row.generation), expected, "{arrival:?} {stored:?}");
+        };
+        check(None, Arrival::Stream, (None, 2));
+        check(Some(stored(Some(7))), Arrival::Stream, (None, 2));
+        check(Some(stored(Some(7))), Arrival::Chunk(9), (Some(9), 2));
+        check(Some(stored(Some(7))), Arrival::BesideReading, (None, 1));
+        check(None, Arrival::BesideReading, (Some(BESIDE_READING), 2));
+        let later = Some(stored(Some(BESIDE_READING)));
+        check(later, Arrival::BesideReading, (Some(BESIDE_READING), 1));
     }
 }

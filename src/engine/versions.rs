@@ -52,7 +52,7 @@ pub fn not_yet_contained<'a>(
     stored: &HashMap<RowId, StoredRow>,
     env: &Env,
 ) -> Cow<'a, [RowChange]> {
-    if env.chunks.is_empty() {
+    if env.chunks.is_empty() || changes.iter().all(|change| change.xid.is_none()) {
         return Cow::Borrowed(changes);
     }
     let contained = |id: &RowId, xid| {

@@ -20,12 +20,13 @@ use super::due::Noted;
 use super::durability::Durability;
 use super::maintenance::Maintenance;
 use super::notice::Notice;
+use super::reading::Reading;
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
 use crate::config::Config;
 use crate::decode::{Assembler, Event, Watched};
 use crate::engine::{Feeds, RowChange};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::failpoint;
 use crate::http::Health;
@@ -51,6 +52,7 @@ pub(super) struct Follow<'a> {
     pub(super) config: &'a Config,
     pub(super) session: &'a mut Session,
     pub(super) health: &'a Arc<Health>,
+    pub(super) shutdown: &'a CancellationToken,
     /// Hears of commands.
     control: Arc<Control>,
     /// What arrives, read ahead by a task.
@@ -72,6 +74,10 @@ pub(super) struct Follow<'a> {
     failed_at: Option<Lsn>,
     /// Looks at what no message of the stream carries.
     pub(super) notice: Notice,
+    /// A reconcile that reads between the batches.
+    pub(super) reading: Option<Reading<'a>>,
+    /// Set when it has read everything: from then on it recomputes between the batches.
+    pub(super) recomputes: bool,
     /// How far the source was when that was noted last.
     pub(super) noted: Noted,
     /// Whether a reconcile was scheduled, which the next session begins with.
@@ -87,6 +93,14 @@ pub(super) enum Step {
     Applied,
 }
 
+/// What goes on beside the stream.
+pub(super) struct Beside<'a> {
+    /// Looks at what no message of the stream carries.
+    pub(super) notice: Notice,
+    /// A reconcile that has still to read.
+    pub(super) reading: Option<Reading<'a>>,
+}
+
 /// Follows the stream until shutdown, or a halt or error that ends the session.
 pub(super) async fn follow(
     config: &Config,
@@ -95,7 +109,7 @@ pub(super) async fn follow(
     shutdown: &CancellationToken,
     backoff: &mut Backoff,
     control: &Arc<Control>,
-    notice: Notice,
+    Beside { notice, reading }: Beside<'_>,
 ) -> Result<()> {
     let (server, slot) = (&config.source.server, &config.source.slot);
     let leadership = session.leadership;
@@ -108,19 +122,22 @@ pub(super) async fn follow(
     failpoint::hit("stream-opened");
     session::settle(&session.applier.db, leadership).await?;
     tracing::info!(from = %session.checkpoint, "streaming");
-    let recomputes = backfill::progress(&session.applier.db).await?.is_some_and(|at| !at.is_done());
-    // What is due is read once the stream has come far enough.
-    let is_reconciling = recomputes || session.due.is_some();
+    let is_due = backfill::progress(&session.applier.db).await?.is_some_and(|at| !at.is_done());
+    // What was altered is read once the stream has come far enough.
+    let is_reconciling = is_due || session.due.is_some();
     health.set_phase(if is_reconciling { Phase::Backfilling } else { Phase::Streaming });
     health.set_halted(None);
     let assembler = Assembler::new(watched(config, &session.applier.env.feeds));
     let receiver = Receiver::start(stream, assembler);
     let durability = Durability::start(Arc::clone(control), receiver.confirm());
+    session.applier.set_reading(reading.is_some());
+    let recomputes = is_due && reading.is_none();
     let failed_at = health.status().unresolved.map(|_| session.checkpoint);
     let mut follow = Follow {
         config,
         session,
         health,
+        shutdown,
         control: Arc::clone(control),
         receiver,
         durability,
@@ -132,11 +149,17 @@ pub(super) async fn follow(
         look_at: Instant::now(),
         failed_at,
         notice,
+        reading,
+        recomputes,
         noted: Noted::new(),
         starts_over: false,
         backoff,
     };
-    follow.run(shutdown, recomputes).await
+    match follow.run().await {
+        // Shutdown came while something had to be read first.
+        Err(Error::ReadsFirst) => follow.leave().await,
+        other => other,
+    }
 }
 
 /// The tables whose changes are wanted.
@@ -159,11 +182,13 @@ fn operation(change: &crate::decode::Change) -> &'static str {
 }
 
 impl Follow<'_> {
-    async fn run(&mut self, shutdown: &CancellationToken, recomputes: bool) -> Result<()> {
+    async fn run(&mut self) -> Result<()> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut maintenance = Maintenance::beside_the_stream(recomputes);
+        let mut maintenance = Maintenance::new();
+        let shutdown = self.shutdown;
         loop {
+            maintenance.recomputes |= std::mem::take(&mut self.recomputes);
             if self.starts_over {
                 return self.leave().await;
             }
@@ -188,6 +213,10 @@ impl Follow<'_> {
                 }
                 // What had no room in the batch before.
                 () = std::future::ready(()), if !self.batch.is_empty() => {}
+                () = std::future::ready(()), if self.open.is_none() && self.reading.is_some() => {
+                    self.health.tick();
+                    self.read_round().await?;
+                }
                 () = std::future::ready(()), if self.open.is_none() && maintenance.has_rounds() => {
                     self.health.tick();
                     maintenance.round(self.config, self.session, self.health).await?;
@@ -281,21 +310,37 @@ impl Follow<'_> {
         Ok(step)
     }
 
-    /// Applies the batch in one target transaction.
+    /// Applies the batch in one target transaction, after what must be read first.
     pub(super) async fn flush(&mut self) -> Result<()> {
+        match self.apply_batch().await {
+            Err(Error::ReadsFirst) => {
+                self.read_first().await?;
+                self.apply_batch().await
+            }
+            other => other,
+        }
+    }
+
+    /// The batch stays where something must be read first.
+    async fn apply_batch(&mut self) -> Result<()> {
         if self.batch.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        let Batch { changes, transactions, end_lsn, commit_time, bytes } =
-            std::mem::take(&mut self.batch);
-        let rows = changes.len();
+        let rows = self.batch.changes.len();
         self.session.applier.carry_today_on();
         if rows > 0 {
             self.look_for_profiles().await?;
         }
-        let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
-        let stages = write::apply_batch(self.session, slot, &changes, span).await?;
+        let (slot, span) =
+            (&self.config.source.slot, (self.session.checkpoint, self.batch.end_lsn));
+        let applied = write::apply_batch(self.session, slot, &self.batch.changes, span).await;
+        if matches!(applied, Err(Error::ReadsFirst)) {
+            Tx::on(&self.session.applier.db).rollback().await?;
+        }
+        let stages = applied?;
+        let Batch { changes, transactions, end_lsn, commit_time, bytes } =
+            std::mem::take(&mut self.batch);
         self.committed(end_lsn, commit_time);
         self.note_changes(&changes, commit_time);
         let source_commit = commit_time.filter(|_| rows > 0);
@@ -376,7 +421,8 @@ impl Follow<'_> {
         if self.open.is_none() && self.idle_at.elapsed() >= IDLE_INTERVAL {
             self.checkpoint_idle().await?;
         }
-        if self.open.is_none() && !self.session.applier.env.chunks.is_empty() {
+        let is_read = self.open.is_none() && self.reading.is_none();
+        if is_read && !self.session.applier.env.chunks.is_empty() {
             self.forget_snapshots().await?;
         }
         self.look_at_what_is_due().await?;
@@ -388,7 +434,14 @@ impl Follow<'_> {
             self.health.set_unresolved(None);
             self.failed_at = None;
         }
-        maintenance.run(self.config, self.session, self.health).await?;
+        if self.reading.is_some() {
+            maintenance.serve_alone(self.config, self.session, self.health).await?;
+            if !maintenance.starts_over {
+                self.read_round().await?;
+            }
+        } else {
+            maintenance.run(self.config, self.session, self.health).await?;
+        }
         self.starts_over |= maintenance.starts_over;
         Ok(())
     }
@@ -399,7 +452,11 @@ impl Follow<'_> {
             Tx::on(&self.session.applier.db).rollback().await?;
         }
         self.open = None;
-        self.flush().await?;
+        match self.apply_batch().await {
+            // It is streamed again.
+            Err(Error::ReadsFirst) => {}
+            other => other?,
+        }
         checkpoint::flush(&self.session.applier.db).await?;
         self.receiver.confirm().up_to(self.session.checkpoint);
         tracing::info!(checkpoint = %self.session.checkpoint, "stopped");

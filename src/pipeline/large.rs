@@ -16,6 +16,7 @@ impl Follow<'_> {
     /// that its commit will end.
     pub(super) async fn apply_part(&mut self) -> Result<()> {
         self.flush().await?;
+        self.read_first().await?;
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         if !open.in_parts {
             open.rows_before = write::begin_large(&self.session.applier).await?;
@@ -35,6 +36,7 @@ impl Follow<'_> {
             return Ok(());
         }
         self.flush().await?;
+        self.read_first().await?;
         let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
         let mut deletes = Vec::new();
         for &table in &tables {

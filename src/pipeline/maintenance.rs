@@ -62,7 +62,7 @@ pub(super) struct Maintenance {
     absent: Absent,
     rebuild: Option<Rebuild>,
     /// Whether a reconcile has read everything and still recomputes.
-    recomputes: bool,
+    pub(super) recomputes: bool,
     /// Whether the source did not answer when last asked.
     source_is_silent: bool,
     /// How fast its log grows.
@@ -95,8 +95,9 @@ impl Maintenance {
         }
     }
 
-    /// What may go on in front of a configuration that is not accepted yet: nothing that would apply its rules (P9).
-    async fn serve_alone(
+    /// What may go on in front of a configuration that is not accepted yet: nothing that would apply its rules (P9). Beside a
+    /// reconcile that still reads, nothing that would decide people from rows that are not read again yet.
+    pub(super) async fn serve_alone(
         &mut self,
         config: &Config,
         session: &mut Session,
@@ -104,17 +105,12 @@ impl Maintenance {
     ) -> Result<()> {
         if due(&mut self.served_at, COMMAND_POLL) || self.commands_wait {
             self.commands_wait = false;
-            queue::serve(&mut session.applier).await?;
+            self.starts_over |= queue::serve(&mut session.applier).await?;
         }
         if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
             self.ask_the_source(config, session, health).await?;
         }
         Ok(())
-    }
-
-    /// As [`Maintenance::new`], with the rest of a reconcile where there is one.
-    pub(super) fn beside_the_stream(recomputes: bool) -> Self {
-        Self { recomputes, ..Self::new() }
     }
 
     /// Whether long work is under way, so that another round is due as soon as nothing else is.

@@ -21,10 +21,12 @@ use crate::facts::{Columns, RawRow};
 use crate::pg::Client;
 use crate::pg::settings;
 
-/// Bytes of COPY text after which a chunk of several blocks is cut short (P13): wide values lie out of
-/// line, so that the number of blocks alone says little about the size of their rows. Large enough that
-/// usual rows (100 to a block of 8 KiB) never meet it.
-const CHUNK_BYTES: usize = 4 << 20;
+/// Bytes of COPY text after which a chunk is cut short (P13): wide values lie out of line, so that the number of blocks, or of
+/// rows in one, says little about the size of rows. Storing them takes about eight times as much, and the next chunk is read
+/// meanwhile.
+const CHUNK_BYTES: usize = 2 << 20;
+/// Rows of a block that are first asked for where the whole block has more than [`CHUNK_BYTES`].
+const FIRST_STEP: u16 = 16;
 
 /// What must be read of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +40,70 @@ pub struct TablePlan {
     pub rows_estimated: u64,
 }
 
-/// The rows of a range of blocks.
+/// A place in a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Number of the block.
+    pub block: u64,
+    /// Of a row in it; 0 is before the first.
+    offset: u16,
+    /// How many rows are asked for from here on; 0: whole blocks.
+    step: u16,
+}
+
+impl Place {
+    /// The start of a block.
+    #[must_use]
+    pub fn start_of(block: u64) -> Self {
+        Self { block, ..Self::default() }
+    }
+
+    /// Whether it is the start of a block: what was read before it need not be read again.
+    #[must_use]
+    pub fn is_start(self) -> bool {
+        self.offset == 0
+    }
+
+    /// As a row address.
+    fn address(self) -> String {
+        format!("({},{})", block_number(self.block), self.offset)
+    }
+}
+
+/// The rows of a range of blocks, or a part of one block.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chunk {
     /// The rows, in no order to rely on.
     pub rows: Vec<RawRow>,
     /// Where the next chunk starts: the end that was asked for, or earlier where the rows are large.
-    pub next_block: u64,
+    pub next: Place,
+}
+
+/// What the source shows at this moment, as PostgreSQL writes a snapshot.
+///
+/// # Errors
+/// The source is away.
+pub async fn current(client: &Client) -> Result<String> {
+    let row = client.query_one("select pg_current_snapshot()::text", &[]).await;
+    Ok(row.context("source: reading the snapshot")?.get(0))
+}
+
+/// Opens a transaction whose statements all see one snapshot, and returns that.
+///
+/// # Errors
+/// The source is away.
+pub async fn open(client: &Client) -> Result<String> {
+    let begin = "begin isolation level repeatable read read only";
+    client.batch_execute(begin).await.context("source: opening a snapshot")?;
+    current(client).await
+}
+
+/// Ends the transaction of [`open`].
+///
+/// # Errors
+/// The source is away.
+pub async fn close(client: &Client) -> Result<()> {
+    client.batch_execute("commit").await.context("source: closing a snapshot")
 }
 
 /// How far a table must be read, as of now. Make the slot first.
@@ -82,9 +141,8 @@ async fn extent(client: &Client, table: &TableName) -> Result<(i64, u64)> {
     Ok((row.get(0), u64::try_from(blocks).unwrap_or(0)))
 }
 
-/// Reads the rows in blocks `from_block` to before `to_block`, or to before an earlier block where their
-/// text is over 32 MiB. At least one block is read, so a chunk holds at most that or one block's rows
-/// (291 at most of each partition).
+/// Reads the rows from a place to before a block, or to before an earlier place where their text is over 2 MiB. At least one
+/// row is read.
 ///
 /// # Errors
 ///
@@ -93,25 +151,69 @@ pub async fn read_chunk(
     client: &Client,
     table: &TableName,
     columns: &Columns,
-    from_block: u64,
+    from: Place,
     to_block: u64,
 ) -> Result<Chunk> {
     settings::pin(client).await?;
-    let mut to = to_block;
-    loop {
-        let limit = if to > from_block.saturating_add(1) { CHUNK_BYTES } else { usize::MAX };
-        let sql = format!(
-            "copy (select {} from {} t where t.ctid >= '({},0)' and t.ctid < '({},0)') to stdout",
-            column_list(columns),
-            table.quoted(),
-            block_number(from_block),
-            block_number(to),
-        );
-        if let Some(rows) = copy(client, &sql, columns, limit).await? {
-            return Ok(Chunk { rows, next_block: to });
+    let mut blocks = if from.step == 0 { to_block.saturating_sub(from.block) } else { 0 };
+    while blocks > 0 {
+        let next = Place::start_of(from.block + blocks);
+        if let Some(rows) = read_range(client, table, columns, (from, next), CHUNK_BYTES).await? {
+            return Ok(Chunk { rows, next });
         }
-        to = from_block + (to - from_block) / 2;
+        blocks /= 2;
     }
+    read_rows_of_block(client, table, columns, from).await
+}
+
+/// As [`read_chunk`], of a block whose rows are large: a few of them.
+async fn read_rows_of_block(
+    client: &Client,
+    table: &TableName,
+    columns: &Columns,
+    from: Place,
+) -> Result<Chunk> {
+    let mut step = if from.step == 0 { FIRST_STEP } else { from.step };
+    loop {
+        let next = Place { offset: from.offset.saturating_add(step), step, ..from };
+        let limit = if step > 1 { CHUNK_BYTES } else { usize::MAX };
+        if let Some(rows) = read_range(client, table, columns, (from, next), limit).await? {
+            let next_block = Place::start_of(from.block + 1);
+            let is_last = is_empty(client, table, (next, next_block)).await?;
+            return Ok(Chunk { rows, next: if is_last { next_block } else { next } });
+        }
+        step /= 2;
+    }
+}
+
+/// The rows between two places; `None` where they have more than `limit` bytes.
+async fn read_range(
+    client: &Client,
+    table: &TableName,
+    columns: &Columns,
+    (from, to): (Place, Place),
+    limit: usize,
+) -> Result<Option<Vec<RawRow>>> {
+    let sql = format!(
+        "copy (select {} from {} t where t.ctid >= '{}' and t.ctid < '{}') to stdout",
+        column_list(columns),
+        table.quoted(),
+        from.address(),
+        to.address(),
+    );
+    copy(client, &sql, columns, limit).await
+}
+
+/// Whether there are no rows between two places.
+async fn is_empty(client: &Client, table: &TableName, (from, to): (Place, Place)) -> Result<bool> {
+    let sql = format!(
+        "select not exists (select from {} t where t.ctid >= '{}' and t.ctid < '{}')",
+        table.quoted(),
+        from.address(),
+        to.address(),
+    );
+    let row = client.query_one(&sql, &[]).await.map_err(|error| reading(&error))?;
+    row.try_get(0).context("source: reading rows")
 }
 
 /// Reads the rows that now have the keys of `rows`, whose other values are not looked at. Keys that no

@@ -33,3 +33,13 @@ pub async fn take(tx: &Tx) -> Result<u64> {
                select feed, key, email, email from taken";
     tx.execute("target: reading addresses as they were", sql, &[]).await
 }
+
+/// Whether an address of one of these owners changed, as far as the reconcile has read.
+///
+/// # Errors
+/// Those of the target.
+pub async fn concerns(tx: &Tx, owners: &[&str]) -> Result<bool> {
+    let sql = include_str!("sql/email_before_concerns.sql");
+    let rows = tx.query("target: looking up addresses as they were", sql, &[&owners]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}

@@ -12,7 +12,7 @@ use crate::engine::{RowId, raw};
 use crate::error::{Error, Result};
 use crate::facts::{Column, ColumnKind, Columns, Feed, RawRow, SourceKey, source_key};
 use crate::pg::Tx;
-use crate::source::snapshot;
+use crate::source::snapshot::{self, Place};
 use crate::store;
 use crate::store::row::FullRow;
 
@@ -52,9 +52,10 @@ impl Verifier<'_> {
             let plan = snapshot::plan(&self.source, &table).await?;
             let rows_per_block = (plan.rows_estimated / plan.blocks.max(1)).max(1);
             let blocks = (KEYS_PER_CHUNK / rows_per_block).max(1);
-            let mut at = 0;
-            while at < plan.blocks {
-                at = self.unstored_chunk(feed, &table, at, (at + blocks).min(plan.blocks)).await?;
+            let mut at = Place::default();
+            while at.block < plan.blocks {
+                let to = (at.block + blocks).min(plan.blocks);
+                at = self.unstored_chunk(feed, &table, at, to).await?;
             }
             // A rewrite of the table renumbers its blocks.
             if snapshot::filenode(&self.source, &table).await? == plan.filenode {
@@ -68,9 +69,9 @@ impl Verifier<'_> {
         &mut self,
         feed: Feed,
         table: &TableName,
-        from: u64,
+        from: Place,
         to: u64,
-    ) -> Result<u64> {
+    ) -> Result<Place> {
         let columns = self.applier.env.feeds.get(feed).columns().clone();
         let key = columns.key.iter().filter_map(|index| columns.list.get(*index).cloned());
         let list: Vec<Column> = key.collect();
@@ -102,7 +103,7 @@ impl Verifier<'_> {
         (self.show)("source rows", self.report.checked.source_rows);
         self.settle_some().await?;
         self.rest().await;
-        Ok(chunk.next_block)
+        Ok(chunk.next)
     }
 
     /// Compares stored rows with the rows that the source has under their keys.

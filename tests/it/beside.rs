@@ -11,7 +11,7 @@ use tributary::pipeline::watchdog;
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::Daemon;
 use crate::support::eventually;
-use crate::support::world::World;
+use crate::support::world::{World, set};
 
 /// Payments of this many people.
 fn payments(people: u32) -> String {
@@ -83,6 +83,99 @@ async fn changes_are_applied_while_a_reconcile_recomputes() {
     assert_eq!(phase, "backfilling", "the reconcile ended before the change");
     daemon.wait_for_phase("streaming").await;
     assert_eq!(world.target.value("select phase from tributary.backfill").await, "done");
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// Holds up a reconcile of a feed that has begun to read: chunks of one block, and then a lock of its table.
+async fn held_up<'a>(
+    world: &World,
+    daemon: &Daemon,
+    application: &'a mut tokio_postgres::Client,
+    table: &str,
+    begun: &str,
+) -> tokio_postgres::Transaction<'a> {
+    is_true(world, daemon, "a chunk", begun).await;
+    let held = application.transaction().await.unwrap();
+    held.batch_execute(&format!("lock table {table} in access exclusive mode")).await.unwrap();
+    assert_eq!(phase(world).await, "rows", "the feed was read before it could be held up");
+    held
+}
+
+async fn phase(world: &World) -> String {
+    world.target.value("select phase from tributary.backfill").await
+}
+
+const CONTACTS: &str =
+    "insert into systemeio (id, contact_id, email, first_name)
+     select gen_random_uuid(), 'c' || n, 'p' || n || '@example.com', 'Ana' from generate_series(1, 20) as n";
+
+/// P2, P18: the other feeds go on while one is read again; what the reconcile has to judge as a whole waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconcile_of_one_feed_leaves_the_others_streaming_p18() {
+    let world = World::canonical(&format!("{}; {CONTACTS}", payments(6_000))).await;
+    world.configure(|table| set(table, "run", "chunk_rows", 1));
+    let mut daemon = world.started().await;
+    let profile = "select id from unified_profiles where email = 'p7@example.com'";
+    let profile = world.target.value(profile).await;
+    let altered = "alter table xendit rename to elsewhere;
+        update elsewhere set amount = 700 where customer_email in ('p1@example.com', 'p5999@example.com');
+        alter table elsewhere rename to xendit";
+    world.source.execute(altered).await;
+    let begun = "select phase = 'rows' and next_block > 0 from tributary.backfill";
+    let mut application = world.source.connect().await;
+    let held = held_up(&world, &daemon, &mut application, "xendit", begun).await;
+    let contact = "insert into systemeio (id, contact_id, email, first_name)
+        values (gen_random_uuid(), 'new', 'new@example.com', 'Tala');
+        update systemeio set first_name = 'Luz' where contact_id = 'c1'";
+    world.source.execute(contact).await;
+    let shown = "select count(*) = 2 from unified_profiles
+        where (email, first_name) in (('new@example.com', 'Tala'), ('p1@example.com', 'Luz'))";
+    is_true(&world, &daemon, "changes of the other feed", shown).await;
+    assert_eq!(phase(&world).await, "rows");
+    assert_eq!(daemon.status().await["phase"], "backfilling");
+    let moves = "update systemeio set email = 'moved@example.com' where contact_id = 'c7'";
+    world.source.execute(moves).await;
+    held.rollback().await.unwrap();
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    let moved = "select id from unified_profiles where email = 'moved@example.com'";
+    assert_eq!(world.target.value(moved).await, profile);
+    let found = "select count(*) from transactions where amount = 700";
+    assert_eq!(world.target.value(found).await, "2");
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// SPEC §4.3: whom the reconcile found moved is not decided by a batch before the reconcile has judged it.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_whose_address_the_reconcile_found_changed_wait_for_it_spec_4_3() {
+    let contacts = CONTACTS.replace("20)", "6000)");
+    let world = World::canonical(&format!("{contacts}; {}; analyze", payments(20))).await;
+    world.configure(|table| set(table, "run", "chunk_rows", 1));
+    let mut daemon = world.started().await;
+    let profile = "select id from unified_profiles where email = 'p1@example.com'";
+    let profile = world.target.value(profile).await;
+    // The row that moves stays in the first block, where there is room for it.
+    let altered = "alter table systemeio rename to elsewhere;
+        delete from elsewhere where contact_id in ('c2', 'c3'); vacuum elsewhere;
+        update elsewhere set email = 'moved@example.com' where contact_id = 'c1';
+        alter table elsewhere rename to systemeio";
+    for statement in altered.split(';') {
+        world.source.execute(statement).await;
+    }
+    let begun = "select phase = 'rows' and exists (select from tributary.email_before) from tributary.backfill";
+    let mut application = world.source.connect().await;
+    let held = held_up(&world, &daemon, &mut application, "systemeio", begun).await;
+    let pays = "insert into xendit (id, status, amount, currency, customer_email, created) values
+        (gen_random_uuid(), 'PAID', 499, 'PHP', 'p1@example.com', '2025-06-30T04:00:00Z'),
+        (gen_random_uuid(), 'PAID', 499, 'PHP', 'p4@example.com', '2025-06-30T04:00:00Z')";
+    world.source.execute(pays).await;
+    held.rollback().await.unwrap();
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    let moved = "select id from unified_profiles where email = 'moved@example.com'";
+    assert_eq!(world.target.value(moved).await, profile);
+    let paid = format!("select count(*) from transactions where user_id = '{profile}'");
+    assert_eq!(world.target.value(&paid).await, "2");
     assert_equals_fresh_backfill(&world).await;
 }
 

@@ -77,7 +77,7 @@ const LARGE_TRANSACTION: &[&str] =
     &["part-applied:1", "part-applied:2", "parts-recomputed", "batch-committed"];
 const COMMAND: &[&str] = &["command-executed", "command-answered"];
 const HALT: &[&str] = &["halt-recorded"];
-const ALTERED: &[&str] = &["reconcile-scheduled"];
+const ALTERED: &[&str] = &["reconcile-scheduled", "read-beside:1", "read-beside:2"];
 /// Taken by `backups.rs` and `cutover.rs`.
 const THE_WAY_BACK: &[&str] = &[
     "backup-copied",

@@ -1,7 +1,8 @@
 -- $1: e-mail keys; $2: the person of each; $3: rows of an older generation are no longer in the source. What the open
 -- transaction did to each key: rows that left it; rows that came to it, where all that came to the person came from
--- one other person; contacts that are stored but gone.
-select k.key, gone.rows, came.rows, absent.contacts
+-- one other person; contacts that are stored but gone; rows that the stream brought while the reconcile read (chunk 0), which
+-- is after whatever it found changed.
+select k.key, gone.rows, came.rows, absent.contacts, later.rows
 from unnest($1::text[], $2::text[]) as k (key, root)
 cross join lateral (
     select count(*) as rows
@@ -28,3 +29,8 @@ cross join lateral (
     join tributary.feed f on f.number = r.feed and f.kind = 'contact'
     where r.owner = k.root and coalesce(r.email_key, r.owner) = k.key and r.generation < $3
 ) absent
+cross join lateral (
+    select count(*) as rows
+    from tributary.source_row r
+    where r.owner = k.root and coalesce(r.email_key, r.owner) = k.key and r.chunk = 0 and r.generation = $3
+) later

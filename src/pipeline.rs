@@ -288,8 +288,8 @@ async fn work(
         backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
     }
     let reading = if reading::is_read_beside(until, due.as_ref()) {
-        log_backfill(config, session).await?;
-        Some(Reading::begin(config, show).await?)
+        let logged = log_backfill(config, session).await?;
+        Some(Reading::begin(config, logged, show).await?)
     } else {
         let backfilled = backfill(config, session, health, shutdown, show, until);
         let backfilled = watched(backfilled, &mut notice);
@@ -381,6 +381,20 @@ pub async fn backfill(
     if pending.is_none_or(|at| at.is_done()) {
         return Ok(true);
     }
+    let logged = log_backfill(config, session).await?;
+    run_backfill(config, session, health, shutdown, show, until, logged).await
+}
+
+/// Runs a backfill that is recorded as this entry of the operation log.
+async fn run_backfill(
+    config: &Config,
+    session: &mut Session,
+    health: &Arc<Health>,
+    shutdown: &CancellationToken,
+    show: Show<'_>,
+    until: Until,
+    logged: Option<i64>,
+) -> Result<bool> {
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
     let progress = |at: &Progress| {
@@ -389,7 +403,6 @@ pub async fn backfill(
         show(at);
     };
     let db = Arc::clone(&session.applier.db);
-    let logged = log_backfill(config, session).await?;
     let work = Backfill { config, source, shutdown, progress: &progress };
     let worked = work.run(&mut session.applier, until).await;
     let end = match &worked {

@@ -25,8 +25,8 @@ use crate::store;
 /// What is kept while a reconcile reads.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// Source transactions that were applied and that no chunk's snapshot is known to see: a commit is streamed a moment
-    /// before it is visible, and until a standby confirms it where the source waits for one.
+    /// Source transactions that this session applied and that no snapshot of the source is known to see: a commit is streamed a
+    /// moment before it is visible, and until a standby confirms it where the source waits for one.
     applied: HashSet<u32>,
 }
 

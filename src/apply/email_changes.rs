@@ -52,10 +52,10 @@ impl Applier {
         let params: [crate::pg::Param<'_>; 3] = [&known.keys, &known.persons, &generation];
         for row in tx.query("target: counting changed rows", sql, &params).await? {
             let (left, came, absent): (i64, i64, i64) = (row.get(1), row.get(2), row.get(3));
-            let later: i64 = row.get(4);
+            let (later, later_contacts): (i64, i64) = (row.get(4), row.get(5));
             if let Some(counts) = known.counts.get_mut(&EmailKey::trusted(row.get(0))) {
                 counts.facts += left - came - later;
-                counts.contacts -= absent;
+                counts.contacts -= absent + later_contacts;
             }
         }
         for transition in transitions {

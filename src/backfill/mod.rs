@@ -23,7 +23,7 @@ mod left_out;
 mod read;
 mod sweep;
 
-pub use read::Round;
+pub use read::{Pace, Round};
 
 use std::sync::Arc;
 
@@ -265,8 +265,8 @@ impl Backfill<'_> {
             }
             _ => {}
         }
-        if at.stage == Stage::Recheck {
-            // What was read may be as new as this; the stream repeats everything up to here.
+        if matches!(at.stage, Stage::Recheck | Stage::Emails) {
+            // What was read, or asked for again, may be as new as this; the stream repeats everything up to here.
             let until = slot::current_lsn(&self.source).await?.to_string();
             let sql = "update tributary.state set backfilled_until = $1::text::pg_lsn";
             tx.execute("target: noting the end of reading", sql, &[&until]).await?;

@@ -6,7 +6,7 @@ use super::{Backfill, Progress};
 use crate::apply::Applier;
 use crate::decisions::queue;
 use crate::engine::{Arrival, Feeds, RowChange};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Server};
 use crate::facts::{Feed, RawRow};
 use crate::failpoint;
 use crate::pg::Tx;
@@ -28,7 +28,7 @@ pub enum Round {
 impl Backfill<'_> {
     /// Reads the feed at the cursor to its end, or until shutdown, and serves commands after each chunk.
     pub(super) async fn read_feed(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
-        self.read_chunks(applier, at, usize::MAX).await
+        self.read_chunks(applier, at, usize::MAX, &mut Pace::default()).await
     }
 
     /// Reads the next chunks of the feed at the cursor, beside the stream: no batch may be applied meanwhile. What the source
@@ -36,13 +36,22 @@ impl Backfill<'_> {
     ///
     /// # Errors
     /// Those of both servers.
-    pub async fn read_round(&self, applier: &mut Applier, at: &mut Progress) -> Result<Round> {
+    pub async fn read_round(
+        &self,
+        applier: &mut Applier,
+        at: &mut Progress,
+        pace: &mut Pace,
+    ) -> Result<Round> {
         let snapshot = snapshot::current(&self.source).await?;
         if !applier.is_visible(&snapshot)? {
             return Ok(Round::Waits);
         }
-        match self.read_chunks(applier, at, CHUNKS_PER_ROUND).await {
-            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+        let is_locked = |error: &Error| {
+            error.server() == Some(Server::Source)
+                && error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+        };
+        match self.read_chunks(applier, at, CHUNKS_PER_ROUND, pace).await {
+            Err(error) if is_locked(&error) => {
                 snapshot::close(&self.source).await?;
                 Ok(Round::Waits)
             }
@@ -56,6 +65,7 @@ impl Backfill<'_> {
         applier: &mut Applier,
         at: &mut Progress,
         most: usize,
+        pace: &mut Pace,
     ) -> Result<()> {
         let feeds = std::sync::Arc::clone(&applier.env.feeds);
         let first = Self::to_read(&feeds, at).first().copied();
@@ -72,18 +82,15 @@ impl Backfill<'_> {
         let mut range = Range {
             from: Place::start_of(at.next_block.unsigned_abs()),
             end: at.end_block.unsigned_abs(),
-            blocks: self.blocks_per_chunk(&plan),
+            blocks: pace.blocks(self.blocks_per_chunk(&plan)),
         };
-        let most_blocks = range.blocks;
         let mut read = self.read(&feeds, feed, range).await?;
         let mut chunks = 0;
         while let Some(chunk) = read.take() {
             let next = chunk.next;
             chunks += 1;
-            // One that was cut short shows how large rows are here.
-            let cut = next.block - range.from.block;
-            range.blocks = if cut < range.blocks { cut.max(1) } else { range.blocks * 2 };
-            range.blocks = range.blocks.min(most_blocks);
+            pace.note(range.blocks, next.block - range.from.block);
+            range.blocks = pace.blocks(self.blocks_per_chunk(&plan));
             range.from = next;
             // The last one of a round must not be read before the batches that come after it are applied; a block that is read in
             // parts is read to its end.
@@ -245,6 +252,28 @@ struct ReadChunk {
     rows: Vec<RawRow>,
     next: Place,
     snapshot: String,
+}
+
+/// How many blocks a chunk has, as far as its rows turned out to be large.
+#[derive(Debug, Default)]
+pub struct Pace {
+    blocks: Option<u64>,
+}
+
+impl Pace {
+    /// Blocks of the next chunk, of which there are `most`.
+    fn blocks(&self, most: u64) -> u64 {
+        self.blocks.map_or(most, |blocks| blocks.min(most))
+    }
+
+    /// Notes how many blocks were asked for and how many could be read at once. What is asked for grows slowly again: what is
+    /// above the limit is sent for nothing.
+    fn note(&mut self, asked: u64, read: u64) {
+        self.blocks = match self.blocks {
+            _ if read < asked => Some(read.max(1)),
+            known => known.map(|_| asked + (asked / 8).max(1)),
+        };
+    }
 }
 
 /// What is read next of a table.

@@ -156,8 +156,11 @@ pub(super) async fn follow(
         backoff,
     };
     match follow.run().await {
-        // Shutdown came while something had to be read first.
-        Err(Error::ReadsFirst) => follow.leave().await,
+        // Shutdown came while something had to be read first. What waits for that is streamed again.
+        Err(Error::ReadsFirst) => {
+            follow.batch = Batch::default();
+            follow.leave().await
+        }
         other => other,
     }
 }
@@ -296,8 +299,9 @@ impl Follow<'_> {
         let mut deletes: Vec<(Feed, u64)> = open.deletes().into_iter().collect();
         deletes.retain(|(_, rows)| *rows > self.config.guard.delete_rows);
         if !deletes.is_empty() {
-            // Those before it are applied first.
+            // Those before it are applied first; and what the source lost unseen must not count as rows that are left.
             self.flush().await?;
+            self.read_first().await?;
             self.guard_deleted(deletes).await?;
             step = Step::Applied;
         } else if self.batch.has_no_room_for(open, self.config.run.batch_rows) {

@@ -7,19 +7,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::follow::Follow;
-use super::{Show, report_backfill};
-use crate::backfill::{Backfill, Round, Until};
+use super::{Show, report_backfill, run_backfill};
+use crate::backfill::{Backfill, Pace, Round, Until};
+use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context, Error, Result};
 use crate::failpoint;
 use crate::pg::Client;
-use crate::source::slot;
+use crate::source::{slot, snapshot};
 use crate::status::Stage;
 use crate::store::backfill::{self, MadeBy, Progress};
 
 /// After what time it is tried again to read what could not be read.
 const PAUSE: Duration = Duration::from_millis(20);
+/// After what time, and then how often, it is logged that nothing can be read.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a lock of a table is waited for between two batches.
 const LOCK_TIMEOUT: &str = "set lock_timeout = '100ms'";
 
@@ -42,23 +47,51 @@ pub(super) fn is_read_beside(until: Until, at: Option<&Progress>) -> bool {
 pub(super) struct Reading<'a> {
     /// A session of its own.
     source: Arc<Client>,
+    /// Its entry in the operation log, where it began one.
+    logged: Option<i64>,
     /// Shows how far it is.
     show: Show<'a>,
+    pace: Pace,
+    waits: Waits,
+}
+
+/// Since when nothing could be read, and when that was logged.
+#[derive(Default)]
+struct Waits {
+    since: Option<Instant>,
+    warned: Option<Instant>,
+}
+
+impl Waits {
+    /// Nothing could be read. Returns for how long, where that is to be logged.
+    fn another(&mut self, now: Instant) -> Option<Duration> {
+        let waited = now.duration_since(*self.since.get_or_insert(now));
+        let is_due = self.warned.is_none_or(|at| now.duration_since(at) >= WARN_INTERVAL);
+        if waited < WARN_INTERVAL || !is_due {
+            return None;
+        }
+        self.warned = Some(now);
+        Some(waited)
+    }
 }
 
 impl<'a> Reading<'a> {
-    /// Opens the session that reads.
-    pub(super) async fn begin(config: &crate::config::Config, show: Show<'a>) -> Result<Self> {
+    /// Opens the session that reads. `logged` is its entry in the operation log.
+    pub(super) async fn begin(
+        config: &Config,
+        logged: Option<i64>,
+        show: Show<'a>,
+    ) -> Result<Self> {
         let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
         source.batch_execute(LOCK_TIMEOUT).await.context("source: session settings")?;
-        Ok(Self { source, show })
+        Ok(Self { source, logged, show, pace: Pace::default(), waits: Waits::default() })
     }
 }
 
 impl Follow<'_> {
     /// Stores the next chunks of the reconcile under way. Between batches only.
     pub(super) async fn read_round(&mut self) -> Result<()> {
-        let Some(reading) = &self.reading else { return Ok(()) };
+        let Some(reading) = &mut self.reading else { return Ok(()) };
         let db = &self.session.applier.db;
         let Some(mut at) = backfill::progress(db).await?.filter(|at| at.stage == Stage::Rows)
         else {
@@ -73,11 +106,26 @@ impl Follow<'_> {
         };
         let (source, shutdown) = (Arc::clone(&reading.source), self.shutdown);
         let work = Backfill { config: self.config, source, shutdown, progress: &progress };
-        let round = work.read_round(&mut self.session.applier, &mut at).await?;
-        failpoint::hit("read-beside");
-        health.step();
-        if round == Round::Waits {
-            tokio::time::sleep(PAUSE).await;
+        let applier = &mut self.session.applier;
+        match work.read_round(applier, &mut at, &mut reading.pace).await? {
+            Round::Done => {
+                failpoint::hit("read-beside");
+                reading.waits = Waits::default();
+                health.step();
+            }
+            Round::Waits => {
+                if let Some(waited) = reading.waits.another(Instant::now()) {
+                    let feed = at.feed.map(|feed| applier.env.feeds.name(feed));
+                    let seconds = waited.as_secs();
+                    tracing::warn!(
+                        feed,
+                        seconds,
+                        "a feed cannot be read: its table is locked, or commits wait for a standby"
+                    );
+                }
+                health.tick();
+                tokio::time::sleep(PAUSE).await;
+            }
         }
         Ok(())
     }
@@ -88,8 +136,10 @@ impl Follow<'_> {
     /// [`Error::ReadsFirst`] where shutdown comes first.
     pub(super) async fn read_first(&mut self) -> Result<()> {
         let Some(reading) = self.reading.take() else { return Ok(()) };
+        self.wait_until_visible(&reading.source).await?;
         let Self { config, session, health, shutdown, notice, .. } = self;
-        let done = super::backfill(config, session, health, shutdown, reading.show, Until::Read);
+        let (show, logged) = (reading.show, reading.logged);
+        let done = run_backfill(config, session, health, shutdown, show, Until::Read, logged);
         if !super::watched(done, notice).await? {
             return Err(Error::ReadsFirst);
         }
@@ -99,5 +149,31 @@ impl Follow<'_> {
         let end = slot::current_lsn(&self.session.source).await?;
         self.health.set_source_lsn(end);
         Ok(())
+    }
+
+    /// Waits until the source shows everything that was applied: what is read from then on is no older.
+    async fn wait_until_visible(&mut self, source: &Client) -> Result<()> {
+        while !self.session.applier.is_visible(&snapshot::current(source).await?)? {
+            if self.shutdown.is_cancelled() {
+                return Err(Error::ReadsFirst);
+            }
+            self.health.tick();
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_logged_once_a_minute() {
+        let (mut waits, start) = (Waits::default(), Instant::now());
+        let mut at = |seconds| waits.another(start + Duration::from_secs(seconds));
+        let logged: Vec<u64> =
+            (0..200).filter_map(|s| at(s).map(|waited| waited.as_secs())).collect();
+        assert_eq!(logged, [60, 120, 180]);
     }
 }

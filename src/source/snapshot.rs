@@ -27,6 +27,8 @@ use crate::pg::settings;
 const CHUNK_BYTES: usize = 2 << 20;
 /// Rows of a block that are first asked for where the whole block has more than [`CHUNK_BYTES`].
 const FIRST_STEP: u16 = 16;
+/// From this many on whole blocks are asked for again.
+const MOST_STEP: u16 = 64;
 
 /// What must be read of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,11 +176,15 @@ async fn read_rows_of_block(
     from: Place,
 ) -> Result<Chunk> {
     let mut step = if from.step == 0 { FIRST_STEP } else { from.step };
+    // The first row of a block has number 1.
+    let first = from.offset.max(1);
     loop {
-        let next = Place { offset: from.offset.saturating_add(step), step, ..from };
+        let next = Place { offset: first.saturating_add(step), step, ..from };
         let limit = if step > 1 { CHUNK_BYTES } else { usize::MAX };
         if let Some(rows) = read_range(client, table, columns, (from, next), limit).await? {
-            let next_block = Place::start_of(from.block + 1);
+            // Rows of the next block are as large, more or less.
+            let step = if step < MOST_STEP { step * 2 } else { 0 };
+            let next_block = Place { block: from.block + 1, offset: 0, step };
             let is_last = is_empty(client, table, (next, next_block)).await?;
             return Ok(Chunk { rows, next: if is_last { next_block } else { next } });
         }

@@ -2,7 +2,7 @@
 -- transaction did to each key: rows that left it; rows that came to it, where all that came to the person came from
 -- one other person; contacts that are stored but gone; rows that the stream brought while the reconcile read (chunk 0), which
 -- is after whatever it found changed.
-select k.key, gone.rows, came.rows, absent.contacts, later.rows
+select k.key, gone.rows, came.rows, absent.contacts, later.rows, later.contacts
 from unnest($1::text[], $2::text[]) as k (key, root)
 cross join lateral (
     select count(*) as rows
@@ -30,7 +30,8 @@ cross join lateral (
     where r.owner = k.root and coalesce(r.email_key, r.owner) = k.key and r.generation < $3
 ) absent
 cross join lateral (
-    select count(*) as rows
+    select count(*) as rows, count(*) filter (where f.kind = 'contact') as contacts
     from tributary.source_row r
+    join tributary.feed f on f.number = r.feed
     where r.owner = k.root and coalesce(r.email_key, r.owner) = k.key and r.chunk = 0 and r.generation = $3
 ) later

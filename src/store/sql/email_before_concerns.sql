@@ -4,7 +4,9 @@ select exists (
     join tributary.email_before b on b.feed = r.feed and b.key = r.key
     where r.owner = any($1)
 ) or exists (
-    select from tributary.email_before b
-    left join tributary.alias a on a.from_key = b.email
-    where coalesce(a.root_key, b.email) = any($1)
+    select from tributary.email_before b where b.email = any($1)
+) or exists (
+    select from tributary.alias a
+    join tributary.email_before b on b.email = a.from_key
+    where a.root_key = any($1)
 )

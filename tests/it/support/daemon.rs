@@ -45,10 +45,13 @@ impl Daemon {
         std::fs::read_to_string(self.log.path()).unwrap()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("the daemon runs")
+    }
+
     /// Sends a signal, such as `STOP`.
     pub(crate) async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("the daemon runs").to_string();
-        let arguments = [format!("-{name}"), pid];
+        let arguments = [format!("-{name}"), self.pid().to_string()];
         assert!(Command::new("kill").args(arguments).status().await.unwrap().success());
     }
 

@@ -100,7 +100,9 @@ impl Applier {
                 .is_some_and(|stored| stored.status == *status && finding.equals(stored))
         };
         let writes = wanted.into_values().map(|finding| self.with_status(finding));
-        let writes: Vec<_> = writes.filter(|write| !is_stored(write)).collect();
+        let mut writes: Vec<_> = writes.filter(|write| !is_stored(write)).collect();
+        // Those that are found together have an order in the review queue too.
+        writes.sort_by(|(a, _), (b, _)| a.subject.cmp(&b.subject));
         let written = writes.iter().map(|(finding, _)| finding.fingerprint);
         self.watch.note(|reached| reached.conflicts.extend(written));
         writes

@@ -33,15 +33,14 @@ impl Backfill<'_> {
         let page = unseen(tx, at, &Self::to_sweep(&applier.env.feeds, at)).await?;
         let Unseen { feed: Some(feed), keys, next } = page else { return Ok(page.next) };
         let (found, snapshot) = self.ask_again(applier, tx, feed, &keys).await?;
-        if found.is_empty() {
-            return Ok(next);
+        if !found.is_empty() {
+            // As of a chunk: what the stream has still to repeat must not take the rows back in time.
+            let chunk = read::note_chunk(tx, at.generation, &snapshot).await?;
+            let balance = applier.store_rows(tx, &found, Arrival::Chunk(chunk)).await?;
+            applier.add_chunk(chunk, &snapshot)?;
+            at.left_out.add(&balance);
+            at.left_out.save(tx).await?;
         }
-        // As of a chunk: what the stream has still to repeat must not take the rows back in time.
-        let chunk = read::note_chunk(tx, at.generation, &snapshot).await?;
-        let balance = applier.store_rows(tx, &found, Arrival::Chunk(chunk)).await?;
-        applier.add_chunk(chunk, &snapshot)?;
-        at.left_out.add(&balance);
-        at.left_out.save(tx).await?;
         failpoint::hit("recheck-applied");
         Ok(next)
     }

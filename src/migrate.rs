@@ -55,7 +55,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V16__lean_indexes", include_str!("../migrations/0016_lean_indexes.sql")),
     ("V17__cutover", include_str!("../migrations/0017_cutover.sql")),
     ("V18__pause", include_str!("../migrations/0018_pause.sql")),
-    ("V19__email_before", include_str!("../migrations/0019_email_before.sql")),
+    ("V19__indexes", include_str!("../migrations/0019_indexes.sql")),
 ];
 
 /// How the target tables are brought up to date.

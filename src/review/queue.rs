@@ -303,9 +303,11 @@ pub(crate) async fn page(
     }
     let (column, _) = filter.order.column();
     let way = if ascends { "asc" } else { "desc" };
+    // Which match is found in the index alone, where it has what is asked for.
     let sql = format!(
-        "select {}, k.amount::text as amount from tributary.conflict k where {} \
-         order by k.{column} {way}, k.id {way} limit {limit}",
+        "select {}, k.amount::text as amount from ( \
+             select k.id from tributary.conflict k where {} order by k.{column} {way}, k.id {way} limit {limit} \
+         ) m join tributary.conflict k using (id) order by k.{column} {way}, k.id {way}",
         super::query::COLUMNS,
         condition.sql
     );

@@ -286,10 +286,15 @@ async fn an_operator_watches_cuts_over_and_goes_back() {
     go(&browser, &world, "/admin").await;
     browser.says("rolled_back").await;
     browser.inspect("rolled-back").await;
-    // And on again.
+    // And on again. The page before shows the first backfill as done.
     browser.press("Control").await;
     browser.write("#backfill", "backfill").await;
     browser.press("Backup and backfill").await;
+    let is_asked = || async {
+        let address = browser.page.current_url().await;
+        address.is_ok_and(|address| address.path().starts_with("/admin/requests/"))
+    };
+    eventually("the page of the request", String::new, is_asked).await;
     browser.says(": backfill done").await;
     assert_eq!(world.target.value(paid).await, "6");
     let by = "select string_agg(distinct operation, ' ' order by operation) from tributary.operation_log \

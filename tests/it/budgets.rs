@@ -134,3 +134,30 @@ async fn a_change_takes_few_statements_and_round_trips() {
     // One above the 30 of a new one: what the person is found by moves too.
     assert!(within(moved, (31, 9)), "of a person that moves: {moved:?}");
 }
+
+/// The last stage of a backfill or rebuild reads each open conflict about once, however many there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_reads_no_more_than_the_conflicts_that_there_are_p16() {
+    const CONFLICTS: i64 = 10_000;
+    let world = World::canonical(&people(10)).await;
+    world.succeed(&["backfill"]).await;
+    let open = format!(
+        "insert into tributary.conflict
+             (kind, severity, status, subject, fingerprint, scope, evidence, evidence_digest, first_seen_at)
+         select 'email_change_collision', 'review', 'open', 'a' || n, gen_random_uuid(), 'collision:a' || n, '{{}}',
+             gen_random_uuid(), now()
+         from generate_series(1, {CONFLICTS}) n"
+    );
+    world.target.execute(&open).await;
+    let read = READ
+        .replace("'source_row', 'alias', 'decision', 'transactions', 'enrollments'", "'conflict'");
+    let before: i64 = world.target.value(&read).await.parse().unwrap();
+    world.succeed(&["rebuild"]).await;
+    let is_over = "select not exists (select from pg_stat_activity
+        where datname = current_database() and application_name like 'tributary%')";
+    let over = || async { world.target.value(is_over).await == "true" };
+    eventually("the sessions of the rebuild end", String::new, over).await;
+    let after: i64 = world.target.value(&read).await.parse().unwrap();
+    assert!(after - before >= CONFLICTS, "{before} {after}");
+    assert!(after - before < 5 * CONFLICTS, "{} rows for {CONFLICTS} conflicts", after - before);
+}

@@ -214,8 +214,9 @@ async fn a_change_during_a_backfill_is_noticed_p18() {
              alter table elsewhere rename to systemeio",
         )
         .await;
-    daemon.wait_for_phase("streaming").await;
+    // Nothing is committed before it is noticed, and from then on the phase says that a reconcile is due.
     daemon.wait_until_caught_up(&world).await;
+    daemon.wait_for_phase("streaming").await;
     assert_equals_fresh_backfill(&world).await;
 }
 

@@ -192,6 +192,8 @@ def restarting(world):
     world.stop_daemon(other)
     started = f'process_start_time_seconds{{instance="127.0.0.1:{world.ports[1 - other]}"}}'
     for _ in range(4):
+        # The metric is in whole seconds.
+        world.until("the next one starts later", lambda: world.query(f"time() - {started} > 2"))
         before = world.query(started)[0]["value"][1]
         world.stop_daemon(1 - other)
         world.start_daemon(1 - other)

@@ -335,6 +335,15 @@ fn report_backfill(health: &Health, at: &Progress) {
     health.set_backfill(at.rows_done.unsigned_abs(), at.rows_estimated.unsigned_abs());
 }
 
+/// What is called after each commit of a backfill.
+fn shown<'a>(health: &'a Health, show: Show<'a>) -> impl Fn(&Progress) + Sync + 'a {
+    move |at| {
+        report_backfill(health, at);
+        health.recovered();
+        show(at);
+    }
+}
+
 /// Awaits a backfill until something is altered under it. It is cut off then, as by a crash: the next session resumes it.
 async fn watched(
     backfill: impl Future<Output = Result<bool>>,
@@ -397,11 +406,7 @@ async fn run_backfill(
 ) -> Result<bool> {
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
-    let progress = |at: &Progress| {
-        report_backfill(health, at);
-        health.recovered();
-        show(at);
-    };
+    let progress = shown(health, show);
     let db = Arc::clone(&session.applier.db);
     let work = Backfill { config, source, shutdown, progress: &progress };
     let worked = work.run(&mut session.applier, until).await;

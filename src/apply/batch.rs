@@ -57,23 +57,23 @@ impl Applier {
         let applied = self.attempt_batch(changes, advance, Mode::STREAM);
         let (applied, unaltered) = tokio::join!(applied, unaltered);
         unaltered?;
-        match applied {
+        let applied = match applied {
             Err(Error::Data { context, cause, .. }) => {
                 tracing::debug!(context, cause, "the target refuses the batch; isolating the rows");
                 Tx::on(&self.db).rollback().await?;
                 let (tx, report) = self.attempt_batch(changes, advance, Mode::CAREFUL).await?;
                 tx.commit().await?;
-                self.note_applied(changes);
-                Ok(Applied { report, was_refused: true })
+                Applied { report, was_refused: true }
             }
             other => {
                 let (tx, report) = other?;
                 failpoint::hit("batch-applied");
                 tx.commit().await?;
-                self.note_applied(changes);
-                Ok(Applied { report, was_refused: false })
+                Applied { report, was_refused: false }
             }
-        }
+        };
+        self.note_applied(changes);
+        Ok(applied)
     }
 
     async fn attempt_batch(

@@ -14,7 +14,7 @@ use crate::source::snapshot::{self, Place};
 
 /// Chunks read in one go beside the stream: two, so that one is read while the other is stored, and batches wait for a
 /// fraction of a second.
-const CHUNKS_PER_ROUND: usize = 2;
+const CHUNKS_PER_ROUND: Option<usize> = Some(2);
 
 /// What came of reading beside the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +28,11 @@ pub enum Round {
 impl Backfill<'_> {
     /// Reads the feed at the cursor to its end, or until shutdown, and serves commands after each chunk.
     pub(super) async fn read_feed(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
-        self.read_chunks(applier, at, usize::MAX, &mut Pace::default()).await
+        self.read_chunks(applier, at, None, &mut Pace::default()).await
     }
 
-    /// Reads the next chunks of the feed at the cursor, beside the stream: no batch may be applied meanwhile. What the source
-    /// shows may lag behind what it has streamed, or its table be locked: then nothing is read, and it is tried again later.
+    /// Reads the next chunks of the feed at the cursor, beside the stream: no batch may be applied meanwhile, and the source must
+    /// show everything that was applied. Where its table is locked nothing is read, and it is tried again later.
     ///
     /// # Errors
     /// Those of both servers.
@@ -42,10 +42,6 @@ impl Backfill<'_> {
         at: &mut Progress,
         pace: &mut Pace,
     ) -> Result<Round> {
-        let snapshot = snapshot::current(&self.source).await?;
-        if !applier.is_visible(&snapshot)? {
-            return Ok(Round::Waits);
-        }
         let is_locked = |error: &Error| {
             error.server() == Some(Server::Source)
                 && error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
@@ -59,12 +55,13 @@ impl Backfill<'_> {
         }
     }
 
-    /// While one chunk is stored, the next one is read.
+    /// While one chunk is stored, the next one is read. Up to `most` chunks are read; `None`: all of them, and commands are served
+    /// in between.
     async fn read_chunks(
         &self,
         applier: &mut Applier,
         at: &mut Progress,
-        most: usize,
+        most: Option<usize>,
         pace: &mut Pace,
     ) -> Result<()> {
         let feeds = std::sync::Arc::clone(&applier.env.feeds);
@@ -79,10 +76,11 @@ impl Backfill<'_> {
         if at.filenode.as_ref() != Some(&filenode) {
             self.start_feed(applier, at, feed, &filenode, &plan).await?;
         }
+        let most_blocks = self.blocks_per_chunk(&plan);
         let mut range = Range {
             from: Place::start_of(at.next_block.unsigned_abs()),
             end: at.end_block.unsigned_abs(),
-            blocks: pace.blocks(self.blocks_per_chunk(&plan)),
+            blocks: pace.blocks(most_blocks),
         };
         let mut read = self.read(&feeds, feed, range).await?;
         let mut chunks = 0;
@@ -90,11 +88,11 @@ impl Backfill<'_> {
             let next = chunk.next;
             chunks += 1;
             pace.note(range.blocks, next.block - range.from.block);
-            range.blocks = pace.blocks(self.blocks_per_chunk(&plan));
+            range.blocks = pace.blocks(most_blocks);
             range.from = next;
             // The last one of a round must not be read before the batches that come after it are applied; a block that is read in
             // parts is read to its end.
-            let is_last = chunks >= most && next.is_start();
+            let is_last = most.is_some_and(|most| chunks >= most) && next.is_start();
             let end = if is_last { next.block } else { range.end };
             let ahead = self.read(&feeds, feed, Range { end, ..range });
             // Disjoint sessions: the source reads on while the target writes.
@@ -105,7 +103,7 @@ impl Backfill<'_> {
             };
             written?;
             (self.progress)(at);
-            if most == usize::MAX {
+            if most.is_none() {
                 queue::serve(applier).await?;
             }
             if self.shutdown.is_cancelled() {

@@ -133,6 +133,21 @@ pub(super) fn env() -> Env {
     Env { today: jiff::civil::date(2025, 9, 1), ..Env::new(rules, Arc::new(feeds())) }
 }
 
+/// A row without a person, which the first backfill saw.
+pub(super) fn stored_row(chunk: Option<i64>) -> StoredRow {
+    StoredRow {
+        owner: String::new(),
+        email: None,
+        shared_id: None,
+        member: None,
+        digest: uuid::Uuid::nil(),
+        outcome: None,
+        chunk,
+        generation: 1,
+        complete: true,
+    }
+}
+
 const EMAILS: [&str; 8] = [
     "",
     "a@example.com",

@@ -262,9 +262,9 @@ impl Touched {
 mod tests {
     use super::*;
     use crate::engine::RowChange;
+    use crate::engine::model_tests::stored_row;
     use crate::engine::versions::derive;
     use crate::facts::{RawRow, SourceKey};
-    use uuid::Uuid;
 
     /// A value that the stream left out is as old as what was stored: a reconcile must still read the row.
     #[test]
@@ -275,17 +275,7 @@ mod tests {
         let row = RawRow { values: vec![Some("1".to_owned()); width] };
         let change = RowChange::read(feed, SourceKey("a".into()), Some(row));
         let id = change.id();
-        let stored = |chunk| StoredRow {
-            owner: String::new(),
-            email: None,
-            shared_id: None,
-            member: None,
-            digest: Uuid::nil(),
-            outcome: None,
-            chunk,
-            generation: 1,
-            complete: true,
-        };
+        let stored = |chunk| stored_row(Some(chunk));
         let check = |stored: Option<StoredRow>, arrival, expected| {
             let stored = stored.map(|row| (id.clone(), row)).into_iter().collect();
             let versions = derive(std::slice::from_ref(&change), &env);
@@ -294,11 +284,11 @@ mod tests {
             assert_eq!((row.chunk, row.generation), expected, "{arrival:?} {stored:?}");
         };
         check(None, Arrival::Stream, (None, 2));
-        check(Some(stored(Some(7))), Arrival::Stream, (None, 2));
-        check(Some(stored(Some(7))), Arrival::Chunk(9), (Some(9), 2));
-        check(Some(stored(Some(7))), Arrival::BesideReading, (None, 1));
+        check(Some(stored(7)), Arrival::Stream, (None, 2));
+        check(Some(stored(7)), Arrival::Chunk(9), (Some(9), 2));
+        check(Some(stored(7)), Arrival::BesideReading, (None, 1));
         check(None, Arrival::BesideReading, (Some(BESIDE_READING), 2));
-        let later = Some(stored(Some(BESIDE_READING)));
+        let later = Some(stored(BESIDE_READING));
         check(later, Arrival::BesideReading, (Some(BESIDE_READING), 1));
     }
 }

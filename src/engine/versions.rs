@@ -219,6 +219,7 @@ pub fn owner_of(id: &RowId, version: &RowVersion, person: Option<EmailKey>, env:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::model_tests::stored_row;
     use crate::facts::Feed;
 
     fn id(key: &str) -> RowId {
@@ -244,17 +245,7 @@ mod tests {
         let mut env = crate::engine::model_tests::env();
         env.chunks.add(1, "5:5:").unwrap();
         env.chunks.add(2, "9:9:").unwrap();
-        let stored = |chunk| StoredRow {
-            owner: String::new(),
-            email: None,
-            shared_id: None,
-            member: None,
-            digest: Uuid::nil(),
-            outcome: None,
-            chunk: Some(chunk),
-            generation: 1,
-            complete: true,
-        };
+        let stored = |chunk| stored_row(Some(chunk));
         let check = |a: i64, b: i64, expected: &[&str]| {
             let stored = HashMap::from([(id("a"), stored(a)), (id("b"), stored(b))]);
             let changes: Vec<RowChange> = ["a>t", "b>a", "t>b"]

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::follow::Follow;
-use super::{Show, report_backfill, run_backfill};
+use super::{Show, run_backfill, shown};
+use crate::apply::Applier;
 use crate::backfill::{Backfill, Pace, Round, Until};
 use crate::config::Config;
 use crate::connect::connect;
@@ -98,16 +99,16 @@ impl Follow<'_> {
             return self.read_first().await;
         };
         self.session.applier.env.generation = at.generation;
-        let (health, show) = (self.health, reading.show);
-        let progress = |at: &Progress| {
-            report_backfill(health, at);
-            health.recovered();
-            show(at);
-        };
+        let (health, progress) = (self.health, shown(self.health, reading.show));
         let (source, shutdown) = (Arc::clone(&reading.source), self.shutdown);
         let work = Backfill { config: self.config, source, shutdown, progress: &progress };
         let applier = &mut self.session.applier;
-        match work.read_round(applier, &mut at, &mut reading.pace).await? {
+        let round = if is_visible(applier, &reading.source).await? {
+            work.read_round(applier, &mut at, &mut reading.pace).await?
+        } else {
+            Round::Waits
+        };
+        match round {
             Round::Done => {
                 failpoint::hit("read-beside");
                 reading.waits = Waits::default();
@@ -153,7 +154,7 @@ impl Follow<'_> {
 
     /// Waits until the source shows everything that was applied: what is read from then on is no older.
     async fn wait_until_visible(&mut self, source: &Client) -> Result<()> {
-        while !self.session.applier.is_visible(&snapshot::current(source).await?)? {
+        while !is_visible(&mut self.session.applier, source).await? {
             if self.shutdown.is_cancelled() {
                 return Err(Error::ReadsFirst);
             }
@@ -162,6 +163,11 @@ impl Follow<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the source shows everything that was applied.
+async fn is_visible(applier: &mut Applier, source: &Client) -> Result<bool> {
+    applier.is_visible(&snapshot::current(source).await?)
 }
 
 #[cfg(test)]

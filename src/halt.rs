@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::rules::NAMESPACE;
 
@@ -143,7 +142,7 @@ impl Halt {
     /// Names exactly this halt: its cause, and what it would delete.
     #[must_use]
     pub fn identity(&self) -> String {
-        Uuid::new_v5(&NAMESPACE, json!(self).to_string().as_bytes()).to_string()
+        crate::digest::uuid_v5(&NAMESPACE, json!(self).to_string().as_bytes()).to_string()
     }
 
     /// What acceptance is recorded as: one entry a table.

@@ -26,6 +26,7 @@
 //! | module | does | must not know |
 //! |---|---|---|
 //! | [`rules`] | the business rules that are configuration, as plain data | where they come from |
+//! | [`digest`] | name-based UUIDs | what they name |
 //! | [`facts`] | row rules: one source row in, one normalised fact out | other rows |
 //! | [`unify`] | the facts of one owner in; profile, transactions, enrollments, conflicts out; explains the choice | how rows are stored, the order of arrival |
 //! | [`decode`] | replication messages and COPY text to changes of rows; never panics | what a column means |
@@ -114,6 +115,7 @@ pub mod connect;
 pub mod decisions;
 pub mod decode;
 pub mod demo;
+pub mod digest;
 pub mod engine;
 pub mod error;
 pub mod facts;

@@ -293,7 +293,7 @@ fn default_products() -> Vec<Product> {
 /// The id of a product for which the configuration names none.
 #[must_use]
 pub fn default_product_id(code: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("product:{code}").as_bytes())
+    crate::digest::uuid_v5(&NAMESPACE, format!("product:{code}").as_bytes())
 }
 
 /// The words of SPEC §3.10.

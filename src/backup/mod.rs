@@ -190,7 +190,7 @@ fn copy(schema: &str, role: &str) -> String {
     // A longer name would be cut off, and could be that of another copy then.
     let name = match role.len() {
         0..=63 => role.to_owned(),
-        _ => uuid::Uuid::new_v5(&crate::rules::NAMESPACE, role.as_bytes()).to_string(),
+        _ => crate::digest::uuid_v5(&crate::rules::NAMESPACE, role.as_bytes()).to_string(),
     };
     format!("{}.{}", quote_identifier(schema), quote_identifier(&name))
 }

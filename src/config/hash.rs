@@ -7,8 +7,6 @@
 
 use std::fmt::Write as _;
 
-use uuid::Uuid;
-
 use super::mapping::written;
 use super::{Config, FeedConfig};
 use crate::rules::{DateOrder, EmailPattern, NAMESPACE, Product};
@@ -136,5 +134,5 @@ pub(super) fn date_order(order: DateOrder) -> &'static str {
 }
 
 fn hash(text: &str) -> String {
-    Uuid::new_v5(&NAMESPACE, text.as_bytes()).to_string()
+    crate::digest::uuid_v5(&NAMESPACE, text.as_bytes()).to_string()
 }

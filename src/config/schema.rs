@@ -6,8 +6,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::quote_identifier;
 use crate::rules::NAMESPACE;
 
@@ -86,7 +84,8 @@ impl Schema {
         if &*self.name == WRITTEN {
             return purpose;
         }
-        let digest = Uuid::new_v5(&NAMESPACE, format!("{purpose} {}", self.name).as_bytes());
+        let digest =
+            crate::digest::uuid_v5(&NAMESPACE, format!("{purpose} {}", self.name).as_bytes());
         digest.as_u64_pair().0.cast_signed()
     }
 

@@ -127,7 +127,7 @@ pub fn transaction(user: Option<Uuid>, t: &Transaction) -> Values<25> {
 pub fn enrollment(user: Uuid, enrollment: &Enrollment) -> Values<9> {
     let name = format!("enrollment:{user}:{}", enrollment.course_id);
     [
-        Some(Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()),
+        Some(crate::digest::uuid_v5(&NAMESPACE, name.as_bytes()).to_string()),
         Some(user.to_string()),
         Some(enrollment.course_id.to_string()),
         Some(enrollment.transaction_id.to_string()),
@@ -154,5 +154,5 @@ pub fn digest<'a>(tables: &Uuid, values: impl IntoIterator<Item = &'a Option<Str
             }
         }
     }
-    Uuid::new_v5(tables, &bytes)
+    crate::digest::uuid_v5(tables, &bytes)
 }

@@ -241,7 +241,7 @@ fn newest_first(at: Option<jiff::Timestamp>) -> Vec<u8> {
 /// Tells an unchanged row.
 #[must_use]
 pub(super) fn digest(raw: &[u8]) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, raw)
+    crate::digest::uuid_v5(&NAMESPACE, raw)
 }
 
 /// The first word of the owner of an incomplete row.

@@ -46,7 +46,9 @@ impl Rollout {
     /// Whether the hash of an email key or source row is below the percentage.
     #[must_use]
     pub fn takes(self, text: &str) -> bool {
-        let hash = Uuid::new_v5(&NAMESPACE, format!("rollout:{text}").as_bytes()).as_u64_pair().0;
+        let hash = crate::digest::uuid_v5(&NAMESPACE, format!("rollout:{text}").as_bytes())
+            .as_u64_pair()
+            .0;
         // The high half is as even as the whole, and the product fits.
         ((hash >> 32) * 100) >> 32 < u64::from(self.percent)
     }

@@ -131,7 +131,7 @@ impl WantedConflict {
             fingerprint: conflict.fingerprint(),
             kind: conflict.kind,
             severity: conflict.severity,
-            digest: Uuid::new_v5(&NAMESPACE, evidence.as_bytes()),
+            digest: crate::digest::uuid_v5(&NAMESPACE, evidence.as_bytes()),
             subject: conflict.subject,
             scope: conflict.scope,
             also,

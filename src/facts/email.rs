@@ -225,13 +225,21 @@ pub fn canonical_key(key: &EmailKey) -> String {
     format!("{local}@{domain}")
 }
 
+/// Whether all but two bytes of two domains are equal from one end or the other: what one edit leaves, and cheaper than to
+/// measure it.
+fn may_be_near(a: &str, b: &str) -> bool {
+    let equal = |(a, b): &(u8, u8)| a == b;
+    let from_start = a.bytes().zip(b.bytes()).take_while(equal).count();
+    let from_end = a.bytes().rev().zip(b.bytes().rev()).take_while(equal).count();
+    from_start + from_end + 2 >= a.len().max(b.len())
+}
+
 /// The one well-known domain that is a slip away, else the domain itself.
 fn intended_domain(domain: &str) -> &str {
     if WELL_KNOWN_DOMAINS.contains(&domain) {
         return domain;
     }
-    let near =
-        |known: &&&str| known.len().abs_diff(domain.len()) <= 1 && osa_distance(known, domain) == 1;
+    let near = |known: &&&str| may_be_near(known, domain) && osa_distance(known, domain) == 1;
     let mut candidates = WELL_KNOWN_DOMAINS.iter().filter(near);
     match (candidates.next(), candidates.next()) {
         (Some(only), None) => only,

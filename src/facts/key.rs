@@ -91,7 +91,7 @@ fn bounded(text: String, longest: usize) -> String {
     if text.len() <= longest {
         return text;
     }
-    let digest = Uuid::new_v5(&NAMESPACE, text.as_bytes());
+    let digest = crate::digest::uuid_v5(&NAMESPACE, text.as_bytes());
     let kept: String = text.chars().take(longest / 4).collect();
     format!("{kept}{CUT}{digest}")
 }

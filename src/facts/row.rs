@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::feed::FeedInfo;
 use super::field::LogicalField;
@@ -156,7 +155,7 @@ fn digest_of(columns: &[Column], is_left_out: impl Fn(usize) -> bool) -> u32 {
         let _ =
             writeln!(text, "{:?} {} {}", column.name, column.kind.as_str(), !is_left_out(index));
     }
-    let digest = Uuid::new_v5(&NAMESPACE, text.as_bytes());
+    let digest = crate::digest::uuid_v5(&NAMESPACE, text.as_bytes());
     digest.as_fields().0
 }
 

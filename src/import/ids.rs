@@ -191,7 +191,7 @@ impl<'i> Ids<'i> {
             return id.to_string();
         }
         let name = format!("import|{}|{table}|{old_id}", self.identity.import);
-        Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+        crate::digest::uuid_v5(&NAMESPACE, name.as_bytes()).to_string()
     }
 }
 

@@ -148,7 +148,7 @@ async fn carry_out(
 
 /// The entry of the operation log. A resumed run begins a new one.
 async fn begin_entry(db: &Db, plan: &Plan) -> Result<i64> {
-    let rules = uuid::Uuid::new_v5(&crate::rules::NAMESPACE, plan.text.as_bytes());
+    let rules = crate::digest::uuid_v5(&crate::rules::NAMESPACE, plan.text.as_bytes());
     let operator = Operator {
         os_user: operation_log::os_user(),
         asked_by: None,

@@ -89,7 +89,7 @@ impl Survey {
     }
 
     fn hash_with(&mut self, bytes: &[u8]) {
-        self.fingerprint = Uuid::new_v5(&self.fingerprint, bytes);
+        self.fingerprint = crate::digest::uuid_v5(&self.fingerprint, bytes);
     }
 
     fn hash(&mut self, file: &Path) -> io::Result<()> {

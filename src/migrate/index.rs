@@ -53,6 +53,6 @@ fn index_name(table: &str, column: &str) -> String {
     if name.len() <= 63 {
         return name;
     }
-    let digest = uuid::Uuid::new_v5(&crate::rules::NAMESPACE, name.as_bytes()).simple();
+    let digest = crate::digest::uuid_v5(&crate::rules::NAMESPACE, name.as_bytes()).simple();
     format!("tributary_{digest}")
 }

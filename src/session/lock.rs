@@ -109,7 +109,7 @@ async fn try_lock(target: &Client) -> Result<bool> {
 
 /// The advisory lock that stands for a version at work.
 fn version_lock(schema: &Schema, version: &str) -> i64 {
-    let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, version.as_bytes());
+    let digest = crate::digest::uuid_v5(&Uuid::NAMESPACE_OID, version.as_bytes());
     schema.lock(digest.as_u64_pair().0.cast_signed())
 }
 

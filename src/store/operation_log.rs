@@ -22,7 +22,6 @@ pub use self::list::{Entry, Filter, list};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -178,7 +177,7 @@ impl Operator {
         let text = config.to_toml();
         // Comments say where a value came from.
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        let hash = Uuid::new_v5(&NAMESPACE, lines.join("\n").as_bytes());
+        let hash = crate::digest::uuid_v5(&NAMESPACE, lines.join("\n").as_bytes());
         Self { os_user: os_user(), asked_by: None, config_hash: hash.to_string() }
     }
 }

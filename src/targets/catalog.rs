@@ -438,7 +438,7 @@ fn identity(target: &Target, types: [&HashMap<String, String>; 3]) -> Uuid {
         }
         text.push('\n');
     }
-    Uuid::new_v5(&NAMESPACE, text.as_bytes())
+    crate::digest::uuid_v5(&NAMESPACE, text.as_bytes())
 }
 
 fn now_as(column: &str, types: &HashMap<String, String>) -> String {

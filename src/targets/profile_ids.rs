@@ -117,9 +117,9 @@ fn free_id(key: &str, taken: bool, here: &HashSet<Uuid>) -> Uuid {
 /// UUIDv5 of the key (SPEC §4.1); a further `attempt` where that id is another person's by now.
 fn derived_id(key: &str, attempt: u32) -> Uuid {
     if attempt == 0 {
-        Uuid::new_v5(&NAMESPACE, key.as_bytes())
+        crate::digest::uuid_v5(&NAMESPACE, key.as_bytes())
     } else {
-        Uuid::new_v5(&NAMESPACE, format!("{key} {attempt}").as_bytes())
+        crate::digest::uuid_v5(&NAMESPACE, format!("{key} {attempt}").as_bytes())
     }
 }
 

@@ -140,7 +140,7 @@ fn digest(purpose: &str, parts: &[Option<&str>]) -> Uuid {
             None => text.push_str("\n-"),
         }
     }
-    Uuid::new_v5(&NAMESPACE, text.as_bytes())
+    crate::digest::uuid_v5(&NAMESPACE, text.as_bytes())
 }
 
 /// The name of a payment's source row (SPEC §1).

@@ -359,7 +359,7 @@ impl Conflict {
 /// The stable identity of a conflict.
 #[must_use]
 pub fn fingerprint(kind: ConflictKind, subject: &str) -> Uuid {
-    Uuid::new_v5(&crate::rules::NAMESPACE, format!("{kind}\n{subject}").as_bytes())
+    crate::digest::uuid_v5(&crate::rules::NAMESPACE, format!("{kind}\n{subject}").as_bytes())
 }
 
 /// What [`super::unify`] makes of one group.

@@ -69,7 +69,7 @@ pub fn transaction_id(feed: &FeedInfo, key: &SourceKey) -> Uuid {
     // each has its own transaction.
     let as_printed = |id: &Uuid| *id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text;
     let parsed = Uuid::try_parse(text).ok().filter(as_printed).filter(|_| feed.primary);
-    parsed.unwrap_or_else(|| Uuid::new_v5(&NAMESPACE, feed.source_row(key).as_bytes()))
+    parsed.unwrap_or_else(|| crate::digest::uuid_v5(&NAMESPACE, feed.source_row(key).as_bytes()))
 }
 
 /// `paid_on` is the local date of `paid_at`.

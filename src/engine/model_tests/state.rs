@@ -150,7 +150,7 @@ impl State {
         let has_profile = decided.unified.profile.is_some();
         let mut is_fresh = false;
         if has_profile && !self.persons.contains_key(&decided.owner) {
-            let mut profile_id = Uuid::new_v5(&NAMESPACE, decided.owner.as_bytes());
+            let mut profile_id = crate::digest::uuid_v5(&NAMESPACE, decided.owner.as_bytes());
             if self.persons.values().any(|person| person.profile_id == profile_id) {
                 profile_id = Uuid::new_v4();
             }

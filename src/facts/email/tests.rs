@@ -205,6 +205,26 @@ fn canonical_keys_suggest_duplicates_spec_3_3() {
 
 proptest! {
     #[test]
+    fn no_domain_within_one_edit_is_missed_spec_3_3(
+        at in 0_usize..12, c in "[a-z.]", edit in 0..4, known in 0..WELL_KNOWN_DOMAINS.len()
+    ) {
+        let known = WELL_KNOWN_DOMAINS[known];
+        let at = at % (known.len() - 1);
+        let (before, after) = (&known[..at], &known[at + 1..]);
+        let edited = match edit {
+            0 => format!("{before}{after}"),
+            1 => format!("{before}{c}{after}"),
+            2 => format!("{before}{c}{}", &known[at..]),
+            _ => format!("{before}{}{}{}", &known[at + 1..at + 2], &known[at..at + 1], &known[at + 2..]),
+        };
+        prop_assert!(osa_distance(known, &edited) <= 1, "{edited}");
+        prop_assert!(may_be_near(known, &edited), "{edited}");
+        prop_assert!(may_be_near(&edited, known), "{edited}");
+    }
+}
+
+proptest! {
+    #[test]
     fn the_short_way_says_what_the_long_way_says(
         raw in "[a-zA-Z0-9._+/'\\-]{0,12}@?[a-zA-Z0-9.-]{0,12}(xn--)?\\.?[a-zA-Z0-9-]{0,4}[.,; ]?",
     ) {

@@ -48,6 +48,14 @@ impl Progress {
         self.stage == Stage::Done
     }
 
+    /// Whether it is the first of its installation, and nothing was scheduled over it since: nothing that another one or the
+    /// stream has written is there.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        // Another generation, or a rebuild, which reads no rows, would begin here.
+        self.generation == 1 && self.rows_done > 0
+    }
+
     /// Whether nothing is left but to recompute from the stored rows, every guard passed: that goes on beside the stream.
     #[must_use]
     pub fn only_recomputes(&self) -> bool {

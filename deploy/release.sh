@@ -16,6 +16,8 @@ mkdir -p "$2"
 folder=$(cd "$2" && pwd)
 
 version=$(cargo metadata --locked --no-deps --format-version 1 | sed 's/.*"name":"tributary","version":"\([^"]*\)".*/\1/')
+# The allocator takes the page size of the machine that builds it, unless one is given: 64 KiB suits every aarch64 kernel.
+case $target in aarch64-*) export JEMALLOC_SYS_WITH_LG_PAGE=16 ;; esac
 cargo build --release --locked --target "$target" --bin tributary
 binary=${CARGO_TARGET_DIR:-target}/$target/release/tributary
 

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 46] = [
+pub const NAMES: [&str; 45] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -28,7 +28,6 @@ pub const NAMES: [&str; 46] = [
     "emails-judged",
     "sweep-applied",
     "sweep-committed",
-    "half-committed",
     "people-written",
     "people-committed",
     "groups-judged",

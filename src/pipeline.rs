@@ -48,7 +48,7 @@ use self::follow::Beside;
 use self::notice::Notice;
 use self::reading::Reading;
 use crate::apply::{Mode, OWNERS_PER_ROUND};
-use crate::backfill::{Backfill, Second, Until};
+use crate::backfill::{Backfill, Until};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
@@ -61,7 +61,7 @@ use crate::metrics;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::status::{Phase, Status};
-use crate::store::backfill::{MadeBy, Progress};
+use crate::store::backfill::Progress;
 use crate::store::halt;
 use crate::store::operation_log::{self, Finish, Outcome};
 
@@ -409,8 +409,7 @@ async fn run_backfill(
     let progress = shown(health, show);
     let db = Arc::clone(&session.applier.db);
     let work = Backfill { config, source, shutdown, progress: &progress };
-    let second = second_writer(config, session).await?;
-    let worked = work.run(&mut session.applier, second, until).await;
+    let worked = work.run(&mut session.applier, until).await;
     let end = match &worked {
         Ok(true) => None,
         Ok(false) => Some(Finish::new(Outcome::Stopped)),
@@ -424,21 +423,6 @@ async fn run_backfill(
         operation_log::finish(db.client(), id, &end).await?;
     }
     worked
-}
-
-/// Opens the second writer of a first backfill. A target that allows no further session is written by one.
-async fn second_writer(config: &Config, session: &Session) -> Result<Option<Second>> {
-    if MadeBy::read(&session.applier.db).await?.was_finished() {
-        return Ok(None);
-    }
-    let opened = async { Second::open(session::another(config).await?, &session.applier).await };
-    match opened.await {
-        Ok(second) => Ok(Some(second)),
-        Err(error) => {
-            tracing::info!(%error, "no second session on the target; people are written by one");
-            Ok(None)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -232,16 +232,6 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
     take_over(target, config).await
 }
 
-/// Another session on the target that may write, in transactions that begin with the leader's epoch.
-///
-/// # Errors
-/// Those of the target.
-pub async fn another(config: &Config) -> Result<Client> {
-    let target = connect(&config.target.server, "tributary", "target").await?;
-    session_settings(&target).await?;
-    Ok(target)
-}
-
 /// Has the server notice the end of this process, and nothing time out meanwhile.
 async fn session_settings(target: &Client) -> Result<()> {
     let keepalives = "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; \

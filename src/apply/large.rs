@@ -14,7 +14,7 @@ use crate::engine::rows::{self, Balance, RowPlan, Touched};
 use crate::engine::versions;
 use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, SharedId, StoredRow};
 use crate::error::{Error, Result};
-use crate::facts::{EmailKey, Feed, SourceKey};
+use crate::facts::{EmailKey, Feed, FeedKind, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
 use crate::targets::{self, Report};
@@ -36,7 +36,7 @@ impl Applier {
     pub async fn apply_part(&mut self, tx: &Tx, changes: &[RowChange]) -> Result<()> {
         let mut parts = vec![changes];
         while let Some(changes) = parts.pop() {
-            let Some(part) = self.decide_part(tx, changes, Arrival::Stream).await? else {
+            let Some(mut part) = self.decide_part(tx, changes, Arrival::Stream).await? else {
                 let (first, second) = changes.split_at(changes.len() / 2);
                 parts.extend([second, first]);
                 continue;
@@ -44,10 +44,26 @@ impl Applier {
             let mut group = Group::default();
             remember_rows(&mut group, &part.plan, &part.stored);
             remember_keys(&mut group, &part.renamed);
+            self.add_holders(tx, &mut part.plan.touched).await?;
             remember_touched(&mut group, &part.plan.touched);
             write_part(tx, group, part.plan, self.env.generation).await?;
         }
         Ok(())
+    }
+
+    /// Adds the people with whom the touched contact_ids stay before the rows are stored: once they are, nothing shows that
+    /// somebody else held an id (SPEC §4.4).
+    pub(super) async fn add_holders(&self, tx: &Tx, touched: &mut Touched) -> Result<()> {
+        let is_contact = |(feed, _): &&SharedId| self.env.feeds.kind(*feed) == FeedKind::Contact;
+        let ids: Vec<SharedId> = touched.shared.iter().filter(is_contact).cloned().collect();
+        touched.owners.extend(store::shared::stored_holders(tx, &ids).await?);
+        Ok(())
+    }
+
+    /// Marks the rows that share these ids, where several do.
+    pub(super) async fn mark_touched_sharers(&self, tx: &Tx, ids: &[SharedId]) -> Result<()> {
+        let several = self.shared_by_several(tx, ids).await?;
+        self.mark_sharers(tx, &several).await
     }
 
     /// Applies a source transaction whose changes are there, inside an open target transaction.
@@ -167,8 +183,7 @@ impl Applier {
                 .into_iter()
                 .filter_map(|(feed, id)| Some((Feed::from_number(feed)?, id)))
                 .collect();
-            let several = self.shared_by_several(tx, &shared).await?;
-            self.mark_sharers(tx, &several).await?;
+            self.mark_touched_sharers(tx, &shared).await?;
             let touched = Touched { shared: shared.into_iter().collect(), ..Touched::default() };
             report.add(self.settle(tx, RowPlan::default(), touched, MODE, None).await?);
             alive();

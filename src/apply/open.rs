@@ -33,7 +33,9 @@ impl Applier {
     ) -> Result<Self> {
         let mut tables = Tables::read(&client, &config.target).await?;
         tables.begin = format!("{}; {}", tables.begin, fence(epoch));
-        prepare(&client).await?;
+        for sql in [NARROW_LOOK_UPS, include_str!("sql/working_tables.sql")] {
+            client.batch_execute(sql).await.context("target: preparing the session")?;
+        }
         let env = Env::new(config.rules.clone(), feeds);
         let mut applier = Self {
             db: Arc::new(Db::new(client)),
@@ -58,53 +60,6 @@ impl Applier {
         applier.load_backfill().await?;
         applier.load_flags().await?;
         Ok(applier)
-    }
-
-    /// Another applier of the same leader, on a session of its own.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn beside(&self, client: Client) -> Result<Self> {
-        prepare(&client).await?;
-        let mut beside = Self {
-            db: Arc::new(Db::new(client)),
-            env: self.env.without_chunks(),
-            tables: self.tables.clone(),
-            reader: self.reader.clone(),
-            operator: self.operator.clone(),
-            has_foreign_profiles: false,
-            has_quarantine: false,
-            has_outside: false,
-            has_blocked_deletes: false,
-            has_adopted: false,
-            reading: None,
-            clock: super::clock::TargetClock::default(),
-            watch: Watch::default(),
-        };
-        beside.take_state_of(self);
-        Ok(beside)
-    }
-
-    /// Takes over what another applier of the same leader knows of rules, decisions and targets.
-    pub fn take_state_of(&mut self, other: &Self) {
-        self.env = other.env.without_chunks();
-        self.has_foreign_profiles = other.has_foreign_profiles;
-        self.has_quarantine = other.has_quarantine;
-        self.has_outside = other.has_outside;
-        self.has_blocked_deletes = other.has_blocked_deletes;
-        self.has_adopted = other.has_adopted;
-    }
-
-    /// Notes what another applier of the same leader has written meanwhile.
-    pub fn note_written_by(&mut self, other: &Self) {
-        self.has_blocked_deletes |= other.has_blocked_deletes;
-        self.has_adopted |= other.has_adopted;
-    }
-
-    /// Whether two appliers may write different owners at once: nobody watches, and nobody is counted as outside.
-    #[must_use]
-    pub fn is_divisible(&self) -> bool {
-        self.env.rollout.is_complete() && !self.has_outside && !self.watch.is_on()
     }
 
     /// Reads the active decisions about single rows and conflicts, and how far the rollout is.
@@ -214,12 +169,4 @@ impl Applier {
     pub(super) fn set_today(&mut self, now: Timestamp) {
         self.env.today = now.to_zoned(self.env.rules.zone.clone()).date();
     }
-}
-
-/// Gives a session what an applier needs.
-async fn prepare(client: &Client) -> Result<()> {
-    for sql in [NARROW_LOOK_UPS, include_str!("sql/working_tables.sql")] {
-        client.batch_execute(sql).await.context("target: preparing the session")?;
-    }
-    Ok(())
 }

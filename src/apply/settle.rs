@@ -12,7 +12,7 @@ use super::{Applier, OWNERS_PER_ROUND, large};
 use crate::engine::diff::{OwnerWrite, Trust};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
-use crate::engine::{RowId, StoredRow};
+use crate::engine::{RowId, SharedId, StoredRow};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Stage};
 use crate::pg::{Group, Tx};
@@ -233,16 +233,24 @@ impl Applier {
         &mut self,
         tx: &Tx,
         plan: RowPlan,
-        touched: Touched,
+        mut touched: Touched,
         mode: Mode,
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let gone = plan.gone.clone();
         let mut group = Group::default();
+        let has_rows = plan.changed().next().is_some();
+        if has_rows {
+            self.add_holders(tx, &mut touched).await?;
+        }
         if let Some(advance) = advance {
             store::checkpoint::advance(&mut group, advance);
         }
         large::write_part(tx, group, plan, self.env.generation).await?;
+        if has_rows {
+            let shared: Vec<SharedId> = touched.shared.iter().cloned().collect();
+            self.mark_touched_sharers(tx, &shared).await?;
+        }
         let mut report = Report::default();
         for half in touched.halves() {
             report.add(self.settle(tx, RowPlan::default(), half, mode, None).await?);

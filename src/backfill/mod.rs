@@ -21,11 +21,9 @@
 mod cursor;
 mod left_out;
 mod read;
-mod second;
 mod sweep;
 
 pub use read::{Pace, Round};
-pub use second::Second;
 
 use std::sync::Arc;
 
@@ -43,7 +41,7 @@ use crate::pg::{Client, Tx};
 use crate::source::{publication, slot};
 use crate::status::Stage;
 use crate::store::backfill::{LeftOut, Progress, progress};
-use crate::store::operation_log;
+use crate::store::{conflict, operation_log};
 use crate::targets::Report;
 
 /// Owners unified in one target transaction of the people stage.
@@ -88,12 +86,7 @@ impl Backfill<'_> {
     ///
     /// # Errors
     /// Those of both servers; [`Error::Halted`] in front of a sweep that the guard stops.
-    pub async fn run(
-        &self,
-        applier: &mut Applier,
-        mut second: Option<Second>,
-        until: Until,
-    ) -> Result<bool> {
+    pub async fn run(&self, applier: &mut Applier, until: Until) -> Result<bool> {
         let Some(mut at) = progress(&applier.db).await? else { return Ok(true) };
         applier.env.generation = at.generation;
         while !until.is_reached(&at) {
@@ -104,7 +97,7 @@ impl Backfill<'_> {
                 // Chunks are read ahead: the feed is read in one go.
                 self.read_feed(applier, &mut at).await?;
             } else {
-                self.divided_round(applier, second.as_mut(), &mut at).await?;
+                self.round(applier, &mut at).await?;
             }
             (self.progress)(&at);
             queue::serve(applier).await?;
@@ -117,21 +110,11 @@ impl Backfill<'_> {
     /// # Errors
     /// As [`Backfill::run`].
     pub async fn round(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
-        self.divided_round(applier, None, at).await
-    }
-
-    /// A round of which a second writer may take half.
-    async fn divided_round(
-        &self,
-        applier: &mut Applier,
-        second: Option<&mut Second>,
-        at: &mut Progress,
-    ) -> Result<()> {
-        match self.attempt_round(applier, second, at, Mode::EVERYBODY).await {
+        match self.attempt_round(applier, at, false).await {
             Err(Error::Data { context, cause, .. }) => {
                 tracing::debug!(context, cause, "the target refuses a round; isolating the rows");
                 Tx::on(&applier.db).rollback().await?;
-                self.attempt_round(applier, None, at, Mode::EVERYBODY.carefully()).await
+                self.attempt_round(applier, at, true).await
             }
             other => other,
         }
@@ -140,10 +123,10 @@ impl Backfill<'_> {
     async fn attempt_round(
         &self,
         applier: &mut Applier,
-        second: Option<&mut Second>,
         at: &mut Progress,
-        mode: Mode,
+        careful: bool,
     ) -> Result<()> {
+        let mode = if careful { Mode::EVERYBODY.carefully() } else { Mode::EVERYBODY };
         if at.stage == Stage::Shared && at.cursor.is_none() {
             // Until here rows were placed; from here on it shows in the targets.
             self.guard_left_out(applier, at).await?;
@@ -167,8 +150,10 @@ impl Backfill<'_> {
                 last.map(|last| cursor::shared(&last))
             }
             Stage::People => {
-                let (last, people) = Self::people(applier, second, &tx, at, mode).await?;
-                written.add(people);
+                let mut owners = applier.next_owners(&cursor, OWNERS_PER_COMMIT).await?;
+                let last = owners.last().cloned();
+                owners.retain(|owner| !Fact::is_left_out(owner));
+                written.add(applier.recompute(&tx, Touched::owners(owners), mode).await?);
                 failpoint::hit("people-written");
                 last
             }
@@ -191,7 +176,9 @@ impl Backfill<'_> {
         let removed =
             if is_swept { self.tables_of_removed(&tx, at, &feeds).await? } else { Vec::new() };
         written.count();
-        at.written = sum(&at.written, written);
+        let mut all: Report = serde_json::from_value(at.written.take()).unwrap_or_default();
+        all.add(written);
+        at.written = serde_json::to_value(all).unwrap_or_default();
         self.advance(&tx, at, next).await?;
         tx.commit().await?;
         publication::withdraw(&self.source, &self.config.source, &removed).await;
@@ -207,41 +194,6 @@ impl Backfill<'_> {
             applier.load_decisions().await?;
         }
         Ok(())
-    }
-
-    /// Writes the next owners, half of them by a second writer where there is one. Returns the last and what is written in `tx`.
-    async fn people(
-        applier: &mut Applier,
-        mut second: Option<&mut Second>,
-        tx: &Tx,
-        at: &mut Progress,
-        mode: Mode,
-    ) -> Result<(Option<String>, Report)> {
-        let is_divided = second.as_mut().is_some_and(|second| second.takes_half(applier, at));
-        let halves = if is_divided { 2 } else { 1 };
-        let cursor = at.cursor.clone().unwrap_or_default();
-        let mut first = applier.next_owners(&cursor, halves * OWNERS_PER_COMMIT).await?;
-        let rest = if is_divided { first.split_off(first.len().div_ceil(2)) } else { Vec::new() };
-        let mut last = first.last().cloned();
-        let touched = |owners: Vec<String>| {
-            Touched::owners(owners.into_iter().filter(|owner| !Fact::is_left_out(owner)))
-        };
-        let Some(second) = second.filter(|_| !rest.is_empty()) else {
-            return Ok((last, applier.recompute(tx, touched(first), mode).await?));
-        };
-        let end_of_rest = rest.last().cloned();
-        let (written, of_rest) = tokio::join!(
-            applier.recompute(tx, touched(first), mode),
-            second.write(touched(rest), mode, at)
-        );
-        // It is committed, whatever becomes of the first half.
-        if let Some(report) = of_rest? {
-            report.count();
-            at.written = sum(&at.written, report);
-            applier.note_written_by(second.applier());
-            last = end_of_rest;
-        }
-        Ok((last, written?))
     }
 
     /// A rebuild: stored rows get their owners again, feed by feed.
@@ -276,7 +228,9 @@ impl Backfill<'_> {
                 at.stage = match at.stage.next() {
                     _ if is_partial => Stage::Place,
                     // What this backfill has found itself is not stale.
-                    Stage::Conflicts if at.is_first() => Stage::Done,
+                    Stage::Conflicts if at.is_first() && !conflict::has_earlier(tx).await? => {
+                        Stage::Done
+                    }
                     next => next,
                 };
                 at.cursor = None;
@@ -359,11 +313,4 @@ impl Backfill<'_> {
         let is_meant = |feed: &Feed| at.feeds.as_ref().is_none_or(|meant| meant.contains(feed));
         feeds.numbers().filter(is_meant).collect()
     }
-}
-
-/// What was written so far, as JSON, and a report.
-fn sum(written: &serde_json::Value, report: Report) -> serde_json::Value {
-    let mut sum: Report = serde_json::from_value(written.clone()).unwrap_or_default();
-    sum.add(report);
-    serde_json::to_value(sum).unwrap_or_default()
 }

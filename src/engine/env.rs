@@ -57,19 +57,4 @@ impl Env {
             rollout: Rollout::default(),
         }
     }
-
-    /// The same without the snapshots of chunks, which only changes of rows need.
-    #[must_use]
-    pub fn without_chunks(&self) -> Self {
-        Self {
-            rules: Arc::clone(&self.rules),
-            feeds: Arc::clone(&self.feeds),
-            decisions: self.decisions.clone(),
-            dismissals: self.dismissals.clone(),
-            chunks: ChunkSnapshots::default(),
-            generation: self.generation,
-            rollout: self.rollout,
-            today: self.today,
-        }
-    }
 }

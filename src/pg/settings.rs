@@ -1,25 +1,27 @@
-//! Session settings that decide how a value is written as text.
+//! Session settings that decide how a value is written as text, and what a transaction sees.
 //!
 //! The stream, the chunk reader and look-ups by key must write one value in one way, or the same row
 //! would give different facts (P3); so each of them pins these settings, whatever the server, database
-//! or role has as its default.
+//! or role has as its default. A writing transaction must see the epoch that it waited for (P11), which a
+//! snapshot taken before is older than.
 
 use crate::error::{Context, Result};
 use crate::pg::Client;
 
-/// Settings of every session that reads rows.
-const PINNED: [(&str, &str); 6] = [
+/// Settings of every session.
+const PINNED: [(&str, &str); 7] = [
     ("DateStyle", "ISO,MDY"),
     ("TimeZone", "UTC"),
     ("IntervalStyle", "postgres"),
     ("extra_float_digits", "3"),
     ("bytea_output", "hex"),
     ("standard_conforming_strings", "on"),
+    ("default_transaction_isolation", "read committed"),
 ];
 
 /// The `options` start-up parameter that pins the settings, without a round trip of its own.
 pub(crate) fn startup_options() -> String {
-    PINNED.map(|(name, value)| format!("-c {name}={value}")).join(" ")
+    PINNED.map(|(name, value)| format!("-c {name}={}", value.replace(' ', "\\ "))).join(" ")
 }
 
 /// Takes texts as they are from a database without an encoding: the server would refuse to send bytes that are no UTF-8, and

@@ -86,7 +86,7 @@ pub async fn dry_run(
     loop {
         let session = Arc::new(read_only_source(config).await?);
         let work = Backfill { config: &copied, source: session, shutdown, progress: show };
-        match work.run(&mut applier, None, Until::Done).await {
+        match work.run(&mut applier, Until::Done).await {
             Ok(true) => break,
             Ok(false) => return Ok(None),
             Err(Error::Halted(halt)) => {

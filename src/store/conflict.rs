@@ -47,6 +47,16 @@ pub async fn open_by_kind(client: &Client) -> Result<BTreeMap<String, u64>> {
     Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
 }
 
+/// Whether any conflict is open that was found before the backfill under way began.
+///
+/// # Errors
+/// Those of the target.
+pub async fn has_earlier(tx: &Tx) -> Result<bool> {
+    let sql = include_str!("sql/has_earlier_conflicts.sql");
+    let rows = tx.query("target: looking for stale conflicts", sql, &[]).await?;
+    Ok(rows.first().is_none_or(|row| row.get(0)))
+}
+
 /// The evidence that was dismissed, by fingerprint. People dismiss one by one, so they fit in memory.
 ///
 /// # Errors

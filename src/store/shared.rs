@@ -56,6 +56,20 @@ pub async fn unmarked(tx: &Tx, ids: &[SharedId], limit: i64) -> Result<(Vec<Full
     Ok((read.into_iter().flatten().collect(), has_more))
 }
 
+/// The people with whom these contact_ids stay as the rows are stored.
+///
+/// # Errors
+/// Those of the target.
+pub async fn stored_holders(tx: &Tx, contact_ids: &[SharedId]) -> Result<Vec<String>> {
+    if contact_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (feeds, values) = columns_of(contact_ids);
+    let sql = include_str!("sql/stored_holders.sql");
+    let rows = tx.query("target: looking up contact ids", sql, &[&feeds, &values]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// For each contact_id that a row of these owners shares with others: the person with whom it stays.
 ///
 /// # Errors

@@ -60,6 +60,33 @@ async fn a_writer_of_a_former_daemon_commits_nothing_after_a_take_over_p11() {
     assert_eq!(refused.unwrap_err().code(), Some(&SqlState::from_code(SUPERSEDED)));
 }
 
+/// A snapshot from before a transaction waited for its epoch would not show that another daemon took over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_sets_another_isolation_is_written_all_the_same_p11() {
+    let world = World::canonical(ROWS).await;
+    world.succeed(&["migrate"]).await;
+    let set = "do $$ begin execute format('alter database %I set default_transaction_isolation = serializable', \
+               current_database()); end $$";
+    world.target.execute(set).await;
+    let refuse = "create function refuse() returns trigger language plpgsql as $$ begin
+            if current_setting('transaction_isolation') <> 'read committed' then
+                raise exception 'isolation %', current_setting('transaction_isolation');
+            end if;
+            return new;
+        end $$;
+        create trigger refuse before insert or update on transactions for each row execute function refuse()";
+    world.target.execute(refuse).await;
+    let daemon = world.started().await;
+    world.source.execute(TOUCH).await;
+    daemon.wait_until_caught_up(&world).await;
+    let changed = "select count(*) from transactions where amount = 500";
+    assert_eq!(world.target.value(changed).await, "100", "{}", daemon.log());
+    assert_eq!(
+        world.target.value("select current_setting('transaction_isolation')").await,
+        "serializable"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_take_over_ends_no_session_of_anybody_else_p19() {
     let world = World::canonical(ROWS).await;

@@ -43,7 +43,6 @@ const FIRST_START: &[&str] = &[
     "table-started:2",
     "chunk-applied:2",
     "chunk-committed:2",
-    "half-committed",
     "people-written",
     "people-committed",
     "groups-judged",

@@ -2,6 +2,7 @@
 
 use testkit::random::Random;
 
+use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::world::World;
 
 const CONTACT: &str =
@@ -45,6 +46,40 @@ async fn an_update_of_another_column_keeps_a_toasted_description() {
             "select count(*) from transactions where status = 'SETTLED' and description = '{text}'"
         );
         assert_eq!(world.target.value(&whole).await, "2", "replica identity {identity}");
+    }
+}
+
+/// The contact that holds an id from now on is not its person's first one: nobody else's row frees the id of the former holder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_id_leaves_its_holder_where_rows_are_stored_before_people_spec_4_4() {
+    let contacts = "
+        insert into systemeio (id, contact_id, email, first_name, updated_at) values
+            ('00000000-0000-4000-9000-000000000001', '31', 'a@example.com', 'Ana', '2025-06-02Z'),
+            ('00000000-0000-4000-9000-000000000002', '900', 'b@example.com', 'Bea', '2025-06-05Z'),
+            ('00000000-0000-4000-9000-000000000003', '31', 'b@example.com', 'Bea', '2025-06-01Z');
+        insert into systemeio (id, email, first_name)
+        select gen_random_uuid(), 'large' || n || '@example.com', 'Lia' from generate_series(1, 4) as n";
+    let moves = "update systemeio set updated_at = '2025-06-04Z'
+        where id = '00000000-0000-4000-9000-000000000003'";
+    // People with many bytes of values; and a transaction of many rows.
+    let large = "update systemeio set first_name = 'Lea' where email like 'large%'";
+    let many = "insert into systemeio (id, contact_id, email)
+        select gen_random_uuid(), 'm' || n, 'm' || n || '@example.com' from generate_series(1, 1100) as n";
+    for beside in [large, many] {
+        let text = Random::new(1, 1).incompressible(1_000_000);
+        let payments: Vec<String> =
+            (1..5).map(|n| payment(n, &format!("large{n}@example.com"))).collect();
+        let payments = format!("{PAYMENT} {}", payments.join(", "));
+        let describe = format!("update xendit set description = '{text}'");
+        let world = World::canonical(&format!("{contacts}; {payments}; {describe}")).await;
+        let daemon = world.started().await;
+        let held = "select string_agg(email || ' ' || systemeio_id, ', ' order by email)
+            from unified_profiles where email in ('a@example.com', 'b@example.com')";
+        assert_eq!(world.target.value(held).await, "a@example.com 31, b@example.com 900");
+        world.source.execute(&format!("{moves}; {beside}")).await;
+        daemon.wait_until_caught_up(&world).await;
+        assert_eq!(world.target.value(held).await, "b@example.com 900", "{beside}");
+        assert_equals_fresh_backfill(&world).await;
     }
 }
 

@@ -48,8 +48,7 @@ impl Progress {
         self.stage == Stage::Done
     }
 
-    /// Whether it is the first of its installation, and nothing was scheduled over it since: nothing that another one or the
-    /// stream has written is there.
+    /// Whether it is the first of its installation, and nothing was scheduled over it since.
     #[must_use]
     pub fn is_first(&self) -> bool {
         // Another generation, or a rebuild, which reads no rows, would begin here.

@@ -22,7 +22,8 @@ from managed where amount is null or amount < 0
 union all
 select 'no successful payment is for nothing', '0', count(*)::text, count(*) = 0
 from successful where amount = 0
-    and source_row not in (select subject from tributary.conflict where kind = 'invalid_amount' and status <> 'resolved')
+    and not exists (select from tributary.conflict c where c.kind = 'invalid_amount' and c.status <> 'resolved'
+        and c.subject = successful.source_row)
 union all
 select 'no fee is negative', '0', count(*)::text, count(*) = 0
 from managed where payment_provider_fee < 0

@@ -261,7 +261,7 @@ mod tests {
         let endpoint = endpoints(&server).unwrap().remove(0);
         let config = settings(&server, &endpoint, &wanted("My \"Pub\""), "").unwrap();
         assert_eq!(config.publication.names(), ["\"My \"\"Pub\"\"\""]);
-        assert!(config.options.unwrap().ends_with("-c standard_conforming_strings=on"));
+        assert!(config.options.unwrap().ends_with(&crate::pg::settings::startup_options()));
         assert_eq!(config.database, "u");
     }
 }

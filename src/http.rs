@@ -10,7 +10,7 @@ mod client;
 mod counts;
 mod health;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use client::{Answer, fetch, is_of_a_daemon};
@@ -63,8 +62,8 @@ impl Endpoint {
 ///
 /// # Errors
 /// [`Error::Refused`] where the address cannot be had.
-pub async fn bind(listen: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(listen).await.map_err(|error| {
+pub fn bind(listen: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(listen).map_err(|error| {
         Error::refused(
             format!("cannot listen on {listen}: {error}"),
             "stop what listens there, or set another address under [http] listen or in \
@@ -87,6 +86,9 @@ pub async fn serve(
     admin: Option<Arc<Admin>>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let failed = |error| Error::failed("the HTTP endpoint", error);
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
     let (stop, mut stopped) = watch::channel(false);
     let upkeep = prometheus.clone();
     let endpoint = Endpoint { health, prometheus, counts, token };
@@ -113,7 +115,7 @@ pub async fn serve(
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        result = server => result.map_err(|error| Error::failed("the HTTP endpoint", error)),
+        result = server => result.map_err(failed),
         () = watchdog => Ok(()),
     }
 }

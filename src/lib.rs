@@ -27,6 +27,7 @@
 //! |---|---|---|
 //! | [`rules`] | the business rules that are configuration, as plain data | where they come from |
 //! | [`digest`] | name-based UUIDs | what they name |
+//! | [`cores`] | a function applied to many items on all cores, to few where it is | what is computed |
 //! | [`facts`] | row rules: one source row in, one normalised fact out | other rows |
 //! | [`unify`] | the facts of one owner in; profile, transactions, enrollments, conflicts out; explains the choice | how rows are stored, the order of arrival |
 //! | [`decode`] | replication messages and COPY text to changes of rows; never panics | what a column means |
@@ -112,6 +113,7 @@ pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod connect;
+pub mod cores;
 pub mod decisions;
 pub mod decode;
 pub mod demo;

@@ -10,7 +10,9 @@ use tributary::{cli, logging};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[tokio::main]
+/// One thread for what waits on the servers: an answer is taken up where it arrives, without waking another thread. What
+/// computes for long uses all cores ([`tributary::cores`]); what must answer meanwhile has a [`tributary::thread`].
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     let done = match logging::init(std::env::var("RUST_LOG").ok().as_deref()) {

@@ -56,6 +56,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V17__cutover", include_str!("../migrations/0017_cutover.sql")),
     ("V18__pause", include_str!("../migrations/0018_pause.sql")),
     ("V19__indexes", include_str!("../migrations/0019_indexes.sql")),
+    ("V20__narrowed", include_str!("../migrations/0020_narrowed.sql")),
 ];
 
 /// How the target tables are brought up to date.

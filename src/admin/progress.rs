@@ -91,6 +91,7 @@ fn words(stage: Stage) -> &'static str {
         Stage::Shared => "Judging values that rows share",
         Stage::People => "Recomputing the people",
         Stage::LeftOut => "Removing what rows gave that are left out",
+        Stage::LeftBehind => "Removing transactions whose payments went outside of a rollout",
         Stage::Pairs => "Looking for people who may be one",
         Stage::Conflicts => "Closing conflicts whose cause is gone",
         Stage::Done => "Done",

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::Applier;
 use super::fetch::State;
 use super::settle::Mode;
+use crate::cores;
 use crate::engine::diff::{self, OwnerWrite};
 use crate::engine::people::{self, Decided};
 use crate::engine::rollout::{self, Withheld};
@@ -20,9 +20,6 @@ use crate::targets::{self, Fresh, profile_ids};
 /// Transactions that are not known to exist are looked up before they are inserted, where there are so many that a
 /// plain insert pays.
 const LOOK_UP_FROM: usize = 16;
-
-/// Owners from which on all cores compare them.
-const PARALLEL_FROM: usize = 16;
 
 /// What one round comes to before it is written.
 pub(super) struct Round {
@@ -136,11 +133,7 @@ impl Applier {
             (!is_left_out)
                 .then(|| diff::owner(decided, person, feeds, identity, mode.trust, is_fresh))
         };
-        let compared: Vec<(OwnerWrite, Option<Person>)> = if decided.len() < PARALLEL_FROM {
-            decided.iter().filter_map(compared).collect()
-        } else {
-            decided.par_iter().filter_map(compared).collect()
-        };
+        let compared = cores::map_of(&decided, compared);
         let mut writes = Vec::with_capacity(compared.len());
         let (mut withheld, mut outside) = (Vec::new(), HashSet::new());
         let by_owner: HashMap<&str, &Decided> = if self.has_outside || !rollout.is_complete() {
@@ -148,7 +141,7 @@ impl Applier {
         } else {
             HashMap::new()
         };
-        for (mut write, mut person) in compared {
+        for (mut write, mut person) in compared.into_iter().flatten() {
             if let Some(decided) = by_owner.get(write.owner.as_str()) {
                 let feeds = &self.env.feeds;
                 let kept = rollout::withhold(&mut write, decided, person.as_mut(), rollout, feeds);

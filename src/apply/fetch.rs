@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 use super::Applier;
+use crate::cores;
 use crate::engine::people::{OwnedRow, OwnerRows};
 use crate::engine::rows::{RowPlan, RowWrite, Touched};
 use crate::engine::shared::{Group, Sharer};
@@ -248,17 +249,11 @@ pub(super) fn versions_of(
 
 /// Rows with their owners, and those that are complete and cannot be read all the same.
 fn owned(rows: Vec<FullRow>, env: &Env) -> (Vec<(String, OwnedRow)>, Vec<RowId>) {
-    use rayon::prelude::*;
-    let one = |row: FullRow| {
+    let rows = cores::map(rows, |row| {
         let fact = fact_of(&row, env);
         let is_unreadable = fact.is_none() && row.row.complete;
         (row.row.owner, OwnedRow { id: row.id, fact, outcome: row.row.outcome }, is_unreadable)
-    };
-    let rows: Vec<(String, OwnedRow, bool)> = if rows.len() < 16 {
-        rows.into_iter().map(one).collect()
-    } else {
-        rows.into_par_iter().map(one).collect()
-    };
+    });
     let unreadable = rows.iter().filter(|row| row.2).map(|row| row.1.id.clone()).collect();
     (rows.into_iter().map(|(owner, row, _)| (owner, row)).collect(), unreadable)
 }

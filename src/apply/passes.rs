@@ -16,7 +16,7 @@ use crate::store;
 use crate::targets::{self, Report, auth_users, profile_ids};
 
 /// Units judged in one transaction of a pass.
-const PAGE: i64 = OWNERS_PER_ROUND as i64;
+pub(super) const PAGE: i64 = OWNERS_PER_ROUND as i64;
 
 impl Applier {
     /// Recomputes these owners in a transaction of their own, with savepoints where the target refuses something.

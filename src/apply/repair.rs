@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::fetch::versions_of;
-use super::passes::parse_source_row;
+use super::passes::{PAGE, parse_source_row};
 use super::{Applier, Mode};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::versions::Version;
@@ -165,7 +165,7 @@ impl Applier {
         if ids.is_empty() {
             return Ok(0);
         }
-        self.delete_claims(tx, "t.id", ids, mode).await
+        self.delete_claims_of(tx, "t.id", ids, mode).await
     }
 
     /// Deletes what was left behind of those who come into a rollout: transactions that were written before it was narrowed,
@@ -179,11 +179,41 @@ impl Applier {
         if profiles.is_empty() {
             return Ok(0);
         }
-        self.delete_claims(tx, "t.user_id", profiles, mode).await
+        self.delete_claims_of(tx, "t.user_id", profiles, mode).await
+    }
+
+    /// Deletes of a page of transactions, in the order of their ids, those of nobody whose payments went while they were
+    /// outside of a rollout (SPEC §7a). Returns the last id, `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn delete_left_behind_page(
+        &mut self,
+        tx: &Tx,
+        after: &str,
+        mode: Mode,
+    ) -> Result<(Option<String>, Report)> {
+        let after: Uuid = after.parse().unwrap_or_default();
+        let sql = format!(
+            "{} where t.id > $1 order by t.id limit $2",
+            Claim::select(&self.tables.names.transactions)
+        );
+        let rows = tx.query("target: reading transactions", &sql, &[&after, &PAGE]).await?;
+        let mut claims: Vec<Claim> = rows.iter().map(Claim::read).collect();
+        let last = claims.last().map(|claim| claim.id.to_string());
+        // Those of people go when their people come in.
+        claims.retain(|claim| claim.outside.is_none());
+        let mut unsupported = self.unsupported(tx, &claims).await?;
+        let rows = unsupported.iter().map(|(_, row)| row.clone());
+        let own = self.transaction_ids(tx, rows).await?;
+        // What has another id was not written here.
+        unsupported.retain(|(id, row)| own.get(id) == Some(row));
+        let deleted = self.delete_claims(tx, unsupported, mode).await?;
+        Ok((last, Report { deleted, ..Report::default() }))
     }
 
     /// Deletes transactions, found by a column, that no stored row supports.
-    async fn delete_claims(
+    async fn delete_claims_of(
         &mut self,
         tx: &Tx,
         column: &str,
@@ -195,6 +225,16 @@ impl Applier {
         let rows = tx.query("target: reading transactions", &sql, &[&ids]).await?;
         let claims: Vec<Claim> = rows.iter().map(Claim::read).collect();
         let unsupported = self.unsupported(tx, &claims).await?;
+        self.delete_claims(tx, unsupported, mode).await
+    }
+
+    /// Deletes these transactions, each with the row that it claims to be of.
+    async fn delete_claims(
+        &mut self,
+        tx: &Tx,
+        unsupported: Vec<(Uuid, RowId)>,
+        mode: Mode,
+    ) -> Result<u64> {
         if unsupported.is_empty() {
             return Ok(0);
         }

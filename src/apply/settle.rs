@@ -9,6 +9,7 @@ use super::decide::Round;
 use super::quarantine::Refused;
 use super::totals::Totals;
 use super::{Applier, OWNERS_PER_ROUND, large};
+use crate::cores;
 use crate::engine::diff::{OwnerWrite, Trust};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
@@ -211,8 +212,7 @@ impl Applier {
             store::checkpoint::advance(&mut group, advance);
         }
         // Freeing what thousands of owners were decided from takes as long as a statement.
-        let decided = std::mem::take(&mut round.decided);
-        rayon::spawn(move || drop(decided));
+        cores::free(std::mem::take(&mut round.decided));
         let mut people = std::mem::take(&mut round.changed_people);
         people.extend(touched.people);
         let reached = self.judge_pairs(tx, group, people).await?;

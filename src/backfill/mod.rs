@@ -15,6 +15,7 @@
 //! | `shared` | values that rows share are judged | feed, value |
 //! | `people` | owners are unified and written | owner |
 //! | `left_out` | what rows that are left out gave is deleted | owner |
+//! | `left_behind` | transactions of nobody go whose payments went while they were outside of a rollout | transaction |
 //! | `pairs` | canonical keys are judged | person |
 //! | `conflicts` | conflicts of what no longer exists are closed | scope |
 
@@ -41,7 +42,7 @@ use crate::pg::{Client, Tx};
 use crate::source::{publication, slot};
 use crate::status::Stage;
 use crate::store::backfill::{LeftOut, Progress, progress};
-use crate::store::{conflict, operation_log};
+use crate::store::{conflict, operation_log, outside};
 use crate::targets::Report;
 
 /// Owners unified in one target transaction of the people stage.
@@ -163,6 +164,11 @@ impl Backfill<'_> {
                 written.add(applier.recompute(&tx, Touched::owners(owners), mode).await?);
                 last
             }
+            Stage::LeftBehind => {
+                let (last, removed) = applier.delete_left_behind_page(&tx, &cursor, mode).await?;
+                written.add(removed);
+                last
+            }
             Stage::Pairs => {
                 failpoint::hit("groups-judged");
                 applier.judge_pairs_page(&tx, &cursor).await?
@@ -227,6 +233,7 @@ impl Backfill<'_> {
                 let is_partial = at.feeds.is_some() && at.stage == Stage::Sweep;
                 at.stage = match at.stage.next() {
                     _ if is_partial => Stage::Place,
+                    Stage::LeftBehind if !outside::was_narrowed(tx).await? => Stage::Pairs,
                     // What this backfill has found itself is not stale.
                     Stage::Conflicts if at.is_first() && !conflict::has_earlier(tx).await? => {
                         Stage::Done

@@ -76,7 +76,7 @@ fn render(finding: &Finding) -> String {
 /// Whether `run` could listen there. A daemon that does so already is what a check beside it finds.
 async fn listens(listen: SocketAddr) -> Result<Finding> {
     const NAME: &str = "http.listen";
-    let taken = match http::bind(listen).await {
+    let taken = match http::bind(listen) {
         Ok(_) => return Ok(Finding::passed(NAME, format!("{listen} is free"))),
         Err(taken) => taken,
     };

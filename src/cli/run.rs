@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
@@ -18,6 +19,7 @@ use crate::http::{self, Counts, Health};
 use crate::jobs;
 use crate::status::Phase;
 use crate::store::backfill::Progress;
+use crate::thread::Thread;
 use crate::verify::continuous;
 use crate::{failpoint, metrics, pipeline, systemd};
 
@@ -41,7 +43,7 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     #[cfg(feature = "otlp")]
     let exporter = crate::traces::Exporter::start()?;
     metrics::start_feeds(config.source.feeds.iter().map(|feed| feed.name.as_str()));
-    let listener = http::bind(config.http_listen).await?;
+    let listener = http::bind(config.http_listen)?;
     let bound = failpoint::longest_silence(TICK_BOUND);
     let health = Arc::new(Health::new(&config.source.slot, Timestamp::now(), bound));
     let shutdown = stop_on_signal()?;
@@ -49,7 +51,7 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let listen = listener.local_addr().unwrap_or(config.http_listen);
     let admin = Arc::new(Admin::new(&config, Arc::clone(&health), listen)?);
     let sampled = tokio::spawn(Arc::clone(&admin).sample());
-    let server = tokio::spawn(http::serve(
+    let served = http::serve(
         listener,
         Arc::clone(&health),
         prometheus,
@@ -57,7 +59,10 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
         config.http_access.token().map(str::to_owned),
         Some(Arc::clone(&admin)),
         shutdown.clone().cancelled_owned(),
-    ));
+    );
+    let (answer, served) = answered(served);
+    // Whoever asks is answered while the loop computes.
+    let _server = Thread::start("http", || answer)?;
     let informed = tokio::spawn(systemd::inform(Arc::clone(&health)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
@@ -79,9 +84,19 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
         exporter.shut_down().await;
     }
     shutdown.cancel();
-    let served = server.await.map_err(|error| Error::failed("serving HTTP", error))?;
+    let served = served.await.map_err(|error| Error::failed("serving HTTP", error))?;
     result.and(served)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Work whose result is sent where it is awaited.
+fn answered<T>(work: impl Future<Output = T>) -> (impl Future<Output = ()>, oneshot::Receiver<T>) {
+    let (answer, awaited) = oneshot::channel();
+    let work = async {
+        // Not awaited any more: the daemon ended by an error of its own.
+        let _ = answer.send(work.await);
+    };
+    (work, awaited)
 }
 
 /// How a stretch of work under one configuration ends.

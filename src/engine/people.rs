@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::change::RowId;
 use super::env::Env;
 use super::fact::{Fact, Why};
 use super::state::{SharedId, WantedConflict};
+use crate::cores;
 use crate::facts::{EmailKey, FeedKind};
 use crate::unify::{self, Conflict, Context, Group, Owner, Unified};
 
@@ -56,12 +56,8 @@ impl Decided {
 /// Unifies owners on all cores. `holders` are the persons with whom shared contact_ids stay.
 #[must_use]
 pub fn decide(owners: OwnerRows, holders: &HashMap<SharedId, String>, env: &Env) -> Vec<Decided> {
-    let decide = |(owner, rows)| decide_one(owner, rows, holders, env);
-    if owners.len() < 8 {
-        return owners.into_iter().map(decide).collect();
-    }
-    let owners: Vec<(String, Vec<OwnedRow>)> = owners.into_iter().collect();
-    owners.into_par_iter().map(decide).collect()
+    let owners = owners.into_iter().collect();
+    cores::map(owners, |(owner, rows)| decide_one(owner, rows, holders, env))
 }
 
 fn decide_one(

@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::change::{RowChange, RowId, StoredRow};
 use super::email_change::Transition;
 use super::env::Env;
 use super::fact::{Fact, digest, incomplete_owner};
+use crate::cores;
 use crate::facts::{EmailKey, FeedKind, RawRow, SourceKey};
 
 /// A row after one source transaction.
@@ -96,15 +96,11 @@ pub fn needed_values(changes: &[RowChange], stored: &HashMap<RowId, StoredRow>) 
 /// Applies the row rules to changes on all cores. What is still `unchanged` of a change is unknown.
 #[must_use]
 pub fn derive(changes: &[RowChange], env: &Env) -> Vec<Version> {
-    let version = |change: &RowChange| {
+    cores::map_of(changes, |change| {
         let id = change.id();
         let row = change.row.as_ref().map(|row| row_version(&id, row, &change.unchanged, env));
         Version { tx: change.tx, id, previous: change.previous.clone(), row }
-    };
-    if changes.len() < 16 {
-        return changes.iter().map(version).collect();
-    }
-    changes.par_iter().map(version).collect()
+    })
 }
 
 /// The row rules applied to one row.

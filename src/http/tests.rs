@@ -12,7 +12,7 @@ async fn endpoint(
     health: &Arc<Health>,
     token: Option<&'static str>,
 ) -> (SocketAddr, tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
-    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let prometheus = PrometheusBuilder::new().build_recorder().handle();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -100,8 +100,8 @@ async fn a_silent_main_loop_is_not_alive() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_names_the_setting() {
-    let taken = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let error = bind(taken.local_addr().unwrap()).await.unwrap_err();
+    let taken = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let error = bind(taken.local_addr().unwrap()).unwrap_err();
     assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("TRIBUTARY_HTTP_LISTEN"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Rows as one text array a column: the shape in which sets of rows travel to `unnest`.
 
-use rayon::prelude::*;
+use crate::cores;
 
 /// Rows as columns of text, ready to be parameters of `unnest($1::text[], $2::text[], …)`.
 pub struct TextColumns {
@@ -19,7 +19,7 @@ impl TextColumns {
         items: &[T],
         row: impl Fn(&T) -> [Option<String>; N] + Sync + Send,
     ) -> Self {
-        let rows: Vec<[Option<String>; N]> = items.par_iter().map(row).collect();
+        let rows = cores::map_of(items, row);
         let mut columns = Self { columns: vec![Vec::with_capacity(rows.len()); N] };
         for row in rows {
             columns.push(row);

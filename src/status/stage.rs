@@ -19,6 +19,8 @@ pub enum Stage {
     People,
     /// What rows that are left out gave goes, once nobody's enrollment shows it any more.
     LeftOut,
+    /// Transactions of nobody go whose payments went while they were outside of a rollout.
+    LeftBehind,
     /// Canonical keys are judged.
     Pairs,
     /// Conflicts of what no longer exists are closed.
@@ -29,7 +31,7 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Rows,
         Self::Recheck,
         Self::Emails,
@@ -38,6 +40,7 @@ impl Stage {
         Self::Shared,
         Self::People,
         Self::LeftOut,
+        Self::LeftBehind,
         Self::Pairs,
         Self::Conflicts,
         Self::Done,
@@ -55,6 +58,7 @@ impl Stage {
             Self::Shared => "shared",
             Self::People => "people",
             Self::LeftOut => "left_out",
+            Self::LeftBehind => "left_behind",
             Self::Pairs => "pairs",
             Self::Conflicts => "conflicts",
             Self::Done => "done",
@@ -77,7 +81,8 @@ impl Stage {
             Self::Sweep | Self::Place => Self::Shared,
             Self::Shared => Self::People,
             Self::People => Self::LeftOut,
-            Self::LeftOut => Self::Pairs,
+            Self::LeftOut => Self::LeftBehind,
+            Self::LeftBehind => Self::Pairs,
             Self::Pairs => Self::Conflicts,
             Self::Conflicts | Self::Done => Self::Done,
         }

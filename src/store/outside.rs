@@ -3,7 +3,7 @@
 use crate::config::{TableName, Target};
 use crate::engine::rollout::{Rollout, Withheld};
 use crate::error::{Context as _, Result};
-use crate::pg::{Client, Db, Group};
+use crate::pg::{Client, Db, Group, Tx};
 use crate::status;
 
 /// How far the rollout is, and whether anybody is counted as outside.
@@ -24,7 +24,8 @@ pub async fn rollout(db: &Db) -> Result<(Rollout, bool)> {
 /// # Errors
 /// Those of the target.
 pub async fn set(db: &Db, percent: u8) -> Result<u8> {
-    let sql = "update tributary.state s set rollout = $1, narrowing = before.narrowing or $1 < before.rollout \
+    let sql = "update tributary.state s set rollout = $1, narrowing = before.narrowing or $1 < before.rollout, \
+                   narrowed = s.narrowed or $1 < before.rollout \
                from (select rollout, narrowing from tributary.state) before returning before.rollout";
     let rows = db.query("target: recording the rollout", sql, &[&i16::from(percent)]).await?;
     Ok(rows.first().map_or(100, |row| u8::try_from(row.get::<_, i16>(0)).unwrap_or(100)))
@@ -62,6 +63,16 @@ pub fn write(group: &mut Group, withheld: &[(String, Withheld)]) {
             Box::new(of(|w| w.held)),
         ],
     );
+}
+
+/// Whether it was ever narrowed.
+///
+/// # Errors
+/// Those of the target.
+pub async fn was_narrowed(tx: &Tx) -> Result<bool> {
+    let sql = "select exists (select from tributary.state where narrowed)";
+    let rows = tx.query("target: reading the rollout", sql, &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 /// How far a rollout is, and what is not written.

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Server};
 use crate::connect::connect;
+use crate::daemon::{self, Show};
 use crate::decisions::preview::Preview;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
 use crate::pg::{Client, Db};
-use crate::pipeline::{self, Show};
 use crate::session::{self, OnLock, Watcher};
 use crate::store::backfill::Progress;
 use crate::store::halt;
@@ -354,7 +354,7 @@ async fn alone(
     session.applier.scan_profiles(&|| {}).await?;
     let show = |at: &Progress| patience.show(at);
     let id = queue(&session.applier.db, command, actor).await?;
-    let served = pipeline::serve_commands(config, &mut session, &show).await;
+    let served = daemon::serve_commands(config, &mut session, &show).await;
     if let Err(error) = served {
         crate::pg::Tx::on(&session.applier.db).rollback().await?;
         withdraw(&session.applier.db, id).await?;

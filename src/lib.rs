@@ -62,7 +62,7 @@
 //! | [`jobs`] | what the SQL entry points ask of the daemon, beside the stream | how rows are written |
 //! | [`halt`] | guarded deletes that wait for an operator | how they are applied |
 //! | [`session`] | the writer's lock and epoch, the installation, slot and checkpoint: from where to go on | what changes mean |
-//! | [`pipeline`] | the loop: receive, batch, apply, confirm; what is done beside the stream | row rules |
+//! | [`daemon`] | the loop: receive, batch, apply, confirm; what is done beside the stream | row rules |
 //!
 //! The edges:
 //!
@@ -114,6 +114,7 @@ pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod cores;
+pub mod daemon;
 pub mod decisions;
 pub mod decode;
 pub mod demo;
@@ -131,7 +132,6 @@ pub mod lsn;
 pub mod metrics;
 pub mod migrate;
 pub mod pg;
-pub mod pipeline;
 pub mod preview;
 pub mod report;
 pub mod retry;

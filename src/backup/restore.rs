@@ -29,7 +29,7 @@ use crate::pg::Db;
 use crate::status::Stage;
 use crate::store::backfill;
 use crate::store::operation_log::{self, Finish, Operation, Operator, Outcome};
-use crate::targets::catalog::PARKED;
+use crate::targets::statements::PARKED;
 
 const WHAT: &str = "target: rolling back to the backup";
 

@@ -16,11 +16,11 @@ use crate::ask::{Patience, actor, ask, open_target};
 use crate::backup;
 use crate::config::Config;
 use crate::connect::connect;
+use crate::daemon;
 use crate::decisions::{Command, Request};
 use crate::error::{Error, Result};
 use crate::http::Health;
 use crate::pg::{Db, Tx};
-use crate::pipeline;
 use crate::preview::{self, Preview};
 use crate::report::{Report, store};
 use crate::session::{self, OnLock, Watcher};
@@ -95,7 +95,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     session.applier.read_today().await?;
     session.applier.scan_profiles(&|| health.tick()).await?;
     let until = crate::backfill::Until::Done;
-    let finished = pipeline::backfill(config, &mut session, &health, &shutdown, &show, until).await;
+    let finished = daemon::backfill(config, &mut session, &health, &shutdown, &show, until).await;
     if let Err(Error::Halted(halt)) = &finished {
         crate::pg::Tx::on(&session.applier.db).rollback().await?;
         crate::store::halt::record(&session.applier.db, Some(halt)).await?;

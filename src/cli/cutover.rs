@@ -16,12 +16,12 @@ use super::run::stop_on_signal;
 use crate::ask::actor;
 use crate::backup;
 use crate::config::Config;
+use crate::daemon;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::http::Health;
 use crate::pg::{Db, Tx};
-use crate::pipeline;
 use crate::preview::{self, Limit};
 use crate::report::store;
 use crate::session::{self, OnLock, Session, Watcher};
@@ -208,7 +208,7 @@ async fn fill(
     session.applier.read_today().await?;
     session.applier.scan_profiles(&|| {}).await?;
     let until = crate::backfill::Until::Done;
-    let filled = pipeline::backfill(config, session, &health, shutdown, &show, until).await;
+    let filled = daemon::backfill(config, session, &health, shutdown, &show, until).await;
     if let Err(Error::Halted(halt)) = &filled {
         Tx::on(&session.applier.db).rollback().await?;
         crate::store::halt::record(&session.applier.db, Some(halt)).await?;

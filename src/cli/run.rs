@@ -21,10 +21,10 @@ use crate::status::Phase;
 use crate::store::backfill::Progress;
 use crate::thread::Thread;
 use crate::verify::continuous;
-use crate::{failpoint, metrics, pipeline, systemd};
+use crate::{daemon, failpoint, metrics, systemd};
 
 /// The main loop comes round at least this often while it is alive, or a server works on a statement of it
-/// ([`pipeline::watchdog`]).
+/// ([`daemon::watchdog`]).
 const TICK_BOUND: Duration = Duration::from_secs(60);
 
 /// Longest time between the signal and the exit; what is not committed by then is replayed.
@@ -109,7 +109,7 @@ async fn until_reload(
     config: &Config,
     health: &Arc<Health>,
     shutdown: &CancellationToken,
-    show: pipeline::Show<'_>,
+    show: daemon::Show<'_>,
     reload: &mut Reload,
 ) -> Ended {
     let _verification = match continuous::start(config, health) {
@@ -120,9 +120,9 @@ async fn until_reload(
         Ok(jobs) => jobs,
         Err(error) => return Ended::Done(Err(error)),
     };
-    let _judged = pipeline::ProgressWatch::watch(config, health);
+    let _judged = daemon::ProgressWatch::watch(config, health);
     let stretch = shutdown.child_token();
-    let work = pipeline::run(config, health, &stretch, show);
+    let work = daemon::run(config, health, &stretch, show);
     tokio::pin!(work);
     let new = tokio::select! {
         result = &mut work => return Ended::Done(result),
@@ -130,7 +130,7 @@ async fn until_reload(
             tracing::warn!("the work in hand took too long; it will be repeated at the next start");
             return Ended::Done(Ok(()));
         }
-        never = pipeline::watchdog::watch(config, health) => match never {},
+        never = daemon::watchdog::watch(config, health) => match never {},
         new = reload.next(config) => new,
     };
     stretch.cancel();

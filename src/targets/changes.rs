@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::catalog::comparable;
 use super::column_types::column_types;
+use super::statements::comparable;
 use crate::config::TableName;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Context as _, Result};

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::catalog::{MANAGED, comparable, new_rows};
 use super::column_types::column_types;
+use super::statements::{MANAGED, comparable, new_rows};
 use crate::config::Target;
 use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::engine::diff::{EnrollmentWrite, ProfileWrite, TransactionWrite};

@@ -7,7 +7,8 @@
 
 use uuid::Uuid;
 
-use super::catalog::{PARKED, Tables};
+use super::catalog::Tables;
+use super::statements::PARKED;
 use crate::error::Result;
 use crate::facts::EmailKey;
 use crate::pg::{Group, Tx};

@@ -17,6 +17,7 @@ mod money;
 pub mod profile_ids;
 pub mod reach;
 pub mod replace;
+pub mod statements;
 pub mod write;
 
 pub use catalog::Tables;

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::catalog::{MANAGED, PARKED, Tables};
+use super::catalog::Tables;
+use super::statements::{MANAGED, PARKED};
 use crate::engine::diff::{EnrollmentWrite, OwnerWrite, ProfileWrite, TransactionWrite};
 use crate::error::{Error, Result};
 use crate::pg::{Group, Owned, Reached, TextColumns, Tx};

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tributary::config::Config;
+use tributary::daemon::watchdog;
 use tributary::http::Health;
-use tributary::pipeline::watchdog;
 
 use crate::support::compare::assert_equals_fresh_backfill;
 use crate::support::daemon::Daemon;

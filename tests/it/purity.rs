@@ -23,7 +23,7 @@ const FORBIDDEN: [&str; 20] = [
     "crate::apply",
     "crate::backfill",
     "crate::pg",
-    "crate::pipeline",
+    "crate::daemon",
     "crate::session",
     "crate::source",
     "crate::store",

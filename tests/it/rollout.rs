@@ -113,10 +113,8 @@ async fn a_rollout_in_steps_ends_as_a_fresh_backfill_spec_7a() {
     world.source.execute(&format!("delete from xendit where id in ({rows})")).await;
     // So do payments without a person, which come in by themselves.
     let nobodys = "from transactions where user_id is null and api_source = 'xendit'";
-    let all = world
-        .target
-        .value(&format!("select string_agg(quote_literal(id), ',') {nobodys}"))
-        .await;
+    let all =
+        world.target.value(&format!("select string_agg(quote_literal(id), ',') {nobodys}")).await;
     world.source.execute(&format!("delete from xendit where id in ({all})")).await;
     daemon.wait_until_caught_up(&world).await;
     assert_eq!(world.target.value(&format!("select count(*) from ({outsiders}) t")).await, left);

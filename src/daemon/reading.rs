@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Show;
+use super::backfill::{run_backfill, shown, watched};
 use super::follow::Follow;
-use super::{Show, run_backfill, shown};
 use crate::apply::Applier;
 use crate::backfill::{Backfill, Pace, Round, Until};
 use crate::config::Config;
@@ -141,7 +142,7 @@ impl Follow<'_> {
         let Self { config, session, health, shutdown, notice, .. } = self;
         let (show, logged) = (reading.show, reading.logged);
         let done = run_backfill(config, session, health, shutdown, show, Until::Read, logged);
-        if !super::watched(done, notice).await? {
+        if !watched(done, notice).await? {
             return Err(Error::ReadsFirst);
         }
         self.session.applier.set_reading(false);

@@ -37,15 +37,10 @@ use crate::session::{self, Session};
 use crate::source::{Stream, slot};
 use crate::status::Phase;
 use crate::store::backfill;
-use crate::store::{checkpoint, halt};
+use crate::store::checkpoint;
 
 /// How often the loop looks after what is not in the stream: commands, the clock.
 const TICK: Duration = Duration::from_millis(200);
-/// How often an idle position is checkpointed (P15). The target may be in the same cluster, where each
-/// checkpoint moves the log itself.
-const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-/// Looking for new profiles of the application reads all of them: one part in this many of the time.
-const LOOKING_SHARE: u32 = 500;
 
 /// The state of following.
 pub(super) struct Follow<'a> {
@@ -56,7 +51,7 @@ pub(super) struct Follow<'a> {
     /// Hears of commands.
     control: Arc<Control>,
     /// What arrives, read ahead by a task.
-    receiver: Receiver,
+    pub(super) receiver: Receiver,
     /// Confirms to the source what the target has on disk.
     durability: Durability,
     /// Whole transactions that are applied next.
@@ -64,14 +59,14 @@ pub(super) struct Follow<'a> {
     /// The transaction that is arriving.
     pub(super) open: Option<OpenTransaction>,
     /// The last position that the source reported while no transaction was open.
-    idle: Option<Lsn>,
+    pub(super) idle: Option<Lsn>,
     /// Whether the source waits for the confirmation of that position, for instance in order to stop.
-    idle_is_awaited: bool,
-    idle_at: Instant,
+    pub(super) idle_is_awaited: bool,
+    pub(super) idle_at: Instant,
     /// When new profiles of the application are looked for again.
-    look_at: Instant,
+    pub(super) look_at: Instant,
     /// Where it began, while what it failed at before is not known to be over.
-    failed_at: Option<Lsn>,
+    pub(super) failed_at: Option<Lsn>,
     /// Looks at what no message of the stream carries.
     pub(super) notice: Notice,
     /// A reconcile that reads between the batches.
@@ -365,17 +360,6 @@ impl Follow<'_> {
         }
     }
 
-    /// A person who is new takes the profile that the application made for the address (SPEC §4.1).
-    async fn look_for_profiles(&mut self) -> Result<()> {
-        let started = Instant::now();
-        if started >= self.look_at {
-            let health = Arc::clone(self.health);
-            self.session.applier.scan_profiles(&|| health.tick()).await?;
-            self.look_at = Instant::now() + started.elapsed() * LOOKING_SHARE;
-        }
-        Ok(())
-    }
-
     /// Everything before `lsn` is committed: notes it, and has it confirmed once it is on disk.
     pub(super) fn committed(&mut self, lsn: Lsn, commit_time: Option<Timestamp>) {
         self.advanced(lsn);
@@ -387,67 +371,10 @@ impl Follow<'_> {
         }
     }
 
-    fn advanced(&mut self, lsn: Lsn) {
+    pub(super) fn advanced(&mut self, lsn: Lsn) {
         self.session.checkpoint = lsn;
         self.backoff.reset();
         self.health.set_checkpoint(lsn);
-    }
-
-    /// Advances the checkpoint over log that holds nothing for us, durably, and confirms it.
-    async fn checkpoint_idle(&mut self) -> Result<()> {
-        if self.open.is_some() || !self.batch.is_empty() {
-            return Ok(());
-        }
-        self.idle_at = Instant::now();
-        self.idle_is_awaited = false;
-        let Some(lsn) = self.idle.take().filter(|lsn| *lsn > self.session.checkpoint) else {
-            return Ok(());
-        };
-        let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, lsn));
-        write::advance_durably(self.session, slot, span).await?;
-        self.advanced(lsn);
-        self.receiver.confirm().up_to(lsn);
-        self.health.set_lag_seconds(0.0);
-        Ok(())
-    }
-
-    async fn tick(&mut self, maintenance: &mut Maintenance) -> Result<()> {
-        self.health.tick();
-        self.receiver.report_depth();
-        if self.open.as_ref().is_none_or(|open| !open.in_parts) {
-            self.look_after(maintenance).await?;
-        }
-        Ok(())
-    }
-
-    /// What is not in the stream: idle progress, commands of operators, the clock.
-    async fn look_after(&mut self, maintenance: &mut Maintenance) -> Result<()> {
-        if self.open.is_none() && self.idle_at.elapsed() >= IDLE_INTERVAL {
-            self.checkpoint_idle().await?;
-        }
-        let is_read = self.open.is_none() && self.reading.is_none();
-        if is_read && !self.session.applier.env.chunks.is_empty() {
-            self.forget_snapshots().await?;
-        }
-        self.look_at_what_is_due().await?;
-        if self.starts_over {
-            return Ok(());
-        }
-        if self.failed_at.is_some_and(|lsn| self.session.checkpoint > lsn) {
-            halt::clear_failure(&self.session.applier.db).await?;
-            self.health.set_unresolved(None);
-            self.failed_at = None;
-        }
-        if self.reading.is_some() {
-            maintenance.serve_alone(self.config, self.session, self.health).await?;
-            if !maintenance.starts_over {
-                self.read_round().await?;
-            }
-        } else {
-            maintenance.run(self.config, self.session, self.health).await?;
-        }
-        self.starts_over |= maintenance.starts_over;
-        Ok(())
     }
 
     /// Finishes the batch, makes it durable, confirms it and stops the stream.

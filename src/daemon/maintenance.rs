@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::backfill::report_backfill;
 use super::commands::{self, Rebuild};
 use super::control::{COMMAND_POLL, Control};
 use super::reports::Reports;
@@ -176,7 +177,7 @@ impl Maintenance {
             health.step();
             health.recovered();
         }
-        let show = |at: &backfill::Progress| super::report_backfill(health, at);
+        let show = |at: &backfill::Progress| report_backfill(health, at);
         if let Some(rebuild) = &self.rebuild {
             if rebuild.round(config, session, &show).await? {
                 self.rebuild = None;

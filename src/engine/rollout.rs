@@ -111,11 +111,10 @@ fn withhold_payments(
     let before = write.transactions.len();
     write.transactions.retain(|transaction| !is_out(&transaction.row));
     write.without.retain(|(row, _)| !is_out(row));
-    for (row, outcome) in &mut write.outcomes {
-        if is_out(row) {
-            *outcome = None;
-        }
-    }
+    write.outcomes.retain(|(row, _)| !is_out(row));
+    // What was written of them before counts no more, or they would stay in.
+    let known = decided.payments.iter().filter(|(row, outcome)| outcome.is_some() && is_out(row));
+    write.outcomes.extend(known.map(|(row, _)| (row.clone(), None)));
     Withheld { transactions: count(before - write.transactions.len()), ..Withheld::default() }
 }
 

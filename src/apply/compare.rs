@@ -89,6 +89,7 @@ impl Applier {
             has_adopted: true,
             reading: None,
             clock: super::clock::TargetClock::default(),
+            plans: super::plans::Plans::default(),
             watch: Watch::default(),
         })
     }

@@ -34,6 +34,7 @@ impl Applier {
     /// # Errors
     /// Those of both servers.
     pub async fn apply_part(&mut self, tx: &Tx, changes: &[RowChange]) -> Result<()> {
+        self.plans.grow(tx, changes.len()).await?;
         let mut parts = vec![changes];
         while let Some(changes) = parts.pop() {
             let Some(mut part) = self.decide_part(tx, changes, Arrival::Stream).await? else {

@@ -25,6 +25,7 @@ mod incomplete;
 mod large;
 mod open;
 mod passes;
+mod plans;
 mod quarantine;
 mod read;
 mod repair;
@@ -83,6 +84,8 @@ pub struct Applier {
     reading: Option<beside::Reading>,
     /// The target server's clock.
     clock: clock::TargetClock,
+    /// Makes the plans of the session again.
+    plans: plans::Plans,
     /// Notes what a preview reaches.
     pub watch: Watch,
 }

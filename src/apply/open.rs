@@ -50,6 +50,7 @@ impl Applier {
             has_adopted: false,
             reading: None,
             clock: super::clock::TargetClock::default(),
+            plans: super::plans::Plans::default(),
             watch: Watch::default(),
         };
         applier.record_feeds(config, due_later).await?;

@@ -118,6 +118,7 @@ impl Applier {
         advance: Option<&Advance>,
     ) -> Result<Report> {
         let started = Instant::now();
+        self.plans.grow(tx, plan.writes.len() + touched.owners.len()).await?;
         let bytes = bytes_at_once(&touched);
         let Some(mut state) = self.fetch(tx, &mut plan, &touched, bytes).await? else {
             return Box::pin(self.settle_apart(tx, plan, touched, mode, advance)).await;

@@ -70,7 +70,7 @@ impl Claim {
         format!(
             "select t.id, t.metadata::jsonb ->> 'source', t.metadata::jsonb ->> 'source_id', \
                case when t.user_id is not null then \
-                 exists (select from tributary.person o where o.profile_id = t.user_id and o.outside) end \
+                 (select true from tributary.person o where o.profile_id = t.user_id and o.outside limit 1) is not null end \
              from {transactions} t"
         )
     }
@@ -109,7 +109,7 @@ impl Comparison {
             ),
             of_nobody: format!(
                 "select e.id, e.user_id, coalesce({MANAGED} and e.transaction_id is not null \
-                   and not exists (select from tributary.person p where p.profile_id = e.user_id), false) \
+                   and (select true from tributary.person p where p.profile_id = e.user_id limit 1) is null, false) \
                  from {enrollments} e where e.id > $1 order by e.id limit $2"
             ),
         })

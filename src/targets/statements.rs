@@ -206,7 +206,7 @@ pub(super) fn write_enrollments(table: &str, types: &HashMap<String, String>) ->
              updated_at = {now} \
            from m where t.id = m.old_id returning 1), \
          i as (insert into {table} ({columns}, metadata, created_at, updated_at) \
-           select case when exists (select from {table} o where o.id = f.id) \
+           select case when (select true from {table} o where o.id = f.id limit 1) \
                   then gen_random_uuid() else f.id end, {inserted}, \
                   '{{\"managed_by\": \"tributary\"}}'::{metadata}, {created}, {now} from f returning 1) \
          {COUNTS}",

@@ -44,6 +44,15 @@ async fn rows_read_per_change(count: u32) -> f64 {
         );
         world.source.execute(&sql).await;
         daemon.wait_until_caught_up(&world).await;
+        // Another payment of a person, and a person who is new.
+        let sql = format!(
+            "insert into xendit (id, external_id, payment_id, status, amount, customer_email, created)
+             values (gen_random_uuid(), 'e{n}', 'y{n}', 'PAID', 5, 'p{n}@example.com', '2025-06-30T04:00:00Z');
+             insert into systemeio (id, email, contact_id, first_name)
+             values (gen_random_uuid(), 'new{n}@example.com', 'c{n}', 'Bea')"
+        );
+        world.source.execute(&sql).await;
+        daemon.wait_until_caught_up(&world).await;
     }
     settled(&world, &daemon, CHANGES).await;
     let after: i64 = world.target.value(READ).await.parse().unwrap();
@@ -75,6 +84,51 @@ async fn the_rows_read_for_a_change_do_not_grow_with_the_tables() {
     let few = rows_read_per_change(300).await;
     let many = rows_read_per_change(6_000).await;
     assert!(many <= few * 1.3 + 5.0, "{few} rows a change with few people, {many} with many");
+}
+
+/// Entries of indexes that a source transaction with this many contacts and payments reads, for each of its rows. The tables were
+/// all but empty when the session's plans were made.
+async fn entries_read_by_a_large_transaction(count: u32) -> f64 {
+    const READ: &str = "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes \
+        where relname in ('source_row', 'transactions') or indexrelname in ('conflict_scope', 'conflict_also')";
+    let world = World::canonical("").await;
+    let daemon = world.started().await;
+    // The server keeps a plan from the sixth time on.
+    for n in 1..=8 {
+        let sql = format!(
+            "insert into systemeio (id, email, first_name)
+             values (gen_random_uuid(), 'first{n}@example.com', 'Ana')"
+        );
+        world.source.execute(&sql).await;
+        daemon.wait_until_caught_up(&world).await;
+    }
+    world
+        .source
+        .execute(&format!(
+            "insert into systemeio (id, email, contact_id, first_name)
+             select gen_random_uuid(), 'q' || n || '@example.com', 'c' || n, 'Ana' from generate_series(1, {count}) as n;
+             insert into xendit (id, external_id, payment_id, status, amount, description, customer_email, created)
+             select gen_random_uuid(), 'e' || n, 'y' || n, 'PAID', 499, 'unknown', 'q' || n || '@example.com',
+                 '2025-06-30T04:00:00Z'
+             from generate_series(1, {count}) as n"
+        ))
+        .await;
+    daemon.wait_until_caught_up(&world).await;
+    // The daemon's sessions have reported what they read once they are gone.
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    assert_eq!(world.target.value("select count(*) from transactions").await, count.to_string());
+    world.target.value(READ).await.parse::<f64>().unwrap() / f64::from(count)
+}
+
+/// What was planned while the tables were empty is planned again as they grow (P16): within one transaction no statistics are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_reads_in_proportion_to_its_rows_p16() {
+    let few = entries_read_by_a_large_transaction(1_000).await;
+    let many = entries_read_by_a_large_transaction(
+        std::env::var("ZZN").map_or(12_000, |n| n.parse().unwrap()),
+    )
+    .await;
+    assert!(many <= few * 1.2 + 2.0, "{few} entries a row of few rows, {many} of many");
 }
 
 /// Statements and sequential round trips of the transaction that applies one change, in the median.

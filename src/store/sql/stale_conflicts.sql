@@ -2,17 +2,18 @@
 -- values that no longer exist, or are no longer shared.
 select k.scope, k.fingerprint,
     case
-        when k.scope like 'owner:%' then not exists (
-                select from tributary.source_row r where r.owner = substr(k.scope, 7))
-            and not exists (select from tributary.person p where p.email_key = substr(k.scope, 7))
+        when k.scope like 'owner:%' then
+            (select true from tributary.source_row r where r.owner = substr(k.scope, 7) limit 1) is null
+            and (select true from tributary.person p where p.email_key = substr(k.scope, 7)) is null
         when k.scope like 'pair:%' then coalesce((
                 select p.state from tributary.person p where p.email_key = substr(k.scope, 6)), '') <> 'present'
-            or not exists (
-                select
+            or (
+                select true
                 from tributary.person p
                 join tributary.person o on o.canonical = p.canonical and o.state = 'present'
                     and o.email_key < p.email_key
-                where p.email_key = substr(k.scope, 6))
+                where p.email_key = substr(k.scope, 6)
+                limit 1) is null
         -- `external_id:<v>` of the primary feed, `external_id:<feed>/<v>` of another.
         when k.scope ~ '^(external|contact)_id:' then not exists (
             select

@@ -44,7 +44,14 @@ from (
         select id, evidence from tributary.conflict
         where status <> 'resolved' and scope in ('pair:' || w.email_key, 'collision:' || w.email_key)
         union all
-        select id, evidence from tributary.conflict
-        where status <> 'resolved' and also is not null and also in ('with:' || w.email_key, 'collision:' || w.email_key)) k
+        -- The range of one value and the order leave no other index.
+        select o.id, o.evidence
+        from (values ('with:' || w.email_key), ('collision:' || w.email_key)) as v (scope)
+        cross join lateral (
+            select a.id, a.evidence from tributary.conflict a
+            where a.status <> 'resolved' and a.also is not null and a.also >= v.scope and a.also <= v.scope
+            order by a.also
+            offset 0
+        ) o) k
 ) m
 where c.id = m.id and c.amount is distinct from m.amount

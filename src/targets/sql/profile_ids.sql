@@ -23,7 +23,7 @@ auth as materialized (
     order by k.key, u.id
 )
 select k.key, existing.id, decided.profile_id, auth.id,
-    exists (select from {profiles} p where p.id = k.derived)
+    (select true from {profiles} p where p.id = k.derived limit 1) is not null
         or exists (select from tributary.person o where o.profile_id = k.derived and o.email_key <> k.key)
 from k
 left join lateral (

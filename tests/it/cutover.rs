@@ -156,7 +156,9 @@ async fn a_cut_over_is_held_by_a_file_and_stopped_by_a_limit_or_a_signal() {
 /// The application's schema as pg_dump writes it; rows of a table in the order of their text, as a table has none.
 fn pg_dump(world: &World) -> String {
     let bin = std::env::var_os("TRIBUTARY_PG_BIN").map(std::path::PathBuf::from);
-    let program = bin.map_or_else(|| "pg_dump".into(), |bin| bin.join("pg_dump"));
+    // Packages of the server alone have none.
+    let own = bin.map(|bin| bin.join("pg_dump")).filter(|own| own.exists());
+    let program = own.unwrap_or_else(|| "pg_dump".into());
     let url = world.target.url();
     let output = std::process::Command::new(program)
         .args(["--schema=public", "--dbname", &url])

@@ -59,7 +59,7 @@ fn every_series_is_there_from_the_start() {
         (NOTES, 13),
         (CHANGES, 3),
         (CONFLICTS, 2 * ConflictKind::ALL.len()),
-        (BACKFILL_STAGE, 11),
+        (BACKFILL_STAGE, 12),
         ("process_resident_memory_bytes", 1),
         ("process_cpu_seconds_total", 1),
     ] {

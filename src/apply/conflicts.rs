@@ -217,10 +217,11 @@ impl Applier {
     /// Closes collisions and splits of the touched persons whose cause is gone.
     pub(super) async fn settle_email_changes(&self, tx: &Tx, state: &State) -> Result<()> {
         let changes = state.conflicts.values().filter(|conflict| is_of_history(conflict));
-        let scopes: Vec<String> = changes.map(|conflict| conflict.scope.clone()).collect();
+        let scopes: BTreeSet<String> = changes.map(|conflict| conflict.scope.clone()).collect();
         if scopes.is_empty() {
             return Ok(());
         }
+        let scopes: Vec<String> = scopes.into_iter().collect();
         let over = store::alias::settled_changes(tx, &scopes).await?;
         let mut group = Group::default();
         self.close(&mut group, over);

@@ -241,6 +241,7 @@ impl Applier {
         let all: Vec<Uuid> = unsupported.iter().map(|(id, _)| *id).collect();
         let (deleted, blocked) =
             targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
+        self.forget_adopted(tx, &all, &blocked).await?;
         let rows: HashMap<Uuid, RowId> = unsupported.into_iter().collect();
         let wanted = blocked.iter().filter_map(|(id, table)| {
             let row = self.env.feeds.source_row(rows.get(id)?);

@@ -73,7 +73,7 @@ pub async fn waiting_rebuild(db: &Db) -> Result<Option<WaitingRebuild>> {
         return Ok(None);
     }
     let sql = "select c.id, exists (select from tributary.backfill b \
-                   where b.started_at >= c.created_at and b.phase in ('place', 'shared', 'people', 'left_out', 'pairs', 'conflicts', 'done')) \
+                   where b.started_at >= c.created_at and b.phase in ('place', 'shared', 'people', 'left_out', 'left_behind', 'pairs', 'conflicts', 'done')) \
                from tributary.command c \
                where c.finished_at is null and c.request -> 'request' = $1 order by c.id limit 1";
     let rows = db.query("target: looking for a rebuild", sql, &[&rebuild()?]).await?;

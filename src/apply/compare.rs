@@ -60,6 +60,17 @@ pub struct Misrecorded {
     pub expected: PersonState,
 }
 
+/// A transaction that no stored row supports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The transaction.
+    pub id: Uuid,
+    /// The row that it claims to be of.
+    pub row: RowId,
+    /// Whether that row would give a transaction with this id.
+    pub is_own: bool,
+}
+
 impl Applier {
     /// An applier on a session that holds no lock and writes nothing.
     ///
@@ -301,7 +312,7 @@ impl Applier {
     ///
     /// # Errors
     /// Those of the target.
-    pub async fn unsupported(&self, tx: &Tx, claims: &[Claim]) -> Result<Vec<(Uuid, RowId)>> {
+    pub async fn unsupported(&self, tx: &Tx, claims: &[Claim]) -> Result<Vec<Unsupported>> {
         let row = |claim: &Claim| {
             let entry = self.env.feeds.named(claim.source.as_deref()?)?;
             let row = (entry.info.feed, SourceKey(claim.source_id.clone()?));
@@ -313,16 +324,17 @@ impl Applier {
         let rows: Vec<(Uuid, RowId)> = claims.iter().filter_map(row).collect();
         let ids = rows.iter().map(|(_, row)| row.clone()).collect();
         let stored = store::row::by_key(tx, &ids).await?;
-        let mut unsupported = rows;
-        let own = self.transaction_ids(tx, unsupported.iter().map(|(_, row)| row.clone())).await?;
-        let is_own = |(id, row): &(Uuid, RowId)| own.get(id) == Some(row);
-        unsupported.retain(|claim| !stored.contains_key(&claim.1) || !is_own(claim));
+        let own = self.transaction_ids(tx, rows.iter().map(|(_, row)| row.clone())).await?;
+        let of =
+            |(id, row): (Uuid, RowId)| Unsupported { is_own: own.get(&id) == Some(&row), id, row };
+        let mut unsupported: Vec<Unsupported> = rows.into_iter().map(of).collect();
+        unsupported.retain(|found| !stored.contains_key(&found.row) || !found.is_own);
         let scope = |row: &RowId| unify::scope_of_blocked(&self.env.feeds.source_row(row));
-        let scopes: Vec<String> = unsupported.iter().map(|(_, row)| scope(row)).collect();
+        let scopes: Vec<String> = unsupported.iter().map(|found| scope(&found.row)).collect();
         let blocked = store::conflict::by_scope(tx, &scopes).await?;
         let blocked: BTreeSet<String> = blocked.into_values().map(|stored| stored.scope).collect();
         // One with another id was never that row's.
-        unsupported.retain(|claim| !is_own(claim) || !blocked.contains(&scope(&claim.1)));
+        unsupported.retain(|found| !found.is_own || !blocked.contains(&scope(&found.row)));
         Ok(unsupported)
     }
 }

@@ -36,7 +36,7 @@ mod watch;
 use std::sync::Arc;
 
 pub use batch::Applied;
-pub use compare::{Expected, Misrecorded, is_left_to_history};
+pub use compare::{Expected, Misrecorded, Unsupported, is_left_to_history};
 pub use fetch::State;
 pub use incomplete::Absent;
 pub use passes::parse_source_row;

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::compare::Unsupported;
 use super::fetch::versions_of;
 use super::passes::{PAGE, parse_source_row};
 use super::{Applier, Mode};
@@ -194,20 +195,15 @@ impl Applier {
         mode: Mode,
     ) -> Result<(Option<String>, Report)> {
         let after: Uuid = after.parse().unwrap_or_default();
-        let sql = format!(
-            "{} where t.id > $1 order by t.id limit $2",
-            Claim::select(&self.tables.names.transactions)
-        );
+        let sql = Claim::select_page(&self.tables.names.transactions);
         let rows = tx.query("target: reading transactions", &sql, &[&after, &PAGE]).await?;
         let mut claims: Vec<Claim> = rows.iter().map(Claim::read).collect();
         let last = claims.last().map(|claim| claim.id.to_string());
         // Those of people go when their people come in.
         claims.retain(|claim| claim.outside.is_none());
         let mut unsupported = self.unsupported(tx, &claims).await?;
-        let rows = unsupported.iter().map(|(_, row)| row.clone());
-        let own = self.transaction_ids(tx, rows).await?;
         // What has another id was not written here.
-        unsupported.retain(|(id, row)| own.get(id) == Some(row));
+        unsupported.retain(|found| found.is_own);
         let deleted = self.delete_claims(tx, unsupported, mode).await?;
         Ok((last, Report { deleted, ..Report::default() }))
     }
@@ -232,17 +228,18 @@ impl Applier {
     async fn delete_claims(
         &mut self,
         tx: &Tx,
-        unsupported: Vec<(Uuid, RowId)>,
+        unsupported: Vec<Unsupported>,
         mode: Mode,
     ) -> Result<u64> {
         if unsupported.is_empty() {
             return Ok(0);
         }
-        let all: Vec<Uuid> = unsupported.iter().map(|(id, _)| *id).collect();
+        let all: Vec<Uuid> = unsupported.iter().map(|found| found.id).collect();
         let (deleted, blocked) =
             targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
         self.forget_adopted(tx, &all, &blocked).await?;
-        let rows: HashMap<Uuid, RowId> = unsupported.into_iter().collect();
+        let rows: HashMap<Uuid, RowId> =
+            unsupported.into_iter().map(|found| (found.id, found.row)).collect();
         let wanted = blocked.iter().filter_map(|(id, table)| {
             let row = self.env.feeds.source_row(rows.get(id)?);
             Some(crate::unify::delete_blocked(&row, *id, table))

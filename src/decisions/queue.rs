@@ -4,6 +4,7 @@ use super::{Command, Request, execute, refused};
 use crate::apply::Applier;
 use crate::error::{Error, Result};
 use crate::pg::Db;
+use crate::status::Stage;
 use crate::store::backfill;
 use crate::store::operation_log;
 
@@ -72,11 +73,13 @@ pub async fn waiting_rebuild(db: &Db) -> Result<Option<WaitingRebuild>> {
     if backfill::rules_wait(db).await? {
         return Ok(None);
     }
+    let recomputes: Vec<&str> =
+        Stage::ALL.into_iter().filter(|stage| stage.has_read()).map(Stage::as_str).collect();
     let sql = "select c.id, exists (select from tributary.backfill b \
-                   where b.started_at >= c.created_at and b.phase in ('place', 'shared', 'people', 'left_out', 'left_behind', 'pairs', 'conflicts', 'done')) \
+                   where b.started_at >= c.created_at and b.phase = any($2)) \
                from tributary.command c \
                where c.finished_at is null and c.request -> 'request' = $1 order by c.id limit 1";
-    let rows = db.query("target: looking for a rebuild", sql, &[&rebuild()?]).await?;
+    let rows = db.query("target: looking for a rebuild", sql, &[&rebuild()?, &recomputes]).await?;
     Ok(rows.first().map(|row| WaitingRebuild { id: row.get(0), has_begun: row.get(1) }))
 }
 

@@ -75,6 +75,12 @@ impl Claim {
         )
     }
 
+    /// Reads a page of them, in the order of their ids.
+    #[must_use]
+    pub fn select_page(transactions: &str) -> String {
+        format!("{} where t.id > $1 order by t.id limit $2", Self::select(transactions))
+    }
+
     /// Of a row of [`Claim::select`].
     #[must_use]
     pub fn read(row: &Row) -> Self {
@@ -103,10 +109,7 @@ impl Comparison {
                    and not exists (select from unnest($2::uuid[], $3::uuid[]) as k (u, c) \
                      where k.u = e.user_id and k.c = e.course_id)"
             ),
-            claimed: format!(
-                "{} where t.id > $1 order by t.id limit $2",
-                Claim::select(&transactions)
-            ),
+            claimed: Claim::select_page(&transactions),
             of_nobody: format!(
                 "select e.id, e.user_id, coalesce({MANAGED} and e.transaction_id is not null \
                    and (select true from tributary.person p where p.profile_id = e.user_id limit 1) is null, false) \

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Verifier;
 use super::report::{Difference, Field, Problem, Table, Touch};
-use crate::apply::is_left_to_history;
+use crate::apply::{Unsupported, is_left_to_history};
 use crate::error::Result;
 use crate::store;
 
@@ -35,7 +35,7 @@ impl Verifier<'_> {
             self.report.checked.transactions += page.len() as u64;
             let unsupported = self.applier.unsupported(&tx, &page).await?;
             tx.rollback().await?;
-            for (id, row) in unsupported {
+            for Unsupported { id, row, .. } in unsupported {
                 if self.reported.contains(&id) || self.is_of_affected(&row, id) {
                     continue;
                 }

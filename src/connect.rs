@@ -1,6 +1,6 @@
 //! Connections to both servers: encryption by `sslmode`, time limits, session settings.
 //!
-//! A URL or password is never part of a message; a server is named by what it is for.
+//! A user, password or URL is never part of a message; a server is named by what it is for, host and port.
 
 mod certificates;
 #[cfg(test)]
@@ -118,7 +118,7 @@ where
 {
     let places = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
     let limit = CONNECT_TIMEOUT * u32::try_from(places).unwrap_or(1);
-    let context = || format!("{what}: connecting");
+    let context = || format!("{what}: connecting to {}", address(config));
     let opened = tokio::time::timeout(limit, config.connect(tls)).await;
     let opened = opened.map_err(|_| {
         Error::unavailable(context(), format!("no answer in {} s", limit.as_secs()))
@@ -142,6 +142,22 @@ where
         }
     });
     Ok(client)
+}
+
+/// Where the servers of a configuration are, as they are named in it.
+fn address(config: &tokio_postgres::Config) -> String {
+    let names = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    });
+    let mut names: Vec<String> = names.collect();
+    if names.is_empty() {
+        names = config.get_hostaddrs().iter().map(ToString::to_string).collect();
+    }
+    let ports = config.get_ports();
+    let port = |at: usize| *ports.get(at).or(ports.first()).unwrap_or(&5432);
+    let places = names.iter().enumerate().map(|(at, name)| format!("{name}:{}", port(at)));
+    places.collect::<Vec<_>>().join(", ")
 }
 
 /// PostgreSQL takes every start-up parameter that is sent here; a pooler need not.

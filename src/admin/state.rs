@@ -1,5 +1,6 @@
 //! What the pages share.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -144,7 +145,7 @@ impl Admin {
     }
 
     /// Samples the state for the charts, for ever.
-    pub async fn sample(self: Arc<Self>) {
+    pub async fn sample(self: Arc<Self>) -> Infallible {
         let mut beat = tokio::time::interval(history::EVERY);
         loop {
             beat.tick().await;

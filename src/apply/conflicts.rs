@@ -8,7 +8,7 @@ use super::fetch::State;
 use super::quarantine::Refused;
 use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
-use crate::engine::people::Decided;
+use crate::engine::people::{Decided, is_person};
 use crate::engine::{Person, PersonState, RowId, StoredConflict, WantedConflict};
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
@@ -183,7 +183,7 @@ impl Applier {
         group: Group,
         people: BTreeSet<String>,
     ) -> Result<Reached> {
-        let people: Vec<String> = people.into_iter().filter(|key| !key.contains(' ')).collect();
+        let people: Vec<String> = people.into_iter().filter(|key| is_person(key)).collect();
         let mut rounds = people.chunks(OWNERS_PER_ROUND);
         group.prepare(tx).await?;
         let first = pairs_touched(tx, rounds.next().unwrap_or_default());

@@ -33,8 +33,6 @@ pub(super) struct Round {
     /// Persons who came, left or came back.
     pub(super) changed_people: BTreeSet<String>,
     pub(super) fresh: Fresh,
-    /// Persons who are outside of the rollout.
-    pub(super) outside: HashSet<String>,
     /// Profiles of those who come in.
     pub(super) coming: Vec<Uuid>,
     /// What is not written of each owner.
@@ -135,7 +133,7 @@ impl Applier {
         };
         let compared = cores::map_of(&decided, compared);
         let mut writes = Vec::with_capacity(compared.len());
-        let (mut withheld, mut outside) = (Vec::new(), HashSet::new());
+        let mut withheld = Vec::new();
         let by_owner: HashMap<&str, &Decided> = if self.has_outside || !rollout.is_complete() {
             decided.iter().map(|decided| (decided.owner.as_str(), decided)).collect()
         } else {
@@ -148,9 +146,6 @@ impl Applier {
                 withheld.push((write.owner.clone(), kept));
             }
             if let Some(person) = person {
-                if person.outside {
-                    outside.insert(write.owner.clone());
-                }
                 persons.insert(write.owner.clone(), person);
             }
             writes.push(write);
@@ -170,7 +165,6 @@ impl Applier {
             person_writes,
             changed_people,
             fresh,
-            outside,
             coming,
             withheld,
             adopted,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Applier;
 use crate::cores;
-use crate::engine::people::{OwnedRow, OwnerRows};
+use crate::engine::people::{OwnedRow, OwnerRows, is_person};
 use crate::engine::rows::{RowPlan, RowWrite, Touched};
 use crate::engine::shared::{Group, Sharer};
 use crate::engine::versions::{RowVersion, row_version};
@@ -150,7 +150,7 @@ impl Applier {
         let mut scopes: Vec<String> = Vec::with_capacity(touched.owners.len() * 2);
         for owner in &touched.owners {
             scopes.push(format!("owner:{owner}"));
-            if !owner.contains(' ') {
+            if is_person(owner) {
                 scopes.push(format!("collision:{owner}"));
             }
         }

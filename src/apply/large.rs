@@ -4,8 +4,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use uuid::Uuid;
-
 use super::settle::Mode;
 use super::{Applier, OWNERS_PER_ROUND};
 use crate::engine::diff::Trust;
@@ -14,11 +12,10 @@ use crate::engine::rows::{self, Balance, RowPlan, Touched};
 use crate::engine::versions;
 use crate::engine::{Arrival, NO_TRANSACTION, RowChange, RowId, SharedId, StoredRow};
 use crate::error::{Error, Result};
-use crate::facts::{EmailKey, Feed, FeedKind, SourceKey};
+use crate::facts::{EmailKey, Feed, FeedKind};
 use crate::pg::{Group, Tx};
 use crate::store;
-use crate::targets::{self, Report};
-use crate::unify;
+use crate::targets::Report;
 
 /// Rows of a working table read at once.
 const PAGE: i64 = OWNERS_PER_ROUND as i64;
@@ -160,7 +157,7 @@ impl Applier {
             report.add(self.settle(tx, RowPlan::default(), touched, MODE, None).await?);
             alive();
         }
-        report.deleted += self.remove_gone_payments(tx, alive).await?;
+        report.deleted += self.remove_gone_payments(tx, MODE, alive).await?;
         Ok(report)
     }
 
@@ -225,35 +222,6 @@ impl Applier {
         }
     }
 
-    async fn remove_gone_payments(&mut self, tx: &Tx, alive: &(dyn Fn() + Sync)) -> Result<u64> {
-        let mut deleted = 0;
-        let mut after = (0_i16, String::new());
-        loop {
-            let sql = include_str!("sql/open_gone_payments.sql");
-            let rows = tx
-                .query("target: reading deleted payments", sql, &[&after.0, &after.1, &PAGE])
-                .await?;
-            let Some(last) = rows.last() else { return Ok(deleted) };
-            after = (last.get(0), last.get(1));
-            let gone = rows
-                .iter()
-                .filter_map(|row| Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1)))));
-            let ids = self.transaction_ids(tx, gone).await?;
-            let all: Vec<Uuid> = ids.keys().copied().collect();
-            let (count, blocked) = targets::delete::delete(tx, &self.tables, &all, true).await?;
-            self.forget_adopted(tx, &all, &blocked).await?;
-            deleted += count;
-            let wanted = blocked.iter().filter_map(|(id, table)| {
-                let row = self.env.feeds.source_row(ids.get(id)?);
-                Some(unify::delete_blocked(&row, *id, table))
-            });
-            let wanted: Vec<_> = wanted.collect();
-            self.has_blocked_deletes |= !wanted.is_empty();
-            self.judge_blocked(tx, ids.values(), wanted).await?;
-            alive();
-        }
-    }
-
     /// Rows of a feed that the open source transaction deleted, in effect. One whose key changed is not among them.
     ///
     /// # Errors
@@ -309,7 +277,10 @@ fn remember_rows(group: &mut Group, plan: &RowPlan, stored: &HashMap<RowId, Stor
         keys.push(id.1.0.clone());
         owners.push(old.map(|old| old.owner.clone()));
         emails.push(old.and_then(|old| old.email.as_ref()).map(ToString::to_string));
-        transactions.push(old.is_some_and(|old| old.outcome != Some(NO_TRANSACTION)));
+        transactions.push(match old {
+            Some(old) => old.outcome.map(|outcome| outcome != NO_TRANSACTION),
+            None => Some(false),
+        });
     }
     let sql = include_str!("sql/remember_rows.sql");
     let params: Vec<crate::pg::Owned> = vec![

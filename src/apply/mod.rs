@@ -21,6 +21,7 @@ mod conflicts;
 mod decide;
 mod email_changes;
 mod fetch;
+mod gone;
 mod incomplete;
 mod large;
 mod open;

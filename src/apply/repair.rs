@@ -231,23 +231,8 @@ impl Applier {
         unsupported: Vec<Unsupported>,
         mode: Mode,
     ) -> Result<u64> {
-        if unsupported.is_empty() {
-            return Ok(0);
-        }
-        let all: Vec<Uuid> = unsupported.iter().map(|found| found.id).collect();
-        let (deleted, blocked) =
-            targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
-        self.forget_adopted(tx, &all, &blocked).await?;
-        let rows: HashMap<Uuid, RowId> =
-            unsupported.into_iter().map(|found| (found.id, found.row)).collect();
-        let wanted = blocked.iter().filter_map(|(id, table)| {
-            let row = self.env.feeds.source_row(rows.get(id)?);
-            Some(crate::unify::delete_blocked(&row, *id, table))
-        });
-        let wanted: Vec<_> = wanted.collect();
-        self.has_blocked_deletes |= !wanted.is_empty();
-        self.judge_blocked(tx, rows.values(), wanted).await?;
-        Ok(deleted)
+        let rows = unsupported.into_iter().map(|found| (found.id, found.row)).collect();
+        self.delete_transactions(tx, &rows, mode).await
     }
 
     /// Managed enrollments of profiles that are no person's show no transaction (SPEC §5.4).

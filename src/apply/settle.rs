@@ -13,13 +13,12 @@ use crate::cores;
 use crate::engine::diff::{OwnerWrite, Trust};
 use crate::engine::rows::{RowPlan, Touched};
 use crate::engine::shared;
-use crate::engine::{RowId, SharedId, StoredRow};
+use crate::engine::{RowId, SharedId};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Stage};
 use crate::pg::{Group, Tx};
 use crate::store::{self, checkpoint::Advance};
 use crate::targets::{self, Report};
-use crate::unify::{self, Conflict};
 
 /// How owners are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,8 +219,7 @@ impl Applier {
         report.add(positions.map(|at| at.report(&reached)).unwrap_or_default());
         self.has_quarantine |= !refused.is_empty();
         self.has_outside |= !self.env.rollout.is_complete();
-        let (writes, outside) = (round.writes.as_slice(), &round.outside);
-        report.deleted += self.remove_transactions(tx, &plan.gone, writes, outside, mode).await?;
+        report.deleted += self.remove_transactions(tx, &plan.gone, &round.writes, mode).await?;
         report.deleted += self.delete_left_behind(tx, &round.coming, mode).await?;
         self.settle_email_changes(tx, &state).await?;
         totals.count_unchanged(&report);
@@ -256,59 +254,8 @@ impl Applier {
         for half in touched.halves() {
             report.add(self.settle(tx, RowPlan::default(), half, mode, None).await?);
         }
-        report.deleted += self.remove_transactions(tx, &gone, &[], &HashSet::new(), mode).await?;
+        report.deleted += self.remove_transactions(tx, &gone, &[], mode).await?;
         Ok(report)
-    }
-
-    /// Whether the transaction of a payment that is gone was never written, as its owner is outside.
-    fn is_withheld(&self, id: &RowId, row: &StoredRow, outside: &HashSet<String>) -> bool {
-        if self.env.rollout.is_complete() || row.outcome.is_some() {
-            return false;
-        }
-        outside.contains(&row.owner)
-            || row.owner.contains(' ') && !self.env.rollout.takes(&self.env.feeds.source_row(id))
-    }
-
-    /// Deletes the transactions of payments that are gone or give none (SPEC §5.3).
-    async fn remove_transactions(
-        &mut self,
-        tx: &Tx,
-        gone: &[(RowId, StoredRow)],
-        writes: &[OwnerWrite],
-        outside: &HashSet<String>,
-        mode: Mode,
-    ) -> Result<u64> {
-        let none = Some(crate::engine::NO_TRANSACTION);
-        let gone = gone.iter().filter(|(id, row)| {
-            self.env.feeds.kind(id.0) == crate::facts::FeedKind::Payment
-                && row.outcome != none
-                && !self.is_withheld(id, row, outside)
-        });
-        let gone = gone.map(|(id, _)| id.clone());
-        let mut ids = self.transaction_ids(tx, gone).await?;
-        let without = writes.iter().flat_map(|write| &write.without);
-        ids.extend(without.map(|(row, id)| (*id, row.clone())));
-        // A row that came back under its key in the same batch has its transaction.
-        for write in writes.iter().flat_map(|write| &write.transactions) {
-            ids.remove(&write.id);
-        }
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let all: Vec<Uuid> = ids.keys().copied().collect();
-        let (deleted, blocked) =
-            targets::delete::delete(tx, &self.tables, &all, mode.careful).await?;
-        self.forget_adopted(tx, &all, &blocked).await?;
-        let wanted: Vec<Conflict> = blocked
-            .iter()
-            .filter_map(|(id, table)| {
-                let row = self.env.feeds.source_row(ids.get(id)?);
-                Some(unify::delete_blocked(&row, *id, table))
-            })
-            .collect();
-        self.has_blocked_deletes |= !wanted.is_empty();
-        self.judge_blocked(tx, ids.values(), wanted).await?;
-        Ok(deleted)
     }
 }
 

@@ -8,6 +8,7 @@ use super::Context;
 use super::output::{self, print};
 use crate::apply::find_row;
 use crate::ask::open_target;
+use crate::engine::people::is_person;
 use crate::error::{Error, Result};
 use crate::facts::{EmailKey, email_key};
 use crate::review::person as load;
@@ -60,7 +61,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let config = &context.config()?;
     let db = &std::sync::Arc::new(open_target(config).await?);
     let key = match find_row(db, config, &args.email).await? {
-        Some((row, owner)) if owner.contains(' ') => return nobody(&row, &owner, args.json),
+        Some((row, owner)) if !is_person(&owner) => return nobody(&row, &owner, args.json),
         Some((_, owner)) => EmailKey::trusted(owner),
         None => address(&args.email)?,
     };

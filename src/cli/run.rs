@@ -50,7 +50,6 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     let counts = Arc::new(Counts::new(&config)?);
     let listen = listener.local_addr().unwrap_or(config.http_listen);
     let admin = Arc::new(Admin::new(&config, Arc::clone(&health), listen)?);
-    let sampled = tokio::spawn(Arc::clone(&admin).sample());
     let served = http::serve(
         listener,
         Arc::clone(&health),
@@ -60,14 +59,25 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
         Some(Arc::clone(&admin)),
         shutdown.clone().cancelled_owned(),
     );
-    let (answer, served) = answered(served);
-    // Whoever asks is answered while the loop computes.
-    let _server = Thread::start("http", || answer)?;
-    let informed = tokio::spawn(systemd::inform(Arc::clone(&health)));
+    let (answer, mut served) = answered(served);
+    let (informed, sampled) = (Arc::clone(&health), Arc::clone(&admin));
+    // Whoever asks is answered, and the service manager hears of it, while the loop computes.
+    let _beside = Thread::start("http", || async move {
+        tokio::select! {
+            () = answer => {}
+            never = systemd::inform(informed) => match never {},
+            never = sampled.sample() => match never {},
+        }
+    })?;
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
     let result = loop {
-        match until_reload(&config, &health, &shutdown, &show, &mut reload).await {
+        let worked = until_reload(&config, &health, &shutdown, &show, &mut reload);
+        let ended = tokio::select! {
+            ended = worked => ended,
+            error = no_answers(&mut served, &shutdown) => return Err(error),
+        };
+        match ended {
             Ended::Done(result) => break result,
             Ended::Reloads(new) => {
                 config = *new;
@@ -76,15 +86,13 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
             }
         }
     };
-    informed.abort();
-    sampled.abort();
-    systemd::stopping();
     #[cfg(feature = "otlp")]
     if let Some(exporter) = exporter {
         exporter.shut_down().await;
     }
     shutdown.cancel();
     let served = served.await.map_err(|error| Error::failed("serving HTTP", error))?;
+    systemd::stopping();
     result.and(served)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -97,6 +105,21 @@ fn answered<T>(work: impl Future<Output = T>) -> (impl Future<Output = ()>, ones
         let _ = answer.send(work.await);
     };
     (work, awaited)
+}
+
+/// Why nobody is answered any more, before the daemon is to stop. A daemon that nobody can watch does not go on.
+async fn no_answers(
+    served: &mut oneshot::Receiver<Result<()>>,
+    shutdown: &CancellationToken,
+) -> Error {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => std::future::pending().await,
+        served = served => match served {
+            Ok(Err(error)) => error,
+            _ => Error::failed("serving HTTP", "it ended by itself"),
+        },
+    }
 }
 
 /// How a stretch of work under one configuration ends.

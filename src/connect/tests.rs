@@ -31,7 +31,8 @@ async fn a_server_that_is_down_is_unavailable() {
     drop(listener);
     let error = connect(&server(port, TlsMode::Disable), "t", "source").await.unwrap_err();
     assert_eq!(error.exit_code(), 69, "{error}");
-    assert!(error.to_string().starts_with("source: connecting: "), "{error}");
+    let place = format!("source: connecting to 127.0.0.1:{port}: ");
+    assert!(error.to_string().starts_with(&place), "{error}");
     assert!(!format!("{error:?}").contains("s3cret"));
 }
 
@@ -40,7 +41,8 @@ async fn a_server_that_says_nothing_is_unavailable_after_five_seconds() {
     let (_listener, port) = listener().await;
     let start = Instant::now();
     let error = connect(&server(port, TlsMode::Disable), "t", "target").await.unwrap_err();
-    assert_eq!(error.to_string(), "target: connecting: no answer in 5 s");
+    let place = format!("target: connecting to 127.0.0.1:{port}");
+    assert_eq!(error.to_string(), format!("{place}: no answer in 5 s"));
     assert_eq!(error.exit_code(), 69);
     assert!(start.elapsed() < CONNECT_TIMEOUT * 2);
 }

@@ -49,8 +49,14 @@ impl Decided {
     /// Whether it is a person rather than rows without one.
     #[must_use]
     pub fn is_person(&self) -> bool {
-        !self.owner.contains(' ')
+        is_person(&self.owner)
     }
+}
+
+/// Whether an owner is a person, by its email key, rather than rows without one: no email key has a space.
+#[must_use]
+pub fn is_person(owner: &str) -> bool {
+    !owner.contains(' ')
 }
 
 /// Unifies owners on all cores. `holders` are the persons with whom shared contact_ids stay.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::change::{RowId, StoredRow};
 use super::fact::Fact;
 use super::feeds::Feeds;
+use super::people::is_person;
 use super::state::{GROUP_LIMIT, SharedId};
 use crate::facts::{FeedInfo, FeedKind};
 use crate::unify::{self, Conflict, ExternalIdSide};
@@ -144,7 +145,7 @@ fn side(fact: &Fact, owner: &str) -> Option<Box<ExternalIdSide>> {
     let Fact::Payment(payment) = fact else { return None };
     Some(Box::new(ExternalIdSide {
         source_row: payment.feed.source_row(&payment.key),
-        person: (!owner.contains(' ')).then(|| owner.to_owned()),
+        person: is_person(owner).then(|| owner.to_owned()),
         amount: payment.amount,
         currency: payment.currency.clone(),
         product: unify::single_product(payment).map(str::to_owned),

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::apply::find_row;
 use crate::config::Config;
+use crate::engine::people::is_person;
 use crate::error::{Error, Result};
 use crate::facts::{email_key, phone};
 use crate::pg::Db;
@@ -53,7 +54,7 @@ pub(crate) async fn people(db: &Db, config: &Config, text: &str) -> Result<Vec<F
         let lower = text.to_lowercase();
         keys.extend(all(db, include_str!("sql/owners_by_name.sql"), &lower).await?);
     }
-    let keys: Vec<String> = keys.into_iter().filter(|key| !key.contains(' ')).collect();
+    let keys: Vec<String> = keys.into_iter().filter(|key| is_person(key)).collect();
     let sql = include_str!("sql/found_people.sql")
         .replace("{profiles}", &config.target.profiles.quoted());
     let rows = db.query(WHAT, &sql, &[&keys]).await?;

@@ -1,5 +1,7 @@
 //! `tributary.outside`: what is not written of those who are outside of a rollout (SPEC §7a).
 
+use std::collections::HashSet;
+
 use crate::config::{TableName, Target};
 use crate::engine::rollout::{Rollout, Withheld};
 use crate::error::{Context as _, Result};
@@ -63,6 +65,19 @@ pub fn write(group: &mut Group, withheld: &[(String, Withheld)]) {
             Box::new(of(|w| w.held)),
         ],
     );
+}
+
+/// Those of these persons who are outside.
+///
+/// # Errors
+/// Those of the target.
+pub async fn among(tx: &Tx, owners: &[&str]) -> Result<HashSet<String>> {
+    if owners.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = "select email_key from tributary.person where email_key = any($1) and outside";
+    let rows = tx.query("target: reading who is outside", sql, &[&owners]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Whether it was ever narrowed.

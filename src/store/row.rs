@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::engine::people::is_person;
 use crate::engine::rows::RowWrite;
 use crate::engine::{RowId, StoredRow};
 use crate::error::{Context as _, Error, Result};
@@ -36,7 +37,7 @@ fn meta(row: &Row) -> Result<(RowId, StoredRow)> {
     })?;
     let owner: String = row.get(2);
     let email: Option<String> = row.get(3);
-    let email = email.or_else(|| (!owner.contains(' ')).then(|| owner.clone()));
+    let email = email.or_else(|| is_person(&owner).then(|| owner.clone()));
     let stored = StoredRow {
         owner,
         email: email.map(EmailKey::trusted),

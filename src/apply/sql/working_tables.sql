@@ -11,7 +11,8 @@ create temp table if not exists tributary_open_row (
     old_email text collate "C",
     -- Whether its row goes on under another key.
     is_rekeyed boolean not null default false,
-    had_transaction boolean not null default false,
+    -- Whether a transaction of it was written; NULL: it was not noted, as that of somebody outside of a rollout.
+    had_transaction boolean default false,
     primary key (feed, key)
 ) on commit delete rows;
 create index if not exists tributary_open_row_email on tributary_open_row (email_before);

@@ -58,6 +58,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V19__indexes", include_str!("../migrations/0019_indexes.sql")),
     ("V20__narrowed", include_str!("../migrations/0020_narrowed.sql")),
     ("V21__narrowed_before", include_str!("../migrations/0021_narrowed_before.sql")),
+    ("V22__metadata", include_str!("../migrations/0022_metadata.sql")),
 ];
 
 /// How the target tables are brought up to date.

@@ -25,7 +25,7 @@ use crate::source::RowReader;
 use crate::store;
 use crate::store::operation_log::Operator;
 use crate::targets::compare::Claim;
-use crate::targets::{Tables, profile_ids};
+use crate::targets::{CameIn, Tables, profile_ids};
 use crate::unify::{self, ConflictKind};
 
 /// What the rows of some owners imply.
@@ -94,6 +94,7 @@ impl Applier {
             reader,
             operator: Operator::of(config),
             has_foreign_profiles: true,
+            came_in: CameIn::default(),
             has_quarantine: true,
             has_outside: true,
             has_blocked_deletes: true,

@@ -8,7 +8,7 @@ use super::Applier;
 use super::fetch::State;
 use super::settle::Mode;
 use crate::cores;
-use crate::engine::diff::{self, OwnerWrite};
+use crate::engine::diff::{self, OwnerWrite, Trust};
 use crate::engine::people::{self, Decided};
 use crate::engine::rollout::{self, Withheld};
 use crate::engine::rows::RowPlan;
@@ -128,8 +128,12 @@ impl Applier {
             let is_fresh = person.is_some_and(|p| fresh.profiles.contains(&p.profile_id));
             let identity = &self.tables.identity;
             let feeds = &self.env.feeds;
-            (!is_left_out)
-                .then(|| diff::owner(decided, person, feeds, identity, mode.trust, is_fresh))
+            // What was written of a quarantined owner is not what its digests say.
+            let trust = match state.quarantined.contains(&decided.owner) {
+                true => Trust::Nothing,
+                false => mode.trust,
+            };
+            (!is_left_out).then(|| diff::owner(decided, person, feeds, identity, trust, is_fresh))
         };
         let compared = cores::map_of(&decided, compared);
         let mut writes = Vec::with_capacity(compared.len());

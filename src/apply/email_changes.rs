@@ -179,7 +179,7 @@ impl Applier {
         forget_waiting(&mut group, from.iter().chain(&to).map(|key| (*key).to_owned()).collect());
         let onto_people = store::alias::record_moves(tx, group, &from, &to, ACTOR).await?;
         // The rare pairs where both have a profile are joined one by one; the others move as a set.
-        let merger = Merger { tx, tables: &self.tables };
+        let merger = Merger { tx, tables: &self.tables, came_in: &self.came_in };
         for (id, from, to) in onto_people {
             merger.join_people(&from, &to, Merge::KeepFrom, id).await?;
         }

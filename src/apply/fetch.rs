@@ -60,12 +60,12 @@ impl Applier {
         let owners: Vec<String> = touched.owners.iter().cloned().collect();
         let shared: Vec<SharedId> = touched.shared.iter().cloned().collect();
         let stored_before = plan.stored_before();
-        let scopes = self.scopes(plan, touched);
+        let scopes = self.scopes(touched);
         let quarantined: &[String] = if self.has_quarantine { &owners } else { &[] };
         let adopting: &[String] = if self.has_adopted { &owners } else { &[] };
         let adopting_rows: Vec<RowId> =
             if self.has_adopted { plan.changed().cloned().collect() } else { Vec::new() };
-        let (stored, persons, conflicts, others, holders, quarantined, adopted) = tokio::try_join!(
+        let (stored, persons, mut conflicts, others, holders, quarantined, adopted) = tokio::try_join!(
             store::row::by_owner_within(tx, &owners, bytes),
             store::person::by_key(tx, &owners),
             store::conflict::by_scope(tx, &scopes),
@@ -94,6 +94,7 @@ impl Applier {
         for (owner, row) in kept {
             rows.entry(owner).or_default().push(row);
         }
+        conflicts.extend(self.blocked(tx, &rows).await?);
         let quarantined = quarantined.into_iter().collect();
         let duplicates = BTreeMap::new();
         Ok(Some(State {
@@ -146,7 +147,7 @@ impl Applier {
     }
 
     /// The units whose conflicts are judged again.
-    fn scopes(&self, plan: &RowPlan, touched: &Touched) -> Vec<String> {
+    fn scopes(&self, touched: &Touched) -> Vec<String> {
         let mut scopes: Vec<String> = Vec::with_capacity(touched.owners.len() * 2);
         for owner in &touched.owners {
             scopes.push(format!("owner:{owner}"));
@@ -161,11 +162,19 @@ impl Applier {
                 FeedKind::Payment => unify::scope_of_external_id(feed, value),
             }
         }));
-        if self.has_blocked_deletes {
-            let rows = plan.writes.iter().map(|write| self.env.feeds.source_row(&write.id));
-            scopes.extend(rows.map(|row| unify::scope_of_blocked(&row)));
-        }
         scopes
+    }
+
+    /// Deletes of these owners' payments that were blocked: one that gives a transaction again ends that.
+    async fn blocked(&self, tx: &Tx, rows: &OwnerRows) -> Result<HashMap<Uuid, StoredConflict>> {
+        if !self.has_blocked_deletes {
+            return Ok(HashMap::new());
+        }
+        let is_payment = |row: &&OwnedRow| self.env.feeds.kind(row.id.0) == FeedKind::Payment;
+        let payments = rows.values().flatten().filter(is_payment);
+        let names = payments.map(|row| self.env.feeds.source_row(&row.id));
+        let scopes: Vec<String> = names.map(|row| unify::scope_of_blocked(&row)).collect();
+        store::conflict::by_scope(tx, &scopes).await
     }
 
     /// The rows of each shared id: those of the batch, and the stored ones or their representatives.

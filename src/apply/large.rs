@@ -222,14 +222,13 @@ impl Applier {
         }
     }
 
-    /// Rows of a feed that the open source transaction deleted, in effect. One whose key changed is not among them.
+    /// Rows of a feed that the open source transaction deleted, in effect. One whose key changed is among them once it is
+    /// deleted under the new one.
     ///
     /// # Errors
     /// Those of the target.
     pub async fn deleted_so_far(&self, tx: &Tx, feed: Feed) -> Result<u64> {
-        let sql = "select count(*) from tributary_open_row o \
-                   where o.feed = $1 and o.owner_before is not null and not o.is_rekeyed and not exists ( \
-                       select from tributary.source_row r where r.feed = o.feed and r.key = o.key)";
+        let sql = include_str!("sql/open_deletes.sql");
         let rows = tx.query("target: counting deletes", sql, &[&feed.number()]).await?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
     }

@@ -51,7 +51,7 @@ use crate::engine::Env;
 use crate::pg::Db;
 use crate::source::RowReader;
 use crate::store::operation_log::Operator;
-use crate::targets::Tables;
+use crate::targets::{CameIn, Tables};
 
 /// Settings of a session whose look-ups are all narrow (P16).
 const NARROW_LOOK_UPS: &str = include_str!("sql/narrow_look_ups.sql");
@@ -73,6 +73,8 @@ pub struct Applier {
     pub operator: Operator,
     /// Whether there are profiles that belong to no person: only then another one may have a person's address.
     has_foreign_profiles: bool,
+    /// Those who came into the rollout with whom they joined, until what was left behind of them is looked for.
+    pub(crate) came_in: CameIn,
     /// Whether any owner is quarantined.
     has_quarantine: bool,
     /// Whether anybody is counted as outside of the rollout.

@@ -15,7 +15,7 @@ use crate::store;
 use crate::store::backfill;
 use crate::store::epoch::fence;
 use crate::store::operation_log::Operator;
-use crate::targets::Tables;
+use crate::targets::{CameIn, Tables};
 
 impl Applier {
     /// Opens an applier on a session that holds the lock, as the leader of this epoch. The target must be migrated. The
@@ -44,6 +44,7 @@ impl Applier {
             reader,
             operator: Operator::of(config),
             has_foreign_profiles: false,
+            came_in: CameIn::default(),
             has_quarantine: false,
             has_outside: false,
             has_blocked_deletes: false,

@@ -279,11 +279,15 @@ impl Applier {
         }
         let tx = self.begin().await?;
         let there = store::row::by_key(&tx, &rows.iter().cloned().collect()).await?;
-        // One that is there again and gives a transaction is blocked by nothing.
-        let is_back = |id: &RowId| {
-            there.get(id).is_some_and(|row| row.outcome != Some(crate::engine::NO_TRANSACTION))
-        };
-        let (back, gone): (Vec<RowId>, Vec<RowId>) = rows.into_iter().partition(is_back);
+        // One that is there again and gives a transaction is blocked by nothing; of what is not noted nothing is known.
+        let (mut back, mut gone) = (Vec::new(), Vec::new());
+        for id in rows {
+            match there.get(&id).map(|row| row.outcome) {
+                None | Some(Some(crate::engine::NO_TRANSACTION)) => gone.push(id),
+                Some(Some(_)) => back.push(id),
+                Some(None) => {}
+            }
+        }
         let payments = gone.iter().filter(|id| self.env.feeds.kind(id.0) == FeedKind::Payment);
         let wanted = self.transaction_ids(&tx, payments.cloned()).await?;
         let all: Vec<Uuid> = wanted.keys().copied().collect();

@@ -122,7 +122,8 @@ impl Applier {
                 (Ok(written), _) => report.add(written),
                 (Err(reason), [owner]) => {
                     tracing::debug!(owners = 1, reason, "the target refuses an owner");
-                    report.add(self.write_rows(tx, owner, refused).await?);
+                    let owner = owner.doubted();
+                    report.add(self.write_rows(tx, &owner, refused).await?);
                 }
                 (Err(_), owners) => {
                     let (first, second) = owners.split_at(owners.len() / 2);

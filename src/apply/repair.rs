@@ -2,6 +2,7 @@
 //! target rows themselves.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -167,6 +168,11 @@ impl Applier {
             return Ok(0);
         }
         self.delete_claims_of(tx, "t.id", ids, mode).await
+    }
+
+    /// Those who came into a rollout with whom they joined, once.
+    pub(super) fn take_those_who_came_in(&self) -> Vec<Uuid> {
+        std::mem::take(&mut self.came_in.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Deletes what was left behind of those who come into a rollout: transactions that were written before it was narrowed,

@@ -220,6 +220,7 @@ impl Applier {
         self.has_quarantine |= !refused.is_empty();
         self.has_outside |= !self.env.rollout.is_complete();
         report.deleted += self.remove_transactions(tx, &plan.gone, &round.writes, mode).await?;
+        round.coming.extend(self.take_those_who_came_in());
         report.deleted += self.delete_left_behind(tx, &round.coming, mode).await?;
         self.settle_email_changes(tx, &state).await?;
         totals.count_unchanged(&report);

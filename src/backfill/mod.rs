@@ -111,10 +111,12 @@ impl Backfill<'_> {
     /// # Errors
     /// As [`Backfill::run`].
     pub async fn round(&self, applier: &mut Applier, at: &mut Progress) -> Result<()> {
+        let before = at.clone();
         match self.attempt_round(applier, at, false).await {
             Err(Error::Data { context, cause, .. }) => {
                 tracing::debug!(context, cause, "the target refuses a round; isolating the rows");
                 Tx::on(&applier.db).rollback().await?;
+                *at = before;
                 self.attempt_round(applier, at, true).await
             }
             other => other,

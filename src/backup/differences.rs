@@ -202,11 +202,14 @@ impl Compared<'_> {
             "profiles" => "exists (select from tributary.person o where o.profile_id = t.id) \
                  and not exists (select from tributary.adopted_profile a where a.profile_id = t.id)"
                 .to_owned(),
-            "transactions" => "coalesce(t.metadata::jsonb ?& array['source', 'source_id'], false) \
+            "transactions" => {
+                "coalesce(tributary.metadata(t.metadata) ?& array['source', 'source_id'], false) \
                  and not exists (select from tributary.adopted_transaction a where a.id = t.id)"
-                .to_owned(),
+                    .to_owned()
+            }
             "enrollments" => {
-                "coalesce(t.metadata::jsonb ->> 'managed_by' = 'tributary', false)".to_owned()
+                "coalesce(tributary.metadata(t.metadata) ->> 'managed_by' = 'tributary', false)"
+                    .to_owned()
             }
             _ => {
                 let ids: Vec<String> = self.courses.iter().map(|id| format!("'{id}'")).collect();

@@ -42,7 +42,7 @@ pub(super) async fn alias(
         ));
     }
     let id = record(tx, "alias", from.as_str(), to.as_str(), by).await?;
-    let survivor = Merger { tx, tables: &applier.tables }
+    let survivor = Merger { tx, tables: &applier.tables, came_in: &applier.came_in }
         .join_people(&from, &person, Merge::KeepElder, id)
         .await?;
     let mut touched = people_touched(from.as_str(), person.as_str());
@@ -111,7 +111,7 @@ struct Alias {
 /// Two people again, with the profiles and enrollments that each had. What was joined to the same person
 /// later is parted first, newest first, and joined again afterwards: each knows only what was right before it.
 pub(super) async fn unmerge(applier: &Applier, tx: &Tx, decision: &Decision) -> Result<Touched> {
-    let merger = Merger { tx, tables: &applier.tables };
+    let merger = Merger { tx, tables: &applier.tables, came_in: &applier.came_in };
     let from = EmailKey::trusted(decision.a.clone());
     let to = EmailKey::trusted(decision.b.clone());
     let person = store::alias::roots(tx.db(), &[from.to_string()])

@@ -5,8 +5,8 @@ use crate::apply::Applier;
 use crate::error::{Error, Result};
 use crate::pg::Db;
 use crate::status::Stage;
-use crate::store::backfill;
 use crate::store::operation_log;
+use crate::store::{backfill, email_before};
 
 /// A command with its place in the queue.
 struct Waiting {
@@ -17,7 +17,7 @@ struct Waiting {
 
 /// Carries out what operators asked for, but for rebuilds, and returns whether the session must end, as everything is due to be
 /// read again. A refusal is answered, not fatal. While new rules wait for the guard, what would apply them to people waits
-/// too (P9).
+/// too (P9), and so does what would decide people whose changed addresses a reconcile has yet to judge (SPEC §4.3).
 ///
 /// # Errors
 /// Those of the target: a command then stays without an answer, and is served again.
@@ -124,9 +124,10 @@ async fn next(db: &Db) -> Result<Option<Waiting>> {
     let sql = format!(
         "select id, request, actor from tributary.command \
          where finished_at is null and request ? 'request' and request -> 'request' <> $1 \
-         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill', 'reconcile', 'pause', 'resume') or not {}) \
+         and (request -> 'request' ->> 'do' in ('accept', 'dismiss', 'rollback', 'backfill', 'reconcile', 'pause', 'resume') or not ({} or {})) \
          order by id limit 1",
-        backfill::RULES_WAIT
+        backfill::RULES_WAIT,
+        email_before::IS_KEPT
     );
     let rows = db.query("target: looking for commands", &sql, &[&rebuild()?]).await?;
     let waiting = |row: &tokio_postgres::Row| Waiting {

@@ -6,6 +6,9 @@ use crate::error::Result;
 use crate::facts::EmailKey;
 use crate::pg::{Group, Owned, Tx};
 
+/// Whether anything is kept, as a condition.
+pub const IS_KEPT: &str = "exists (select from tributary.email_before)";
+
 /// Adds rows whose key changes to a group. What a row had first counts, also where the reconcile starts over.
 pub fn remember<'a>(group: &mut Group, rows: impl Iterator<Item = (&'a RowId, &'a EmailKey)>) {
     let (mut feeds, mut keys, mut emails) = (Vec::new(), Vec::new(), Vec::new());

@@ -53,7 +53,7 @@ impl Role {
             Self::Profiles => "exists (select from tributary.person o where o.profile_id = r.id)",
             Self::Transactions => "exists (select from tributary_supported s where s.id = r.id)",
             Self::Enrollments => {
-                "(coalesce(r.metadata::jsonb ->> 'managed_by' = 'tributary', false) \
+                "(coalesce(tributary.metadata(r.metadata) ->> 'managed_by' = 'tributary', false) \
                   and exists (select from tributary.person o where o.profile_id = r.user_id))"
             }
         }

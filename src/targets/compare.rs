@@ -68,7 +68,7 @@ impl Claim {
     #[must_use]
     pub fn select(transactions: &str) -> String {
         format!(
-            "select t.id, t.metadata::jsonb ->> 'source', t.metadata::jsonb ->> 'source_id', \
+            "select t.id, tributary.metadata(t.metadata) ->> 'source', tributary.metadata(t.metadata) ->> 'source_id', \
                case when t.user_id is not null then \
                  (select true from tributary.person o where o.profile_id = t.user_id and o.outside limit 1) is not null end \
              from {transactions} t"
@@ -304,8 +304,9 @@ fn of_enrollments(table: &str, types: &HashMap<String, String>) -> Result<String
         .collect();
     columns.push(Compared {
         name: "metadata",
-        differs: "t.metadata::jsonb ->> 'managed_by' is distinct from 'tributary'".to_owned(),
-        found: "t.metadata::jsonb ->> 'managed_by'".to_owned(),
+        differs: "tributary.metadata(t.metadata) ->> 'managed_by' is distinct from 'tributary'"
+            .to_owned(),
+        found: "tributary.metadata(t.metadata) ->> 'managed_by'".to_owned(),
         expected: "'tributary'".to_owned(),
     });
     let join = format!("{table} t on t.user_id = n.user_id and t.course_id = n.course_id");

@@ -121,11 +121,11 @@ async fn empty_transactions(tx: &Tx, tables: &Tables, profile: Uuid) -> Result<(
     let Some(kind) = rows.first().map(|row| row.get::<_, String>(0)) else { return Ok(()) };
     let sql = format!(
         "update {transactions} t set description = null, failure_reason = null, \
-           metadata = jsonb_build_object('source', t.metadata::jsonb -> 'source', \
-             'source_id', t.metadata::jsonb -> 'source_id')::text::{kind}, \
+           metadata = jsonb_build_object('source', tributary.metadata(t.metadata) -> 'source', \
+             'source_id', tributary.metadata(t.metadata) -> 'source_id')::text::{kind}, \
            last_api_sync_at = now(), processed_at = now(), \
            api_sync_version = coalesce(t.api_sync_version, 0) + 1 \
-         where t.user_id = $1 and t.metadata::jsonb ? 'source_id'"
+         where t.user_id = $1 and tributary.metadata(t.metadata) ? 'source_id'"
     );
     tx.execute(what, &sql, &[&profile]).await?;
     Ok(())

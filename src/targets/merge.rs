@@ -5,6 +5,8 @@
 //! the same course, the one with more progress goes to the survivor and the other stays with the merged
 //! profile, so that every row an application hangs data on is still there, and undoing is exact.
 
+use std::sync::{Mutex, PoisonError};
+
 use uuid::Uuid;
 
 use super::catalog::Tables;
@@ -29,7 +31,12 @@ pub struct Merger<'a> {
     pub tx: &'a Tx,
     /// The target tables.
     pub tables: &'a Tables,
+    /// Gathers the profiles of those who were outside of the rollout and come in with whom they join (SPEC §7a).
+    pub came_in: &'a CameIn,
 }
+
+/// Profiles of those who came into the rollout with whom they joined, whose transactions are not judged yet.
+pub type CameIn = Mutex<Vec<Uuid>>;
 
 /// A person's row.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +84,11 @@ impl Merger<'_> {
             return Ok(None);
         };
         let is_outside = a.outside && b.outside;
+        if !is_outside {
+            let came_in = [a, b].into_iter().filter(|held| held.outside);
+            let mut all = self.came_in.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(came_in.map(|held| held.profile_id));
+        }
         let survivor = match keep {
             Merge::KeepFrom => a.profile_id,
             Merge::KeepElder => self.elder(a.profile_id, b.profile_id).await?,

@@ -21,5 +21,5 @@ pub mod statements;
 pub mod write;
 
 pub use catalog::Tables;
-pub use merge::{Merge, Merger, forget_waiting};
+pub use merge::{CameIn, Merge, Merger, forget_waiting};
 pub use write::{Fresh, Report, Written};

@@ -84,7 +84,7 @@ pub(super) fn insert_profiles(table: &str, types: &HashMap<String, String>) -> R
 }
 
 /// Whether an enrollment `e` is the daemon's.
-pub(super) const MANAGED: &str = "e.metadata::jsonb ->> 'managed_by' = 'tributary'";
+pub(super) const MANAGED: &str = "tributary.metadata(e.metadata) ->> 'managed_by' = 'tributary'";
 
 /// Every writing statement returns the rows that it reached, those that it had to reach, and of them the updated and
 /// the inserted ones: a policy, rule or trigger that hides or drops rows does not go unnoticed (P20).
@@ -197,12 +197,12 @@ pub(super) fn write_enrollments(table: &str, types: &HashMap<String, String>) ->
          m as materialized (select n.*, t.id as old_id from n join {table} t on t.user_id = n.user_id and t.course_id = n.course_id \
            where {old} is distinct from {newt} \
              or (t.completion_date is null and t.status is distinct from n.status) \
-             or t.metadata::jsonb ->> 'managed_by' is distinct from 'tributary'), \
+             or tributary.metadata(t.metadata) ->> 'managed_by' is distinct from 'tributary'), \
          f as materialized (select n.* from n where not exists (select from {table} t \
                where t.user_id = n.user_id and t.course_id = n.course_id)), \
          u as (update {table} t set {sets}, \
              status = case when t.completion_date is null then m.status else t.status end, \
-             metadata = (coalesce(t.metadata::jsonb, '{{}}') || '{{\"managed_by\": \"tributary\"}}')::{metadata}, \
+             metadata = (coalesce(tributary.metadata(t.metadata), '{{}}') || '{{\"managed_by\": \"tributary\"}}')::{metadata}, \
              updated_at = {now} \
            from m where t.id = m.old_id returning 1), \
          i as (insert into {table} ({columns}, metadata, created_at, updated_at) \
@@ -231,13 +231,8 @@ pub(super) fn transactions_by_provider(
     if !is_text && !kind.ends_with("citext") || kind.ends_with("[]") {
         return None;
     }
-    let metadata = match types.get("metadata").map(String::as_str) {
-        Some("json" | "jsonb") => "t.metadata",
-        _ => "null::jsonb",
-    };
     let sql = include_str!("sql/transactions_by_provider.sql");
-    let sql = sql.replace("{transactions}", table).replace("{kind}", kind);
-    Some(sql.replace("{metadata}", metadata))
+    Some(sql.replace("{transactions}", table).replace("{kind}", kind))
 }
 
 fn now_as(column: &str, types: &HashMap<String, String>) -> String {

@@ -1,10 +1,13 @@
 //! Decisions through the running daemon: taken back in any order, refused where they contradict, carried out during a backfill (SPEC §7).
 
+use std::process::Stdio;
+
 use serde_json::Value;
 use testkit::source_schema::SourceLayout;
 
 use crate::review::{ROWS, list};
 use crate::support::compare::assert_equals_fresh_backfill;
+use crate::support::eventually;
 use crate::support::world::{Places, World, dirty, set};
 
 /// Every owned and application column, by row.
@@ -116,6 +119,28 @@ async fn decisions_are_carried_out_during_a_backfill() {
     assert_eq!(world.target.value(meanwhile).await, "true");
     daemon.wait_for_phase("streaming").await;
     assert_equals_fresh_backfill(&world).await;
+}
+
+/// SPEC §4.3: nobody is decided while a reconcile has yet to judge whom addresses that it found changed belong to.
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_wait_until_the_changed_addresses_of_a_reconcile_are_judged() {
+    let world = World::canonical(ROWS).await;
+    let daemon = world.started().await;
+    let kept =
+        "insert into tributary.email_before (feed, key, email) values (1, 'none', 'x@example.com')";
+    world.target.execute(kept).await;
+    let decide = ["decisions", "add", "alias", "p1@example.com", "p2@example.com"];
+    let mut decision = world.command(&decide).stdout(Stdio::null()).spawn().unwrap();
+    let asked = "select count(*) from tributary.command where finished_at is null";
+    let is_asked = || async { world.target.value(asked).await == "1" };
+    eventually("the request", || daemon.log(), is_asked).await;
+    // What decides nobody goes on.
+    world.succeed(&["pause"]).await;
+    world.succeed(&["resume"]).await;
+    assert_eq!(world.target.value("select count(*) from tributary.decision").await, "0");
+    world.target.execute("delete from tributary.email_before").await;
+    assert!(decision.wait().await.unwrap().success());
+    assert_eq!(world.target.value("select count(*) from tributary.decision").await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

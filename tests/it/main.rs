@@ -47,6 +47,7 @@ mod operation_log;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod output;
+mod parts;
 mod people;
 mod preflight;
 mod previews;

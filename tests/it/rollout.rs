@@ -167,3 +167,56 @@ async fn a_rollout_in_steps_ends_as_a_fresh_backfill_spec_7a() {
     assert_eq!(daemon.terminate().await.code(), Some(0));
     assert_equals_fresh_backfill(&world).await;
 }
+
+/// A payment and a contact of `pN@example.com`.
+const PEOPLE: &str = "insert into xendit (id, status, amount, currency, customer_email, created)
+    select gen_random_uuid(), 'PAID', 499, 'PHP', 'p' || n || '@example.com', '2025-06-30T04:00:00Z'
+    from generate_series(1, 40) as n;
+    insert into systemeio (id, contact_id, email, created_at)
+    select gen_random_uuid(), 'c' || n, 'p' || n || '@example.com', '2025-01-01Z'
+    from generate_series(1, 40) as n;";
+
+/// What is left behind of somebody outside goes with the join that brings the person in, and stays with the move that does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_behind_goes_when_its_person_comes_in_with_another_spec_7a() {
+    let world = World::canonical(PEOPLE).await;
+    let daemon = world.started().await;
+    rollout(&world, "50").await;
+    let one = |outside: &str| {
+        format!(
+            "select email_key from tributary.person where state = 'present' and {outside} order by email_key limit 1"
+        )
+    };
+    let (out, within) =
+        (world.target.value(&one("outside")).await, world.target.value(&one("not outside")).await);
+    let transaction = |email: &str| {
+        format!(
+            "select t.id from transactions t join tributary.person p on p.profile_id = t.user_id where p.email_key = '{email}'"
+        )
+    };
+    let left = world.target.value(&transaction(&out)).await;
+    world.source.execute(&format!("delete from xendit where id = '{left}'")).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(&transaction(&out)).await, left);
+    world.succeed(&["decisions", "add", "alias", &out, &within]).await;
+    let there = |id: &str| format!("select count(*) from transactions where id = '{id}'");
+    assert_eq!(world.target.value(&there(&left)).await, "0");
+    world.succeed(&["verify"]).await;
+
+    rollout(&world, "0").await;
+    let out = world.target.value(&one("outside and email_key like 'p2%'")).await;
+    let left = world.target.value(&transaction(&out)).await;
+    let touch = "update xendit set amount = amount;".repeat(30);
+    let moves = format!("update systemeio set email = 'moved@example.com' where email = '{out}'");
+    let delete = format!("delete from xendit where id = '{left}'");
+    world.source.execute(&format!("begin; {touch} {moves}; {delete}; commit")).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(&there(&left)).await, "1");
+    let found = format!("select count(*) from tributary.person_search where email_key = '{out}'");
+    assert_eq!(world.target.value(&found).await, "0");
+    world.succeed(&["verify"]).await;
+    rollout(&world, "100").await;
+    assert_eq!(world.target.value(&there(&left)).await, "0");
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    assert_equals_fresh_backfill(&world).await;
+}

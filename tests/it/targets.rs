@@ -278,6 +278,41 @@ async fn a_delete_that_the_application_refuses_is_a_conflict() {
     assert_eq!(world.target.value(conflicts).await, "1");
 }
 
+/// SPEC §5.4: metadata that are no object, or no JSON at all, are kept beside the daemon's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enrollment_keeps_what_the_application_has_in_its_metadata() {
+    let json = ("json", "[1]", "managed_by tributary, value [1]");
+    let text = ("text", "imported in May", "managed_by tributary, value imported in May");
+    for (kind, kept, expected) in [json, ("jsonb", "null", "managed_by tributary"), text] {
+        let world = World::canonical(&payment(1, "a@example.com", "499")).await;
+        let table = format!("create table enrollments (id uuid primary key, metadata {kind})");
+        world.target.execute(&table).await;
+        let daemon = world.started().await;
+        let change = format!("update enrollments set metadata = '{kept}'");
+        world.target.execute(&change).await;
+        world.source.execute("update xendit set paid_at = '2025-06-29T04:00:00Z'").await;
+        daemon.wait_until_caught_up(&world).await;
+        let metadata = "select string_agg(key || ' ' || value, ', ' order by key)
+            from enrollments, jsonb_each_text(metadata::jsonb)";
+        assert_eq!(world.target.value(metadata).await, expected);
+        world.succeed(&["verify"]).await;
+        let before = world.target.value(XMINS).await;
+        world.succeed(&["rebuild"]).await;
+        assert_eq!(world.target.value(XMINS).await, before);
+        // What it is no more, it is not found to be.
+        assert_eq!(daemon.terminate().await.code(), Some(0));
+        world.target.execute(&change).await;
+        let daemon = world.started().await;
+        world.succeed(&["validate"]).await;
+        assert_eq!(world.run(&["verify"]).await.status.code(), Some(3));
+        world.succeed(&["rebuild"]).await;
+        world.succeed(&["verify"]).await;
+        world.source.execute("delete from xendit").await;
+        daemon.wait_until_caught_up(&world).await;
+        assert_eq!(world.target.value("select status from enrollments").await, "revoked");
+    }
+}
+
 /// SPEC §4.1, §6: a person waits for its auth user, also under another address.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_wait_for_their_auth_users() {

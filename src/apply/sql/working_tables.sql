@@ -11,6 +11,8 @@ create temp table if not exists tributary_open_row (
     old_email text collate "C",
     -- Whether its row goes on under another key.
     is_rekeyed boolean not null default false,
+    -- Whether a row that was there before the transaction goes on under this key.
+    is_carried boolean not null default false,
     -- Whether a transaction of it was written; NULL: it was not noted, as that of somebody outside of a rollout.
     had_transaction boolean default false,
     primary key (feed, key)

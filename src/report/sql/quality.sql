@@ -1,6 +1,6 @@
 -- The scorecard: a measure, how many are good, of how many. $1: statuses of success.
 with managed as (
-    select t.* from :transactions t where t.metadata::jsonb ?& array['source', 'source_id']
+    select t.* from :transactions t where tributary.metadata(t.metadata) ?& array['source', 'source_id']
 ),
 paid as (
     select * from managed where status::text = any ($1)

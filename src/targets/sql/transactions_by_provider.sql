@@ -5,7 +5,7 @@ select n.at, t.id, t.provider, t.source, t.source_id, a.feed, a.key, coalesce(a.
 from unnest($1::text[]) with ordinality as n (provider_id, at)
 cross join lateral (
     select t.id, t.created_at, t.payment_provider::text as provider,
-        {metadata} ->> 'source' as source, {metadata} ->> 'source_id' as source_id
+        tributary.metadata(t.metadata) ->> 'source' as source, tributary.metadata(t.metadata) ->> 'source_id' as source_id
     from {transactions} t
     where t.payment_provider_id = n.provider_id::{kind}
     limit $3

@@ -3,14 +3,14 @@ with expected as (
     select :'expected'::jsonb as of
 ),
 managed as (
-    select e.* from :enrollments e where e.metadata::jsonb ->> 'managed_by' = 'tributary'
+    select e.* from :enrollments e where tributary.metadata(e.metadata) ->> 'managed_by' = 'tributary'
 ),
 paid as (
     select e.key as product, (e.value ->> 0)::bigint as least, (e.value ->> 1)::bigint as most,
         (
             select count(*)
             from :transactions t
-            where t.status::text in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED') and t.metadata::jsonb ?& array['source', 'source_id']
+            where t.status::text in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED') and tributary.metadata(t.metadata) ?& array['source', 'source_id']
                 and t.product_id::text = of -> 'products' ->> e.key
         ) as found
     from expected, jsonb_each(coalesce(of -> 'paid', '{}')) e

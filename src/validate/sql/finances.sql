@@ -5,9 +5,9 @@ with expected as (
 managed as (
     -- Narrow, as it is kept for all that is asked of it.
     select t.amount, t.status::text as status, t.currency, t.payment_provider_fee, t.paid_at, t.created_at, t.fiscal_year,
-        t.fiscal_quarter, (t.metadata::jsonb ->> 'source') || ':' || (t.metadata::jsonb ->> 'source_id') as source_row
+        t.fiscal_quarter, (tributary.metadata(t.metadata) ->> 'source') || ':' || (tributary.metadata(t.metadata) ->> 'source_id') as source_row
     from :transactions t
-    where t.metadata::jsonb ?& array['source', 'source_id']
+    where tributary.metadata(t.metadata) ?& array['source', 'source_id']
 ),
 successful as (
     select * from managed where status in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED')

@@ -16,4 +16,4 @@ union all
 select 'the transaction of an enrollment is of the same person', '0', count(*)::text, count(*) = 0
 from :enrollments e
 join :transactions t on t.id = e.transaction_id
-where e.metadata::jsonb ->> 'managed_by' = 'tributary' and t.user_id is distinct from e.user_id
+where tributary.metadata(e.metadata) ->> 'managed_by' = 'tributary' and t.user_id is distinct from e.user_id

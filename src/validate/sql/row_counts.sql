@@ -11,7 +11,7 @@ with expected as (
     select :'expected'::jsonb as of
 ),
 managed as (
-    select count(*) as rows from :transactions t where t.metadata::jsonb ?& array['source', 'source_id']
+    select count(*) as rows from :transactions t where tributary.metadata(t.metadata) ?& array['source', 'source_id']
 ),
 paid as (
     -- An outcome that is not known is compared by the next backfill; a deleted payment's transaction may be referenced.

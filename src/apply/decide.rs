@@ -175,6 +175,18 @@ impl Applier {
         })
     }
 
+    /// Everything that an owner of the round should have, whatever its digests say. `None` during a rollout, where a part of it may
+    /// be withheld.
+    pub(super) fn whole_write(&self, owner: &OwnerWrite, round: &Round) -> Option<OwnerWrite> {
+        if !self.env.rollout.is_complete() {
+            return None;
+        }
+        let decided = round.decided.iter().find(|decided| decided.owner == owner.owner)?;
+        let person = round.persons.get(&owner.owner).copied();
+        let (feeds, identity) = (&self.env.feeds, &self.tables.identity);
+        Some(diff::owner(decided, person, feeds, identity, Trust::Nothing, false).0)
+    }
+
     /// Those who come in and of whom the target has no profile under the id that was recorded while they were outside: the
     /// application may have made one under another id since.
     async fn without_profile(

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::Applier;
+use super::decide::Round;
 use super::fetch::fact_of;
 use super::settle::Mode;
 use crate::engine::columns;
-use crate::engine::diff::{OwnerWrite, ProfileWrite};
+use crate::engine::diff::{OwnerWrite, ProfileWrite, Trust};
 use crate::engine::people::{self, OwnedRow};
 use crate::engine::rows::Touched;
 use crate::engine::{Fact, RowId};
@@ -103,27 +104,26 @@ impl Applier {
         Ok(more)
     }
 
-    /// Writes owners, in halves where they are refused. A table that drops every row is no fault of a row.
+    /// Writes the owners of a round, in halves where they are refused. A table that drops every row is no fault of a row.
     pub(super) async fn write_carefully(
         &self,
         tx: &Tx,
-        writes: &mut [OwnerWrite],
-        fresh: &Fresh,
+        round: &Round,
+        trust: Trust,
         refused: &mut Refused,
     ) -> Result<Report> {
         let mut report = Report::default();
-        let all: Vec<&OwnerWrite> = writes.iter().filter(|write| !write.is_empty()).collect();
+        let all: Vec<&OwnerWrite> = round.writes.iter().filter(|write| !write.is_empty()).collect();
         if !all.is_empty() {
             targets::reach::require(tx, &self.tables.names).await?;
         }
         let mut open = vec![all.as_slice()];
         while let Some(owners) = open.pop() {
-            match (tx.attempt(self.write_owners(tx, owners, fresh)).await?, owners) {
+            match (tx.attempt(self.write_owners(tx, owners, &round.fresh)).await?, owners) {
                 (Ok(written), _) => report.add(written),
                 (Err(reason), [owner]) => {
                     tracing::debug!(owners = 1, reason, "the target refuses an owner");
-                    let owner = owner.doubted();
-                    report.add(self.write_rows(tx, &owner, refused).await?);
+                    report.add(self.write_refused(tx, owner, round, trust, refused).await?);
                 }
                 (Err(_), owners) => {
                     let (first, second) = owners.split_at(owners.len() / 2);
@@ -132,6 +132,24 @@ impl Applier {
             }
         }
         Ok(report)
+    }
+
+    /// Writes one owner that was refused as a whole. What digests say of it may be wrong, as where somebody else deleted its rows:
+    /// everything is written again before a row is blamed.
+    async fn write_refused(
+        &self,
+        tx: &Tx,
+        owner: &OwnerWrite,
+        round: &Round,
+        trust: Trust,
+        refused: &mut Refused,
+    ) -> Result<Report> {
+        let whole = (trust == Trust::Digests).then(|| self.whole_write(owner, round)).flatten();
+        let Some(whole) = whole else { return self.write_rows(tx, owner, refused).await };
+        match tx.attempt(self.write_owners(tx, &[&whole], &Fresh::default())).await? {
+            Ok(written) => Ok(written),
+            Err(_) => self.write_rows(tx, &whole, refused).await,
+        }
     }
 
     async fn write_owners(&self, tx: &Tx, owners: &[&OwnerWrite], fresh: &Fresh) -> Result<Report> {

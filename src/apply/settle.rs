@@ -176,7 +176,7 @@ impl Applier {
         let mut report = if mode.careful {
             group.send(tx).await?;
             group = Group::default();
-            self.write_carefully(tx, &mut round.writes, &round.fresh, &mut refused).await?
+            self.write_carefully(tx, &round, mode.trust, &mut refused).await?
         } else {
             Report::default()
         };

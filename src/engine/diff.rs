@@ -133,19 +133,6 @@ impl OwnerWrite {
             && self.revoke.is_none()
             && self.without.is_empty()
     }
-
-    /// The same, without the belief that any of its rows is there: somebody else may have deleted it.
-    #[must_use]
-    pub fn doubted(&self) -> Self {
-        let mut doubted = self.clone();
-        if let Some(profile) = &mut doubted.profile {
-            profile.is_known = false;
-        }
-        for transaction in &mut doubted.transactions {
-            transaction.is_known = false;
-        }
-        doubted
-    }
 }
 
 /// Compares one owner. `is_fresh`: the target has no row of the person yet. Returns what is to be written, and the

@@ -61,14 +61,16 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
     );
     let (answer, mut served) = answered(served);
     let (informed, sampled) = (Arc::clone(&health), Arc::clone(&admin));
-    // Whoever asks is answered, and the service manager hears of it, while the loop computes.
-    let _beside = Thread::start("http", || async move {
+    // Whoever asks is answered while the loop computes,
+    let _server = Thread::start("http", || async move {
         tokio::select! {
             () = answer => {}
-            never = systemd::inform(informed) => match never {},
             never = sampled.sample() => match never {},
         }
     })?;
+    // and the service manager is informed, also while it does not read what is sent to it: then a send waits.
+    let informed =
+        Thread::start("systemd", || async move { match systemd::inform(informed).await {} })?;
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
     let result = loop {
@@ -86,6 +88,7 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
             }
         }
     };
+    drop(informed);
     #[cfg(feature = "otlp")]
     if let Some(exporter) = exporter {
         exporter.shut_down().await;

@@ -1,5 +1,5 @@
--- What the metadata of a row say, whatever the application keeps in the column: json, jsonb or a text. Where that is no object, or
--- no JSON at all, it is the `value` of one, so that nothing of it is lost when the daemon adds its own.
+-- The metadata of a row as an object, whether the column of the application is json, jsonb or a text. What is no object, or no JSON
+-- at all, becomes the `value` of one, so that it is not lost when the daemon adds its own keys.
 create function tributary.metadata(jsonb) returns jsonb language sql stable parallel safe
 return case jsonb_typeof($1)
     when 'object' then $1
@@ -10,7 +10,8 @@ end;
 create function tributary.metadata(json) returns jsonb language sql stable parallel safe
 return tributary.metadata($1::jsonb);
 
-create function tributary.metadata(text) returns jsonb language plpgsql stable parallel safe as $$
+-- Its block is a subtransaction, which no parallel plan may have.
+create function tributary.metadata(text) returns jsonb language plpgsql stable parallel unsafe as $$
 begin
     return tributary.metadata($1::jsonb);
 exception when others then

@@ -17,6 +17,7 @@ use crate::daemon::{self, Show};
 use crate::decisions::preview::Preview;
 use crate::decisions::{self, Command, Request};
 use crate::error::{Context as _, Error, Result};
+use crate::migrate;
 use crate::pg::{Client, Db};
 use crate::session::{self, OnLock, Watcher};
 use crate::store::backfill::Progress;
@@ -66,6 +67,16 @@ impl Patience<'_> {
 /// Those of the target; a refusal where it has no schema `tributary`.
 pub async fn open_target(config: &Config) -> Result<Db> {
     open_server(&config.target.server).await
+}
+
+/// As [`open_target`], for commands that need all of the schema of this version.
+///
+/// # Errors
+/// As [`open_target`]; a refusal of a schema that an older version has migrated.
+pub async fn open_migrated(config: &Config) -> Result<Db> {
+    let db = open_target(config).await?;
+    migrate::refuse_older(db.client()).await?;
+    Ok(db)
 }
 
 /// As [`open_target`], for commands that need no source.
@@ -369,6 +380,13 @@ async fn alone(
             Err(Error::refused(
                 "the configuration was changed, and nobody has brought its rules in yet",
                 "start the daemon with it (`tributary run`), or set the configuration back; then decide",
+            ))
+        }
+        None if crate::store::email_before::is_kept(&session.applier.db).await? => {
+            withdraw(&session.applier.db, id).await?;
+            Err(Error::refused(
+                "a reconcile was interrupted before it judged the addresses that it found changed",
+                "start the daemon (`tributary run`), or run `tributary backfill`; then repeat this",
             ))
         }
         None => Err(Error::failed("carrying out a request", "it was not answered")),

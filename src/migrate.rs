@@ -257,6 +257,25 @@ pub async fn refuse_newer(client: &Client) -> Result<()> {
     )))
 }
 
+/// Refuses a schema that an older version has migrated: what is asked of it is not all there.
+///
+/// # Errors
+/// A refusal with the remedy; those of the target.
+pub async fn refuse_older(client: &Client) -> Result<()> {
+    let (found, known) = versions(client).await?;
+    let found = found.unwrap_or(0);
+    if found >= known {
+        return Ok(());
+    }
+    Err(Error::refused(
+        format!(
+            "the target's schema {} is of migration {found}, and this version of tributary needs {known}",
+            client.schema().name()
+        ),
+        "start the daemon of this version, or run `tributary migrate` while no daemon runs",
+    ))
+}
+
 /// The version that migrated last.
 async fn migrated_by(client: &Client) -> Result<Option<String>> {
     // A version that was refused has an entry too.

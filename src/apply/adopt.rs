@@ -93,7 +93,9 @@ impl Applier {
                 let is_watched = || {
                     has_others && state.conflicts.contains_key(&unify::fingerprint(kind, &name()))
                 };
-                if is_known && trust == Trust::Digests && !is_watched() {
+                let is_trusted =
+                    trust == Trust::Digests && !state.quarantined.contains(&decided.owner);
+                if is_known && is_trusted && !is_watched() {
                     continue;
                 }
                 wanted.push(Wanted {

@@ -35,6 +35,8 @@ impl Applier {
     pub async fn begin(&self) -> Result<Tx> {
         let tx = Tx::on(&self.db);
         tx.start(&self.tables.begin).await?;
+        // What a transaction that was given up had joined is not joined.
+        drop(self.take_those_who_came_in());
         Ok(tx)
     }
 

@@ -157,7 +157,7 @@ impl Applier {
             report.add(self.settle(tx, RowPlan::default(), touched, MODE, None).await?);
             alive();
         }
-        report.deleted += self.remove_gone_payments(tx, MODE, alive).await?;
+        report.deleted += self.remove_deleted_payments(tx, MODE, alive).await?;
         Ok(report)
     }
 

@@ -172,7 +172,7 @@ impl Applier {
 
     /// Those who came into a rollout with whom they joined, once.
     pub(super) fn take_those_who_came_in(&self) -> Vec<Uuid> {
-        std::mem::take(&mut self.came_in.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.came_in.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Deletes what was left behind of those who come into a rollout: transactions that were written before it was narrowed,
@@ -189,8 +189,8 @@ impl Applier {
         self.delete_claims_of(tx, "t.user_id", profiles, mode).await
     }
 
-    /// Deletes of a page of transactions, in the order of their ids, those of nobody whose payments went while they were
-    /// outside of a rollout (SPEC §7a). Returns the last id, `None` at the end.
+    /// Deletes of a page of transactions, in the order of their ids, those whose payments went while they or their people were
+    /// outside of a rollout, and who are in (SPEC §7a). Returns the last id, `None` at the end.
     ///
     /// # Errors
     /// Those of the target.
@@ -205,8 +205,8 @@ impl Applier {
         let rows = tx.query("target: reading transactions", &sql, &[&after, &PAGE]).await?;
         let mut claims: Vec<Claim> = rows.iter().map(Claim::read).collect();
         let last = claims.last().map(|claim| claim.id.to_string());
-        // Those of people go when their people come in.
-        claims.retain(|claim| claim.outside.is_none());
+        // Those of people outside go when their people come in.
+        claims.retain(|claim| claim.outside != Some(true));
         let mut unsupported = self.unsupported(tx, &claims).await?;
         // What has another id was not written here.
         unsupported.retain(|found| found.is_own);

@@ -15,7 +15,7 @@
 //! | `shared` | values that rows share are judged | feed, value |
 //! | `people` | owners are unified and written | owner |
 //! | `left_out` | what rows that are left out gave is deleted | owner |
-//! | `left_behind` | transactions of nobody go whose payments went while they were outside of a rollout | transaction |
+//! | `left_behind` | transactions are deleted whose payments were deleted while they or their people were outside of a rollout | transaction |
 //! | `pairs` | canonical keys are judged | person |
 //! | `conflicts` | conflicts of what no longer exists are closed | scope |
 

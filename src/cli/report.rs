@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::Context;
 use super::output::{self, print};
-use crate::ask::open_target;
+use crate::ask::open_migrated;
 use crate::error::{Error, Result};
 use crate::report::chart::thousands;
 use crate::report::problems::reveal;
@@ -53,7 +53,7 @@ pub(super) struct Args {
 /// Those of the target; a refusal where there is no such report.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let config = &context.config()?;
-    let db = &open_target(config).await?;
+    let db = &open_migrated(config).await?;
     let Some(mut report) = store::load(db, args.entry).await? else {
         return Err(Error::refused(
             match args.entry {

@@ -77,7 +77,7 @@ pub(super) async fn run(context: &Context) -> Result<ExitCode> {
         let worked = until_reload(&config, &health, &shutdown, &show, &mut reload);
         let ended = tokio::select! {
             ended = worked => ended,
-            error = no_answers(&mut served, &shutdown) => return Err(error),
+            error = http_ended(&mut served, &shutdown) => return Err(error),
         };
         match ended {
             Ended::Done(result) => break result,
@@ -110,8 +110,8 @@ fn answered<T>(work: impl Future<Output = T>) -> (impl Future<Output = ()>, ones
     (work, awaited)
 }
 
-/// Why nobody is answered any more, before the daemon is to stop. A daemon that nobody can watch does not go on.
-async fn no_answers(
+/// Waits until the HTTP endpoint ends before the daemon is to stop. A daemon that nobody can watch does not go on.
+async fn http_ended(
     served: &mut oneshot::Receiver<Result<()>>,
     shutdown: &CancellationToken,
 ) -> Error {

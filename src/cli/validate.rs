@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Context;
 use super::output::{self, print};
-use crate::ask::open_target;
+use crate::ask::open_migrated;
 use crate::error::Result;
 use crate::store::operation_log::{Finish, Journal, Operation, Outcome};
 use crate::validate::{self, Validation};
@@ -46,7 +46,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         print(&validate::pack(config))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let db = &open_target(config).await?;
+    let db = &open_migrated(config).await?;
     let journal = Journal::begin(config, Operation::Validate, json!({}), None).await;
     let found = validate::validate(config, db).await;
     journal.close(&found, logged).await;

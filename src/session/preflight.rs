@@ -183,7 +183,7 @@ fn tables(config: &Config) -> [Written<'_>; 3] {
         Written {
             name: &target.transactions,
             privileges: &["SELECT", "INSERT", "UPDATE", "DELETE"],
-            texts: &["payment_provider_id", "metadata"],
+            texts: &["payment_provider_id"],
             numbers: &["amount", "payment_provider_fee", "api_sync_version"],
             owned: &TRANSACTION,
             beside: &["last_api_sync_at", "processed_at", "api_sync_version"],
@@ -193,7 +193,7 @@ fn tables(config: &Config) -> [Written<'_>; 3] {
         Written {
             name: &target.enrollments,
             privileges: &["SELECT", "INSERT", "UPDATE"],
-            texts: &["metadata"],
+            texts: &[],
             numbers: &[],
             owned: &ENROLLMENT,
             beside: &["metadata", "created_at", "updated_at"],

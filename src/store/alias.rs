@@ -162,7 +162,6 @@ pub fn rename_persons(group: &mut Group, from: &[&str], to: &[&str], canonical: 
     let sql = include_str!("sql/rename_persons.sql");
     let params = vec![owned(from), owned(to), Box::new(canonical)];
     group.any("target: renaming persons", sql, params);
-    super::search::forget(group, from);
 }
 
 fn owned(keys: &[&str]) -> Owned {

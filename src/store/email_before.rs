@@ -4,10 +4,20 @@
 use crate::engine::RowId;
 use crate::error::Result;
 use crate::facts::EmailKey;
-use crate::pg::{Group, Owned, Tx};
+use crate::pg::{Db, Group, Owned, Tx};
 
 /// Whether anything is kept, as a condition.
 pub const IS_KEPT: &str = "exists (select from tributary.email_before)";
+
+/// Whether anything is kept.
+///
+/// # Errors
+/// Those of the target.
+pub async fn is_kept(db: &Db) -> Result<bool> {
+    let what = "target: looking up addresses as they were";
+    let rows = db.query(what, &format!("select {IS_KEPT}"), &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
 
 /// Adds rows whose key changes to a group. What a row had first counts, also where the reconcile starts over.
 pub fn remember<'a>(group: &mut Group, rows: impl Iterator<Item = (&'a RowId, &'a EmailKey)>) {

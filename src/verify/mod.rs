@@ -34,7 +34,7 @@ pub use report::{Difference, Example, Field, Problem, Report, Table, logged};
 use self::affected::Affected;
 use self::queue::Candidate;
 use crate::apply::{Applier, stored_feeds};
-use crate::ask::open_target;
+use crate::ask::open_migrated;
 use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
@@ -107,7 +107,7 @@ pub async fn verify(config: &Config, options: Options, show: Show<'_>) -> Result
 
 impl<'a> Verifier<'a> {
     async fn open(config: &'a Config, options: Options, show: Show<'a>) -> Result<Self> {
-        let db = Arc::new(open_target(config).await?);
+        let db = Arc::new(open_migrated(config).await?);
         require_filled(&db, config).await?;
         let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
             connect(&config.source.server, "tributary verify", "source")

@@ -1,7 +1,10 @@
 -- $1, $2, $3: rows that got key $2 instead of $3: what is known of the row goes on under its new key. Keys may be swapped:
 -- all are read before any is changed.
 update tributary_open_row o
-set old_email = m.email, is_rekeyed = o.is_rekeyed or m.is_left, is_carried = m.is_carried
+set old_email = m.email, is_carried = m.is_carried,
+    -- The row that leaves a key is the one that it was given last.
+    is_rekeyed = o.is_rekeyed or m.is_left and not o.is_carried,
+    lost = o.lost + (o.is_carried and not m.is_left)::int
 from (
     select n.feed, n.key, max(n.email collate "C") as email, bool_or(n.is_left) as is_left,
         bool_or(n.is_carried) as is_carried

@@ -13,6 +13,8 @@ create temp table if not exists tributary_open_row (
     is_rekeyed boolean not null default false,
     -- Whether a row that was there before the transaction goes on under this key.
     is_carried boolean not null default false,
+    -- How many such rows were deleted under this key before it got another one.
+    lost int not null default 0,
     -- Whether a transaction of it was written; NULL: it was not noted, as that of somebody outside of a rollout.
     had_transaction boolean default false,
     primary key (feed, key)

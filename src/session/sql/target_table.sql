@@ -13,7 +13,10 @@ select array(select p from unnest($2::text[]) as p where not has_table_privilege
                join pg_type t on t.oid = a.atttypid
               where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                 and (a.attname = any ($3::text[]) and t.typcategory not in ('S', 'U')
-                     or a.attname = any ($4::text[]) and t.typcategory <> 'N')
+                     or a.attname = any ($4::text[]) and t.typcategory <> 'N'
+                     or a.attname = 'metadata' and a.attname = any ($5::text[]) and t.typcategory <> 'S'
+                        and t.typname not in ('json', 'jsonb', 'citext')
+                        and t.typbasetype not in ('json'::regtype, 'jsonb'::regtype))
               order by a.attnum),
        array(select a.attname::text
                from pg_attribute a

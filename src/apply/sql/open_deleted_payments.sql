@@ -1,5 +1,5 @@
--- A page of the payments that the open source transaction deleted and that may have a transaction: whose each was or is since the transaction moved its person, and
--- whether its transaction was noted.
+-- A page of the payments that the open source transaction deleted and that may have a transaction, each with its person. Where the
+-- transaction moved the person, that is the one of the new address. The last column: whether its transaction was noted.
 select o.feed, o.key, coalesce(a.root_key, o.owner_before), o.had_transaction is not null
 from tributary_open_row o
 join tributary.feed f on f.number = o.feed and f.kind = 'payment'

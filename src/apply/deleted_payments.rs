@@ -1,4 +1,4 @@
-//! Transactions whose payments are gone, or give none any more (SPEC §5.3).
+//! Transactions whose payments were deleted, or give none any more (SPEC §5.3).
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,8 +19,8 @@ use crate::unify;
 /// Rows of a working table read at once.
 const PAGE: i64 = OWNERS_PER_ROUND as i64;
 
-/// A payment that is gone.
-struct Gone {
+/// A payment that was deleted.
+struct DeletedPayment {
     id: RowId,
     /// Whose it was.
     owner: String,
@@ -29,7 +29,7 @@ struct Gone {
 }
 
 impl Applier {
-    /// Deletes the transactions of payments that are gone or give none.
+    /// Deletes the transactions of payments that were deleted or give none.
     ///
     /// # Errors
     /// Those of the target.
@@ -43,7 +43,7 @@ impl Applier {
         let gone = gone.iter().filter(|(id, row)| {
             self.env.feeds.kind(id.0) == FeedKind::Payment && row.outcome != Some(NO_TRANSACTION)
         });
-        let gone = gone.map(|(id, row)| Gone {
+        let gone = gone.map(|(id, row)| DeletedPayment {
             id: id.clone(),
             owner: row.owner.clone(),
             is_noted: row.outcome.is_some(),
@@ -63,7 +63,7 @@ impl Applier {
     ///
     /// # Errors
     /// Those of the target.
-    pub(super) async fn remove_gone_payments(
+    pub(super) async fn remove_deleted_payments(
         &mut self,
         tx: &Tx,
         mode: Mode,
@@ -72,14 +72,14 @@ impl Applier {
         let mut deleted = 0;
         let mut after = (0_i16, String::new());
         loop {
-            let sql = include_str!("sql/open_gone_payments.sql");
+            let sql = include_str!("sql/open_deleted_payments.sql");
             let rows = tx
                 .query("target: reading deleted payments", sql, &[&after.0, &after.1, &PAGE])
                 .await?;
             let Some(last) = rows.last() else { return Ok(deleted) };
             after = (last.get(0), last.get(1));
             let gone = rows.iter().filter_map(|row| {
-                Some(Gone {
+                Some(DeletedPayment {
                     id: (Feed::from_number(row.get(0))?, SourceKey(row.get(1))),
                     owner: row.get(2),
                     is_noted: row.get(3),
@@ -121,20 +121,22 @@ impl Applier {
 
     /// Those of these payments whose transactions may be deleted: of whoever is outside of a rollout they stay as they are
     /// (SPEC §7a).
-    async fn within_rollout(&self, tx: &Tx, gone: Vec<Gone>) -> Result<Vec<RowId>> {
+    async fn within_rollout(&self, tx: &Tx, deleted: Vec<DeletedPayment>) -> Result<Vec<RowId>> {
         let rollout = self.env.rollout;
         let outside = if rollout.is_complete() {
             HashSet::new()
         } else {
-            let doubtful = gone.iter().filter(|gone| !gone.is_noted);
-            let owners: Vec<&str> = doubtful.map(|gone| gone.owner.as_str()).collect();
+            let doubtful = deleted.iter().filter(|payment| !payment.is_noted);
+            let owners: Vec<&str> = doubtful.map(|payment| payment.owner.as_str()).collect();
             store::outside::among(tx, &owners).await?
         };
-        let is_within = |gone: &Gone| match is_person(&gone.owner) {
-            _ if gone.is_noted => true,
-            true => !outside.contains(&gone.owner),
-            false => rollout.is_complete() || rollout.takes(&self.env.feeds.source_row(&gone.id)),
+        let is_within = |payment: &DeletedPayment| match is_person(&payment.owner) {
+            _ if payment.is_noted => true,
+            true => !outside.contains(&payment.owner),
+            false => {
+                rollout.is_complete() || rollout.takes(&self.env.feeds.source_row(&payment.id))
+            }
         };
-        Ok(gone.into_iter().filter(is_within).map(|gone| gone.id).collect())
+        Ok(deleted.into_iter().filter(is_within).map(|payment| payment.id).collect())
     }
 }

@@ -217,6 +217,10 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("is not of its database", "below"),
     ("a tributary daemon works on this target", "a command that needs the lock for itself"),
     ("a tributary daemon of another version than", "`migrate` alone"),
+    (
+        "and this version of tributary needs",
+        "`validate`, `report` and `verify`, which do not migrate",
+    ),
     ("the source has no table {table}", "what reads the columns says so before"),
     ("the slot name {name:?} is not allowed", "no command takes such a configuration"),
     ("is ahead of this target, and a daemon of another target", "`run` waits for the slot"),

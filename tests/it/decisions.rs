@@ -126,6 +126,10 @@ async fn decisions_are_carried_out_during_a_backfill() {
 async fn decisions_wait_until_the_changed_addresses_of_a_reconcile_are_judged() {
     let world = World::canonical(ROWS).await;
     let daemon = world.started().await;
+    let nobodys = "insert into xendit (id, status, amount, currency, created)
+        values (gen_random_uuid(), 'PAID', 49, 'PHP', '2025-06-30T04:00:00Z')";
+    world.source.execute(nobodys).await;
+    daemon.wait_until_caught_up(&world).await;
     let kept =
         "insert into tributary.email_before (feed, key, email) values (1, 'none', 'x@example.com')";
     world.target.execute(kept).await;

@@ -296,6 +296,10 @@ async fn an_enrollment_keeps_what_the_application_has_in_its_metadata() {
             from enrollments, jsonb_each_text(metadata::jsonb)";
         assert_eq!(world.target.value(metadata).await, expected);
         world.succeed(&["verify"]).await;
+        // Nor does a plan over several processes fail for it.
+        let parallel = "set min_parallel_table_scan_size = 0; set parallel_setup_cost = 0; set parallel_tuple_cost = 0;
+            select count(*) from enrollments e where tributary.metadata(e.metadata) ? 'managed_by'";
+        world.target.execute(parallel).await;
         let before = world.target.value(XMINS).await;
         world.succeed(&["rebuild"]).await;
         assert_eq!(world.target.value(XMINS).await, before);

@@ -93,8 +93,7 @@ impl Applier {
                 let is_watched = || {
                     has_others && state.conflicts.contains_key(&unify::fingerprint(kind, &name()))
                 };
-                let is_trusted =
-                    trust == Trust::Digests && !state.quarantined.contains(&decided.owner);
+                let is_trusted = state.trust(&decided.owner, trust) == Trust::Digests;
                 if is_known && is_trusted && !is_watched() {
                     continue;
                 }

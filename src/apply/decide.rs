@@ -128,11 +128,7 @@ impl Applier {
             let is_fresh = person.is_some_and(|p| fresh.profiles.contains(&p.profile_id));
             let identity = &self.tables.identity;
             let feeds = &self.env.feeds;
-            // What was written of a quarantined owner is not what its digests say.
-            let trust = match state.quarantined.contains(&decided.owner) {
-                true => Trust::Nothing,
-                false => mode.trust,
-            };
+            let trust = state.trust(&decided.owner, mode.trust);
             (!is_left_out).then(|| diff::owner(decided, person, feeds, identity, trust, is_fresh))
         };
         let compared = cores::map_of(&decided, compared);

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Applier;
 use crate::cores;
+use crate::engine::diff::Trust;
 use crate::engine::people::{OwnedRow, OwnerRows, is_person};
 use crate::engine::rows::{RowPlan, RowWrite, Touched};
 use crate::engine::shared::{Group, Sharer};
@@ -45,6 +46,13 @@ pub struct State {
     pub adopted: HashMap<RowId, Uuid>,
     /// Further transactions of the same payments, by owner; filled when they are decided.
     pub other_transactions: BTreeMap<String, Vec<(RowId, usize)>>,
+}
+
+impl State {
+    /// How far digests of an owner are believed: what was written of a quarantined one is not what they say.
+    pub(super) fn trust(&self, owner: &str, trust: Trust) -> Trust {
+        if self.quarantined.contains(owner) { Trust::Nothing } else { trust }
+    }
 }
 
 impl Applier {

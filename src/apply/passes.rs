@@ -1,6 +1,6 @@
 //! What no source change brings: expiries, people who wait, passes over everybody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::facts::{Feed, FeedKind, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
-use crate::targets::{self, Report, auth_users, profile_ids};
+use crate::targets::{Report, auth_users, profile_ids};
 
 /// Units judged in one transaction of a pass.
 pub(super) const PAGE: i64 = OWNERS_PER_ROUND as i64;
@@ -290,15 +290,10 @@ impl Applier {
         }
         let payments = gone.iter().filter(|id| self.env.feeds.kind(id.0) == FeedKind::Payment);
         let wanted = self.transaction_ids(&tx, payments.cloned()).await?;
-        let all: Vec<Uuid> = wanted.keys().copied().collect();
-        let (deleted, blocked) = targets::delete::delete(&tx, &self.tables, &all, true).await?;
-        self.forget_adopted(&tx, &all, &blocked).await?;
-        let conflicts = blocked.iter().filter_map(|(id, table)| {
-            let row = self.env.feeds.source_row(wanted.get(id)?);
-            Some(crate::unify::delete_blocked(&row, *id, table))
-        });
-        let conflicts = conflicts.collect();
-        self.judge_blocked(&tx, gone.iter().chain(&back), conflicts).await?;
+        let deleted = self.delete_transactions(&tx, &wanted, Mode::RETRY).await?;
+        let tried: HashSet<&RowId> = wanted.values().collect();
+        let over = gone.iter().filter(|id| !tried.contains(id)).chain(&back);
+        self.judge_blocked(&tx, over, Vec::new()).await?;
         tx.commit().await?;
         Report { deleted, ..Report::default() }.count();
         Ok(())

@@ -59,7 +59,7 @@ pub async fn derive(db: &Db) -> Result<()> {
 }
 
 /// The rows of each person `from` become those of `to`, and so do the aliases that end there, after what `group` holds.
-/// What they share with others is touched. Returns the [`roots`] of `emails` from then on.
+/// Nobody is looked up by `from` any more, and what they share with others is touched. Returns the [`roots`] of `emails` from then on.
 ///
 /// # Errors
 /// Those of the target.
@@ -71,7 +71,8 @@ pub async fn hand_over(
     touched: &mut Touched,
 ) -> Result<Roots> {
     for sql in [
-        "delete from tributary.alias where from_key = any($2) and $1::text[] is not null",
+        "with forgotten as (delete from tributary.person_search where email_key = any($1)) \
+         delete from tributary.alias where from_key = any($2)",
         "update tributary.alias a set root_key = n.t \
          from unnest($1::text[], $2::text[]) as n (f, t) where a.root_key = n.f",
         "insert into tributary.alias (from_key, root_key) \

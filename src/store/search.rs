@@ -34,13 +34,6 @@ pub fn write(
     group.any("target: writing what persons are looked up by", sql, columns.owned());
 }
 
-/// Adds to a group that nobody is looked up by these names any more, until they are written again.
-pub fn forget(group: &mut Group, persons: &[&str]) {
-    let persons: Vec<String> = persons.iter().map(|person| (*person).to_owned()).collect();
-    let sql = "delete from tributary.person_search where email_key = any($1)";
-    group.any("target: forgetting what persons are looked up by", sql, vec![Box::new(persons)]);
-}
-
 /// The columns of the statement. A person without facts is found by what it was called.
 fn row(decided: &Decided) -> [Option<String>; 6] {
     let unified = &decided.unified;

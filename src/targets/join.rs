@@ -6,7 +6,6 @@ use super::merge::{Merge, Merger, forget_waiting};
 use crate::error::Result;
 use crate::facts::{EmailKey, canonical_key};
 use crate::pg::Group;
-use crate::store::search;
 
 impl Merger<'_> {
     /// Gives person `to` the profile that survives, and keeps with decision `id` what was before.
@@ -22,7 +21,6 @@ impl Merger<'_> {
     ) -> Result<Option<Uuid>> {
         let mut group = Group::default();
         forget_waiting(&mut group, vec![from.to_string(), to.to_string()]);
-        search::forget(&mut group, &[from.as_str()]);
         group.send(self.tx).await?;
         let a = self.person(from).await?.map(|person| person.profile_id);
         let b = self.person(to).await?.map(|person| person.profile_id);

@@ -1,5 +1,3 @@
--- $1, $2, $3: persons, their new addresses and the canonical keys of those. Nobody is looked up by an address before.
-with forgotten as (delete from tributary.person_search where email_key = any($1))
 update tributary.person p
 set email_key = n.t, canonical = n.canonical, state = 'present', profile_digest = null,
     enrollments_digest = null

@@ -275,12 +275,7 @@ impl Error {
 
 impl From<crate::decode::DecodeError> for Error {
     fn from(error: crate::decode::DecodeError) -> Self {
-        match error {
-            crate::decode::DecodeError::Halt { problem, remedy, .. } => {
-                Self::Refused { problem, remedy }
-            }
-            other => Self::failed("source: reading", other),
-        }
+        Self::failed("source: reading", error)
     }
 }
 

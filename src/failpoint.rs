@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 45] = [
+pub const NAMES: [&str; 46] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -43,6 +43,7 @@ pub const NAMES: [&str; 45] = [
     "parts-recomputed",
     "idle-committed",
     "reconcile-scheduled",
+    "keyless-noted",
     // What operators ask.
     "command-executed",
     "command-answered",

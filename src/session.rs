@@ -42,7 +42,7 @@ pub use self::installation::{
     Leadership, note_position, record_failure, refuse_another_slot, retire, settle, take_over,
 };
 pub use self::lock::{is_locked, lock_target, refuse_another_version};
-pub use self::noticed::{Due, note_print};
+pub use self::noticed::{Due, note_hidden, note_print};
 pub use self::resume::{checkpoint, knows_slot, unknown_slot};
 use crate::apply::Applier;
 use crate::config::{Config, FeedConfig};
@@ -154,7 +154,8 @@ pub async fn open(
         resume::Resume { source: &source, target: &target, config, leadership, watcher, shutdown };
     let Some(found) = resume.checkpoint().await? else { return Ok(None) };
     // What a new slot sends begins after the tables were looked at, and everything is read.
-    let due = if found.is_new { None } else { noticed.due(&publication, &source).await? };
+    let altered = noticed.due(&publication, &source).await?;
+    let due = altered.clone().filter(|_| !found.is_new);
     let reader = RowReader::new(Arc::clone(&source), &config.source, Arc::clone(&feeds));
     let later = due.as_ref().map(Due::feeds).unwrap_or_default();
     // Rows that were stored with other columns cannot be read until their feed is: everybody is recomputed after that.
@@ -166,6 +167,9 @@ pub async fn open(
     if backfill::progress(&applier.db).await?.is_none() {
         tracing::warn!("the checkpoint has no backfill; reading the source");
         backfill::schedule(&applier.db, config, Stage::Rows).await?;
+    }
+    if let Some(altered) = altered.filter(|_| found.is_new) {
+        altered.schedule_truncated(&applier, config).await?;
     }
     if due.is_none() {
         note_print(&applier.db, publication.print.as_ref()).await?;

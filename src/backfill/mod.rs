@@ -42,7 +42,7 @@ use crate::pg::{Client, Tx};
 use crate::source::{publication, slot};
 use crate::status::Stage;
 use crate::store::backfill::{LeftOut, Progress, progress};
-use crate::store::{conflict, operation_log, outside};
+use crate::store::{conflict, halt, operation_log, outside};
 use crate::targets::Report;
 
 /// Owners unified in one target transaction of the people stage.
@@ -130,11 +130,15 @@ impl Backfill<'_> {
         careful: bool,
     ) -> Result<()> {
         let mode = if careful { Mode::EVERYBODY.carefully() } else { Mode::EVERYBODY };
-        if at.stage == Stage::Shared && at.cursor.is_none() {
-            // Until here rows were placed; from here on it shows in the targets.
+        // Until here rows were placed; from here on it shows in the targets.
+        let shows = at.stage == Stage::Shared && at.cursor.is_none();
+        if shows {
             self.guard_left_out(applier, at).await?;
         }
         let tx = applier.begin().await?;
+        if shows {
+            halt::forget_accepted_configuration(&tx).await?;
+        }
         let cursor = at.cursor.clone().unwrap_or_default();
         let mut written = Report::default();
         let next = match at.stage {

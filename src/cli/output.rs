@@ -28,9 +28,21 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Writes an error with its remedy to standard error, and returns the code to end with.
 pub fn report(error: &Error) -> ExitCode {
+    let remedy = unavailable(error).unwrap_or_default();
     // Where even that cannot be written the code alone must do.
-    let _ = write_all(&mut io::stderr().lock(), &format!("error: {error}\n"));
+    let _ = write_all(&mut io::stderr().lock(), &format!("error: {error}\n{remedy}"));
     ExitCode::from(error.exit_code())
+}
+
+/// What to do about a server that is away.
+fn unavailable(error: &Error) -> Option<String> {
+    let Error::Unavailable { .. } = error else { return None };
+    let server = error.server()?.as_str();
+    let variable = server.to_uppercase();
+    Some(format!(
+        "  remedy: start the {server} server, or correct its address: host and port in the [{server}] section, or \
+         TRIBUTARY_{variable}_URL\n"
+    ))
 }
 
 fn write_all(to: &mut impl Write, text: &str) -> io::Result<()> {

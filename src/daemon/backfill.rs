@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Show;
 use super::notice::Notice;
+use super::reading::{self, Waits};
 use crate::backfill::{Backfill, Until};
 use crate::config::Config;
 use crate::connect::connect;
@@ -14,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::http::Health;
 use crate::metrics;
 use crate::session::Session;
+use crate::source::Writers;
 use crate::status::Phase;
 use crate::store::backfill::Progress;
 use crate::store::operation_log::{self, Finish, Outcome};
@@ -76,11 +79,43 @@ pub async fn backfill(
         Some(at) => report_backfill(health, at),
         None => metrics::set_backfill_stage(None),
     }
-    if pending.is_none_or(|at| at.is_done()) {
-        return Ok(true);
+    let Some(at) = pending.filter(|at| !at.is_done()) else { return Ok(true) };
+    if !wait_for_writers(config, session, health, shutdown, &at).await? {
+        return Ok(false);
     }
     let logged = log_backfill(config, session).await?;
     run_backfill(config, session, health, shutdown, show, until, logged).await
+}
+
+/// Waits until whoever writes to the feeds now has ended, where they are still to be read; `false` when shutdown came first.
+async fn wait_for_writers(
+    config: &Config,
+    session: &Session,
+    health: &Health,
+    shutdown: &CancellationToken,
+    at: &Progress,
+) -> Result<bool> {
+    if at.stage.has_read() {
+        return Ok(true);
+    }
+    let mut writers = Writers::to(reading::tables_read(config, &session.applier.env.feeds, at));
+    let mut waits = Waits::default();
+    while !writers.have_ended(&session.source).await? {
+        if shutdown.is_cancelled() {
+            return Ok(false);
+        }
+        if let Some(waited) = waits.another(Instant::now()) {
+            let (seconds, writers) = (waited.as_secs(), writers.open());
+            tracing::warn!(
+                seconds,
+                writers,
+                "the feeds are not read yet: transactions that wrote to them before are still open"
+            );
+        }
+        health.tick();
+        tokio::time::sleep(reading::PAUSE).await;
+    }
+    Ok(true)
 }
 
 /// Runs a backfill that is recorded as this entry of the operation log.

@@ -46,7 +46,9 @@ pub(super) struct OpenTransaction {
     pub received: usize,
     /// Whether parts of it were applied already.
     pub in_parts: bool,
-    /// Rows of each table before its first part.
+    /// Tables of which it changed rows without saying which.
+    pub keyless: HashSet<Feed>,
+    /// Rows of tables before its first part, as far as they were counted.
     pub rows_before: HashMap<Feed, u64>,
     /// Tables that it truncates.
     pub truncated: Vec<Feed>,

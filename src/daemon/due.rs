@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::follow::Follow;
 use crate::error::Result;
 use crate::failpoint;
+use crate::lsn::Lsn;
 use crate::session::{self, Session};
 use crate::source::position::Position;
 use crate::store::checkpoint;
@@ -40,10 +41,37 @@ impl Follow<'_> {
                 self.starts_over = true;
                 failpoint::hit("reconcile-scheduled");
             }
+        } else if self.starts_over {
+            // What is noted of publication and tables is what the next session compares with.
         } else if let Some(print) = self.notice.take_print() {
             session::note_print(&applier.db, Some(&print)).await?;
         }
         self.note_position().await
+    }
+
+    /// A transaction that commits up to `end_lsn` changed rows without saying which, as the replica identity of their table did
+    /// not hold the key at the time: the feed is read again, unless it is anyway from a later moment on. That is noted before
+    /// the transaction is committed (P1).
+    pub(super) async fn note_keyless(&mut self, end_lsn: Lsn) -> Result<()> {
+        let Some(open) = self.open.as_ref().filter(|open| !open.keyless.is_empty()) else {
+            return Ok(());
+        };
+        let Session { due, applier, .. } = &mut *self.session;
+        let due = due.as_ref().filter(|due| due.until >= end_lsn);
+        let names = open.keyless.iter().map(|feed| applier.env.feeds.name(*feed));
+        let feeds: Vec<&str> =
+            names.filter(|name| !due.is_some_and(|due| due.reads(name))).collect();
+        if feeds.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            ?feeds,
+            "rows were changed without their keys, as the replica identity did not hold them; reading the feeds again"
+        );
+        session::note_hidden(&applier.db, &feeds).await?;
+        failpoint::hit("keyless-noted");
+        self.starts_over = true;
+        Ok(())
     }
 
     /// Notes how far the source is: one that is behind that at a later start was restored to an older state.

@@ -205,7 +205,8 @@ impl Follow<'_> {
                     self.tick(&mut maintenance).await?;
                 }
                 error = self.durability.failed() => return Err(error),
-                altered = self.notice.altered() => return Err(altered),
+                // A transaction that is applied in parts would begin again: it is noticed after the commit, or at the next start.
+                altered = self.notice.altered(), if !self.is_in_parts() => return Err(altered),
                 received = self.receiver.next(), if self.batch.is_empty() => {
                     self.take(received).await?;
                 }
@@ -276,6 +277,12 @@ impl Follow<'_> {
                 self.apply_part().await?;
                 Ok(Step::Applied)
             }
+            Event::Keyless(feed) => {
+                if let Some(open) = self.open.as_mut() {
+                    open.keyless.insert(feed);
+                }
+                Ok(Step::Taken)
+            }
             Event::Truncate(tables) => {
                 self.truncate(tables).await?;
                 Ok(Step::Applied)
@@ -285,6 +292,7 @@ impl Follow<'_> {
     }
 
     async fn complete(&mut self, end_lsn: Lsn, commit_time: Timestamp) -> Result<Step> {
+        self.note_keyless(end_lsn).await?;
         let Some(open) = self.open.as_ref() else { return Ok(Step::Taken) };
         if open.in_parts {
             self.complete_parts(end_lsn, commit_time).await?;
@@ -377,9 +385,14 @@ impl Follow<'_> {
         self.health.set_checkpoint(lsn);
     }
 
+    /// Whether parts of the transaction that is arriving are applied and not committed.
+    fn is_in_parts(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.in_parts)
+    }
+
     /// Finishes the batch, makes it durable, confirms it and stops the stream.
     async fn leave(&mut self) -> Result<()> {
-        if self.open.as_ref().is_some_and(|open| open.in_parts) {
+        if self.is_in_parts() {
             Tx::on(&self.session.applier.db).rollback().await?;
         }
         self.open = None;

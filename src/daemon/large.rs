@@ -5,10 +5,12 @@ use tokio::time::Instant;
 
 use super::follow::Follow;
 use super::write::{self, Applied};
+use crate::connect::connect;
 use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::halt::{Deletes, Halt, HaltCause};
 use crate::lsn::Lsn;
+use crate::pg::Db;
 use crate::store::halt;
 
 impl Follow<'_> {
@@ -19,7 +21,7 @@ impl Follow<'_> {
         self.read_first().await?;
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         if !open.in_parts {
-            open.rows_before = write::begin_large(&self.session.applier).await?;
+            self.session.applier.begin().await?;
             open.in_parts = true;
         }
         open.bytes_before += std::mem::take(&mut open.bytes);
@@ -40,11 +42,7 @@ impl Follow<'_> {
         let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
         let mut deletes = Vec::new();
         for &table in &tables {
-            let before = self.open.as_ref().and_then(|open| open.rows_before.get(&table));
-            let of = match before {
-                Some(rows) => *rows,
-                None => write::count_rows(&self.session.applier, table).await?,
-            };
+            let of = self.rows_before(table).await?;
             if of > 0 {
                 deletes.push(Deletes { table: self.name(table), rows: of, of });
             }
@@ -91,16 +89,15 @@ impl Follow<'_> {
     /// Halts in front of a transaction that deletes too much, with all its tables. The limit is a share of
     /// the rows before the transaction: those that it adds itself must not hide what it deletes.
     pub(super) async fn guard_deleted(&mut self, deleted: Vec<(Feed, u64)>) -> Result<()> {
-        let Some(open) = self.open.as_ref() else { return Ok(()) };
+        let Some(commit_lsn) = self.open.as_ref().map(|open| open.commit_lsn) else {
+            return Ok(());
+        };
         let mut deletes = Vec::new();
         for (table, rows) in deleted {
             if rows <= self.config.guard.delete_rows {
                 continue;
             }
-            let of = match open.rows_before.get(&table) {
-                Some(rows) => *rows,
-                None => write::count_rows(&self.session.applier, table).await?,
-            };
+            let of = self.rows_before(table).await?;
             // It cannot delete more than there was: what is above it added itself.
             let rows = rows.min(of);
             if self.config.guard.stops(rows, of) {
@@ -111,8 +108,24 @@ impl Follow<'_> {
             return Ok(());
         }
         deletes.sort_by(|a, b| a.table.cmp(&b.table));
-        let cause = HaltCause::MassDelete { commit_lsn: open.commit_lsn.to_string() };
+        let cause = HaltCause::MassDelete { commit_lsn: commit_lsn.to_string() };
         self.guard(Halt::new(cause, deletes)).await
+    }
+
+    /// Rows of a feed before the open transaction. Where parts of it are applied, another session still sees them.
+    async fn rows_before(&mut self, feed: Feed) -> Result<u64> {
+        let Some(open) = self.open.as_mut() else { return Ok(0) };
+        if let Some(rows) = open.rows_before.get(&feed) {
+            return Ok(*rows);
+        }
+        let rows = if open.in_parts {
+            let target = connect(&self.config.target.server, "tributary", "target").await?;
+            write::count_rows(&Db::new(target), feed).await?
+        } else {
+            write::count_rows(&self.session.applier.db, feed).await?
+        };
+        open.rows_before.insert(feed, rows);
+        Ok(rows)
     }
 
     fn name(&self, feed: Feed) -> String {

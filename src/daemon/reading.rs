@@ -14,17 +14,18 @@ use super::backfill::{run_backfill, shown, watched};
 use super::follow::Follow;
 use crate::apply::Applier;
 use crate::backfill::{Backfill, Pace, Round, Until};
-use crate::config::Config;
+use crate::config::{Config, TableName};
 use crate::connect::connect;
+use crate::engine::Feeds;
 use crate::error::{Context, Error, Result};
 use crate::failpoint;
 use crate::pg::Client;
-use crate::source::{slot, snapshot};
+use crate::source::{Writers, slot, snapshot};
 use crate::status::Stage;
 use crate::store::backfill::{self, MadeBy, Progress};
 
 /// After what time it is tried again to read what could not be read.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 /// After what time, and then how often, it is logged that nothing can be read.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a lock of a table is waited for between two batches.
@@ -41,8 +42,8 @@ pub(super) async fn before_the_stream(db: &crate::pg::Db) -> Result<Until> {
 }
 
 /// Whether the rest of it is read beside the stream.
-pub(super) fn is_read_beside(until: Until, at: Option<&Progress>) -> bool {
-    until == Until::Read && at.is_some_and(|at| at.stage == Stage::Rows)
+pub(super) fn is_read_beside(until: Until, at: &Progress) -> bool {
+    until == Until::Read && at.stage == Stage::Rows
 }
 
 /// The reading under way.
@@ -53,20 +54,22 @@ pub(super) struct Reading<'a> {
     logged: Option<i64>,
     /// Shows how far it is.
     show: Show<'a>,
+    /// Who wrote to the feeds when the session began.
+    writers: Writers,
     pace: Pace,
     waits: Waits,
 }
 
 /// Since when nothing could be read, and when that was logged.
 #[derive(Default)]
-struct Waits {
+pub(super) struct Waits {
     since: Option<Instant>,
     warned: Option<Instant>,
 }
 
 impl Waits {
     /// Nothing could be read. Returns for how long, where that is to be logged.
-    fn another(&mut self, now: Instant) -> Option<Duration> {
+    pub(super) fn another(&mut self, now: Instant) -> Option<Duration> {
         let waited = now.duration_since(*self.since.get_or_insert(now));
         let is_due = self.warned.is_none_or(|at| now.duration_since(at) >= WARN_INTERVAL);
         if waited < WARN_INTERVAL || !is_due {
@@ -81,12 +84,14 @@ impl<'a> Reading<'a> {
     /// Opens the session that reads. `logged` is its entry in the operation log.
     pub(super) async fn begin(
         config: &Config,
+        writers: Writers,
         logged: Option<i64>,
         show: Show<'a>,
     ) -> Result<Self> {
         let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
         source.batch_execute(LOCK_TIMEOUT).await.context("source: session settings")?;
-        Ok(Self { source, logged, show, pace: Pace::default(), waits: Waits::default() })
+        let (pace, waits) = (Pace::default(), Waits::default());
+        Ok(Self { source, logged, show, writers, pace, waits })
     }
 }
 
@@ -104,7 +109,8 @@ impl Follow<'_> {
         let (source, shutdown) = (Arc::clone(&reading.source), self.shutdown);
         let work = Backfill { config: self.config, source, shutdown, progress: &progress };
         let applier = &mut self.session.applier;
-        let round = if is_visible(applier, &reading.source).await? {
+        let have_ended = reading.writers.have_ended(&reading.source).await?;
+        let round = if have_ended && is_visible(applier, &reading.source).await? {
             work.read_round(applier, &mut at, &mut reading.pace).await?
         } else {
             Round::Waits
@@ -118,11 +124,13 @@ impl Follow<'_> {
             Round::Waits => {
                 if let Some(waited) = reading.waits.another(Instant::now()) {
                     let feed = at.feed.map(|feed| applier.env.feeds.name(feed));
-                    let seconds = waited.as_secs();
+                    let (seconds, writers) = (waited.as_secs(), reading.writers.open());
                     tracing::warn!(
                         feed,
                         seconds,
-                        "a feed cannot be read: its table is locked, or commits wait for a standby"
+                        writers,
+                        "a feed cannot be read: its table is locked, commits wait for a standby, or transactions that \
+                         wrote to it before are still open"
                     );
                 }
                 health.tick();
@@ -137,8 +145,8 @@ impl Follow<'_> {
     /// # Errors
     /// [`Error::ReadsFirst`] where shutdown comes first.
     pub(super) async fn read_first(&mut self) -> Result<()> {
-        let Some(reading) = self.reading.take() else { return Ok(()) };
-        self.wait_until_visible(&reading.source).await?;
+        let Some(mut reading) = self.reading.take() else { return Ok(()) };
+        self.wait_until_visible(&mut reading).await?;
         let Self { config, session, health, shutdown, notice, .. } = self;
         let (show, logged) = (reading.show, reading.logged);
         let done = run_backfill(config, session, health, shutdown, show, Until::Read, logged);
@@ -154,8 +162,11 @@ impl Follow<'_> {
     }
 
     /// Waits until the source shows everything that was applied: what is read from then on is no older.
-    async fn wait_until_visible(&mut self, source: &Client) -> Result<()> {
-        while !is_visible(&mut self.session.applier, source).await? {
+    async fn wait_until_visible(&mut self, reading: &mut Reading<'_>) -> Result<()> {
+        let source = &reading.source;
+        while !reading.writers.have_ended(source).await?
+            || !is_visible(&mut self.session.applier, source).await?
+        {
             if self.shutdown.is_cancelled() {
                 return Err(Error::ReadsFirst);
             }
@@ -164,6 +175,21 @@ impl Follow<'_> {
         }
         Ok(())
     }
+}
+
+/// The tables that a backfill reads.
+pub(super) fn tables_read<'c>(
+    config: &'c Config,
+    feeds: &Feeds,
+    at: &Progress,
+) -> impl Iterator<Item = &'c TableName> {
+    let is_read = |name: &str| {
+        let entry = feeds.named(name);
+        entry.is_some_and(|entry| {
+            at.feeds.as_ref().is_none_or(|meant| meant.contains(&entry.info.feed))
+        })
+    };
+    config.source.feeds.iter().filter(move |feed| is_read(&feed.name)).map(|feed| &feed.table)
 }
 
 /// Whether the source shows everything that was applied.

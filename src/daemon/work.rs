@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::http::Health;
 use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
+use crate::source::Writers;
 use crate::status::Phase;
 use crate::store::halt;
 
@@ -94,9 +95,12 @@ async fn work(
         health.set_phase(Phase::Backfilling);
         backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
     }
-    let reading = if reading::is_read_beside(until, due.as_ref()) {
+    let beside = due.as_ref().filter(|at| reading::is_read_beside(until, at));
+    let reading = if let Some(at) = beside {
+        let tables = reading::tables_read(config, &session.applier.env.feeds, at);
+        let writers = Writers::to(tables);
         let logged = log_backfill(config, session).await?;
-        Some(Reading::begin(config, logged, show).await?)
+        Some(Reading::begin(config, writers, logged, show).await?)
     } else {
         let backfilled = backfill(config, session, health, shutdown, show, until);
         let backfilled = watched(backfilled, &mut notice);

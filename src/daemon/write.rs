@@ -1,6 +1,5 @@
 //! The loop's whole interface to the applier: one batch in one call, a large transaction in parts.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +13,7 @@ use crate::facts::Feed;
 use crate::failpoint;
 use crate::http::Health;
 use crate::lsn::Lsn;
-use crate::pg::{Group, Tx};
+use crate::pg::{Db, Group, Tx};
 use crate::session::Session;
 use crate::status::Phase;
 use crate::store::checkpoint::{self, Advance};
@@ -79,21 +78,8 @@ pub(super) async fn advance_durably(session: &Session, slot: &str, span: (Lsn, L
 ///
 /// # Errors
 /// Those of the target.
-pub(super) async fn count_rows(applier: &Applier, feed: Feed) -> Result<u64> {
-    Ok(row::count(&applier.db, feed, 0).await?.0)
-}
-
-/// Opens the target transaction of a large source transaction; returns the rows of each feed before it.
-///
-/// # Errors
-/// Those of the target.
-pub(super) async fn begin_large(applier: &Applier) -> Result<HashMap<Feed, u64>> {
-    let mut rows = HashMap::new();
-    for feed in applier.env.feeds.configured() {
-        rows.insert(feed, count_rows(applier, feed).await?);
-    }
-    applier.begin().await?;
-    Ok(rows)
+pub(super) async fn count_rows(target: &Db, feed: Feed) -> Result<u64> {
+    Ok(row::count(target, feed, 0).await?.0)
 }
 
 /// Applies a part of a large transaction.

@@ -24,6 +24,8 @@ pub enum Event {
     },
     /// A row changed.
     Change(Change),
+    /// A row of this table changed or was deleted, and nothing says which one.
+    Keyless(Feed),
     /// These tables were emptied, by one statement.
     Truncate(Vec<Feed>),
     /// The transaction is complete.
@@ -71,8 +73,7 @@ impl Assembler {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Halt`] where a person must act: the replica identity of a table does not hold the key. Any other
-    /// error means that the stream cannot be trusted.
+    /// Any means that the stream cannot be trusted.
     pub fn push(&mut self, message: Message) -> Result<Option<Event>, DecodeError> {
         match message {
             Message::Begin { final_lsn, xid, .. } => {
@@ -128,7 +129,9 @@ impl Assembler {
         new: &Tuple,
     ) -> Result<Option<Event>, DecodeError> {
         let Some(relation) = self.relation(relation)? else { return Ok(None) };
-        relation.require_identity()?;
+        if !relation.holds_key() {
+            return Ok(Some(Event::Keyless(relation.table())));
+        }
         let row = relation.row(new, old)?;
         let old_key = old.map(|old| relation.old_key(old)).transpose()?;
         let old_key = old_key.filter(|old_key| *old_key != row.key);
@@ -137,7 +140,9 @@ impl Assembler {
 
     fn delete(&self, relation: u32, old: &OldTuple) -> Result<Option<Event>, DecodeError> {
         let Some(relation) = self.relation(relation)? else { return Ok(None) };
-        relation.require_identity()?;
+        if !relation.holds_key() {
+            return Ok(Some(Event::Keyless(relation.table())));
+        }
         let old_key = Some(relation.old_key(old)?);
         Ok(Some(Event::Change(Change { table: relation.table(), old_key, row: None })))
     }

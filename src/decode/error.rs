@@ -1,7 +1,5 @@
 //! Why a stream cannot be decoded, by what happens next.
 
-use crate::facts::Feed;
-
 /// A stream that cannot be followed. No message quotes a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -29,24 +27,10 @@ pub enum DecodeError {
         /// Its object id in the source.
         oid: u32,
     },
-    /// The source can no longer be followed until a person acts.
-    #[error("{problem}")]
-    Halt {
-        /// The table concerned.
-        table: Feed,
-        /// What is wrong, with the names of table and column.
-        problem: String,
-        /// What to run or change.
-        remedy: String,
-    },
 }
 
 impl DecodeError {
     pub(super) fn malformed(what: &'static str) -> Self {
         Self::Malformed { what }
-    }
-
-    pub(super) fn halt(table: Feed, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Halt { table, problem: problem.into(), remedy: remedy.into() }
     }
 }

@@ -32,14 +32,6 @@ impl Watched {
     pub(super) fn is(&self, relation: &Relation) -> bool {
         relation.schema == self.schema && relation.name == self.name
     }
-
-    fn column(&self, index: usize) -> &str {
-        self.columns.list.get(index).map_or("", |column| &column.name)
-    }
-
-    fn qualified(&self) -> String {
-        format!("{}.{}", self.schema, self.name)
-    }
 }
 
 /// A watched table under its current definition.
@@ -88,23 +80,10 @@ impl Described {
         self.watched.table
     }
 
-    /// Refuses updates and deletes that do not say which row they are about.
-    pub(super) fn require_identity(&self) -> Result<(), DecodeError> {
-        let columns = &self.watched.columns;
-        let uncovered = |index: &&usize| !self.identity.get(**index).copied().unwrap_or(false);
-        let Some(&index) = columns.key.iter().find(uncovered) else { return Ok(()) };
-        let (table, column) = (self.watched.qualified(), self.watched.column(index));
-        Err(DecodeError::halt(
-            self.watched.table,
-            format!(
-                "the replica identity of the source table {table} lacks the key column {column}, so an update or delete does not say which row it changed"
-            ),
-            format!(
-                "run on the source: ALTER TABLE {}.{} REPLICA IDENTITY FULL; and, as what is logged already lacks the keys, `tributary slot drop` and a restart, which reads the tables again",
-                quote(&self.watched.schema),
-                quote(&self.watched.name)
-            ),
-        ))
+    /// Whether its replica identity holds the key. Without it, an update or delete does not say which row it is about.
+    pub(super) fn holds_key(&self) -> bool {
+        let key = &self.watched.columns.key;
+        key.iter().all(|&index| self.identity.get(index) == Some(&true))
     }
 
     /// The key that the old tuple of an update or delete holds.
@@ -178,8 +157,4 @@ impl Described {
         }
         .ok_or(DecodeError::malformed("a row that is too short"))
     }
-}
-
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -204,20 +204,29 @@ fn a_table_may_change_its_shape_in_mid_stream() {
 }
 
 #[test]
-fn what_cannot_be_followed_halts_with_a_remedy() {
-    let check = |messages: &[Bytes], expected: &[&str]| {
-        let DecodeError::Halt { problem, remedy, .. } = follow(messages).unwrap_err() else {
-            panic!("no halt");
-        };
-        for words in expected {
-            assert!(problem.contains(words), "{problem}");
-        }
-        assert!(!remedy.is_empty());
-    };
-    let delete = change(b'D', &[(b'K', &[t("a"), V::Null, V::Null, V::Null])]);
-    let table = |columns: &[(&str, bool)]| relation("xendit", b'd', columns);
+fn a_change_that_does_not_say_of_which_row_says_of_which_table_p18() {
+    let new = || [t("a"), V::Null, t("2025-06-30 12:02:24+08"), t("one")];
+    let key = || (b'K', [t("a"), V::Null, V::Null, V::Null]);
     let only_id = [("id", true), ("other", false), ("at", false), ("note", false)];
-    check(&[table(&only_id), delete], &["public.xendit", "key column at"]);
+    let table = relation("xendit", b'd', &only_id);
+    let changes = [
+        change(b'I', &[(b'N', &new())]),
+        change(b'U', &[(b'N', &new())]),
+        change(b'U', &[(key().0, &key().1), (b'N', &new())]),
+        change(b'D', &[(key().0, &key().1)]),
+    ];
+    let events = follow(&[&[table], changes.as_slice()].concat()).unwrap();
+    let keyless = || Event::Keyless(events_feed(&events));
+    assert_eq!(events[1..], [keyless(), keyless(), keyless()]);
+    assert_eq!(events[0], changed(None, row("a", Some("one"), &[])));
+}
+
+/// The feed of the first change.
+fn events_feed(events: &[Event]) -> crate::facts::Feed {
+    match events.first() {
+        Some(Event::Change(change)) => change.table,
+        other => panic!("no change: {other:?}"),
+    }
 }
 
 #[test]

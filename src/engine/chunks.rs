@@ -1,6 +1,6 @@
 //! What the snapshots of the backfill's chunks contained.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// The snapshots in which backfill chunks were read, as PostgreSQL writes them: `xmin:xmax:xip,…`.
 ///
@@ -18,7 +18,8 @@ pub struct ChunkSnapshots {
 pub struct Snapshot {
     xmin: u64,
     xmax: u64,
-    running: HashSet<u64>,
+    /// How far above `xmin`, ascending: a backfill keeps one snapshot a chunk.
+    running: Box<[u32]>,
 }
 
 impl ChunkSnapshots {
@@ -48,11 +49,13 @@ impl Snapshot {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
-        let xmin = parts.next()?.parse().ok()?;
+        let xmin: u64 = parts.next()?.parse().ok()?;
         let xmax = parts.next()?.parse().ok()?;
         let running = parts.next()?.split(',').filter(|id| !id.is_empty());
-        let running = running.map(|id| id.parse().ok()).collect::<Option<_>>()?;
-        Some(Self { xmin, xmax, running })
+        let above = |id: &str| u32::try_from(id.parse::<u64>().ok()?.checked_sub(xmin)?).ok();
+        let mut running = running.map(above).collect::<Option<Vec<u32>>>()?;
+        running.sort_unstable();
+        Some(Self { xmin, xmax, running: running.into() })
     }
 
     /// Whether it saw the transaction as committed. The stream carries 32 bits of the id; the epoch is that of the nearest id
@@ -61,7 +64,10 @@ impl Snapshot {
     pub fn saw(&self, xid: u32) -> bool {
         let distance = (xid.wrapping_sub(self.xmax as u32)) as i32;
         let Some(full) = self.xmax.checked_add_signed(i64::from(distance)) else { return true };
-        full < self.xmin || (full < self.xmax && !self.running.contains(&full))
+        let runs = |above: u64| {
+            u32::try_from(above).is_ok_and(|above| self.running.binary_search(&above).is_ok())
+        };
+        full < self.xmin || (full < self.xmax && !runs(full - self.xmin))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::literal::{array, instant};
+use super::literal::{array, date, instant};
 use crate::rules::NAMESPACE;
 use crate::unify::{Enrollment, Profile, Transaction};
 
@@ -81,7 +81,7 @@ pub fn profile(id: Uuid, profile: &Profile) -> Values<14> {
         Some(array(&profile.tags)),
         Some(profile.acquisition_source.as_ref().to_owned()),
         profile.payment_source.as_deref().map(str::to_owned),
-        profile.cohort_date.map(|date| date.to_string()),
+        profile.cohort_date.map(date),
         profile.systemeio_id.clone(),
         profile.systemeio_tags.clone(),
         profile.created_at.map(instant),
@@ -132,8 +132,8 @@ pub fn enrollment(user: Uuid, enrollment: &Enrollment) -> Values<9> {
         Some(enrollment.course_id.to_string()),
         Some(enrollment.transaction_id.to_string()),
         Some(enrollment.status.as_str().to_owned()),
-        enrollment.start_date.map(|date| date.to_string()),
-        enrollment.expiry_date.map(|date| date.to_string()),
+        enrollment.start_date.map(date),
+        enrollment.expiry_date.map(date),
         enrollment.cohort_month.clone(),
         enrollment.cohort_quarter.clone(),
     ]

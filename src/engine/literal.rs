@@ -13,10 +13,13 @@ pub fn instant(value: Timestamp) -> String {
     format!("{:04}-{:02}-{:02} {}+00 BC", 1 - date.year(), date.month(), date.day(), local.time())
 }
 
-/// A date as PostgreSQL reads it. Dates come from instants of this era only.
+/// A date as PostgreSQL reads it; years before 1 in its `BC` form.
 #[must_use]
 pub fn date(value: civil::Date) -> String {
-    value.to_string()
+    if value.year() >= 1 {
+        return value.to_string();
+    }
+    format!("{:04}-{:02}-{:02} BC", 1 - value.year(), value.month(), value.day())
 }
 
 /// A text array literal.
@@ -59,9 +62,12 @@ mod tests {
     }
 
     #[test]
-    fn instants_before_the_era_are_written_as_postgresql_reads_them() {
+    fn what_is_before_the_era_is_written_as_postgresql_reads_it() {
         let old: Timestamp = "-000008-03-01T00:00:00Z".parse().unwrap();
         assert_eq!(instant(old), "0009-03-01 00:00:00+00 BC");
+        assert_eq!(date(civil::date(-43, 3, 15)), "0044-03-15 BC");
+        assert_eq!(date(civil::date(0, 12, 31)), "0001-12-31 BC");
+        assert_eq!(date(civil::date(1, 1, 1)), "0001-01-01");
         let new: Timestamp = "2025-06-30T04:02:24Z".parse().unwrap();
         assert_eq!(instant(new), "2025-06-30T04:02:24Z");
     }

@@ -10,6 +10,7 @@ use crate::engine::people::is_person;
 use crate::error::{Error, Result};
 use crate::facts::{email_key, phone};
 use crate::pg::Db;
+use crate::store::search;
 
 /// People shown; a search that finds more is too wide.
 pub(crate) const MOST: usize = 50;
@@ -51,8 +52,8 @@ pub(crate) async fn people(db: &Db, config: &Config, text: &str) -> Result<Vec<F
     }
     keys.extend(all(db, include_str!("sql/owners_of_id.sql"), text).await?);
     if keys.is_empty() && text.chars().any(char::is_alphabetic) {
-        let lower = text.to_lowercase();
-        keys.extend(all(db, include_str!("sql/owners_by_name.sql"), &lower).await?);
+        let name = search::name(text);
+        keys.extend(all(db, include_str!("sql/owners_by_name.sql"), &name).await?);
     }
     let keys: Vec<String> = keys.into_iter().filter(|key| is_person(key)).collect();
     let sql = include_str!("sql/found_people.sql")

@@ -39,6 +39,31 @@ impl Due {
         }
     }
 
+    /// Whether it reads this feed.
+    #[must_use]
+    pub fn reads(&self, feed: &str) -> bool {
+        match &self.altered {
+            Altered::Nothing => false,
+            Altered::Everything => true,
+            Altered::Feeds(feeds) => feeds.iter().any(|altered| altered.name == feed),
+        }
+    }
+
+    /// Of a source whose feeds are all read anyway: that every delete of what was truncated in part waits for an operator (P9).
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn schedule_truncated(&self, applier: &Applier, config: &Config) -> Result<()> {
+        let Altered::Feeds(altered) = &self.altered else { return Ok(()) };
+        let truncated = altered.iter().filter(|feed| feed.truncated);
+        let entries = truncated.filter_map(|feed| applier.env.feeds.named(&feed.name));
+        let feeds: Vec<_> = entries.map(|entry| entry.info.feed).collect();
+        if feeds.is_empty() {
+            return Ok(());
+        }
+        backfill::schedule_feeds(&applier.db, config, &feeds, &feeds).await
+    }
+
     /// Schedules it, and notes what publication and tables are, in one commit.
     ///
     /// # Errors
@@ -72,6 +97,23 @@ pub async fn note_print(db: &Db, print: Option<&Print>) -> Result<()> {
     let sql = "update tributary.state set publication = $1 where publication is distinct from $1";
     db.execute("target: noting the publication", sql, &[&print]).await?;
     Ok(())
+}
+
+/// Notes that something of these feeds was hidden from the stream: at the next start they differ from what was noted.
+///
+/// # Errors
+/// Those of the target.
+pub async fn note_hidden(db: &Db, feeds: &[&str]) -> Result<()> {
+    let hidden: BTreeMap<&str, &str> = feeds.iter().map(|feed| (*feed, "hidden")).collect();
+    let sql = "update tributary.state set publication = jsonb_set(publication::jsonb, '{feeds}', \
+               (publication::jsonb -> 'feeds') || $1)::text";
+    let params: [crate::pg::Param<'_>; 1] = [&serde_json::json!(hidden)];
+    let noted = db.execute("target: noting hidden changes", sql, &params).await?;
+    if noted == 1 {
+        Ok(())
+    } else {
+        Err(Error::failed("noting hidden changes", "there is no state"))
+    }
 }
 
 /// What was noted.

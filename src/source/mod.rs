@@ -16,9 +16,11 @@ pub mod slot_log;
 pub mod snapshot;
 pub mod stream;
 pub mod watch;
+pub mod writers;
 
 pub use layout::layout;
 pub use preflight::{Finding, preflight};
 pub use reader::RowReader;
 pub use stream::{Stream, StreamItem};
 pub use watch::Watch;
+pub use writers::Writers;

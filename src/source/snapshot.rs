@@ -10,14 +10,17 @@
 //!
 //! <https://www.postgresql.org/docs/current/storage-page-layout.html>
 
+use std::borrow::Cow;
 use std::pin::pin;
 
 use futures_util::StreamExt;
+use jiff::Timestamp;
 
 use crate::config::{TableName, quote_identifier};
 use crate::decode::CopyDecoder;
+use crate::engine;
 use crate::error::{Context, Error, Result};
-use crate::facts::{Columns, RawRow};
+use crate::facts::{ColumnKind, Columns, RawRow};
 use crate::pg::Client;
 use crate::pg::settings;
 
@@ -253,8 +256,12 @@ fn by_key(
     rows: &[RawRow],
 ) -> Result<String> {
     let values = rows.iter().map(|row| {
-        let key = columns.key.iter().map(|&index| row.values.get(index).and_then(Option::as_deref));
-        format!("({})", key.map(literal).collect::<Vec<_>>().join(", "))
+        let value = |&index: &usize| {
+            let value = row.values.get(index).and_then(Option::as_deref)?;
+            Some(key_text(value, columns.list.get(index)?.kind))
+        };
+        let key = columns.key.iter().map(|index| literal(value(index).as_deref()));
+        format!("({})", key.collect::<Vec<_>>().join(", "))
     });
     let values = values.collect::<Vec<_>>().join(", ");
     let (mut names, mut conditions) = (Vec::new(), Vec::new());
@@ -335,6 +342,12 @@ fn block_number(block: u64) -> u32 {
     u32::try_from(block).unwrap_or(u32::MAX)
 }
 
+/// A value of a key as PostgreSQL reads it: an instant in a source key is ISO 8601, whose years before 1 it does not read.
+fn key_text(value: &str, kind: ColumnKind) -> Cow<'_, str> {
+    let instant = (kind == ColumnKind::Instant).then(|| value.parse::<Timestamp>().ok()).flatten();
+    instant.map_or(Cow::Borrowed(value), |instant| Cow::Owned(engine::literal::instant(instant)))
+}
+
 /// A string literal under standard_conforming_strings, which the session pins.
 fn literal(value: Option<&str>) -> String {
     value.map_or_else(|| "null".to_owned(), |text| format!("'{}'", text.replace('\'', "''")))
@@ -343,7 +356,7 @@ fn literal(value: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Column, ColumnKind};
+    use crate::facts::Column;
 
     #[test]
     fn keys_are_cast_to_the_columns_own_types_and_cannot_break_out() {
@@ -352,6 +365,11 @@ mod tests {
         let columns = Columns::new(vec![column("a"), column("B c")], vec![1, 0]);
         let types = [("a", "uuid"), ("B c", "timestamp with time zone")];
         let types = types.map(|(name, kind)| (name.to_owned(), kind.to_owned()));
+        assert_eq!(
+            key_text("0000-12-31T16:00:00Z", ColumnKind::Instant),
+            "0001-12-31 16:00:00+00 BC"
+        );
+        assert_eq!(key_text("0000-12-31T16:00:00Z", ColumnKind::Text), "0000-12-31T16:00:00Z");
         let rows = [RawRow { values: vec![Some("o'\\".into()), None] }];
         assert_eq!(
             by_key(&table, &columns, &types, &rows).unwrap(),

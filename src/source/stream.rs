@@ -44,6 +44,7 @@ use std::time::Duration;
 use pgwire_replication::client::{ReplicationClient, ReplicationEvent};
 use pgwire_replication::config::ReplicationConfig;
 use tokio::time::{Instant, timeout_at};
+use tokio_postgres::config::TargetSessionAttrs;
 
 use self::classify::{Stage, classify};
 use self::settings::{Endpoint, certified_name, endpoints, passwords, settings};
@@ -161,7 +162,8 @@ impl Stream {
                 };
                 match outcome {
                     Err(error @ Error::Unavailable { .. }) => last = error,
-                    Err(_) if passwords.peek().is_some() => continue,
+                    // It may be the password in this form.
+                    Err(Error::Failed { .. }) if passwords.peek().is_some() => continue,
                     other => return other,
                 }
                 break;
@@ -176,6 +178,7 @@ impl Stream {
         wanted: &Wanted<'_>,
     ) -> Result<Self> {
         let &Wanted { slot, publication, start, begins, .. } = wanted;
+        let role = server.postgres.get_target_session_attrs();
         let limit = server.postgres.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
         let (slot_name, publication_name) = (slot.to_owned(), publication.to_owned());
         let started = async move {
@@ -183,8 +186,9 @@ impl Stream {
             let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
             client.simple_query(AS_THEY_ARE).await.map_err(failed)?;
             let mut silence = None;
+            let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
+            require_role(&rows, role)?;
             if begins {
-                let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
                 silence = check_slot(&rows, &slot_name, start)?;
                 client.start().await.map_err(failed)?;
                 client.wait_started().await.map_err(failed)?;
@@ -295,12 +299,28 @@ fn item(event: ReplicationEvent) -> Result<Option<StreamItem>> {
     }))
 }
 
+/// Makes sure that the server is of the role that the configuration asks for, as every other session does: of several hosts a
+/// standby may come first, and has no slot.
+fn require_role(rows: &[Vec<Option<bytes::Bytes>>], wanted: TargetSessionAttrs) -> Result<()> {
+    let value = rows.first().and_then(|row| row.get(3)).and_then(Option::as_ref);
+    let is_read_only = value.is_some_and(|value| value.as_ref() == b"on");
+    match wanted {
+        TargetSessionAttrs::ReadWrite if is_read_only => {
+            Err(Error::unavailable(CONTEXT, "the server takes no writes (target_session_attrs)"))
+        }
+        TargetSessionAttrs::ReadOnly if !is_read_only => {
+            Err(Error::unavailable(CONTEXT, "the server takes writes (target_session_attrs)"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Asks for the state of the slot, and for the server's idea of a dead connection in milliseconds. The
 /// slot's name was checked, so it can stand in a literal.
 fn state_query(slot: &str) -> String {
     format!(
         "select (select setting from pg_settings where name = 'wal_sender_timeout'), \
-         s.confirmed_flush_lsn::text, s.wal_status \
+         s.confirmed_flush_lsn::text, s.wal_status, current_setting('transaction_read_only') \
          from (values (1)) one left join pg_replication_slots s on s.slot_name = '{slot}'"
     )
 }

@@ -71,10 +71,12 @@ pub async fn hand_over(
     touched: &mut Touched,
 ) -> Result<Roots> {
     for sql in [
-        "with forgotten as (delete from tributary.person_search where email_key = any($1)) \
-         delete from tributary.alias where from_key = any($2)",
-        "update tributary.alias a set root_key = n.t \
-         from unnest($1::text[], $2::text[]) as n (f, t) where a.root_key = n.f",
+        // An alias that goes may have led to the person that moves.
+        "with forgotten as (delete from tributary.person_search where email_key = any($1)), \
+            ended as (delete from tributary.alias where from_key = any($2)) \
+         update tributary.alias a set root_key = n.t \
+         from unnest($1::text[], $2::text[]) as n (f, t) \
+         where a.root_key = n.f and a.from_key <> all ($2)",
         "insert into tributary.alias (from_key, root_key) \
          select * from unnest($1::text[], $2::text[])",
         "update tributary.source_row r \

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Context as _, Error, Result};
 use crate::halt::{Halt, HaltCause};
-use crate::pg::{Client, Db};
+use crate::pg::{Client, Db, Tx};
 
 /// Whether an operator accepted this halt, at once or table by table.
 ///
@@ -170,6 +170,17 @@ pub async fn pending(db: &Db) -> Result<Halt> {
             "look at `tributary status`",
         )),
     }
+}
+
+/// What was accepted of a configuration is in effect from this commit on: the same one at a later time is another halt.
+///
+/// # Errors
+/// Those of the target.
+pub async fn forget_accepted_configuration(tx: &Tx) -> Result<()> {
+    let sql = "update tributary.state set accepted = null \
+               where jsonb_path_exists(accepted, '$[*].cause.configuration')";
+    tx.execute("target: recording the halt", sql, &[]).await?;
+    Ok(())
 }
 
 /// Accepts exactly the pending halt and returns it. `seen` is the identity of the one that somebody was shown: another one

@@ -34,6 +34,15 @@ pub fn write(
     group.any("target: writing what persons are looked up by", sql, columns.owned());
 }
 
+/// Characters of a name that persons are looked up by: an index holds no value of more than 2,704 bytes.
+const NAME_LENGTH: usize = 400;
+
+/// A name, or its beginning, as persons are looked up by it.
+#[must_use]
+pub fn name(text: &str) -> String {
+    text.to_lowercase().chars().take(NAME_LENGTH).collect()
+}
+
 /// The columns of the statement. A person without facts is found by what it was called.
 fn row(decided: &Decided) -> [Option<String>; 6] {
     let unified = &decided.unified;
@@ -45,8 +54,8 @@ fn row(decided: &Decided) -> [Option<String>; 6] {
     let paid = paid.fold(Decimal::ZERO, |sum, t| sum.saturating_add(t.amount));
     [
         Some(decided.owner.clone()),
-        (!names.is_empty()).then(|| names.join(" ").to_lowercase()),
-        last_name.map(str::to_lowercase),
+        (!names.is_empty()).then(|| name(&names.join(" "))),
+        last_name.map(name),
         profile.and_then(|profile| profile.phone.clone()),
         Some(paid.normalize().to_string()),
         profile.is_some().then(String::new),

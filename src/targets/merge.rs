@@ -200,7 +200,8 @@ impl Merger<'_> {
     /// The enrollments of these profiles with their users, for the way back.
     pub async fn enrollments_of(&self, profiles: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>> {
         let sql = format!(
-            "select id, user_id from {} where user_id = any($1) order by id",
+            // In this order the key would be walked, as nothing is sorted where another way is left.
+            "select id, user_id from (select id, user_id from {} where user_id = any($1) offset 0) e order by id",
             self.tables.names.enrollments
         );
         let rows = self.tx.query("target: reading enrollments", &sql, &[&profiles]).await?;

@@ -112,3 +112,39 @@ async fn a_skip_by_a_column_that_was_not_read_is_under_the_guard_p9() {
     assert_eq!(world.target.value("select count(*) from transactions").await, "0");
     world.succeed(&["verify"]).await;
 }
+
+/// P9: what was accepted is in effect. The same configuration at a later time, with other rows, halts again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_was_accepted_once_halts_the_next_time_p9() {
+    let world = World::with_more_feeds(Places::Shared).await;
+    let orders = |from: u32, to: u32| {
+        format!(
+            "insert into shopify_orders select n, '#' || n, 'o' || n || '@example.com', null, 'paid', 'PHP', '499', now(), now(),
+                 now(), null, false, null, '[{{\"title\": \"p2p\"}}]' from generate_series({from}, {to}) n"
+        )
+    };
+    world.source.execute(&orders(1, 1_500)).await;
+    exclude(&world, &[]);
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    exclude(&world, &["o*@example.com"]);
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    world.succeed(&["accept"]).await;
+    daemon.wait_for_phase("streaming").await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+
+    exclude(&world, &[]);
+    world.source.execute(&orders(1_501, 3_000)).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let transactions = "select count(*) from transactions";
+    assert_eq!(world.target.value(transactions).await, "3000");
+    exclude(&world, &["o*@example.com"]);
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    assert_eq!(world.target.value(transactions).await, "3000");
+    world.succeed(&["accept"]).await;
+    daemon.wait_for_phase("streaming").await;
+    assert_eq!(world.target.value(transactions).await, "0");
+}

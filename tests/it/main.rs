@@ -37,6 +37,7 @@ mod feeds_live;
 mod feeds_new;
 mod feeds_shown;
 mod guards;
+mod hidden;
 mod import;
 mod logs;
 mod losses;

@@ -72,6 +72,23 @@ async fn a_table_that_was_altered_is_read_again_p18() {
         alter table xendit rename column customer_name to description;
         alter table xendit rename column x to customer_name";
     daemon = up_and_down(&world, daemon, &[exchanged, exchanged]).await;
+    world
+        .source
+        .execute(
+            "create type state as enum ('PAID', 'EXPIRED'); create domain state_domain as state;
+             create domain state_of_a_row as state_domain;
+             alter table xendit alter column status type state_of_a_row using status::state",
+        )
+        .await;
+    let seen = reconciles(&world).await;
+    let retyped = || async { reconciles(&world).await > seen };
+    eventually("the column with another type", || daemon.log(), retyped).await;
+    settled(&world, &mut daemon, "a domain", seen + 1).await;
+    let labels = [
+        "alter type state rename value 'PAID' to 'REFUNDED'",
+        "alter type state rename value 'REFUNDED' to 'PAID'",
+    ];
+    daemon = up_and_down(&world, daemon, &labels).await;
     // What changes no value: nothing at all, or one reconcile.
     let idle = "analyze xendit; grant select on xendit to public; create index on xendit (status); reindex table xendit;
         alter table xendit add column another text; update xendit set amount = amount + 1";

@@ -339,3 +339,28 @@ async fn addresses_swap_under_the_checks_of_the_application() {
         }
     }
 }
+
+/// P10: an index holds no name of that length. It is found by its beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_no_index_holds_is_written_and_found_p10() {
+    let long = |id: &str| {
+        format!(
+            "insert into systemeio (id, contact_id, email, last_name, first_name)
+             select gen_random_uuid(), '{id}', '{id}@example.com', 'Reyes ' || string_agg(md5(n::text), ''), string_agg(md5(n::text), '')
+             from generate_series(1, 400) n;
+             insert into xendit (id, status, amount, currency, customer_email, customer_name, created)
+             select gen_random_uuid(), 'PAID', 5, 'PHP', '{id}-paid@example.com', string_agg('Reyes ' || md5(n::text), ' '),
+                 '2025-06-30T04:00:00Z' from generate_series(1, 400) n;
+             insert into systemeio (id, contact_id, email, first_name) values (gen_random_uuid(), '{id}x', '{id}-next@example.com', 'Luz')"
+        )
+    };
+    let world = World::canonical(&long("first")).await;
+    let daemon = world.started().await;
+    world.source.execute(&long("second")).await;
+    daemon.wait_until_caught_up(&world).await;
+    let written = "select count(*) || ' ' || count(*) filter (where length(last_name) > 12000) from unified_profiles";
+    assert_eq!(world.target.value(written).await, "6 2", "{}", daemon.log());
+    let found = "select count(*) from tributary.person_search where last_name like 'reyes %'";
+    assert_eq!(world.target.value(found).await, "2");
+    assert_equals_fresh_backfill(&world).await;
+}

@@ -13,7 +13,7 @@ use crate::support::daemon::Daemon;
 use crate::support::eventually;
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::full_disk::FullDisk;
-use crate::support::world::{Places, World};
+use crate::support::world::{Places, World, start_cluster};
 
 /// Payments of new people.
 fn payments(name: &str, rows: u32) -> String {
@@ -107,6 +107,38 @@ async fn a_server_that_may_only_be_read_is_waited_for() {
     // A fresh backfill makes a publication of its own.
     written(&read_only.replace("= on", "= off")).await;
     assert_equals_fresh_backfill(&world).await;
+}
+
+/// As after a fail-over: of the source's hosts a standby comes first, which takes no writes and has no slot.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_comes_from_the_host_of_the_role_that_is_asked_for() {
+    let world = World::new(SourceLayout::Canonical, Places::TwoServers).await;
+    world.source.execute(ROWS).await;
+    let standby = start_cluster(true);
+    standby.create_database(&world.source.database).await.unwrap();
+    let (user, _) =
+        world.source.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let password = user.rsplit(':').next().unwrap();
+    let same = format!("alter role postgres password '{password}'");
+    standby.execute("postgres", &same).await.unwrap();
+    standby.restart_as_standby().unwrap();
+    let (port, database) = (world.source.cluster.port(), &world.source.database);
+    let url = world.source.url().replacen(
+        &format!(":{port}/"),
+        &format!(":{},127.0.0.1:{port}/", standby.port()),
+        1,
+    );
+    let url = format!(
+        "{url}{}target_session_attrs=read-write",
+        if url.contains('?') { '&' } else { '?' }
+    );
+    assert!(url.contains(database.as_str()) && url.contains(','), "{url}");
+    let mut daemon = Daemon::start_with(&world, &[("TRIBUTARY_SOURCE_URL", &url)]);
+    daemon.wait_for_phase("streaming").await;
+    world.source.execute("update systemeio set first_name = 'Ben'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let others = "select count(*) from unified_profiles where first_name <> 'Ben'";
+    assert_eq!(world.target.value(others).await, "0", "{}", daemon.log());
 }
 
 /// Each role's limit, one server after the other.

@@ -4,6 +4,17 @@
 with recursive wanted as (
     select t.nth, to_regclass(t.name)::oid as oid, $2::jsonb -> (t.nth::int - 1) as columns
     from unnest($1::text[]) with ordinality as t (name, nth)
+), types as (
+    -- Those of the columns that are read, and what domains and arrays are made of.
+    select w.nth, a.atttypid as type
+    from wanted w join pg_attribute a on a.attrelid = w.oid
+    where a.attnum > 0 and not a.attisdropped and w.columns ? a.attname::text
+    union
+    select t.nth, o.type
+    from types t
+    join pg_type ty on ty.oid = t.type
+    cross join lateral (values (ty.typbasetype), (ty.typelem)) as o (type)
+    where o.type <> 0
 ), tree as (
     select w.nth, w.oid, '' as link from wanted w where w.oid is not null
     union all
@@ -23,11 +34,9 @@ select jsonb_build_object(
             on a.attrelid = w.oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped), '{}'),
     'labels', coalesce((
         select jsonb_object_agg(e.oid, e.xmin::text)
-        from pg_attribute a
-        join pg_type ty on ty.oid = a.atttypid
-        join pg_enum e on e.enumtypid in (a.atttypid, ty.typelem)
-        where a.attrelid = w.oid and a.attnum > 0 and not a.attisdropped
-            and w.columns ? a.attname::text), '{}'),
+        from types t
+        join pg_enum e on e.enumtypid = t.type
+        where t.nth = w.nth), '{}'),
     'parts', coalesce((
         select jsonb_object_agg(c.oid, concat_ws('/', c.relfilenode, c.relpersistence, t.link))
         from tree t join pg_class c on c.oid = t.oid

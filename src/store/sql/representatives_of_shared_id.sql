@@ -80,4 +80,9 @@ select r.feed, r.key, r.owner, r.email_key, r.shared_id, r.member, r.digest, r.o
     r.complete,
     case when coalesce(sum(octet_length(r.raw)) over (rows between unbounded preceding and 1 preceding), 0) < $6 then r.raw end
 from picked p
-join tributary.source_row r on r.feed = p.feed and r.key = p.key
+-- Many more are expected than there are: for as many, all rows would be read.
+cross join lateral (
+    select * from tributary.source_row s
+    where s.feed = p.feed and s.key = p.key
+    offset 0
+) r

@@ -16,4 +16,4 @@ set phase = 'rows', rules = excluded.rules, generation = backfill.generation + 1
         else backfill.truncated || $3::smallint[]
     end,
     left_out = case when backfill.left_out = '{}' then '{}' else backfill.left_out || '{"again": 1}' end
-where not (backfill.phase = 'rows' and backfill.feeds is null and backfill.feed is null)
+where not (backfill.phase = 'rows' and backfill.feeds is null and backfill.feed is null) or $3 <> '{}'

@@ -159,8 +159,16 @@ impl Deletes {
 }
 
 impl HaltCause {
-    /// The transaction or reconcile: what was accepted for another one no longer matters.
-    pub(crate) fn origin(&self) -> String {
+    /// Whether one transaction or reconcile may halt for both: what was accepted for another one no longer matters.
+    pub(crate) fn goes_with(&self, other: &Self) -> bool {
+        let is_of_reconcile =
+            |cause: &Self| matches!(cause, Self::Sweep { .. } | Self::Configuration { .. });
+        let differ = std::mem::discriminant(self) != std::mem::discriminant(other);
+        self.origin() == other.origin() || differ && is_of_reconcile(self) && is_of_reconcile(other)
+    }
+
+    /// The transaction or reconcile.
+    fn origin(&self) -> String {
         match self {
             Self::Truncate { commit_lsn } | Self::MassDelete { commit_lsn } => commit_lsn.clone(),
             Self::Sweep { generation } => generation.to_string(),
@@ -192,5 +200,21 @@ mod tests {
             halt(HaltCause::Sweep { generation: 1 }, 2_000),
         ];
         assert!(others.iter().all(|other| *other != seen), "{others:?}");
+    }
+
+    #[test]
+    fn what_one_reconcile_halts_for_is_accepted_one_after_the_other() {
+        let sweep = |generation| HaltCause::Sweep { generation };
+        let rules = |rules: &str| HaltCause::Configuration { rules: rules.into() };
+        let table = [
+            (sweep(1), rules("a"), true),
+            (rules("a"), sweep(1), true),
+            (sweep(1), sweep(2), false),
+            (rules("a"), rules("b"), false),
+            (HaltCause::MassDelete { commit_lsn: "0/1".into() }, sweep(1), false),
+        ];
+        for (accepted, now, expected) in table {
+            assert_eq!(accepted.goes_with(&now), expected, "{accepted:?} {now:?}");
+        }
     }
 }

@@ -266,13 +266,16 @@ impl Applier {
     }
 
     /// What the source has now of rows whose left-out values nothing tells. A newer value is no harm: the change that
-    /// made it is still to come.
+    /// made it is still to come. An older row has the same values, but where it was too large and was cut.
     async fn read_missing(
         &self,
         changes: &[RowChange],
         known: &mut HashMap<RowId, StoredValues>,
     ) -> Result<()> {
         let missing = unchanged::missing(changes, known);
+        let last = missing.iter().filter_map(|missing| changes.get(missing.last?)?.xid);
+        let xids: Vec<u32> = last.collect();
+        let is_shown = xids.is_empty() || self.reader.shows(&xids).await?;
         for feed in self.env.feeds.configured() {
             let of_feed = missing.iter().filter(|missing| missing.before.0 == feed);
             let asked: Vec<(&RowId, &RowChange)> =
@@ -282,7 +285,8 @@ impl Applier {
             let mut found: HashMap<SourceKey, RawRow> =
                 self.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
             for (before, change) in asked {
-                if let Some(row) = found.remove(&change.key) {
+                let row = found.remove(&change.key);
+                if let Some(row) = row.filter(|row| is_shown || !row.is_oversized()) {
                     known.insert(before.clone(), StoredValues { row, unknown: Vec::new() });
                 }
             }

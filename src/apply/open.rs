@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::engine::{ChunkSnapshots, Env, Feeds};
 use crate::error::{Context, Result};
 use crate::facts::Feed;
-use crate::pg::{Client, Db};
+use crate::pg::{Client, Db, Tx};
 use crate::source::RowReader;
 use crate::store;
 use crate::store::backfill;
@@ -109,8 +109,10 @@ impl Applier {
             }
             store::feed::record(&tx, feeds, feed, &configured.table.quoted()).await?;
         }
+        let under_way = backfill::progress(&self.db).await?;
         for known in recorded.iter().filter(|known| known.columns.is_some()) {
-            if !feeds.get(known.feed).is_configured() {
+            let is_removed = !feeds.get(known.feed).is_configured();
+            if is_removed && !goes_already(&tx, known.feed, under_way.as_ref()).await? {
                 tracing::warn!(feed = known.name, "the feed is configured no more; its rows go");
                 due.push(known.feed);
             }
@@ -171,4 +173,18 @@ impl Applier {
     pub(super) fn set_today(&mut self, now: Timestamp) {
         self.env.today = now.to_zoned(self.env.rules.zone.clone()).date();
     }
+}
+
+/// Whether the reconcile under way deletes all rows of a feed that is configured no more: it has read none. A new reconcile at each
+/// start would halt anew in front of what was accepted (P9).
+async fn goes_already(tx: &Tx, feed: Feed, under_way: Option<&backfill::Progress>) -> Result<bool> {
+    let Some(at) = under_way.filter(|at| !at.stage.has_read()) else { return Ok(false) };
+    if at.feeds.as_ref().is_some_and(|feeds| !feeds.contains(&feed)) {
+        return Ok(false);
+    }
+    let sql =
+        "select not exists (select from tributary.source_row where feed = $1 and generation >= $2)";
+    let params: [crate::pg::Param<'_>; 2] = [&feed.number(), &at.generation];
+    let rows = tx.query("target: looking for rows of a former feed", sql, &params).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }

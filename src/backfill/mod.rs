@@ -138,6 +138,8 @@ impl Backfill<'_> {
         let tx = applier.begin().await?;
         if shows {
             halt::forget_accepted_configuration(&tx).await?;
+            at.left_out = LeftOut::default();
+            at.left_out.save(&tx).await?;
         }
         let cursor = at.cursor.clone().unwrap_or_default();
         let mut written = Report::default();
@@ -290,10 +292,6 @@ impl Backfill<'_> {
             let until = slot::current_lsn(&self.source).await?.to_string();
             let sql = "update tributary.state set backfilled_until = $1::text::pg_lsn";
             tx.execute("target: noting the end of reading", sql, &[&until]).await?;
-        }
-        if finished == Stage::Shared {
-            at.left_out = LeftOut::default();
-            at.left_out.save(tx).await?;
         }
         if at.stage == Stage::Done {
             // Everybody was recomputed: whoever is in stays in from now on.

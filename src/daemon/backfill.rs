@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Show;
@@ -12,6 +11,7 @@ use super::reading::{self, Waits};
 use crate::backfill::{Backfill, Until};
 use crate::config::Config;
 use crate::connect::connect;
+use crate::decisions::queue;
 use crate::error::{Error, Result};
 use crate::http::Health;
 use crate::metrics;
@@ -90,7 +90,7 @@ pub async fn backfill(
 /// Waits until whoever writes to the feeds now has ended, where they are still to be read; `false` when shutdown came first.
 async fn wait_for_writers(
     config: &Config,
-    session: &Session,
+    session: &mut Session,
     health: &Health,
     shutdown: &CancellationToken,
     at: &Progress,
@@ -104,15 +104,9 @@ async fn wait_for_writers(
         if shutdown.is_cancelled() {
             return Ok(false);
         }
-        if let Some(waited) = waits.another(Instant::now()) {
-            let (seconds, writers) = (waited.as_secs(), writers.open());
-            tracing::warn!(
-                seconds,
-                writers,
-                "the feeds are not read yet: transactions that wrote to them before are still open"
-            );
-        }
+        waits.warn(&writers);
         health.tick();
+        queue::serve(&mut session.applier).await?;
         tokio::time::sleep(reading::PAUSE).await;
     }
     Ok(true)

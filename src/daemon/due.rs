@@ -5,10 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::follow::Follow;
+use super::reading::Waits;
 use crate::error::Result;
 use crate::failpoint;
 use crate::lsn::Lsn;
 use crate::session::{self, Session};
+use crate::source::Writers;
 use crate::source::position::Position;
 use crate::store::checkpoint;
 
@@ -32,17 +34,28 @@ impl Follow<'_> {
     /// Schedules the reconcile that is due once the stream has passed the moment when the source was seen to be altered, and
     /// notes alterations that hid nothing.
     pub(super) async fn look_at_what_is_due(&mut self) -> Result<()> {
+        if self.starts_over {
+            // What is noted of publication and tables is what the next session compares with.
+            return Ok(());
+        }
         let is_between = self.open.is_none() && self.batch.is_empty();
-        let Session { due, checkpoint, applier, .. } = &mut *self.session;
+        let Session { due, checkpoint, applier, source, .. } = &mut *self.session;
         if let Some(found) = due.as_ref() {
-            if is_between && *checkpoint >= found.until {
+            let is_passed = is_between && *checkpoint >= found.until;
+            let feeds = self.config.source.feeds.iter();
+            let tables = feeds.filter(|feed| found.reads(&feed.name)).map(|feed| &feed.table);
+            let (writers, waits) =
+                self.writers.get_or_insert_with(|| (Writers::to(tables), Waits::default()));
+            let have_ended = writers.have_ended(source).await?;
+            if !have_ended {
+                waits.warn(writers);
+            }
+            if is_passed && have_ended {
                 found.schedule(applier, self.config).await?;
                 *due = None;
                 self.starts_over = true;
                 failpoint::hit("reconcile-scheduled");
             }
-        } else if self.starts_over {
-            // What is noted of publication and tables is what the next session compares with.
         } else if let Some(print) = self.notice.take_print() {
             session::note_print(&applier.db, Some(&print)).await?;
         }

@@ -20,7 +20,7 @@ use super::due::Noted;
 use super::durability::Durability;
 use super::maintenance::Maintenance;
 use super::notice::Notice;
-use super::reading::Reading;
+use super::reading::{Reading, Waits};
 use super::receive::{Arrived, Received, Receiver};
 use super::write::{self, Applied};
 use crate::config::Config;
@@ -34,7 +34,7 @@ use crate::lsn::Lsn;
 use crate::pg::Tx;
 use crate::retry::Backoff;
 use crate::session::{self, Session};
-use crate::source::{Stream, slot};
+use crate::source::{Stream, Writers, slot};
 use crate::status::Phase;
 use crate::store::backfill;
 use crate::store::checkpoint;
@@ -69,6 +69,8 @@ pub(super) struct Follow<'a> {
     pub(super) failed_at: Option<Lsn>,
     /// Looks at what no message of the stream carries.
     pub(super) notice: Notice,
+    /// Who wrote to the feeds of the reconcile that is due, which is scheduled once they have ended.
+    pub(super) writers: Option<(Writers, Waits)>,
     /// A reconcile that reads between the batches.
     pub(super) reading: Option<Reading<'a>>,
     /// Set when it has read everything: from then on it recomputes between the batches.
@@ -144,6 +146,7 @@ pub(super) async fn follow(
         look_at: Instant::now(),
         failed_at,
         notice,
+        writers: None,
         reading,
         recomputes,
         noted: Noted::new(),

@@ -16,6 +16,7 @@ use crate::apply::Applier;
 use crate::backfill::{Backfill, Pace, Round, Until};
 use crate::config::{Config, TableName};
 use crate::connect::connect;
+use crate::decisions::queue;
 use crate::engine::Feeds;
 use crate::error::{Context, Error, Result};
 use crate::failpoint;
@@ -78,6 +79,19 @@ impl Waits {
         self.warned = Some(now);
         Some(waited)
     }
+
+    /// Logs, once a minute, that feeds are not read and for whom is waited.
+    pub(super) fn warn(&mut self, writers: &Writers) {
+        let Some(waited) = self.another(Instant::now()) else { return };
+        let (processes, prepared) = writers.open();
+        tracing::warn!(
+            seconds = waited.as_secs(),
+            ?processes,
+            prepared,
+            "feeds are not read yet: a table is locked, commits wait for a standby, or transactions that wrote to a feed \
+             before are still open"
+        );
+    }
 }
 
 impl<'a> Reading<'a> {
@@ -122,17 +136,7 @@ impl Follow<'_> {
                 health.step();
             }
             Round::Waits => {
-                if let Some(waited) = reading.waits.another(Instant::now()) {
-                    let feed = at.feed.map(|feed| applier.env.feeds.name(feed));
-                    let (seconds, writers) = (waited.as_secs(), reading.writers.open());
-                    tracing::warn!(
-                        feed,
-                        seconds,
-                        writers,
-                        "a feed cannot be read: its table is locked, commits wait for a standby, or transactions that \
-                         wrote to it before are still open"
-                    );
-                }
+                reading.waits.warn(&reading.writers);
                 health.tick();
                 tokio::time::sleep(PAUSE).await;
             }
@@ -170,8 +174,13 @@ impl Follow<'_> {
             if self.shutdown.is_cancelled() {
                 return Err(Error::ReadsFirst);
             }
+            reading.waits.warn(&reading.writers);
             self.health.tick();
-            tokio::time::sleep(PAUSE).await;
+            queue::serve(&mut self.session.applier).await?;
+            tokio::select! {
+                altered = self.notice.altered() => return Err(altered),
+                () = tokio::time::sleep(PAUSE) => {}
+            }
         }
         Ok(())
     }

@@ -55,9 +55,9 @@ async fn round(applier: &Applier, days: i32) -> Result<bool> {
     for (table, closed, at) in CLOSED {
         if there.iter().any(|name| name == table) {
             let sql = format!(
-                "delete from tributary.{table} where id in ( \
+                "delete from tributary.{table} where id = any (array( \
                    select id from tributary.{table} \
-                   where {closed} and {at} < now() - make_interval(days => $1) order by {at} limit $2)"
+                   where {closed} and {at} < now() - make_interval(days => $1) order by {at} limit $2))"
             );
             is_full |= tx.execute(WHAT, &sql, &[&days, &ROWS]).await? >= ROWS.unsigned_abs();
         }

@@ -68,10 +68,13 @@ async fn require_row(feeds: &Feeds, tx: &Tx, row: &str) -> Result<()> {
 }
 
 /// The same question decided again: the last answer counts, the earlier one stays on record.
-async fn supersede(tx: &Tx, kind: &str, a: &str, by: &By<'_>) -> Result<()> {
-    let sql = "update tributary.decision set reverted_at = now(), reverted_by = $3, \
-               reverted_note = 'decided anew' where kind = $1 and a = $2 and reverted_at is null";
-    tx.execute("target: reverting a decision", sql, &[&kind, &a, &by.actor]).await?;
+async fn supersede(tx: &Tx, kind: &'static str, a: &str, by: &By<'_>) -> Result<()> {
+    // The index is of some kinds, so the statement names the kind.
+    let sql = format!(
+        "update tributary.decision set reverted_at = now(), reverted_by = $2, \
+         reverted_note = 'decided anew' where kind = '{kind}' and a = $1 and reverted_at is null"
+    );
+    tx.execute("target: reverting a decision", &sql, &[&a, &by.actor]).await?;
     Ok(())
 }
 

@@ -3,16 +3,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::snapshot;
 use crate::config::TableName;
-use crate::engine::{FeedEntry, Feeds};
-use crate::error::Result;
+use crate::engine::{FeedEntry, Feeds, Snapshot};
+use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow, SourceKey, source_key};
 use crate::pg::Client;
 
 /// Rows asked for in one query.
 const ROWS_PER_QUERY: usize = 1_000;
+
+/// How often it is looked whether the source shows a transaction that it streamed, and after what time again: a commit is streamed
+/// a moment before it is visible, and one that waits for a standby long before.
+const LOOKS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A session on the source with what it must know to read rows of every feed.
 #[derive(Clone)]
@@ -32,6 +38,23 @@ impl RowReader {
         };
         let tables = feeds.all().filter_map(table).collect();
         Self { client, tables, feeds }
+    }
+
+    /// Waits a moment until what is read contains these transactions, which were streamed; returns whether it does.
+    ///
+    /// # Errors
+    /// The source is away.
+    pub async fn shows(&self, xids: &[u32]) -> Result<bool> {
+        for _ in 0..LOOKS {
+            let text = snapshot::current(&self.client).await?;
+            let snapshot = Snapshot::parse(&text)
+                .ok_or_else(|| Error::failed("source: reading the snapshot", "it is not one"))?;
+            if xids.iter().all(|xid| snapshot.saw(*xid)) {
+                return Ok(true);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(false)
     }
 
     /// The rows that now have the keys of `rows`; keys that no row has any more are left out. A feed that is not

@@ -199,10 +199,11 @@ pub async fn accept(db: &Db, seen: Option<&str>) -> Result<Halt> {
     let sql = "update tributary.state set accepted = $1, halted = null \
                where set_config('synchronous_commit', 'on', true) is not null";
     let mut keys = accepted(db).await?;
-    // One transaction may halt twice, as a TRUNCATE is met before the deletes that follow it.
+    // One transaction may halt twice, as a TRUNCATE is met before the deletes that follow it; and a reconcile in front of the
+    // configuration and of its sweep.
     keys.retain(|key| {
         let cause = serde_json::from_value::<HaltCause>(key["cause"].clone());
-        cause.is_ok_and(|cause| cause.origin() == halt.cause.origin())
+        cause.is_ok_and(|cause| cause.goes_with(&halt.cause))
     });
     keys.extend(halt.keys());
     db.execute("target: accepting", sql, &[&Value::Array(keys)]).await?;

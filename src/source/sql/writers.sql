@@ -5,7 +5,7 @@ with recursive tree as (
     union
     select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.oid
 )
-select distinct l.virtualtransaction, l.pid is null as is_prepared
+select distinct l.virtualtransaction, l.pid
 from pg_locks l
 where l.locktype = 'relation'
     and l.granted

@@ -18,6 +18,11 @@ use crate::pg::{Group, Tx};
 use crate::store::{self, alias::Roots, checkpoint::Advance};
 use crate::targets::Report;
 
+/// Changes for which the server keeps its plans. It would make those of a few rows anew each time, as a plan for an unknown number of
+/// them looks dearer, and that takes as long as all else; for many rows a plan that knows the number is the better one.
+const KEPT_PLANS: usize = 16;
+const KEEP_PLANS: &str = "; set local plan_cache_mode = force_generic_plan";
+
 /// What a batch came to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Applied {
@@ -140,11 +145,14 @@ impl Applier {
         arrival: Arrival,
     ) -> Result<(Tx, Option<RowPlan>)> {
         let tx = Tx::on(&self.db);
+        let mut begin = self.tables.begin.clone();
+        if changes.len() <= KEPT_PLANS {
+            begin.push_str(KEEP_PLANS);
+        }
         let ids = ids_of(changes);
         let is_partial = changes.iter().any(|change| !change.unchanged.is_empty());
         if is_partial || !self.env.chunks.is_empty() {
-            let (begun, stored) =
-                tokio::join!(tx.start(&self.tables.begin), store::row::by_key(&tx, &ids));
+            let (begun, stored) = tokio::join!(tx.start(&begin), store::row::by_key(&tx, &ids));
             // The first error of what was sent together is the cause of the others.
             begun?;
             let plan = self.plan_of_stored(&tx, changes, stored?, arrival).await?;
@@ -153,7 +161,7 @@ impl Applier {
         let versions = versions::derive(changes, &self.env);
         let emails = emails_of(&versions);
         let (begun, stored, roots) = tokio::join!(
-            tx.start(&self.tables.begin),
+            tx.start(&begin),
             store::row::by_key(&tx, &ids),
             store::alias::roots(&self.db, &emails),
         );

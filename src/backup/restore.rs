@@ -35,7 +35,7 @@ const WHAT: &str = "target: rolling back to the backup";
 
 /// Statements of this transaction read whole tables; a transaction of the application is not waited for without end.
 pub(super) const WIDE: &str = "set local synchronous_commit = on; set local enable_seqscan = on; set local enable_sort = on; \
-                    set local plan_cache_mode = auto; set local row_security = off; set local lock_timeout = '30s'; set constraints all immediate";
+                    set local row_security = off; set local lock_timeout = '30s'; set constraints all immediate";
 
 /// Most rounds in which enrollments take their pairs back; a chain of people who exchanged them is never that long.
 const PASSES: u32 = 100;

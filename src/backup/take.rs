@@ -21,7 +21,7 @@ const WHAT: &str = "target: taking a backup";
 
 /// The statements of one transaction read every row once and have no narrow look-up.
 const WIDE: &str = "set local synchronous_commit = on; set local enable_seqscan = on; \
-                    set local enable_sort = on; set local plan_cache_mode = auto; set local row_security = off";
+                    set local enable_sort = on; set local row_security = off";
 
 /// Takes the backup that is due before the scheduled backfill, if one is, and returns its name.
 ///

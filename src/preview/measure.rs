@@ -20,9 +20,9 @@ pub(super) const PREPARE: &str =
     "create temp table if not exists tributary_supported (id uuid primary key)";
 
 /// Comparing whole tables is no narrow look-up.
-const WIDE: &str =
-    "reset enable_seqscan; reset enable_sort; reset enable_incremental_sort; reset plan_cache_mode";
-const NARROW: &str = "set enable_seqscan = off; set enable_sort = off; set enable_incremental_sort = off; set plan_cache_mode = force_generic_plan";
+const WIDE: &str = "reset enable_seqscan; reset enable_sort; reset enable_incremental_sort";
+const NARROW: &str =
+    "set enable_seqscan = off; set enable_sort = off; set enable_incremental_sort = off";
 
 const WHAT: &str = "target: measuring";
 

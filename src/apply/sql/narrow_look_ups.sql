@@ -7,6 +7,3 @@ set enable_seqscan = off;
 set enable_sort = off;
 set enable_incremental_sort = off;
 set jit = off;
--- The server would plan a statement for one changed row anew each time, as a plan for several rows seems dearer: half of the time of
--- a small batch. Plans are made again as the tables grow.
-set plan_cache_mode = force_generic_plan;

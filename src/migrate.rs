@@ -59,7 +59,6 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V20__narrowed", include_str!("../migrations/0020_narrowed.sql")),
     ("V21__narrowed_before", include_str!("../migrations/0021_narrowed_before.sql")),
     ("V22__metadata", include_str!("../migrations/0022_metadata.sql")),
-    ("V23__unmarked", include_str!("../migrations/0023_unmarked.sql")),
 ];
 
 /// How the target tables are brought up to date.

@@ -18,7 +18,7 @@ use crate::pg::{Group, Tx};
 use crate::store::{self, alias::Roots, checkpoint::Advance};
 use crate::targets::Report;
 
-/// Changes for which the server keeps its plans. It would make those of a few rows anew each time, as a plan for an unknown number of
+/// Changes for which the server keeps its plans. It would make those of a few rows again each time, as a plan for an unknown number of
 /// them looks dearer, and that takes as long as all else; for many rows a plan that knows the number is the better one.
 const KEPT_PLANS: usize = 16;
 const KEEP_PLANS: &str = "; set local plan_cache_mode = force_generic_plan";

@@ -20,6 +20,7 @@ use crate::engine::versions::Version;
 use crate::engine::{Arrival, RowChange, Snapshot};
 use crate::error::{Error, Result};
 use crate::pg::Tx;
+use crate::source::snapshot::invalid;
 use crate::store;
 
 /// What is kept while a reconcile reads.
@@ -54,7 +55,7 @@ impl Applier {
     /// Where the text is not a snapshot.
     pub fn is_visible(&mut self, snapshot: &str) -> Result<bool> {
         let Some(reading) = &mut self.reading else { return Ok(true) };
-        let snapshot = Snapshot::parse(snapshot).ok_or_else(|| no_snapshot(snapshot))?;
+        let snapshot = Snapshot::parse(snapshot).ok_or_else(|| invalid(snapshot))?;
         reading.applied.retain(|xid| !snapshot.saw(*xid));
         Ok(reading.applied.is_empty())
     }
@@ -82,9 +83,4 @@ pub(super) fn require_plain(versions: &[Version], moves: bool, arrival: Arrival)
         return Err(Error::ReadsFirst);
     }
     Ok(())
-}
-
-/// The error about a text that is not a snapshot.
-pub(super) fn no_snapshot(text: &str) -> Error {
-    Error::failed("reading a snapshot", format!("'{text}' is not one"))
 }

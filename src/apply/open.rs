@@ -11,6 +11,7 @@ use crate::error::{Context, Result};
 use crate::facts::Feed;
 use crate::pg::{Client, Db, Tx};
 use crate::source::RowReader;
+use crate::source::snapshot::invalid;
 use crate::store;
 use crate::store::backfill;
 use crate::store::epoch::fence;
@@ -155,7 +156,7 @@ impl Applier {
     /// # Errors
     /// Where the text is not a snapshot.
     pub fn add_chunk(&mut self, chunk: i64, snapshot: &str) -> Result<()> {
-        self.env.chunks.add(chunk, snapshot).ok_or_else(|| super::beside::no_snapshot(snapshot))
+        self.env.chunks.add(chunk, snapshot).ok_or_else(|| invalid(snapshot))
     }
 
     /// Forgets the backfill's snapshots once the stream has passed everything they contained.
@@ -176,7 +177,7 @@ impl Applier {
 }
 
 /// Whether the reconcile under way deletes all rows of a feed that is configured no more: it has read none. A new reconcile at each
-/// start would halt anew in front of what was accepted (P9).
+/// start would halt again in front of what was accepted (P9).
 async fn goes_already(tx: &Tx, feed: Feed, under_way: Option<&backfill::Progress>) -> Result<bool> {
     let Some(at) = under_way.filter(|at| !at.stage.has_read()) else { return Ok(false) };
     if at.feeds.as_ref().is_some_and(|feeds| !feeds.contains(&feed)) {

@@ -50,7 +50,7 @@ impl Follow<'_> {
     pub(super) async fn tick(&mut self, maintenance: &mut Maintenance) -> Result<()> {
         self.health.tick();
         self.receiver.report_depth();
-        if self.open.as_ref().is_none_or(|open| !open.in_parts) {
+        if !self.is_in_parts() {
             self.look_after(maintenance).await?;
         }
         Ok(())

@@ -389,7 +389,7 @@ impl Follow<'_> {
     }
 
     /// Whether parts of the transaction that is arriving are applied and not committed.
-    fn is_in_parts(&self) -> bool {
+    pub(super) fn is_in_parts(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.in_parts)
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::apply::Applier;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
+use crate::facts::Feed;
 use crate::lsn::Lsn;
 use crate::pg::{Client, Db};
 use crate::source::catalog::Table;
@@ -55,9 +56,7 @@ impl Due {
     /// Those of the target.
     pub async fn schedule_truncated(&self, applier: &Applier, config: &Config) -> Result<()> {
         let Altered::Feeds(altered) = &self.altered else { return Ok(()) };
-        let truncated = altered.iter().filter(|feed| feed.truncated);
-        let entries = truncated.filter_map(|feed| applier.env.feeds.named(&feed.name));
-        let feeds: Vec<_> = entries.map(|entry| entry.info.feed).collect();
+        let feeds = numbers(applier, altered.iter().filter(|feed| feed.truncated));
         if feeds.is_empty() {
             return Ok(());
         }
@@ -74,18 +73,20 @@ impl Due {
             Altered::Nothing => {}
             Altered::Everything => backfill::schedule(tx.db(), config, Stage::Rows).await?,
             Altered::Feeds(altered) => {
-                let numbers = |wanted: &dyn Fn(&AlteredFeed) -> bool| -> Vec<_> {
-                    let meant = altered.iter().filter(|feed| wanted(feed));
-                    let entries = meant.filter_map(|feed| applier.env.feeds.named(&feed.name));
-                    entries.map(|entry| entry.info.feed).collect()
-                };
-                let (feeds, truncated) = (numbers(&|_| true), numbers(&|feed| feed.truncated));
+                let feeds = numbers(applier, altered.iter());
+                let truncated = numbers(applier, altered.iter().filter(|feed| feed.truncated));
                 backfill::schedule_feeds(tx.db(), config, &feeds, &truncated).await?;
             }
         }
         note_print(tx.db(), self.print.as_ref()).await?;
         tx.commit().await
     }
+}
+
+/// The numbers of these feeds.
+fn numbers<'a>(applier: &Applier, altered: impl Iterator<Item = &'a AlteredFeed>) -> Vec<Feed> {
+    let entries = altered.filter_map(|feed| applier.env.feeds.named(&feed.name));
+    entries.map(|entry| entry.info.feed).collect()
 }
 
 /// Notes what publication and tables are.

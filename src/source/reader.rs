@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::snapshot;
 use crate::config::TableName;
 use crate::engine::{FeedEntry, Feeds, Snapshot};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::facts::{Feed, RawRow, SourceKey, source_key};
 use crate::pg::Client;
 
@@ -47,8 +47,7 @@ impl RowReader {
     pub async fn shows(&self, xids: &[u32]) -> Result<bool> {
         for _ in 0..LOOKS {
             let text = snapshot::current(&self.client).await?;
-            let snapshot = Snapshot::parse(&text)
-                .ok_or_else(|| Error::failed("source: reading the snapshot", "it is not one"))?;
+            let snapshot = Snapshot::parse(&text).ok_or_else(|| snapshot::invalid(&text))?;
             if xids.iter().all(|xid| snapshot.saw(*xid)) {
                 return Ok(true);
             }

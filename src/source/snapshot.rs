@@ -93,6 +93,11 @@ pub async fn current(client: &Client) -> Result<String> {
     Ok(row.context("source: reading the snapshot")?.get(0))
 }
 
+/// The error about a text that is not a snapshot.
+pub fn invalid(text: &str) -> Error {
+    Error::failed("reading a snapshot", format!("'{text}' is not one"))
+}
+
 /// Opens a transaction whose statements all see one snapshot, and returns that.
 ///
 /// # Errors

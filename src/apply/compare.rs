@@ -97,6 +97,7 @@ impl Applier {
             came_in: CameIn::default(),
             has_quarantine: true,
             has_outside: true,
+            has_partners: true,
             has_blocked_deletes: true,
             has_adopted: true,
             reading: None,
@@ -277,7 +278,7 @@ impl Applier {
         let members = self.canonical_members(tx, after, limit).await?;
         let pairs = store::alias::pairs(tx, &members).await?;
         let scopes: Vec<String> = members.iter().map(|key| unify::scope_of_pair(key)).collect();
-        let stored = store::conflict::by_scope(tx, &scopes).await?;
+        let stored = store::conflict::by_scope(tx, &scopes, &[]).await?;
         let conflicts: Vec<(WantedConflict, &'static str)> = pairs
             .iter()
             .map(|(a, b, canonical)| {
@@ -332,7 +333,7 @@ impl Applier {
         unsupported.retain(|found| !stored.contains_key(&found.row) || !found.is_own);
         let scope = |row: &RowId| unify::scope_of_blocked(&self.env.feeds.source_row(row));
         let scopes: Vec<String> = unsupported.iter().map(|found| scope(&found.row)).collect();
-        let blocked = store::conflict::by_scope(tx, &scopes).await?;
+        let blocked = store::conflict::by_scope(tx, &scopes, &[]).await?;
         let blocked: BTreeSet<String> = blocked.into_values().map(|stored| stored.scope).collect();
         // One with another id was never that row's.
         unsupported.retain(|found| !found.is_own || !blocked.contains(&scope(&found.row)));

@@ -135,7 +135,7 @@ impl Applier {
         scopes: &[String],
         conflicts: Vec<Conflict>,
     ) -> Result<()> {
-        let stored = store::conflict::by_scope(tx, scopes).await?;
+        let stored = store::conflict::by_scope(tx, scopes, &[]).await?;
         self.write_judged(tx, conflicts, stored).await
     }
 
@@ -207,7 +207,7 @@ impl Applier {
             members.iter().map(|member| unify::scope_of_pair(member)).collect();
         let (pairs, stored) = tokio::try_join!(
             store::alias::pairs(tx, members),
-            store::conflict::by_scope(tx, &scopes)
+            store::conflict::by_scope(tx, &scopes, &[])
         )?;
         let wanted =
             pairs.iter().map(|(a, b, canonical)| unify::possible_duplicate(a, b, canonical));

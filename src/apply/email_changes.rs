@@ -104,6 +104,7 @@ impl Applier {
         }
         self.carry_out(tx, wave, moving).await?;
         if !conflicts.is_empty() {
+            self.has_partners = true;
             self.open_conflicts(tx, conflicts).await?;
         }
         Ok(())

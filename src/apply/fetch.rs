@@ -69,6 +69,7 @@ impl Applier {
         let shared: Vec<SharedId> = touched.shared.iter().cloned().collect();
         let stored_before = plan.stored_before();
         let scopes = self.scopes(touched);
+        let also: &[String] = if self.has_partners { &scopes } else { &[] };
         let quarantined: &[String] = if self.has_quarantine { &owners } else { &[] };
         let adopting: &[String] = if self.has_adopted { &owners } else { &[] };
         let adopting_rows: Vec<RowId> =
@@ -76,7 +77,7 @@ impl Applier {
         let (stored, persons, mut conflicts, others, holders, quarantined, adopted) = tokio::try_join!(
             store::row::by_owner_within(tx, &owners, bytes),
             store::person::by_key(tx, &owners),
-            store::conflict::by_scope(tx, &scopes),
+            store::conflict::by_scope(tx, &scopes, also),
             store::shared::others(tx, &shared, &stored_before, bytes),
             store::shared::holders(tx, &owners),
             store::quarantine::among(tx, quarantined),
@@ -159,7 +160,7 @@ impl Applier {
         let mut scopes: Vec<String> = Vec::with_capacity(touched.owners.len() * 2);
         for owner in &touched.owners {
             scopes.push(format!("owner:{owner}"));
-            if is_person(owner) {
+            if self.has_partners && is_person(owner) {
                 scopes.push(format!("collision:{owner}"));
             }
         }
@@ -182,7 +183,7 @@ impl Applier {
         let payments = rows.values().flatten().filter(is_payment);
         let names = payments.map(|row| self.env.feeds.source_row(&row.id));
         let scopes: Vec<String> = names.map(|row| unify::scope_of_blocked(&row)).collect();
-        store::conflict::by_scope(tx, &scopes).await
+        store::conflict::by_scope(tx, &scopes, &[]).await
     }
 
     /// The rows of each shared id: those of the batch, and the stored ones or their representatives.

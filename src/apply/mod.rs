@@ -79,6 +79,9 @@ pub struct Applier {
     has_quarantine: bool,
     /// Whether anybody is counted as outside of the rollout.
     has_outside: bool,
+    /// Whether any conflict concerns an owner that it is not about by its scope, or is between two persons whom an e-mail change
+    /// was about.
+    has_partners: bool,
     /// Whether the application holds a transaction whose payment is gone.
     has_blocked_deletes: bool,
     /// Whether any payment adopted a transaction of the application.

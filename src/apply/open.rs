@@ -48,6 +48,7 @@ impl Applier {
             came_in: CameIn::default(),
             has_quarantine: false,
             has_outside: false,
+            has_partners: false,
             has_blocked_deletes: false,
             has_adopted: false,
             reading: None,
@@ -140,13 +141,16 @@ impl Applier {
         let sql = "select exists (select from tributary.profile_email), \
                    exists (select from tributary.quarantine), \
                    exists (select from tributary.conflict where kind = 'delete_blocked' and status <> 'resolved'), \
-                   exists (select from tributary.adopted_transaction)";
+                   exists (select from tributary.adopted_transaction), \
+                   exists (select from tributary.conflict where status <> 'resolved' \
+                       and (also >= 'collision:' and also < 'collision;' or also >= 'owner:' and also < 'owner;'))";
         let rows = self.db.query("target: reading the state", sql, &[]).await?;
         if let Some(row) = rows.first() {
             self.has_foreign_profiles = row.get(0);
             self.has_quarantine = row.get(1);
             self.has_blocked_deletes = row.get(2);
             self.has_adopted = row.get(3);
+            self.has_partners = row.get(4);
         }
         Ok(())
     }

@@ -171,7 +171,8 @@ impl Applier {
         // Before the target tables: a unique value that is freed there takes the digest of its holder with it.
         store::person::insert(&mut group, &self.tables.names.profiles, &new);
         store::person::update(&mut group, &known);
-        store::search::write(&mut group, &round.decided, &round.writes, &round.person_writes);
+        let searched = (round.writes.as_slice(), &round.person_writes);
+        store::search::write(&mut group, &round.decided, searched, self.has_partners);
         let mut refused = Refused::default();
         let mut report = if mode.careful {
             group.send(tx).await?;
@@ -218,6 +219,7 @@ impl Applier {
         let reached = self.judge_pairs(tx, group, people).await?;
         report.add(positions.map(|at| at.report(&reached)).unwrap_or_default());
         self.has_quarantine |= !refused.is_empty();
+        self.has_partners |= !refused.is_empty();
         self.has_outside |= !self.env.rollout.is_complete();
         report.deleted += self.remove_transactions(tx, &plan.gone, &round.writes, mode).await?;
         round.coming.extend(self.take_those_who_came_in());

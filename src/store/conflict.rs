@@ -9,16 +9,20 @@ use crate::engine::{AtStake, StoredConflict, WantedConflict};
 use crate::error::{Context as _, Result};
 use crate::pg::{COPY_FROM, Client, Group, Owned, Tx, copy_text};
 
-/// The conflicts that are not resolved and were judged from these units, by fingerprint.
+/// The conflicts that are not resolved and were judged from these units, or concern `also` these, by fingerprint.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn by_scope(tx: &Tx, scopes: &[String]) -> Result<HashMap<Uuid, StoredConflict>> {
+pub async fn by_scope(
+    tx: &Tx,
+    scopes: &[String],
+    also: &[String],
+) -> Result<HashMap<Uuid, StoredConflict>> {
     if scopes.is_empty() {
         return Ok(HashMap::new());
     }
     let sql = include_str!("sql/conflicts_by_scope.sql");
-    let rows = tx.query("target: reading conflicts", sql, &[&scopes]).await?;
+    let rows = tx.query("target: reading conflicts", sql, &[&scopes, &also]).await?;
     Ok(rows
         .iter()
         .map(|row| {

@@ -9,12 +9,12 @@ use crate::engine::people::Decided;
 use crate::pg::{Group, TextColumns};
 
 /// Adds to a group what persons are looked up by: of those in `persons`, whose own row is written, and of those whose
-/// transactions are. Only what differs is written.
+/// transactions are. Only what differs is written. `has_partners`: whether any e-mail change is in the review queue.
 pub fn write(
     group: &mut Group,
     decided: &[Decided],
-    writes: &[OwnerWrite],
-    persons: &BTreeSet<String>,
+    (writes, persons): (&[OwnerWrite], &BTreeSet<String>),
+    has_partners: bool,
 ) {
     let with_payments: HashSet<&str> = writes
         .iter()
@@ -30,8 +30,16 @@ pub fn write(
         return;
     }
     let columns = TextColumns::of(&persons, |decided| row(decided));
+    let mut params = columns.owned();
+    let (scopes, also): (Vec<&str>, Vec<&str>) = if has_partners {
+        (vec!["pair:", "collision:"], vec!["with:", "collision:"])
+    } else {
+        (vec!["pair:"], vec!["with:"])
+    };
+    params.push(Box::new(scopes));
+    params.push(Box::new(also));
     let sql = include_str!("sql/write_person_search.sql");
-    group.any("target: writing what persons are looked up by", sql, columns.owned());
+    group.any("target: writing what persons are looked up by", sql, params);
 }
 
 /// Characters of a name that persons are looked up by: an index holds no value of more than 2,704 bytes.

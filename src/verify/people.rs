@@ -223,7 +223,7 @@ impl Verifier<'_> {
         let there: HashSet<Uuid> = there.into_iter().collect();
         let scope = |row: &RowId| unify::scope_of_blocked(&feeds.source_row(row));
         let scopes: Vec<String> = payments.iter().map(scope).collect();
-        let blocked = store::conflict::by_scope(tx, &scopes).await?;
+        let blocked = store::conflict::by_scope(tx, &scopes, &[]).await?;
         let blocked: HashSet<&str> = blocked.values().map(|c| c.scope.as_str()).collect();
         let unwanted =
             rows.iter().filter(|(id, row)| there.contains(id) && !blocked.contains(&*scope(row)));

@@ -1,5 +1,5 @@
 -- What persons are looked for by, where it differs; and where the sum of their payments does, the amounts of the open
--- conflicts between people that it is at stake in.
+-- conflicts between people that it is at stake in. $7, $8: kinds of scopes of such conflicts, and of whom else they concern.
 with given as materialized (
     -- Of a person without a profile (the last column) the names stay.
     select n.email_key,
@@ -41,15 +41,22 @@ from (
             left join tributary.person_search s on s.email_key = e.email) as amount
     from changed w
     cross join lateral (
-        select id, evidence from tributary.conflict
-        where status <> 'resolved' and scope in ('pair:' || w.email_key, 'collision:' || w.email_key)
-        union all
         -- The range of one value and the order leave no other index.
         select o.id, o.evidence
-        from (values ('with:' || w.email_key), ('collision:' || w.email_key)) as v (scope)
+        from unnest($7::text[]) as v (kind)
         cross join lateral (
             select a.id, a.evidence from tributary.conflict a
-            where a.status <> 'resolved' and a.also is not null and a.also >= v.scope and a.also <= v.scope
+            where a.status <> 'resolved' and a.scope >= v.kind || w.email_key and a.scope <= v.kind || w.email_key
+            order by a.scope
+            offset 0
+        ) o
+        union all
+        select o.id, o.evidence
+        from unnest($8::text[]) as v (kind)
+        cross join lateral (
+            select a.id, a.evidence from tributary.conflict a
+            where a.status <> 'resolved' and a.also is not null
+                and a.also >= v.kind || w.email_key and a.also <= v.kind || w.email_key
             order by a.also
             offset 0
         ) o) k

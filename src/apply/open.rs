@@ -140,7 +140,8 @@ impl Applier {
     async fn load_flags(&mut self) -> Result<()> {
         let sql = "select exists (select from tributary.profile_email), \
                    exists (select from tributary.quarantine), \
-                   exists (select from tributary.conflict where kind = 'delete_blocked' and status <> 'resolved'), \
+                   exists (select from tributary.conflict where status <> 'resolved' \
+                       and scope >= 'blocked:' and scope < 'blocked;' and kind = 'delete_blocked'), \
                    exists (select from tributary.adopted_transaction), \
                    exists (select from tributary.conflict where status <> 'resolved' \
                        and (also >= 'collision:' and also < 'collision;' or also >= 'owner:' and also < 'owner;'))";

@@ -260,7 +260,8 @@ impl Applier {
             return Ok(BTreeSet::new());
         }
         let sql = "select scope from tributary.conflict \
-                   where kind = 'delete_blocked' and status <> 'resolved'";
+                   where status <> 'resolved' and scope >= 'blocked:' and scope < 'blocked;' \
+                       and kind = 'delete_blocked'";
         let rows = self.db.query("target: reading blocked deletes", sql, &[]).await?;
         let row = |row: &tokio_postgres::Row| {
             let scope: &str = row.get(0);

@@ -137,9 +137,11 @@ fn collect(feeds: &Feeds, value: &Value, found: &mut BTreeSet<String>) {
 /// The first rows of the people that a subject names: `<email>`, `<email>#<product>` or `<emailA>|<emailB>`.
 async fn of_people(client: &Client, feeds: &Feeds, subject: &str) -> Result<Vec<String>> {
     let people: Vec<&str> = subject.split('#').next().unwrap_or(subject).split('|').collect();
+    // All rows of an owner before their order: a plan may walk the key, which is in that order, through the rows of everybody.
     let sql = "select f.name || ':' || r.key from unnest($1::text[]) with ordinality as o (owner, at) \
-               cross join lateral (select feed, key from tributary.source_row \
-                   where owner = o.owner order by feed, key limit 2) r \
+               cross join lateral (select feed, key \
+                   from (select feed, key from tributary.source_row where owner = o.owner offset 0) own \
+                   order by feed, key limit 2) r \
                join tributary.feed f on f.number = r.feed order by o.at, r.feed, r.key";
     let rows = client.query(sql, &[&people]).await.context(WHAT)?;
     Ok(rows.iter().map(|row| feeds.discreet_name(row.get(0))).collect())

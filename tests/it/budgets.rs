@@ -240,3 +240,40 @@ async fn a_rebuild_reads_no_more_than_the_conflicts_that_there_are_p16() {
     let after = before + read_by().await;
     assert!(after - before < 5 * CONFLICTS, "{} rows for {CONFLICTS} conflicts", after - before);
 }
+
+/// The pack is run after each backfill, on tables that have just been filled and have no statistics.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validation_reads_in_proportion_to_the_tables_p16() {
+    const PAYMENTS: i64 = 1_500;
+    const READ: &str = "select (sum(coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0)))::bigint \
+        from pg_stat_user_tables where relname in ('conflict', 'source_row', 'person')";
+    let for_nothing = format!(
+        "insert into xendit (id, external_id, status, amount, currency, description, customer_email, created)
+         select gen_random_uuid(), 'e' || n, 'PAID', 0, 'PHP', 'Papers to Profits', 'p' || n || '@example.com',
+             '2025-06-30T04:00:00Z'
+         from generate_series(1, {PAYMENTS}) as n"
+    );
+    let world = World::canonical(&for_nothing).await;
+    world.succeed(&["migrate"]).await;
+    for table in ["source_row", "person", "conflict"] {
+        let off = format!("alter table tributary.{table} set (autovacuum_enabled = off)");
+        world.target.execute(&off).await;
+    }
+    world.succeed(&["backfill"]).await;
+    let others = format!(
+        "insert into tributary.conflict
+             (kind, severity, status, subject, fingerprint, scope, evidence, evidence_digest)
+         select k.kind, 'review', 'open', k.kind || n, gen_random_uuid(), 'owner:q' || n, '{{}}', gen_random_uuid()
+         from generate_series(1, {PAYMENTS}) n, unnest(array['invalid_amount', 'duplicate_profile']) k (kind);
+         delete from pg_statistic s using pg_class c where c.oid = s.starelid and c.relnamespace = 'tributary'::regnamespace;
+         update unified_profiles set email = 'x' || email"
+    );
+    world.target.execute(&others).await;
+    let before: i64 = world.target.value(READ).await.parse().unwrap();
+    world.run(&["validate"]).await;
+    let read_by = async || world.target.value(READ).await.parse::<i64>().unwrap() - before;
+    let counted = || async { read_by().await >= 2 * PAYMENTS };
+    eventually("the counters of the validation", String::new, counted).await;
+    let read = read_by().await;
+    assert!(read < 40 * PAYMENTS, "{read} rows for {PAYMENTS} payments");
+}

@@ -6,7 +6,7 @@ from tributary.person o
 join :profiles p on p.id = o.profile_id
 where o.state = 'present' and not o.outside and lower(p.email::text) is distinct from o.email_key
     and not exists (select from tributary.conflict c
-        where c.kind = 'duplicate_profile' and c.status <> 'resolved' and c.subject = o.email_key)
+        where c.kind = 'duplicate_profile' and c.status <> 'resolved' and c.scope = 'owner:' || o.email_key)
     and not exists (select from tributary.quarantine q where q.owner = o.email_key)
 union all
 select 'the address of a person is one that mail can reach', '0', count(*)::text, count(*) = 0
@@ -22,4 +22,4 @@ from (
 ) shared
 where exists (select from tributary.person o where o.email_key = shared.email and o.state = 'present')
     and not exists (select from tributary.conflict c where c.kind = 'duplicate_profile' and c.status <> 'resolved'
-        and c.subject = shared.email)
+        and c.scope = 'owner:' || shared.email)

@@ -27,6 +27,7 @@ mod durability;
 mod expiry;
 mod follow;
 mod large;
+mod look;
 mod maintenance;
 mod notice;
 mod progress;

@@ -30,6 +30,7 @@ mod plans;
 mod quarantine;
 mod read;
 mod repair;
+mod scan;
 mod settle;
 mod totals;
 mod watch;
@@ -44,6 +45,7 @@ pub use passes::parse_source_row;
 pub(crate) use read::stored_feeds;
 pub use read::{LeftOutRow, adopted_transactions, find_row, left_out_rows, read_owner};
 pub use repair::Repair;
+pub use scan::Scanned;
 pub use settle::Mode;
 pub use watch::{Reached, Watch};
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::facts::{Feed, FeedKind, SourceKey};
 use crate::pg::{Group, Tx};
 use crate::store;
-use crate::targets::{Report, auth_users, profile_ids};
+use crate::targets::Report;
 
 /// Units judged in one transaction of a pass.
 pub(super) const PAGE: i64 = OWNERS_PER_ROUND as i64;
@@ -298,56 +298,6 @@ impl Applier {
         tx.commit().await?;
         Report { deleted, ..Report::default() }.count();
         Ok(())
-    }
-
-    /// Scans for profiles that were there before or were changed by the application, so that persons find them however
-    /// they spell the address, and judges their persons again. `alive` is called after each commit.
-    ///
-    /// # Errors
-    /// Those of the target.
-    pub async fn scan_profiles(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
-        self.scan_auth_users(alive).await?;
-        let mut after = Uuid::nil();
-        loop {
-            let found = profile_ids::unrecorded(&self.db, &self.tables, after).await?;
-            let Some(last) = found.last() else { return Ok(()) };
-            after = last.0;
-            let tx = self.begin().await?;
-            let owners = profile_ids::record(&tx, found).await?;
-            tx.commit().await?;
-            self.has_foreign_profiles = true;
-            // Most profiles of a first start belong to people who are not known yet.
-            let known = self.known_persons(owners).await?;
-            // A backfill that has not come to the people yet judges everybody.
-            if !crate::store::backfill::comes_to_everybody(&self.db).await? {
-                self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
-            }
-            alive();
-        }
-    }
-
-    /// Records the keys of users whose addresses are spelled otherwise, so that new people find them.
-    async fn scan_auth_users(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
-        if !self.tables.link_auth_users {
-            return Ok(());
-        }
-        let mut after = Uuid::nil();
-        loop {
-            let found = auth_users::unrecorded(&self.db, after).await?;
-            let Some(last) = found.last() else { return Ok(()) };
-            after = last.0;
-            let tx = self.begin().await?;
-            auth_users::record(&tx, &found).await?;
-            tx.commit().await?;
-            alive();
-        }
-    }
-
-    async fn known_persons(&self, keys: BTreeSet<String>) -> Result<Vec<String>> {
-        let keys: Vec<String> = keys.into_iter().collect();
-        let sql = "select email_key from tributary.person where email_key = any($1)";
-        let rows = self.db.query("target: looking up persons", sql, &[&keys]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// Some source keys of a feed after a key, for a TRUNCATE that was accepted.

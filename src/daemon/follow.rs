@@ -15,9 +15,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
+use super::between::LOOKING_SHARE;
 use super::control::Control;
 use super::due::Noted;
 use super::durability::Durability;
+use super::look::Look;
 use super::maintenance::Maintenance;
 use super::notice::Notice;
 use super::reading::{Reading, Waits};
@@ -63,8 +65,8 @@ pub(super) struct Follow<'a> {
     /// Whether the source waits for the confirmation of that position, for instance in order to stop.
     pub(super) idle_is_awaited: bool,
     pub(super) idle_at: Instant,
-    /// When new profiles of the application are looked for again.
-    pub(super) look_at: Instant,
+    /// New profiles of the application, before batches.
+    pub(super) look: Look,
     /// Where it began, while what it failed at before is not known to be over.
     pub(super) failed_at: Option<Lsn>,
     /// Looks at what no message of the stream carries.
@@ -143,7 +145,7 @@ pub(super) async fn follow(
         idle: None,
         idle_is_awaited: false,
         idle_at: Instant::now(),
-        look_at: Instant::now(),
+        look: Look::new(LOOKING_SHARE, Duration::ZERO),
         failed_at,
         notice,
         writers: None,

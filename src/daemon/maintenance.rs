@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::backfill::report_backfill;
 use super::commands::{self, Rebuild};
 use super::control::{COMMAND_POLL, Control};
+use super::look::Look;
 use super::reports::Reports;
 use super::retention::Retention;
 use super::retries::Retries;
@@ -51,8 +52,9 @@ pub(super) struct Maintenance {
     served_at: Option<Instant>,
     source_asked_at: Option<Instant>,
     waiting_at: Option<Instant>,
-    /// When new profiles are looked for next.
-    profiles_at: Option<Instant>,
+    /// New profiles.
+    profiles: Look,
+    people_at: Option<Instant>,
     /// The date for which expiries were last looked for.
     judged_on: Option<Date>,
     /// People whose enrollments the change of date concerns (SPEC §5.4), not yet recomputed.
@@ -81,7 +83,8 @@ impl Maintenance {
             served_at: None,
             source_asked_at: None,
             waiting_at: None,
-            profiles_at: None,
+            profiles: Look::new(PROFILES_SHARE, PROFILES_INTERVAL),
+            people_at: None,
             judged_on: None,
             expiring: BTreeSet::new(),
             blocked: Retries::new(),
@@ -147,11 +150,9 @@ impl Maintenance {
         while session.applier.retry_quarantined().await? {
             health.step();
         }
-        let now = Instant::now();
-        if self.profiles_at.is_none_or(|at| now >= at) {
-            session.applier.scan_profiles(&|| health.tick()).await?;
+        self.profiles.next_page(&mut session.applier).await?;
+        if due(&mut self.people_at, PROFILES_INTERVAL) {
             self.retry_people(&mut session.applier).await?;
-            self.profiles_at = Some(now + PROFILES_INTERVAL.max(now.elapsed() * PROFILES_SHARE));
         }
         self.retention.run(&session.applier, config.retention_days).await?;
         self.reports.run(config, &session.applier).await?;

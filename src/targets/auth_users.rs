@@ -6,6 +6,7 @@
 
 use uuid::Uuid;
 
+use super::profile_ids::{Page, page};
 use crate::error::{Context as _, Error, Result};
 use crate::facts::email_key;
 use crate::pg::{Client, Db, Tx};
@@ -13,7 +14,7 @@ use crate::pg::{Client, Db, Tx};
 const WHAT: &str = "target: reading auth.users";
 
 /// Users looked at in one round.
-const USERS_PER_ROUND: i64 = 10_000;
+const USERS_PER_PAGE: i64 = 1_000;
 
 /// The ids of users with the keys that they are found by. Most addresses are their own key in lower case; the others are
 /// recorded with it.
@@ -129,14 +130,13 @@ pub(super) async fn create(client: &Client, profiles: &str) -> Result<String> {
     ))
 }
 
-/// A page of the users whose address is not its own key, as far as that is to be seen, and is not recorded, by id.
+/// Of the next users by id those whose address is not its own key, as far as that is to be seen, and is not recorded.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn unrecorded(db: &Db, after: Uuid) -> Result<Vec<(Uuid, String)>> {
+pub async fn unrecorded(db: &Db, after: Uuid) -> Result<Page> {
     let sql = include_str!("sql/unrecorded_users.sql");
-    let rows = db.query(WHAT, sql, &[&after, &USERS_PER_ROUND]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    Ok(page(&db.query(WHAT, sql, &[&after, &USERS_PER_PAGE]).await?))
 }
 
 /// Records users with the keys of their addresses.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::catalog::Tables;
@@ -12,8 +13,8 @@ use crate::facts::email_key;
 use crate::pg::{Db, TextColumns, Tx};
 use crate::rules::NAMESPACE;
 
-/// Profiles read per round when existing profiles are looked through for their addresses.
-const PROFILES_PER_ROUND: i64 = 10_000;
+/// Profiles of one page when existing profiles are looked through for their addresses: a few milliseconds.
+const PROFILES_PER_PAGE: i64 = 1_000;
 
 /// A person's id as found.
 #[derive(Debug, Clone, Copy)]
@@ -123,16 +124,31 @@ fn derived_id(key: &str, attempt: u32) -> Uuid {
     }
 }
 
-/// A page of the profiles whose address is neither their person's nor recorded, by id.
+/// Rows of a page with their addresses, and the last row of the page where more may follow.
+pub type Page = (Vec<(Uuid, String)>, Option<Uuid>);
+
+/// Of the next profiles by id those whose address is neither their person's nor recorded.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn unrecorded(db: &Db, tables: &Tables, after: Uuid) -> Result<Vec<(Uuid, String)>> {
+pub async fn unrecorded(db: &Db, tables: &Tables, after: Uuid) -> Result<Page> {
     let sql =
         include_str!("sql/unrecorded_profiles.sql").replace("{profiles}", &tables.names.profiles);
     let what = "target: reading profiles";
-    let rows = db.query(what, &sql, &[&after, &PROFILES_PER_ROUND]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    Ok(page(&db.query(what, &sql, &[&after, &PROFILES_PER_PAGE]).await?))
+}
+
+/// A row without an address is the last of its page.
+pub(super) fn page(rows: &[Row]) -> Page {
+    let mut last = None;
+    let found = rows.iter().filter_map(|row| {
+        let address: Option<String> = row.get(1);
+        if address.is_none() {
+            last = Some(row.get(0));
+        }
+        Some((row.get(0), address?))
+    });
+    (found.collect(), last)
 }
 
 /// Records the addresses of profiles that were there before or were changed by the application, so that persons find

@@ -1,0 +1,93 @@
+//! Profiles and users of the application are looked through for their addresses (SPEC §4.1).
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::{Applier, Mode};
+use crate::engine::rows::Touched;
+use crate::error::Result;
+use crate::store;
+use crate::targets::{auth_users, profile_ids};
+
+/// After which row the next page of [`Applier::scan_profiles`] begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Scanned {
+    /// Users of the application.
+    Users(Uuid),
+    /// Profiles.
+    Profiles(Uuid),
+}
+
+impl Default for Scanned {
+    fn default() -> Self {
+        Self::Users(Uuid::nil())
+    }
+}
+
+impl Applier {
+    /// Scans for profiles that were there before or were changed by the application, so that persons find them however
+    /// they spell the address, and judges their persons again. `alive` is called after each page.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn scan_profiles(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
+        let mut next = Some(Scanned::default());
+        while let Some(scanned) = next {
+            next = self.scan_page(scanned).await?;
+            alive();
+        }
+        Ok(())
+    }
+
+    /// A page of [`Applier::scan_profiles`]: users first, so that new people find them. `None`: that was the last one.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn scan_page(&mut self, scanned: Scanned) -> Result<Option<Scanned>> {
+        if let Scanned::Users(after) = scanned
+            && let Some(last) = self.scan_users(after).await?
+        {
+            return Ok(Some(Scanned::Users(last)));
+        }
+        let after = match scanned {
+            Scanned::Users(_) => Uuid::nil(),
+            Scanned::Profiles(after) => after,
+        };
+        let (found, last) = profile_ids::unrecorded(&self.db, &self.tables, after).await?;
+        if !found.is_empty() {
+            let tx = self.begin().await?;
+            let owners = profile_ids::record(&tx, found).await?;
+            tx.commit().await?;
+            self.has_foreign_profiles = true;
+            // Most profiles of a first start belong to people who are not known yet.
+            let known = self.known_persons(owners).await?;
+            // A backfill that has not come to the people yet judges everybody.
+            if !store::backfill::comes_to_everybody(&self.db).await? {
+                self.recompute_alone(Touched::owners(known), Mode::STREAM).await?;
+            }
+        }
+        Ok(last.map(Scanned::Profiles))
+    }
+
+    /// Records the keys of users whose addresses are spelled otherwise, so that new people find them.
+    async fn scan_users(&mut self, after: Uuid) -> Result<Option<Uuid>> {
+        if !self.tables.link_auth_users {
+            return Ok(None);
+        }
+        let (found, last) = auth_users::unrecorded(&self.db, after).await?;
+        if !found.is_empty() {
+            let tx = self.begin().await?;
+            auth_users::record(&tx, &found).await?;
+            tx.commit().await?;
+        }
+        Ok(last)
+    }
+
+    async fn known_persons(&self, keys: BTreeSet<String>) -> Result<Vec<String>> {
+        let keys: Vec<String> = keys.into_iter().collect();
+        let sql = "select email_key from tributary.person where email_key = any($1)";
+        let rows = self.db.query("target: looking up persons", sql, &[&keys]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+}

@@ -242,6 +242,31 @@ async fn a_profile_that_the_application_makes_is_adopted() {
     assert_eq!(world.target.value(profiles).await, format!("{id} other@example.com"));
 }
 
+/// Profiles are looked through in pages: those of every page are found, at the start and while the stream goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_profiles_of_the_application_are_adopted() {
+    let contacts = "insert into systemeio (id, email, first_name, created_at)
+        select gen_random_uuid(), 'p' || n || '@example.com', 'Ana', now() from generate_series(1, 2500) n";
+    let world = World::canonical(contacts).await;
+    world.succeed(&["migrate"]).await;
+    let made = "insert into unified_profiles (id, email)
+        select md5('p' || n)::uuid, 'P' || n || '@Example.com' from generate_series(1, 2500) n";
+    world.target.execute(made).await;
+    let daemon = world.started().await;
+    let adopted = "select count(*) filter (where id = md5(split_part(email, '@', 1))::uuid and first_name = 'Ana') || ' of ' || count(*)
+        from unified_profiles";
+    assert_eq!(world.target.value(adopted).await, "2500 of 2500");
+    let later = "insert into unified_profiles (id, email)
+        select md5('q' || n)::uuid, 'Q' || n || '@Example.com' from generate_series(1, 1500) n";
+    world.target.execute(later).await;
+    let recorded = "select count(*) = 1500 from tributary.profile_email where email_key like 'q%'";
+    let is_recorded = || async { world.target.value(recorded).await == "true" };
+    crate::support::eventually("the new profiles", || daemon.log(), is_recorded).await;
+    world.source.execute(&contacts.replace("'p'", "'q'").replace("2500", "1500")).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(adopted).await, "4000 of 4000");
+}
+
 /// An address that the application gives back is written without any change of the source.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_the_application_gives_back_is_written() {

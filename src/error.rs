@@ -12,7 +12,7 @@ use std::fmt;
 use tokio_postgres::error::SqlState;
 
 pub(crate) use self::classify::describe;
-use self::classify::{is_io, is_missing, kind_of};
+use self::classify::{is_altered, is_io, kind_of};
 pub use self::policy::{ErrorKind, Next, Policy};
 
 /// What `tributary.fence` refuses with (P11).
@@ -34,7 +34,7 @@ pub enum Error {
         /// What the driver said beside words.
         origin: Origin,
     },
-    /// A statement does not fit what it is about any more: a table was altered under a prepared statement.
+    /// A statement does not fit what it is about any more: a table was altered or dropped under it.
     #[error("{context}: {cause}")]
     Altered {
         /// Which server, and what was being done.
@@ -177,10 +177,10 @@ impl Error {
             None => ErrorKind::Failed,
         };
         let origin = Origin { server: Server::of(&context), code: error.code().cloned() };
-        let is_missing = error.code().is_some_and(is_missing);
+        let is_altered = error.code().is_some_and(is_altered);
         match kind {
-            // A table of the source was dropped or altered: the next session finds out, and halts where it must.
-            ErrorKind::Failed if is_missing && origin.server == Some(Server::Source) => {
+            // A table was dropped or altered under a statement: the next session finds out, and halts where it must.
+            ErrorKind::Failed if is_altered && origin.server.is_some() => {
                 Self::Altered { context, cause, origin }
             }
             ErrorKind::Unavailable => Self::Unavailable { context, cause, origin },

@@ -48,7 +48,7 @@ pub struct Written {
 }
 
 /// What a rollback would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Plan {
     /// The backup.
     pub run: String,

@@ -233,7 +233,11 @@ pub async fn planned(db: &Db, run: &str, courses: &[uuid::Uuid]) -> Result<Plan>
     const WHAT: &str = "target: comparing with the backup";
     let backup = find(db, run).await?;
     db.batch(WHAT, "begin isolation level repeatable read read only").await?;
-    let plan = plan(db, &backup, courses).await;
+    let plan = if restore::was_done(db, &backup).await? {
+        Ok(Plan { run: run.to_owned(), ..Plan::default() })
+    } else {
+        plan(db, &backup, courses).await
+    };
     if plan.is_ok() || matches!(plan, Err(Error::Refused { .. })) {
         db.batch(WHAT, "rollback").await?;
     }

@@ -33,6 +33,8 @@ use crate::targets::statements::PARKED;
 
 const WHAT: &str = "target: rolling back to the backup";
 
+const HALTED: &str = "the daemon is halted until `tributary backfill` or `tributary cutover`";
+
 /// Statements of this transaction read whole tables; a transaction of the application is not waited for without end.
 pub(super) const WIDE: &str = "set local synchronous_commit = on; set local enable_seqscan = on; set local enable_sort = on; \
                     set local row_security = off; set local lock_timeout = '30s'; set constraints all immediate";
@@ -63,6 +65,11 @@ pub async fn carry_out(
             "run `tributary rollback` for it where the daemon does not",
         ));
     }
+    if was_done(db, &backup).await? {
+        return Ok(format!(
+            "the tables were brought back to backup {run} before, and nothing was written since; {HALTED}"
+        ));
+    }
     lock(db, &backup).await?;
     let plan = plan(db, &backup, courses).await?;
     plan.require(discard)?;
@@ -77,9 +84,26 @@ pub async fn carry_out(
     let operator = Operator { asked_by: Some(actor.to_owned()), ..operator.clone() };
     operation_log::record(db.client(), &operator, Operation::Rollback, started_at, &end).await?;
     failpoint::hit("rollback-restored");
-    let halted = "\nthe daemon is halted until `tributary backfill` or `tributary cutover`";
     let removed: String = removed.iter().map(|line| format!("\n{line}")).collect();
-    Ok(plan.done() + &removed + halted)
+    Ok(plan.done() + &removed + "\n" + HALTED)
+}
+
+/// Whether the target is as this backup left it, and what the backfill had added to its tables is gone again: the backup cannot be
+/// compared with them.
+///
+/// # Errors
+/// Those of the target.
+pub(super) async fn was_done(db: &Db, backup: &Backup) -> Result<bool> {
+    let (mut tables, mut columns) = (Vec::new(), Vec::new());
+    for table in backup.written() {
+        for column in &table.columns {
+            tables.push(table.table.as_str());
+            columns.push(column.as_str());
+        }
+    }
+    let sql = include_str!("sql/rollback_was_done.sql");
+    let rows = db.query(WHAT, sql, &[&backup.run, &tables, &columns]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 pub(super) async fn lock(db: &Db, backup: &Backup) -> Result<()> {

@@ -10,8 +10,9 @@ use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use tokio_postgres::error::SqlState;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Server};
 use crate::facts::visible;
 
 /// Exit code where differences were found, or a point of a check failed (SPEC §9).
@@ -28,21 +29,46 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Writes an error with its remedy to standard error, and returns the code to end with.
 pub fn report(error: &Error) -> ExitCode {
-    let remedy = unavailable(error).unwrap_or_default();
+    let remedy = remedy(error).map(|text| format!("  remedy: {text}\n")).unwrap_or_default();
     // Where even that cannot be written the code alone must do.
     let _ = write_all(&mut io::stderr().lock(), &format!("error: {error}\n{remedy}"));
     ExitCode::from(error.exit_code())
 }
 
-/// What to do about a server that is away.
-fn unavailable(error: &Error) -> Option<String> {
-    let Error::Unavailable { .. } = error else { return None };
-    let server = error.server()?.as_str();
-    let variable = server.to_uppercase();
-    Some(format!(
-        "  remedy: start the {server} server, or correct its address: host and port in the [{server}] section, or \
-         TRIBUTARY_{variable}_URL\n"
-    ))
+/// What to do about an error of a server that does not say so itself.
+fn remedy(error: &Error) -> Option<String> {
+    let server = error.server()?;
+    let (name, variable) = (server.as_str(), server.as_str().to_uppercase());
+    let code = error.code();
+    let is = |known: &[SqlState]| code.is_some_and(|code| known.contains(code));
+    if is(&[SqlState::QUERY_CANCELED]) {
+        return Some(format!(
+            "a statement_timeout of the role or database, or somebody at the {name} server, ended the statement: raise the limit, or \
+             repeat"
+        ));
+    }
+    if is(&[
+        SqlState::INVALID_CATALOG_NAME,
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+    ]) {
+        return Some(format!(
+            "correct database, user and password in the [{name}] section, or TRIBUTARY_{variable}_URL"
+        ));
+    }
+    match error {
+        Error::Unavailable { .. } => Some(format!(
+            "start the {name} server, or correct its address: host and port in the [{name}] section, or TRIBUTARY_{variable}_URL"
+        )),
+        Error::Altered { .. } if server == Server::Target => Some(
+            "a table was altered or dropped: run `tributary migrate`, or `tributary backfill` after a rollback, then repeat"
+                .to_owned(),
+        ),
+        Error::Altered { .. } => {
+            Some("a table was altered or dropped: look at `tributary check`".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn write_all(to: &mut impl Write, text: &str) -> io::Result<()> {

@@ -42,6 +42,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         connect(&config.source.server, "tributary slot drop", "source")
     })
     .await?;
+    // Both servers are there before anything goes.
+    let target = crate::retry::within(patience, || {
+        connect(&config.target.server, "tributary slot drop", "target")
+    })
+    .await?;
     let name = &config.source.slot;
     let dropped = match slot::drop_when_free(&source, name, SLOT_WAIT).await {
         // The server is there: it is the reader that must go.
@@ -57,10 +62,6 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let publication = &config.source.publication;
     let dropped = publication::drop(&source, publication).await?;
     print(&format!("publication {publication}: {}\n", outcome(dropped)))?;
-    let target = crate::retry::within(patience, || {
-        connect(&config.target.server, "tributary slot drop", "target")
-    })
-    .await?;
     let known = target
         .query_one("select to_regclass('tributary.checkpoint') is not null", &[])
         .await

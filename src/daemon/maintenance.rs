@@ -117,6 +117,22 @@ impl Maintenance {
         Ok(())
     }
 
+    /// What may go on while the stream is paused: what operators ask for, a rebuild included.
+    async fn serve_paused(
+        &mut self,
+        config: &Config,
+        session: &mut Session,
+        health: &Arc<Health>,
+    ) -> Result<()> {
+        let may_wait =
+            self.commands_wait || self.served_at.is_none_or(|at| at.elapsed() >= COMMAND_POLL);
+        self.serve_alone(config, session, health).await?;
+        if may_wait && self.rebuild.is_none() {
+            self.rebuild = Rebuild::take(config, session).await?;
+        }
+        self.round(config, session, health).await
+    }
+
     /// Whether long work is under way, so that another round is due as soon as nothing else is.
     pub(super) fn has_rounds(&self) -> bool {
         self.rebuild.is_some() || self.recomputes || !self.expiring.is_empty()
@@ -282,13 +298,11 @@ pub(super) async fn wait_until_accepted(
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();
-        let is_still = matches!(
-            halt.cause,
-            HaltCause::Configuration { .. }
-                | HaltCause::RolledBack { .. }
-                | HaltCause::Paused { .. }
-        );
-        if is_still {
+        let is_still =
+            matches!(halt.cause, HaltCause::Configuration { .. } | HaltCause::RolledBack { .. });
+        if matches!(halt.cause, HaltCause::Paused { .. }) {
+            maintenance.serve_paused(config, session, health).await?;
+        } else if is_still {
             maintenance.serve_alone(config, session, health).await?;
         } else {
             maintenance.run(config, session, health).await?;

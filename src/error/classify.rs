@@ -28,10 +28,18 @@ fn kind_of_code(code: &SqlState) -> ErrorKind {
     }
 }
 
-/// Whether what a statement names is not there.
-pub(super) fn is_missing(code: &SqlState) -> bool {
-    [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME]
-        .contains(code)
+/// Whether what a statement names is not there, or of another type.
+pub(super) fn is_altered(code: &SqlState) -> bool {
+    [
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::UNDEFINED_FUNCTION,
+        SqlState::DATATYPE_MISMATCH,
+        SqlState::CANNOT_COERCE,
+        SqlState::WRONG_OBJECT_TYPE,
+    ]
+    .contains(code)
 }
 
 /// Whether an error of this SQLSTATE class is the row's own fault: bad data (21, 22), a constraint or a limit

@@ -9,13 +9,16 @@ use crate::error::{Context, Result};
 use crate::pg::Client;
 
 /// Settings of every session.
-const PINNED: [(&str, &str); 7] = [
+const PINNED: [(&str, &str); 9] = [
     ("DateStyle", "ISO,MDY"),
     ("TimeZone", "UTC"),
     ("IntervalStyle", "postgres"),
     ("extra_float_digits", "3"),
     ("bytea_output", "hex"),
     ("standard_conforming_strings", "on"),
+    ("quote_all_identifiers", "off"),
+    // A limit of the role or database is one for the application's queries.
+    ("statement_timeout", "0"),
     ("default_transaction_isolation", "read committed"),
 ];
 
@@ -33,7 +36,7 @@ pub(crate) const AS_THEY_ARE: &str = "select set_config('client_encoding', 'SQL_
 /// than to hide rows, which would look like deletes. The settings stay for the rest of the session.
 pub(crate) async fn pin(client: &Client) -> Result<()> {
     let set = |(name, value)| format!("set {name} = '{value}'; ");
-    let more = "set row_security = off; set statement_timeout = 0; ";
+    let more = "set row_security = off; ";
     let sql = PINNED.map(set).concat() + more + AS_THEY_ARE;
     client.batch_execute(&sql).await.context("source: session settings")
 }

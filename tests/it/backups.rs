@@ -282,3 +282,26 @@ async fn a_cut_over_stops_goes_back_or_is_done() {
     world.succeed(&["rollback", run]).await;
     assert!(dump(&world).await == before, "the way back");
 }
+
+/// The answer to the first one may be lost. What the backfill had added to the tables is gone, and the copies cannot be compared with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_is_asked_for_twice_is_done_once() {
+    let world = World::canonical(ROWS).await;
+    world.target.execute(APPLICATION).await;
+    world.succeed(&["backfill"]).await;
+    let backups = world.json(&["backups", "list", "--json"]).await;
+    let run = backups[0]["run"].as_str().unwrap();
+    world.succeed(&["rollback", run]).await;
+    let profiles = "select string_agg(p::text, ' ' order by id) from unified_profiles p";
+    let before = world.target.value(profiles).await;
+    let again = world.succeed(&["rollback", run]).await;
+    assert!(again.contains("before, and nothing was written since"), "{again}");
+    let shown = world.succeed(&["rollback", run, "--dry-run"]).await;
+    assert!(shown.contains("nothing was written"), "{shown}");
+    assert_eq!(world.target.value(profiles).await, before);
+    let validated = world.run(&["validate"]).await;
+    let told = String::from_utf8_lossy(&validated.stderr).into_owned();
+    assert!(told.contains("remedy: a table was altered or dropped"), "{told}");
+    world.succeed(&["backfill"]).await;
+    world.succeed(&["verify"]).await;
+}

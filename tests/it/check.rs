@@ -73,3 +73,56 @@ async fn each_point_that_fails_is_told_with_its_remedy() {
     let (code, _) = points(&world, None).await;
     assert!(matches!(code, Some(3 | 78)), "{code:?}");
 }
+
+/// What a database or role has as its default is for the application.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_the_database_change_no_command() {
+    let rows = "insert into systemeio (id, contact_id, email, first_name)
+        select md5('s' || n)::uuid, 'c' || n, 'p' || n || '@example.com', 'Ana' from generate_series(1, 3000) n";
+    let world = World::canonical(rows).await;
+    for place in [&world.source, &world.target] {
+        for setting in ["statement_timeout = '1ms'", "quote_all_identifiers = on"] {
+            place.execute(&format!("alter database \"{}\" set {setting}", place.database)).await;
+        }
+    }
+    let commands: [&[&str]; 9] = [
+        &["migrate"],
+        &["check"],
+        &["backfill"],
+        &["validate"],
+        &["conflicts", "list", "--email", "p5@example.com"],
+        &["status"],
+        &["explain", "p5@example.com"],
+        &["verify"],
+        &["rebuild"],
+    ];
+    for arguments in commands {
+        world.succeed(arguments).await;
+    }
+    let reported = world.json(&["report", "--json"]).await;
+    assert!(reported.is_object(), "{reported}");
+}
+
+/// A mistyped address of the target costs the source nothing, and is told with its remedy.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_dropped_where_the_target_is_not_there() {
+    let world = World::canonical("select 1").await;
+    world.succeed(&["backfill"]).await;
+    let url = world.target.url();
+    let (address, database) = url.rsplit_once('/').unwrap();
+    let options = database.split_once('?').map(|(_, options)| format!("?{options}"));
+    let missing = format!("{address}/no_such_database{}", options.unwrap_or_default());
+    for arguments in [&["slot", "drop"][..], &["validate"], &["log"]] {
+        let mut command = world.command(arguments);
+        let output = command.env("TRIBUTARY_TARGET_URL", &missing).output().await.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?} {told}");
+        assert!(
+            told.contains("remedy: correct database, user and password in the [target]"),
+            "{told}"
+        );
+    }
+    let slots = "select count(*) from pg_replication_slots where database = current_database()";
+    assert_eq!(world.source.value(slots).await, "1");
+    assert_eq!(world.source.value("select count(*) from pg_publication").await, "1");
+}

@@ -201,3 +201,28 @@ async fn of_two_daemons_one_works_and_the_other_takes_over() {
 async fn transactions(world: &World) -> String {
     world.target.value("select count(*) from transactions").await
 }
+
+/// A pause holds the stream up, and not what operators ask for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_and_a_rollout_are_carried_out_while_the_stream_is_paused() {
+    let rows = "insert into systemeio (id, contact_id, email, first_name)
+        select md5('s' || n)::uuid, 'c' || n, 'p' || n || '@example.com', 'Ana' from generate_series(1, 40) n";
+    let world = World::canonical(rows).await;
+    let mut daemon = world.started().await;
+    world.succeed(&["pause"]).await;
+    daemon.wait_for_phase("halted").await;
+    world.target.execute("update unified_profiles set first_name = 'Bea'").await;
+    let told = world.succeed(&["rebuild"]).await;
+    assert!(told.contains("everybody is recomputed"), "{told}");
+    let named = "select string_agg(distinct first_name, ' ') from unified_profiles";
+    assert_eq!(world.target.value(named).await, "Ana");
+    world.succeed(&["rollout", "50"]).await;
+    world.succeed(&["rollout", "100"]).await;
+    assert_eq!(daemon.status().await["phase"], "halted");
+    world.source.execute("update systemeio set first_name = 'Cora'").await;
+    world.succeed(&["resume"]).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(named).await, "Cora");
+    world.succeed(&["verify"]).await;
+}

@@ -394,3 +394,35 @@ async fn people_wait_for_their_auth_users() {
         format!("select status || ' ' || resolved_by from tributary.conflict where id = {id}");
     assert_eq!(world.target.value(&status).await, "dismissed ana");
 }
+
+/// P8: statements that were made for other columns end the session and not the daemon, and a new session knows the tables as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_altered_under_the_stream_is_followed() {
+    let payments = "insert into xendit (id, external_id, status, amount, currency, customer_email, created)
+        select md5('x' || n)::uuid, 'e' || n, 'PAID', 499, 'PHP', 'p' || n || '@example.com', '2025-06-30T04:00:00Z'
+        from generate_series(1, 30) n;
+        insert into systemeio (id, contact_id, email, tags)
+        select md5('s' || n)::uuid, 'c' || n, 'p' || n || '@example.com', 'Newsletter' from generate_series(1, 30) n";
+    let world = World::canonical(payments).await;
+    let daemon = world.started().await;
+    let alterations = [
+        "alter table transactions drop column failure_reason",
+        "alter table transactions alter metadata type json using metadata::json",
+        "alter table unified_profiles alter tags type jsonb using to_jsonb(tags)",
+    ];
+    for (number, alteration) in alterations.iter().enumerate() {
+        world.target.execute(alteration).await;
+        let change = format!(
+            "update xendit set description = '{number}', failure_reason = '{number}', amount = 500 + {number};
+             update systemeio set tags = 'VIP,T{number}', first_name = 'Ana{number}'"
+        );
+        world.source.execute(&change).await;
+        daemon.wait_until_caught_up(&world).await;
+        let written = format!(
+            "select (select count(*) from transactions where amount = 500 + {number} and failure_reason = '{number}')
+                || ' ' || (select count(*) from unified_profiles where first_name = 'Ana{number}')"
+        );
+        assert_eq!(world.target.value(&written).await, "30 30", "{alteration}");
+    }
+    world.succeed(&["verify"]).await;
+}

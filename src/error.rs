@@ -213,6 +213,14 @@ impl Error {
         self.kind().policy()
     }
 
+    /// Whether a command of an operator that met it is answered with it. One that asks for what is not in the target would halt
+    /// the daemon if it were served again and again.
+    #[must_use]
+    pub fn answers_commands(&self) -> bool {
+        let is_refusal = self.server() == Some(Server::Target) && self.code().is_some_and(is_altered);
+        self.policy().answers || is_refusal
+    }
+
     fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Unavailable { origin, .. }

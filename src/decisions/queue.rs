@@ -143,7 +143,7 @@ async fn next(db: &Db) -> Result<Option<Waiting>> {
 ///
 /// # Errors
 /// Those of the target, and those in `answered` that say nothing about the command
-/// ([`crate::error::Policy::answers`]): it then stays without an answer.
+/// ([`Error::answers_commands`]): it then stays without an answer.
 pub async fn answer(
     applier: &Applier,
     id: i64,
@@ -152,7 +152,7 @@ pub async fn answer(
 ) -> Result<()> {
     let (ok, answer) = match answered {
         Ok(answer) => (true, answer),
-        Err(error) if error.policy().answers => {
+        Err(error) if error.answers_commands() => {
             if let Some(request) = request.filter(|request| request.changes_something()) {
                 let (operation, end) = (request.operation(), refused(&error, request));
                 let (db, operator) = (&applier.db, &applier.operator);

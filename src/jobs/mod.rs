@@ -128,7 +128,7 @@ impl Served {
         }
         match done {
             Ok(summary) => queue.answer(epoch, waiting.id, true, summary).await?,
-            Err(error) if error.policy().answers || attempt >= ATTEMPTS => {
+            Err(error) if error.answers_commands() || attempt >= ATTEMPTS => {
                 queue.answer(epoch, waiting.id, false, error.to_string().into()).await?;
             }
             Err(error) => return Err(error),

@@ -1,6 +1,7 @@
 //! The entry of a command that runs by itself.
 
 use serde_json::Value;
+use tokio_postgres::error::SqlState;
 
 use super::{Finish, Operation, Operator, begin, finish};
 use crate::config::Config;
@@ -32,7 +33,10 @@ impl Journal {
         match begun.await {
             Ok(open) => Self { open: Some(open) },
             Err(error) => {
-                tracing::warn!(%error, "the operation log cannot be written");
+                // A target that is not migrated yet has no log.
+                if error.code() != Some(&SqlState::UNDEFINED_TABLE) {
+                    tracing::warn!(%error, "the operation log cannot be written");
+                }
                 Self { open: None }
             }
         }

@@ -217,7 +217,8 @@ impl Error {
     /// the daemon if it were served again and again.
     #[must_use]
     pub fn answers_commands(&self) -> bool {
-        let is_refusal = self.server() == Some(Server::Target) && self.code().is_some_and(is_altered);
+        let is_refusal =
+            self.server() == Some(Server::Target) && self.code().is_some_and(is_altered);
         self.policy().answers || is_refusal
     }
 

@@ -240,7 +240,7 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
 async fn session_settings(target: &Client) -> Result<()> {
     let keepalives = "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; \
                       set tcp_keepalives_count = 3; set idle_in_transaction_session_timeout = 0; \
-                      set statement_timeout = 0; set synchronous_commit = off";
+                      set synchronous_commit = off";
     target.batch_execute(keepalives).await.context("target: session settings")?;
     notice_dead_clients(target, "target").await;
     Ok(())

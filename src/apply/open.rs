@@ -138,14 +138,16 @@ impl Applier {
 
     /// Which rare look-ups are needed at all.
     async fn load_flags(&mut self) -> Result<()> {
-        let sql = "select exists (select from tributary.profile_email), \
-                   exists (select from tributary.quarantine), \
-                   exists (select from tributary.conflict where status <> 'resolved' \
-                       and scope >= 'blocked:' and scope < 'blocked;' and kind = 'delete_blocked'), \
-                   exists (select from tributary.adopted_transaction), \
-                   exists (select from tributary.conflict where status <> 'resolved' \
-                       and (also >= 'collision:' and also < 'collision;' or also >= 'owner:' and also < 'owner;'))";
-        let rows = self.db.query("target: reading the state", sql, &[]).await?;
+        let is_blocked = store::conflict::IS_BLOCKED_DELETE;
+        let sql = format!(
+            "select exists (select from tributary.profile_email), \
+             exists (select from tributary.quarantine), \
+             exists (select from tributary.conflict where {is_blocked}), \
+             exists (select from tributary.adopted_transaction), \
+             exists (select from tributary.conflict where status <> 'resolved' \
+                 and (also >= 'collision:' and also < 'collision;' or also >= 'owner:' and also < 'owner;'))"
+        );
+        let rows = self.db.query("target: reading the state", &sql, &[]).await?;
         if let Some(row) = rows.first() {
             self.has_foreign_profiles = row.get(0);
             self.has_quarantine = row.get(1);

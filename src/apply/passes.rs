@@ -259,10 +259,9 @@ impl Applier {
         if !self.has_blocked_deletes {
             return Ok(BTreeSet::new());
         }
-        let sql = "select scope from tributary.conflict \
-                   where status <> 'resolved' and scope >= 'blocked:' and scope < 'blocked;' \
-                       and kind = 'delete_blocked'";
-        let rows = self.db.query("target: reading blocked deletes", sql, &[]).await?;
+        let is_blocked = store::conflict::IS_BLOCKED_DELETE;
+        let sql = format!("select scope from tributary.conflict where {is_blocked}");
+        let rows = self.db.query("target: reading blocked deletes", &sql, &[]).await?;
         let row = |row: &tokio_postgres::Row| {
             let scope: &str = row.get(0);
             self.env.feeds.row_id(scope.strip_prefix("blocked:").unwrap_or(scope))

@@ -45,14 +45,12 @@ impl Applier {
     /// # Errors
     /// Those of the target.
     pub async fn scan_page(&mut self, scanned: Scanned) -> Result<Option<Scanned>> {
-        if let Scanned::Users(after) = scanned
-            && let Some(last) = self.scan_users(after).await?
-        {
-            return Ok(Some(Scanned::Users(last)));
-        }
         let after = match scanned {
-            Scanned::Users(_) => Uuid::nil(),
             Scanned::Profiles(after) => after,
+            Scanned::Users(after) => match self.scan_users(after).await? {
+                Some(last) => return Ok(Some(Scanned::Users(last))),
+                None => Uuid::nil(),
+            },
         };
         let (found, last) = profile_ids::unrecorded(&self.db, &self.tables, after).await?;
         if !found.is_empty() {

@@ -171,8 +171,13 @@ impl Applier {
         // Before the target tables: a unique value that is freed there takes the digest of its holder with it.
         store::person::insert(&mut group, &self.tables.names.profiles, &new);
         store::person::update(&mut group, &known);
-        let searched = (round.writes.as_slice(), &round.person_writes);
-        store::search::write(&mut group, &round.decided, searched, self.has_partners);
+        store::search::write(
+            &mut group,
+            &round.decided,
+            &round.writes,
+            &round.person_writes,
+            self.has_partners,
+        );
         let mut refused = Refused::default();
         let mut report = if mode.careful {
             group.send(tx).await?;

@@ -43,8 +43,7 @@ fn remedy(error: &Error) -> Option<String> {
     let is = |known: &[SqlState]| code.is_some_and(|code| known.contains(code));
     if is(&[SqlState::QUERY_CANCELED]) {
         return Some(format!(
-            "a statement_timeout of the role or database, or somebody at the {name} server, ended the statement: raise the limit, or \
-             repeat"
+            "somebody at the {name} server, or a limit there, ended the statement: repeat"
         ));
     }
     if is(&[

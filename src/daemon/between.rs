@@ -1,4 +1,4 @@
-//! What the loop does between batches: idle progress, commands of operators, the clock, new profiles of the application.
+//! What the loop does between batches: idle progress, commands of operators, the clock.
 
 use std::time::Duration;
 
@@ -13,15 +13,8 @@ use crate::store::halt;
 /// How often an idle position is checkpointed (P15). The target may be in the same cluster, where each
 /// checkpoint moves the log itself.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-/// Looking for new profiles of the application reads all of them: before batches, one part in this many of the time.
-pub(super) const LOOKING_SHARE: u32 = 500;
 
 impl Follow<'_> {
-    /// A person who is new takes the profile that the application made for the address (SPEC §4.1).
-    pub(super) async fn look_for_profiles(&mut self) -> Result<()> {
-        self.look.next_page(&mut self.session.applier).await
-    }
-
     /// Advances the checkpoint over log that holds nothing for us, durably, and confirms it.
     pub(super) async fn checkpoint_idle(&mut self) -> Result<()> {
         if self.open.is_some() || !self.batch.is_empty() {

@@ -15,7 +15,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, OpenTransaction};
-use super::between::LOOKING_SHARE;
 use super::control::Control;
 use super::due::Noted;
 use super::durability::Durability;
@@ -66,7 +65,7 @@ pub(super) struct Follow<'a> {
     pub(super) idle_is_awaited: bool,
     pub(super) idle_at: Instant,
     /// New profiles of the application, before batches.
-    pub(super) look: Look,
+    look: Look,
     /// Where it began, while what it failed at before is not known to be over.
     pub(super) failed_at: Option<Lsn>,
     /// Looks at what no message of the stream carries.
@@ -145,7 +144,7 @@ pub(super) async fn follow(
         idle: None,
         idle_is_awaited: false,
         idle_at: Instant::now(),
-        look: Look::new(LOOKING_SHARE, Duration::ZERO),
+        look: Look::before_batches(),
         failed_at,
         notice,
         writers: None,
@@ -342,7 +341,7 @@ impl Follow<'_> {
         let rows = self.batch.changes.len();
         self.session.applier.carry_today_on();
         if rows > 0 {
-            self.look_for_profiles().await?;
+            self.look.next_page(&mut self.session.applier).await?;
         }
         let (slot, span) =
             (&self.config.source.slot, (self.session.checkpoint, self.batch.end_lsn));

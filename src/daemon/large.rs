@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::follow::Follow;
 use super::write::{self, Applied};
 use crate::connect::connect;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::halt::{Deletes, Halt, HaltCause};
 use crate::lsn::Lsn;
@@ -120,10 +120,6 @@ impl Follow<'_> {
         }
         let rows = if open.in_parts {
             let target = connect(&self.config.target.server, "tributary", "target").await?;
-            target
-                .batch_execute("set statement_timeout = 0")
-                .await
-                .context("target: session settings")?;
             write::count_rows(&Db::new(target), feed).await?
         } else {
             write::count_rows(&self.session.applier.db, feed).await?

@@ -8,6 +8,13 @@ use tokio::time::Instant;
 use crate::apply::{Applier, Scanned};
 use crate::error::Result;
 
+/// Looking reads all of them: one part in this many of the time before batches,
+const SHARE_OF_BATCHES: u32 = 500;
+/// and one in this many beside them,
+const SHARE: u32 = 100;
+/// where everything is looked through this often at most.
+const INTERVAL: Duration = Duration::from_secs(10);
+
 /// How far everything is looked through, and when the next page is due.
 pub(super) struct Look {
     scanned: Scanned,
@@ -17,8 +24,17 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// One that takes one part in `share` of the time, and rests for `pause` once everything was looked through.
-    pub(super) fn new(share: u32, pause: Duration) -> Self {
+    /// Before batches: a person who is new takes the profile that the application made for the address (SPEC §4.1).
+    pub(super) fn before_batches() -> Self {
+        Self::new(SHARE_OF_BATCHES, Duration::ZERO)
+    }
+
+    /// Also where nothing arrives.
+    pub(super) fn at_all_times() -> Self {
+        Self::new(SHARE, INTERVAL)
+    }
+
+    fn new(share: u32, pause: Duration) -> Self {
         Self { scanned: Scanned::default(), due_at: Instant::now(), share, pause }
     }
 

@@ -38,10 +38,8 @@ const SOURCE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often deletes that were blocked and incomplete rows are looked for. Which of them are tried is another matter
 /// ([`Retries`]).
 const WAITING_INTERVAL: Duration = Duration::from_secs(60);
-/// How often new profiles of the application are looked for, and users that people wait for: this often,
-const PROFILES_INTERVAL: Duration = Duration::from_secs(10);
-/// and, as that reads all of them, for one part in this many of the time at most.
-const PROFILES_SHARE: u32 = 100;
+/// How often users are looked for that people wait for.
+const PEOPLE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What is to be done, and when each thing was last done.
 pub(super) struct Maintenance {
@@ -54,6 +52,7 @@ pub(super) struct Maintenance {
     waiting_at: Option<Instant>,
     /// New profiles.
     profiles: Look,
+    /// When people who wait for a user were last tried.
     people_at: Option<Instant>,
     /// The date for which expiries were last looked for.
     judged_on: Option<Date>,
@@ -83,7 +82,7 @@ impl Maintenance {
             served_at: None,
             source_asked_at: None,
             waiting_at: None,
-            profiles: Look::new(PROFILES_SHARE, PROFILES_INTERVAL),
+            profiles: Look::at_all_times(),
             people_at: None,
             judged_on: None,
             expiring: BTreeSet::new(),
@@ -100,21 +99,29 @@ impl Maintenance {
     }
 
     /// What may go on in front of a configuration that is not accepted yet: nothing that would apply its rules (P9). Beside a
-    /// reconcile that still reads, nothing that would decide people from rows that are not read again yet.
+    /// reconcile that still reads, nothing that would decide people from rows that are not read again yet. Returns whether commands
+    /// were looked for.
     pub(super) async fn serve_alone(
         &mut self,
         config: &Config,
         session: &mut Session,
         health: &Arc<Health>,
-    ) -> Result<()> {
-        if due(&mut self.served_at, COMMAND_POLL) || self.commands_wait {
-            self.commands_wait = false;
-            self.starts_over |= queue::serve(&mut session.applier).await?;
-        }
+    ) -> Result<bool> {
+        let served = self.serve_commands(session).await?;
         if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
             self.ask_the_source(config, session, health).await?;
         }
-        Ok(())
+        Ok(served)
+    }
+
+    /// Carries out what operators asked for, where it is time to look; whether it was.
+    async fn serve_commands(&mut self, session: &mut Session) -> Result<bool> {
+        if !due(&mut self.served_at, COMMAND_POLL) && !self.commands_wait {
+            return Ok(false);
+        }
+        self.commands_wait = false;
+        self.starts_over |= queue::serve(&mut session.applier).await?;
+        Ok(true)
     }
 
     /// What may go on while the stream is paused: what operators ask for, a rebuild included.
@@ -124,10 +131,7 @@ impl Maintenance {
         session: &mut Session,
         health: &Arc<Health>,
     ) -> Result<()> {
-        let may_wait =
-            self.commands_wait || self.served_at.is_none_or(|at| at.elapsed() >= COMMAND_POLL);
-        self.serve_alone(config, session, health).await?;
-        if may_wait && self.rebuild.is_none() {
+        if self.serve_alone(config, session, health).await? && self.rebuild.is_none() {
             self.rebuild = Rebuild::take(config, session).await?;
         }
         self.round(config, session, health).await
@@ -145,9 +149,7 @@ impl Maintenance {
         session: &mut Session,
         health: &Arc<Health>,
     ) -> Result<()> {
-        if due(&mut self.served_at, COMMAND_POLL) || self.commands_wait {
-            self.commands_wait = false;
-            self.starts_over |= queue::serve(&mut session.applier).await?;
+        if self.serve_commands(session).await? {
             if self.starts_over {
                 return Ok(());
             }
@@ -167,7 +169,7 @@ impl Maintenance {
             health.step();
         }
         self.profiles.next_page(&mut session.applier).await?;
-        if due(&mut self.people_at, PROFILES_INTERVAL) {
+        if due(&mut self.people_at, PEOPLE_INTERVAL) {
             self.retry_people(&mut session.applier).await?;
         }
         self.retention.run(&session.applier, config.retention_days).await?;
@@ -298,14 +300,14 @@ pub(super) async fn wait_until_accepted(
     let mut maintenance = Maintenance::new();
     loop {
         health.tick();
-        let is_still =
-            matches!(halt.cause, HaltCause::Configuration { .. } | HaltCause::RolledBack { .. });
-        if matches!(halt.cause, HaltCause::Paused { .. }) {
-            maintenance.serve_paused(config, session, health).await?;
-        } else if is_still {
-            maintenance.serve_alone(config, session, health).await?;
-        } else {
-            maintenance.run(config, session, health).await?;
+        match halt.cause {
+            HaltCause::Paused { .. } => {
+                maintenance.serve_paused(config, session, health).await?;
+            }
+            HaltCause::Configuration { .. } | HaltCause::RolledBack { .. } => {
+                maintenance.serve_alone(config, session, health).await?;
+            }
+            _ => maintenance.run(config, session, health).await?,
         }
         if halt::is_accepted(&session.applier.db, halt).await? {
             health.set_halted(None);

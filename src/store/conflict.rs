@@ -9,6 +9,10 @@ use crate::engine::{AtStake, StoredConflict, WantedConflict};
 use crate::error::{Context as _, Result};
 use crate::pg::{COPY_FROM, Client, Group, Owned, Tx, copy_text};
 
+/// The condition on deletes that are blocked, by the index of scopes.
+pub const IS_BLOCKED_DELETE: &str = "status <> 'resolved' and scope >= 'blocked:' and scope < 'blocked;' \
+     and kind = 'delete_blocked'";
+
 /// The conflicts that are not resolved and were judged from these units, or concern `also` these, by fingerprint.
 ///
 /// # Errors

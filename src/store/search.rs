@@ -13,7 +13,8 @@ use crate::pg::{Group, TextColumns};
 pub fn write(
     group: &mut Group,
     decided: &[Decided],
-    (writes, persons): (&[OwnerWrite], &BTreeSet<String>),
+    writes: &[OwnerWrite],
+    persons: &BTreeSet<String>,
     has_partners: bool,
 ) {
     let with_payments: HashSet<&str> = writes

@@ -13,7 +13,7 @@ use crate::pg::{Client, Db, Tx};
 
 const WHAT: &str = "target: reading auth.users";
 
-/// Users looked at in one round.
+/// Users of one page.
 const USERS_PER_PAGE: i64 = 1_000;
 
 /// The ids of users with the keys that they are found by. Most addresses are their own key in lower case; the others are

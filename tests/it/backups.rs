@@ -300,8 +300,8 @@ async fn a_rollback_that_is_asked_for_twice_is_done_once() {
     assert!(shown.contains("nothing was written"), "{shown}");
     assert_eq!(world.target.value(profiles).await, before);
     let validated = world.run(&["validate"]).await;
-    let told = String::from_utf8_lossy(&validated.stderr).into_owned();
-    assert!(told.contains("remedy: a table was altered or dropped"), "{told}");
+    let errors = String::from_utf8_lossy(&validated.stderr).into_owned();
+    assert!(errors.contains("remedy: a table was altered or dropped"), "{errors}");
     world.succeed(&["backfill"]).await;
     world.succeed(&["verify"]).await;
 }

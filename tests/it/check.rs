@@ -85,10 +85,11 @@ async fn settings_of_the_database_change_no_command() {
             place.execute(&format!("alter database \"{}\" set {setting}", place.database)).await;
         }
     }
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["migrate"],
         &["check"],
         &["backfill"],
+        &["backfill", "--dry-run"],
         &["validate"],
         &["conflicts", "list", "--email", "p5@example.com"],
         &["status"],
@@ -103,7 +104,7 @@ async fn settings_of_the_database_change_no_command() {
     assert!(reported.is_object(), "{reported}");
 }
 
-/// A mistyped address of the target costs the source nothing, and is told with its remedy.
+/// A mistyped address of the target costs the source nothing, and the error has a remedy.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_dropped_where_the_target_is_not_there() {
     let world = World::canonical("select 1").await;
@@ -115,11 +116,11 @@ async fn nothing_is_dropped_where_the_target_is_not_there() {
     for arguments in [&["slot", "drop"][..], &["validate"], &["log"]] {
         let mut command = world.command(arguments);
         let output = command.env("TRIBUTARY_TARGET_URL", &missing).output().await.unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?} {told}");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?} {errors}");
         assert!(
-            told.contains("remedy: correct database, user and password in the [target]"),
-            "{told}"
+            errors.contains("remedy: correct database, user and password in the [target]"),
+            "{errors}"
         );
     }
     let slots = "select count(*) from pg_replication_slots where database = current_database()";

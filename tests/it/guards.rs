@@ -212,8 +212,8 @@ async fn a_rebuild_and_a_rollout_are_carried_out_while_the_stream_is_paused() {
     world.succeed(&["pause"]).await;
     daemon.wait_for_phase("halted").await;
     world.target.execute("update unified_profiles set first_name = 'Bea'").await;
-    let told = world.succeed(&["rebuild"]).await;
-    assert!(told.contains("everybody is recomputed"), "{told}");
+    let answer = world.succeed(&["rebuild"]).await;
+    assert!(answer.contains("everybody is recomputed"), "{answer}");
     let named = "select string_agg(distinct first_name, ' ') from unified_profiles";
     assert_eq!(world.target.value(named).await, "Ana");
     world.succeed(&["rollout", "50"]).await;

@@ -1,5 +1,6 @@
--- $1: scopes; $2: what conflicts concern beside their scope. One that both find is the same conflict twice. The range of one value and the order leave no other
--- index for the second: a plan that was made while there were few conflicts would walk the index of all scopes.
+-- $1: scopes; $2: what conflicts concern beside their scope. One that both find is the same conflict twice. The range of one value
+-- and the order leave no other index for the second: a plan that was made while there were few conflicts would walk the index of
+-- all scopes.
 select fingerprint, kind, status, evidence_digest, severity, scope, also, amount::text
 from tributary.conflict
 where status <> 'resolved' and scope = any($1)

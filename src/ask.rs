@@ -361,7 +361,6 @@ async fn alone(
         Err(Error::Refused { .. }) if locked(config).await? => return Ok(None),
         Err(error) => return Err(error),
     };
-    session.applier.read_today().await?;
     session.applier.scan_profiles(&|| {}).await?;
     let show = |at: &Progress| patience.show(at);
     let id = queue(&session.applier.db, command, actor).await?;

@@ -127,6 +127,7 @@ where
         let refused = certificates::refusal(what, &error).or_else(|| pooler_refusal(what, &error));
         refused.unwrap_or_else(|| Error::postgres(context(), &error))
     })?;
+    let limits = connection.parameter("server_version").is_some_and(settings::limits_transactions);
     tokio::spawn(async move {
         loop {
             match std::future::poll_fn(|context| connection.poll_message(context)).await {
@@ -141,6 +142,10 @@ where
             }
         }
     });
+    if limits {
+        let set = client.batch_execute(settings::NO_TRANSACTION_LIMIT).await;
+        set.map_err(|error| Error::postgres(context(), &error))?;
+    }
     Ok(client)
 }
 

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 /// Every point, each of which `tests/it/failpoints.rs` takes.
-pub const NAMES: [&str; 46] = [
+pub const NAMES: [&str; 47] = [
     // The session: schema, slot, first checkpoint with the obligation to read the tables (P1).
     "schema-migrated",
     "slot-intended",
@@ -44,6 +44,7 @@ pub const NAMES: [&str; 46] = [
     "idle-committed",
     "reconcile-scheduled",
     "keyless-noted",
+    "profiles-recorded",
     // What operators ask.
     "command-executed",
     "command-answered",

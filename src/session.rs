@@ -239,8 +239,7 @@ async fn lead(target: &mut Client, config: &Config) -> Result<Leadership> {
 /// Has the server notice the end of this process, and nothing time out meanwhile.
 async fn session_settings(target: &Client) -> Result<()> {
     let keepalives = "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; \
-                      set tcp_keepalives_count = 3; set idle_in_transaction_session_timeout = 0; \
-                      set synchronous_commit = off";
+                      set tcp_keepalives_count = 3; set synchronous_commit = off";
     target.batch_execute(keepalives).await.context("target: session settings")?;
     notice_dead_clients(target, "target").await;
     Ok(())

@@ -63,6 +63,7 @@ impl Applier {
         tx.commit().await?;
         applier.load_backfill().await?;
         applier.load_flags().await?;
+        applier.read_today().await?;
         Ok(applier)
     }
 

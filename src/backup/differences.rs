@@ -56,6 +56,9 @@ pub struct Plan {
     pub tables: Vec<Changes>,
     /// What the application would lose.
     pub application: Vec<Written>,
+    /// Whether the tables were brought back before, and what the backfill had added is gone: then nothing is compared.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub was_done: bool,
 }
 
 impl Plan {
@@ -119,7 +122,7 @@ pub async fn plan(db: &Db, backup: &Backup, courses: &[Uuid]) -> Result<Plan> {
         application.extend(compared.columns_of_the_application().await?);
         application.extend(compared.references(&names).await?);
     }
-    Ok(Plan { run: backup.run.clone(), tables, application })
+    Ok(Plan { run: backup.run.clone(), tables, application, was_done: false })
 }
 
 /// Every column that was copied must still be there.

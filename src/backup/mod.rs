@@ -234,7 +234,7 @@ pub async fn planned(db: &Db, run: &str, courses: &[uuid::Uuid]) -> Result<Plan>
     let backup = find(db, run).await?;
     db.batch(WHAT, "begin isolation level repeatable read read only").await?;
     let plan = if restore::was_done(db, &backup).await? {
-        Ok(Plan { run: run.to_owned(), ..Plan::default() })
+        Ok(Plan { run: run.to_owned(), was_done: true, ..Plan::default() })
     } else {
         plan(db, &backup, courses).await
     };

@@ -67,7 +67,8 @@ pub async fn carry_out(
     }
     if was_done(db, &backup).await? {
         return Ok(format!(
-            "the tables were brought back to backup {run} before, and nothing was written since; {HALTED}"
+            "the tables were brought back to backup {run} before, and tributary has written nothing since. What the application wrote \
+             since stays: it cannot be compared with the backup any more; {HALTED}"
         ));
     }
     lock(db, &backup).await?;

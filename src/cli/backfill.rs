@@ -92,7 +92,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Arc::new(Health::new(&config.source.slot, Timestamp::now(), Duration::from_secs(60)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    session.applier.read_today().await?;
+    session.applier.keep_today().await?;
     session.applier.scan_profiles(&|| health.tick()).await?;
     let until = crate::backfill::Until::Done;
     let finished = daemon::backfill(config, &mut session, &health, &shutdown, &show, until).await;

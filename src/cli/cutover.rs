@@ -205,7 +205,7 @@ async fn fill(
     let health = Arc::new(Health::new(slot, Timestamp::now(), Duration::from_secs(60)));
     let bar = Bar::new();
     let show = |at: &Progress| bar.show(at);
-    session.applier.read_today().await?;
+    session.applier.keep_today().await?;
     session.applier.scan_profiles(&|| {}).await?;
     let until = crate::backfill::Until::Done;
     let filled = daemon::backfill(config, session, &health, shutdown, &show, until).await;

@@ -46,14 +46,22 @@ fn remedy(error: &Error) -> Option<String> {
             "somebody at the {name} server, or a limit there, ended the statement: repeat"
         ));
     }
-    if is(&[
-        SqlState::INVALID_CATALOG_NAME,
-        SqlState::INVALID_PASSWORD,
-        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-    ]) {
+    // Also where pg_hba.conf has no line for role, host and encryption.
+    if is(&[SqlState::INVALID_AUTHORIZATION_SPECIFICATION]) {
+        return Some(format!(
+            "correct user and sslmode in the [{name}] section, or TRIBUTARY_{variable}_URL; or let the role in from here (pg_hba.conf of the {name} server)"
+        ));
+    }
+    if is(&[SqlState::INVALID_CATALOG_NAME, SqlState::INVALID_PASSWORD]) {
         return Some(format!(
             "correct database, user and password in the [{name}] section, or TRIBUTARY_{variable}_URL"
         ));
+    }
+    if is(&[SqlState::FEATURE_NOT_SUPPORTED]) {
+        return Some(
+            "a table was altered meanwhile: repeat; where that does not help, it is of a kind that cannot do this"
+                .to_owned(),
+        );
     }
     match error {
         Error::Unavailable { .. } => Some(format!(

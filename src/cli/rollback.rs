@@ -119,7 +119,9 @@ fn render(plan: &Plan) -> String {
         ]);
     }
     let mut text = output::text(&rows);
-    if plan.application.is_empty() {
+    if plan.was_done {
+        text = "the tables were brought back to this backup before; what the application wrote since stays\n".to_owned();
+    } else if plan.application.is_empty() {
         text.push_str("\nthe application wrote nothing since\n");
     } else {
         text.push_str("\nwhat the application wrote since and would lose:\n");

@@ -7,8 +7,10 @@ use clap::Subcommand;
 
 use super::Context;
 use super::output::print;
+use crate::config::Config;
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result};
+use crate::pg::Client;
 use crate::session;
 use crate::source::{publication, slot};
 
@@ -26,8 +28,14 @@ pub(super) struct Args {
 enum Action {
     /// Retire the daemon: remove slot and publication from the source, and the checkpoint from the target
     ///
-    /// The source then no longer keeps its log for this daemon. Waits until the slot is free.
-    Drop,
+    /// The source then no longer keeps its log for this daemon. Waits until the slot is free. Nothing is removed while the target cannot be
+    /// reached, unless that is asked for.
+    Drop {
+        /// Free the log of the source though the target is down or gone. Where its checkpoint is still there, a daemon that is started later
+        /// makes a new slot and reads everything again
+        #[arg(long)]
+        without_target: bool,
+    },
 }
 
 /// Carries the action out. Running it twice is fine.
@@ -35,7 +43,7 @@ enum Action {
 /// # Errors
 /// Those of both servers; a refusal while the slot stays in use.
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    let Action::Drop = args.action;
+    let Action::Drop { without_target } = args.action;
     let config = &context.config()?;
     let patience = crate::retry::COMMAND_PATIENCE;
     let source = crate::retry::within(patience, || {
@@ -43,10 +51,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     })
     .await?;
     // Both servers are there before anything goes.
-    let target = crate::retry::within(patience, || {
-        connect(&config.target.server, "tributary slot drop", "target")
-    })
-    .await?;
+    let target = if without_target { None } else { Some(open_target(config).await?) };
     let name = &config.source.slot;
     let dropped = match slot::drop_when_free(&source, name, SLOT_WAIT).await {
         // The server is there: it is the reader that must go.
@@ -62,18 +67,34 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let publication = &config.source.publication;
     let dropped = publication::drop(&source, publication).await?;
     print(&format!("publication {publication}: {}\n", outcome(dropped)))?;
-    let known = target
-        .query_one("select to_regclass('tributary.checkpoint') is not null", &[])
-        .await
-        .context("target: looking for the checkpoint")?;
-    if known.try_get(0).map_err(|e| Error::failed("target: looking for the checkpoint", e))? {
-        target
-            .execute("delete from tributary.checkpoint where slot = $1", &[&name])
-            .await
-            .context("target: removing the checkpoint")?;
-        session::retire(&target, name).await?;
+    match target {
+        Some(target) => forget(&target, name).await?,
+        None => print("checkpoint: left where it is\n")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The target, or its error, with the way past it.
+async fn open_target(config: &Config) -> Result<Client> {
+    let opened = crate::retry::within(crate::retry::COMMAND_PATIENCE, || {
+        connect(&config.target.server, "tributary slot drop", "target")
+    });
+    opened.await.inspect_err(|_| {
+        tracing::warn!("nothing was dropped; where the target is gone, `tributary slot drop --without-target` frees the log of the source");
+    })
+}
+
+/// Removes the checkpoint from the target, where there is one.
+async fn forget(target: &Client, slot: &str) -> Result<()> {
+    const WHAT: &str = "target: looking for the checkpoint";
+    let sql = "select to_regclass('tributary.checkpoint') is not null";
+    let known = target.query_one(sql, &[]).await.context(WHAT)?;
+    if known.try_get(0).map_err(|error| Error::failed(WHAT, error))? {
+        let sql = "delete from tributary.checkpoint where slot = $1";
+        target.execute(sql, &[&slot]).await.context("target: removing the checkpoint")?;
+        session::retire(target, slot).await?;
+    }
+    Ok(())
 }
 
 fn outcome(dropped: bool) -> &'static str {

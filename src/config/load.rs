@@ -77,8 +77,18 @@ pub(super) fn text_of(
         Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
             Ok((SHIPPED.to_owned(), None))
         }
-        Err(error) => Err(Error::Config(format!("{} cannot be read: {error}", file.display()))),
+        Err(error) => Err(Error::Config(unreadable(&file, &error))),
     }
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> String {
+    let remedy = match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "; name the file that there is (--config, TRIBUTARY_CONFIG), or write one with `tributary config new`"
+        }
+        _ => "",
+    };
+    format!("{} cannot be read: {error}{remedy}", file.display())
 }
 
 /// The values that the environment replaces: path and variable.

@@ -231,6 +231,7 @@ fn a_named_file_must_exist() {
     let named = |name: &str| (name == "TRIBUTARY_CONFIG").then(|| "/nonexistent/d.toml".to_owned());
     let message = Config::load(None, &named).unwrap_err().to_string();
     assert!(message.starts_with("/nonexistent/d.toml cannot be read"), "{message}");
+    assert!(message.contains("`tributary config new`"), "{message}");
 }
 
 #[test]

@@ -357,6 +357,9 @@ impl Follow<'_> {
         let source_commit = commit_time.filter(|_| rows > 0);
         Applied { rows, bytes, source_commit, transactions, stages, started }
             .report(&self.config.source.slot, self.health.phase());
+        if rows > 0 && self.open.is_none() && self.receiver.is_empty() {
+            self.look.next_page_early(&mut self.session.applier).await?;
+        }
         Ok(())
     }
 

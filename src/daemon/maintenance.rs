@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::backfill::report_backfill;
 use super::commands::{self, Rebuild};
 use super::control::{COMMAND_POLL, Control};
-use super::look::Look;
+use super::look::{self, Look};
 use super::reports::Reports;
 use super::retention::Retention;
 use super::retries::Retries;
@@ -38,7 +38,7 @@ const SOURCE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often deletes that were blocked and incomplete rows are looked for. Which of them are tried is another matter
 /// ([`Retries`]).
 const WAITING_INTERVAL: Duration = Duration::from_secs(60);
-/// How often users are looked for that people wait for.
+/// How often users are looked for that people wait for, at most.
 const PEOPLE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What is to be done, and when each thing was last done.
@@ -52,7 +52,7 @@ pub(super) struct Maintenance {
     waiting_at: Option<Instant>,
     /// New profiles.
     profiles: Look,
-    /// When people who wait for a user were last tried.
+    /// When people who wait for a user are tried next.
     people_at: Option<Instant>,
     /// The date for which expiries were last looked for.
     judged_on: Option<Date>,
@@ -107,6 +107,8 @@ impl Maintenance {
         session: &mut Session,
         health: &Arc<Health>,
     ) -> Result<bool> {
+        // Decisions and a rebuild judge by the present date, however long this lasts.
+        session.applier.keep_today().await?;
         let served = self.serve_commands(session).await?;
         if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
             self.ask_the_source(config, session, health).await?;
@@ -124,14 +126,18 @@ impl Maintenance {
         Ok(true)
     }
 
-    /// What may go on while the stream is paused: what operators ask for, a rebuild included.
+    /// What may go on while the stream is paused: what operators ask for, a rebuild included. One that is asked for while a
+    /// backfill has still to read waits until it may.
     async fn serve_paused(
         &mut self,
         config: &Config,
         session: &mut Session,
         health: &Arc<Health>,
     ) -> Result<()> {
-        if self.serve_alone(config, session, health).await? && self.rebuild.is_none() {
+        if self.serve_alone(config, session, health).await?
+            && self.rebuild.is_none()
+            && !is_still_read(session).await?
+        {
             self.rebuild = Rebuild::take(config, session).await?;
         }
         self.round(config, session, health).await
@@ -169,8 +175,11 @@ impl Maintenance {
             health.step();
         }
         self.profiles.next_page(&mut session.applier).await?;
-        if due(&mut self.people_at, PEOPLE_INTERVAL) {
+        if self.people_at.is_none_or(|at| at <= Instant::now()) {
+            let started = Instant::now();
             self.retry_people(&mut session.applier).await?;
+            let pause = PEOPLE_INTERVAL.max(started.elapsed() * look::SHARE);
+            self.people_at = Some(Instant::now() + pause);
         }
         self.retention.run(&session.applier, config.retention_days).await?;
         self.reports.run(config, &session.applier).await?;
@@ -273,6 +282,12 @@ impl Maintenance {
         health.set_slot_log(log);
         over_limit.map_or(Ok(()), Err)
     }
+}
+
+/// Whether a backfill or reconcile has not read everything yet.
+async fn is_still_read(session: &Session) -> Result<bool> {
+    let at = backfill::progress(&session.applier.db).await?;
+    Ok(at.is_some_and(|at| !at.stage.has_read()))
 }
 
 fn due(last: &mut Option<Instant>, every: Duration) -> bool {

@@ -116,6 +116,11 @@ impl Receiver {
         }
     }
 
+    /// Whether nothing has arrived that was not taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Reports what waits to be applied.
     pub(super) fn report_depth(&self) {
         report_depth(&self.room, self.queue.len());

@@ -11,6 +11,9 @@ pub(super) fn kind_of(db: &DbError) -> ErrorKind {
     kind_of_code(db.code())
 }
 
+/// "transaction_timeout": the session is ended.
+const TRANSACTION_TIMEOUT: &str = "25P04";
+
 fn kind_of_code(code: &SqlState) -> ErrorKind {
     match &code.code()[..2] {
         "08" | "53" | "57" | "58" | "40" => ErrorKind::Unavailable,
@@ -18,7 +21,9 @@ fn kind_of_code(code: &SqlState) -> ErrorKind {
         // A fail-over that is not finished is among them.
         _ if *code == SqlState::LOCK_NOT_AVAILABLE
             || *code == SqlState::OBJECT_IN_USE
-            || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
+            || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+            || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+            || code.code() == TRANSACTION_TIMEOUT =>
         {
             ErrorKind::Unavailable
         }
@@ -133,6 +138,8 @@ mod tests {
             ("57P01", ErrorKind::Unavailable),
             ("55P03", ErrorKind::Unavailable),
             ("25006", ErrorKind::Unavailable),
+            ("25P03", ErrorKind::Unavailable),
+            ("25P04", ErrorKind::Unavailable),
             ("0A000", ErrorKind::Altered),
             ("22003", ErrorKind::Data),
             ("23505", ErrorKind::Data),

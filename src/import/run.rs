@@ -26,7 +26,7 @@ use crate::store::operation_log::{self, Finish, Operation, Operator};
 const LISTED: usize = 1000;
 
 /// Each look-up is narrow and has its index, which a planner without statistics must use.
-const BY_INDEX: &str = "set idle_in_transaction_session_timeout = 0; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; ";
+const BY_INDEX: &str = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; ";
 
 /// How long another import of the same name is waited for.
 const PATIENCE: &str = "30s";

@@ -9,7 +9,7 @@ use crate::error::{Context, Result};
 use crate::pg::Client;
 
 /// Settings of every session.
-const PINNED: [(&str, &str); 9] = [
+const PINNED: [(&str, &str); 10] = [
     ("DateStyle", "ISO,MDY"),
     ("TimeZone", "UTC"),
     ("IntervalStyle", "postgres"),
@@ -17,14 +17,24 @@ const PINNED: [(&str, &str); 9] = [
     ("bytea_output", "hex"),
     ("standard_conforming_strings", "on"),
     ("quote_all_identifiers", "off"),
-    // A limit of the role or database is one for the application's queries.
+    // Limits of the role or database are ones for the application's queries.
     ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
     ("default_transaction_isolation", "read committed"),
 ];
 
 /// The `options` start-up parameter that pins the settings, without a round trip of its own.
 pub(crate) fn startup_options() -> String {
     PINNED.map(|(name, value)| format!("-c {name}={}", value.replace(' ', "\\ "))).join(" ")
+}
+
+/// Pins the limit that a server has from version 17 on: a start-up option that it does not know ends the session.
+pub(crate) const NO_TRANSACTION_LIMIT: &str = "set transaction_timeout = 0";
+
+/// Whether a server of this version (`server_version`, such as `17.4` or `18beta1`) has that limit.
+pub(crate) fn limits_transactions(version: &str) -> bool {
+    let major = version.split(|c: char| !c.is_ascii_digit()).next();
+    major.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 17)
 }
 
 /// Takes texts as they are from a database without an encoding: the server would refuse to send bytes that are no UTF-8, and
@@ -39,4 +49,23 @@ pub(crate) async fn pin(client: &Client) -> Result<()> {
     let more = "set row_security = off; ";
     let sql = PINNED.map(set).concat() + more + AS_THEY_ARE;
     client.batch_execute(&sql).await.context("source: session settings")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transactions_are_limited_from_version_17_on() {
+        for (version, expected) in [
+            ("17.0", true),
+            ("18beta1", true),
+            ("17.4 (Debian 17.4-1)", true),
+            ("16.9", false),
+            ("14.23-0", false),
+            ("", false),
+        ] {
+            assert_eq!(limits_transactions(version), expected, "{version}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ const NUMBERS: &str = "create temp sequence tributary_numbers increment -1 start
 
 /// Copies everything, and has the session's statements go to the copies. Returns the configuration that names them.
 pub(super) async fn make(target: &mut Client, config: &Config) -> Result<Config> {
-    let settings = "set idle_in_transaction_session_timeout = 0; set temp_buffers = '128MB'";
+    let settings = "set temp_buffers = '128MB'";
     target.batch_execute(settings).await.context("target: session settings")?;
     let schema = temporary_schema(target).await?;
     let copied = named(config, &schema);

@@ -81,7 +81,6 @@ pub async fn dry_run(
     let mut halts = Vec::new();
     let started = Instant::now();
     schedule(&applier, &source, &copied).await?;
-    applier.read_today().await?;
     applier.scan_profiles(&|| {}).await?;
     loop {
         let session = Arc::new(read_only_source(config).await?);

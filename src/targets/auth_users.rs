@@ -13,9 +13,6 @@ use crate::pg::{Client, Db, Tx};
 
 const WHAT: &str = "target: reading auth.users";
 
-/// Users of one page.
-const USERS_PER_PAGE: i64 = 1_000;
-
 /// The ids of users with the keys that they are found by. Most addresses are their own key in lower case; the others are
 /// recorded with it.
 pub(super) const KEYED: &str = "(select u.id, lower(u.email) as email from auth.users u \
@@ -130,13 +127,13 @@ pub(super) async fn create(client: &Client, profiles: &str) -> Result<String> {
     ))
 }
 
-/// Of the next users by id those whose address is not its own key, as far as that is to be seen, and is not recorded.
+/// Of the next so many users by id those whose address is not its own key, as far as that is to be seen, and is not recorded.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn unrecorded(db: &Db, after: Uuid) -> Result<Page> {
+pub async fn unrecorded(db: &Db, after: Uuid, rows: i64) -> Result<Page> {
     let sql = include_str!("sql/unrecorded_users.sql");
-    Ok(page(&db.query(WHAT, sql, &[&after, &USERS_PER_PAGE]).await?))
+    Ok(page(&db.query(WHAT, sql, &[&after, &rows]).await?))
 }
 
 /// Records users with the keys of their addresses.

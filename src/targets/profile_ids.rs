@@ -13,9 +13,6 @@ use crate::facts::email_key;
 use crate::pg::{Db, TextColumns, Tx};
 use crate::rules::NAMESPACE;
 
-/// Profiles of one page when existing profiles are looked through for their addresses: a few milliseconds.
-const PROFILES_PER_PAGE: i64 = 1_000;
-
 /// A person's id as found.
 #[derive(Debug, Clone, Copy)]
 pub struct Found {
@@ -127,15 +124,15 @@ fn derived_id(key: &str, attempt: u32) -> Uuid {
 /// Rows of a page with their addresses, and the last row of the page where more may follow.
 pub type Page = (Vec<(Uuid, String)>, Option<Uuid>);
 
-/// Of the next profiles by id those whose address is neither their person's nor recorded.
+/// Of the next so many profiles by id those whose address is neither their person's nor recorded.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn unrecorded(db: &Db, tables: &Tables, after: Uuid) -> Result<Page> {
+pub async fn unrecorded(db: &Db, tables: &Tables, after: Uuid, rows: i64) -> Result<Page> {
     let sql =
         include_str!("sql/unrecorded_profiles.sql").replace("{profiles}", &tables.names.profiles);
     let what = "target: reading profiles";
-    Ok(page(&db.query(what, &sql, &[&after, &PROFILES_PER_PAGE]).await?))
+    Ok(page(&db.query(what, &sql, &[&after, &rows]).await?))
 }
 
 /// A row without an address is the last of its page.
@@ -156,16 +153,13 @@ pub(super) fn page(rows: &[Row]) -> Page {
 ///
 /// # Errors
 /// Those of the target.
-pub async fn record(tx: &Tx, profiles: Vec<(Uuid, String)>) -> Result<BTreeSet<String>> {
-    let keyed: Vec<(Uuid, String, Option<String>)> = profiles
-        .into_iter()
-        .map(|(id, email)| {
-            let key = email_key(&email).0.ok().map(|key| key.to_string());
-            (id, email, key)
-        })
+pub async fn record(tx: &Tx, profiles: &[(Uuid, String)]) -> Result<BTreeSet<String>> {
+    let keyed: Vec<(&Uuid, &String, Option<String>)> = profiles
+        .iter()
+        .map(|(id, email)| (id, email, email_key(email).0.ok().map(|key| key.to_string())))
         .collect();
     let columns = TextColumns::of(&keyed, |(id, email, key)| {
-        [Some(id.to_string()), Some(email.clone()), key.clone()]
+        [Some(id.to_string()), Some((*email).clone()), key.clone()]
     });
     let sql = include_str!("sql/write_profile_emails.sql");
     let before = tx.query("target: recording addresses", sql, &columns.params()).await?;

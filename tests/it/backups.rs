@@ -295,7 +295,7 @@ async fn a_rollback_that_is_asked_for_twice_is_done_once() {
     let profiles = "select string_agg(p::text, ' ' order by id) from unified_profiles p";
     let before = world.target.value(profiles).await;
     let again = world.succeed(&["rollback", run]).await;
-    assert!(again.contains("before, and nothing was written since"), "{again}");
+    assert!(again.contains("before, and tributary has written nothing since"), "{again}");
     let shown = world.succeed(&["rollback", run, "--dry-run"]).await;
     assert!(shown.contains("nothing was written"), "{shown}");
     assert_eq!(world.target.value(profiles).await, before);

@@ -80,8 +80,17 @@ async fn settings_of_the_database_change_no_command() {
     let rows = "insert into systemeio (id, contact_id, email, first_name)
         select md5('s' || n)::uuid, 'c' || n, 'p' || n || '@example.com', 'Ana' from generate_series(1, 3000) n";
     let world = World::canonical(rows).await;
+    let later =
+        world.source.value("select current_setting('server_version_num')::int >= 170000").await;
+    // The last one: it holds for what is set here too.
+    let later = (later == "true").then_some("transaction_timeout = '20ms'");
+    let settings = [
+        "idle_in_transaction_session_timeout = '1ms'",
+        "quote_all_identifiers = on",
+        "statement_timeout = '1ms'",
+    ];
     for place in [&world.source, &world.target] {
-        for setting in ["statement_timeout = '1ms'", "quote_all_identifiers = on"] {
+        for setting in settings.into_iter().chain(later) {
             place.execute(&format!("alter database \"{}\" set {setting}", place.database)).await;
         }
     }
@@ -126,4 +135,14 @@ async fn nothing_is_dropped_where_the_target_is_not_there() {
     let slots = "select count(*) from pg_replication_slots where database = current_database()";
     assert_eq!(world.source.value(slots).await, "1");
     assert_eq!(world.source.value("select count(*) from pg_publication").await, "1");
+    // The log of the source is freed where that is asked for, and a daemon that comes back reads everything again.
+    let mut command = world.command(&["slot", "drop", "--without-target"]);
+    let output = command.env("TRIBUTARY_TARGET_URL", &missing).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(world.source.value(slots).await, "0");
+    assert_eq!(world.source.value("select count(*) from pg_publication").await, "0");
+    let row = "insert into systemeio (id, email, first_name) values (gen_random_uuid(), 'ana@example.com', 'Ana')";
+    world.source.execute(row).await;
+    let _daemon = world.started().await;
+    assert_eq!(world.target.value("select count(*) from unified_profiles").await, "1");
 }

@@ -86,8 +86,8 @@ const THE_WAY_BACK: &[&str] = &[
     "cutover-filled",
     "cutover-validated",
 ];
-/// Taken by `hidden.rs`.
-const HIDDEN: &[&str] = &["keyless-noted"];
+/// Taken by `hidden.rs` and `people.rs`.
+const ELSEWHERE: &[&str] = &["keyless-noted", "profiles-recorded"];
 /// Taken by `import.rs`.
 pub(crate) const IMPORT: &[&str] = &[
     "import-prepared",
@@ -126,7 +126,7 @@ async fn commands_and_halts_survive_every_failpoint_p7() {
 
 #[test]
 fn every_failpoint_is_taken() {
-    let beside = [COMMAND, HALT, ALTERED, THE_WAY_BACK, HIDDEN, IMPORT].concat();
+    let beside = [COMMAND, HALT, ALTERED, THE_WAY_BACK, ELSEWHERE, IMPORT].concat();
     let all = [FIRST_START, LOST_SLOT, SMALL_TRANSACTION, LARGE_TRANSACTION, &beside];
     let taken: BTreeSet<&str> = all.concat().iter().map(|point| name(point)).collect();
     assert_eq!(taken, BTreeSet::from(failpoint::NAMES));

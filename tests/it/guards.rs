@@ -206,16 +206,25 @@ async fn transactions(world: &World) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_and_a_rollout_are_carried_out_while_the_stream_is_paused() {
     let rows = "insert into systemeio (id, contact_id, email, first_name)
-        select md5('s' || n)::uuid, 'c' || n, 'p' || n || '@example.com', 'Ana' from generate_series(1, 40) n";
+        select md5('s' || n)::uuid, 'c' || n, 'p' || n || '@example.com', 'Ana' from generate_series(1, 40) n;
+        insert into xendit (id, status, amount, currency, description, customer_email, created)
+        select md5('x')::uuid, 'PAID', 499, 'PHP', 'Papers to Profits', 'p1@example.com', '2025-06-30T04:00:00Z'";
     let world = World::canonical(rows).await;
     let mut daemon = world.started().await;
     world.succeed(&["pause"]).await;
     daemon.wait_for_phase("halted").await;
+    // One that is started while it is paused knows the date.
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    let enrolled = "select string_agg(status, ' ') from enrollments";
+    assert_eq!(world.target.value(enrolled).await, "expired");
     world.target.execute("update unified_profiles set first_name = 'Bea'").await;
     let answer = world.succeed(&["rebuild"]).await;
     assert!(answer.contains("everybody is recomputed"), "{answer}");
     let named = "select string_agg(distinct first_name, ' ') from unified_profiles";
     assert_eq!(world.target.value(named).await, "Ana");
+    assert_eq!(world.target.value(enrolled).await, "expired");
     world.succeed(&["rollout", "50"]).await;
     world.succeed(&["rollout", "100"]).await;
     assert_eq!(daemon.status().await["phase"], "halted");

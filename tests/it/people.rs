@@ -267,6 +267,19 @@ async fn many_profiles_of_the_application_are_adopted() {
     assert_eq!(world.target.value(adopted).await, "4000 of 4000");
 }
 
+/// What is recorded of a profile is not found again: its person is judged with it, whenever the daemon dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_person_of_a_recorded_profile_is_judged_p3() {
+    let world = World::canonical(&format!("{CONTACT} {}", contact(1, "ana@example.com"))).await;
+    assert_eq!(world.started().await.terminate().await.code(), Some(0));
+    let other = "00000000-0000-4000-a000-000000000002";
+    world.target.execute(&format!("{PROFILE} ('{other}', ' ANA@Example.com')")).await;
+    world.dies(&["run"], "profiles-recorded").await;
+    let daemon = world.started().await;
+    assert_eq!(world.target.value(OPEN).await, "duplicate_profile ana@example.com");
+    drop(daemon);
+}
+
 /// An address that the application gives back is written without any change of the source.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_the_application_gives_back_is_written() {

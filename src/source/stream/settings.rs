@@ -261,7 +261,7 @@ mod tests {
         let endpoint = endpoints(&server).unwrap().remove(0);
         let config = settings(&server, &endpoint, &wanted("My \"Pub\""), "").unwrap();
         assert_eq!(config.publication.names(), ["\"My \"\"Pub\"\"\""]);
-        let pinned = r"-c quote_all_identifiers=off -c statement_timeout=0 -c default_transaction_isolation=read\ committed";
+        let pinned = r"-c quote_all_identifiers=off -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_isolation=read\ committed";
         assert!(config.options.unwrap().ends_with(pinned));
         assert_eq!(config.database, "u");
     }

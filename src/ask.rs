@@ -164,6 +164,14 @@ pub async fn ask(
             }
         }
         if matches!(patience, Patience::Minute) && start.elapsed() >= PATIENCE {
+            // Nobody looks at the answer, which may name people.
+            let is_preview = !command.request.changes_something();
+            if is_preview && withdraw(db, id).await? {
+                return Err(Error::refused(
+                    format!("the daemon has not answered in {} s", PATIENCE.as_secs()),
+                    "the request was withdrawn; ask again when the daemon is free: `tributary status` shows what it does",
+                ));
+            }
             return Err(Error::refused(
                 format!("the daemon has not answered request {id} in {} s", PATIENCE.as_secs()),
                 "it stays queued and is carried out when the daemon is free; `tributary status` shows \

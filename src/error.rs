@@ -47,10 +47,11 @@ pub enum Error {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(String),
-    /// What a feed was read from is not there any more. Nothing is touched until it is, or the configuration follows.
+    /// What a feed was read from is not there any more, or what must be done first cannot be. Nothing is touched until it is, or the
+    /// configuration follows.
     #[error("{problem}\n  remedy: {remedy}")]
     Gone {
-        /// What is gone.
+        /// What is gone, or cannot be done.
         problem: String,
         /// What to do.
         remedy: String,

@@ -9,6 +9,7 @@ mod changes;
 mod client;
 mod counts;
 mod health;
+mod server;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -96,12 +97,10 @@ pub async fn serve(
     if let Some(admin) = admin {
         router = router.merge(crate::admin::router(admin));
     }
-    let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move {
-            // An error means that the sender is gone, which is a stop as well.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        })
-        .into_future();
+    let server = server::serve(listener, router, server::Limits::default(), async move {
+        // An error means that the sender is gone, which is a stop as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
     let watchdog = async {
         let mut beat = tokio::time::interval(UPKEEP);
         tokio::pin!(shutdown);
@@ -115,7 +114,7 @@ pub async fn serve(
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        result = server => result.map_err(failed),
+        () = server => Ok(()),
         () = watchdog => Ok(()),
     }
 }

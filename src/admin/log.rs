@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -20,8 +22,8 @@ use crate::store::operation_log::{self, Entry, Filter, Operation, Outcome};
 
 /// Entries of a page.
 const SHOWN: i64 = 100;
-/// Entries of an export: what a year of work leaves.
-const EXPORTED: i64 = 100_000;
+/// Entries of an export that are held at once.
+const HELD: i64 = 500;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -47,6 +49,7 @@ impl Wanted {
             until: day(&self.to).and_then(|day| day.tomorrow().ok()).and_then(begins),
             text: given(&self.text),
             id: None,
+            before: None,
             limit: Some(limit),
         }
     }
@@ -113,10 +116,16 @@ pub(super) async fn json(
     State(admin): State<Arc<Admin>>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Failure> {
-    let entries = entries(&admin, &wanted, EXPORTED).await?;
-    let text = serde_json::to_string_pretty(&entries);
-    let text = text.map_err(|error| Error::failed("writing JSON", error))?;
-    Ok(download("application/json", "operation-log.json", text))
+    let body = export(&admin, &wanted, "[\n", "\n]\n", |entries, is_first| {
+        let mut text = String::new();
+        for (at, entry) in entries.iter().enumerate() {
+            let line = serde_json::to_string(entry);
+            text.push_str(if is_first && at == 0 { "" } else { ",\n" });
+            text.push_str(&line.map_err(|error| Error::failed("writing JSON", error))?);
+        }
+        Ok(text)
+    });
+    Ok(download("application/json", "operation-log.json", body.await?))
 }
 
 pub(super) async fn csv(
@@ -124,25 +133,43 @@ pub(super) async fn csv(
     State(admin): State<Arc<Admin>>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Failure> {
-    let entries = entries(&admin, &wanted, EXPORTED).await?;
-    Ok(download("text/csv; charset=utf-8", "operation-log.csv", table(&entries)?))
+    let body = export(&admin, &wanted, HEAD, "", |entries, _| table(entries));
+    Ok(download("text/csv; charset=utf-8", "operation-log.csv", body.await?))
 }
+
+/// Everything that matches, a page at a time, between a beginning and an end. `write` is told whether it is the first page.
+async fn export(
+    admin: &Admin,
+    wanted: &Wanted,
+    begin: &'static str,
+    end: &'static str,
+    write: fn(&[Entry], bool) -> Result<String>,
+) -> Result<Body> {
+    let db = Arc::new(Db::new(admin.read().await?));
+    let filter = wanted.filter(&admin.current().config.rules.zone, HELD);
+    let pages = stream::try_unfold(Some(None), move |before: Option<Option<i64>>| {
+        let (db, filter) = (Arc::clone(&db), Filter { before: before.flatten(), ..filter.clone() });
+        async move {
+            let Some(from) = before else { return Ok::<_, Error>(None) };
+            let entries = operation_log::list(&db, &filter).await?;
+            let mut text = if from.is_none() { begin.to_owned() } else { String::new() };
+            text.push_str(&write(&entries, from.is_none())?);
+            let next =
+                entries.last().filter(|_| entries.len() as i64 == HELD).map(|last| Some(last.id));
+            if next.is_none() {
+                text.push_str(end);
+            }
+            Ok(Some((text, next)))
+        }
+    });
+    Ok(Body::from_stream(pages))
+}
+
+const HEAD: &str = "id,operation,outcome,started_at,finished_at,by,processed,failed,errors\n";
 
 fn table(entries: &[Entry]) -> Result<String> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     let failed = |error: &dyn std::fmt::Display| Error::failed("writing CSV", error.to_string());
-    let heads = [
-        "id",
-        "operation",
-        "outcome",
-        "started_at",
-        "finished_at",
-        "by",
-        "processed",
-        "failed",
-        "errors",
-    ];
-    csv.write_record(heads).map_err(|error| failed(&error))?;
     for entry in entries {
         let number = |count: Option<i64>| count.map(|n| n.to_string()).unwrap_or_default();
         let record = [
@@ -168,10 +195,11 @@ fn by(entry: &Entry) -> &str {
     named.unwrap_or(&entry.database_user)
 }
 
-pub(super) fn download(kind: &'static str, name: &str, text: String) -> Response {
+pub(super) fn download(kind: &'static str, name: &str, body: impl Into<Body>) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
-    ([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)], text)
-        .into_response()
+    let headers =
+        [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    (headers, body.into()).into_response()
 }
 
 #[cfg(test)]

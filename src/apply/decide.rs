@@ -15,7 +15,7 @@ use crate::engine::rows::RowPlan;
 use crate::engine::{Person, PersonState, RowId};
 use crate::error::Result;
 use crate::pg::Tx;
-use crate::targets::{self, Fresh, profile_ids};
+use crate::targets::{self, Fresh, auth_users, profile_ids};
 
 /// Transactions that are not known to exist are looked up before they are inserted, where there are so many that a
 /// plain insert pays.
@@ -55,7 +55,7 @@ impl Applier {
         let mut persons = std::mem::take(&mut state.persons);
         let before = persons.clone();
         let rollout = self.env.rollout;
-        let strangers = self.without_profile(tx, &decided, &before).await?;
+        let strangers = self.without_profile(tx, &decided, &before, mode.careful).await?;
         let needs_id = |decided: &Decided| {
             let person = persons.get(&decided.owner);
             decided.unified.profile.is_some()
@@ -184,17 +184,22 @@ impl Applier {
     }
 
     /// Those who come in and of whom the target has no profile under the id that was recorded while they were outside: the
-    /// application may have made one under another id since.
+    /// application may have made one under another id since. After a refusal also those whose profile is gone with its user: no profile
+    /// can have that id any more.
     async fn without_profile(
         &self,
         tx: &Tx,
         decided: &[Decided],
         before: &HashMap<String, Person>,
+        was_refused: bool,
     ) -> Result<HashSet<String>> {
+        let has_users = self.tables.needs_auth_user && self.tables.link_auth_users;
+        let may_be_lost = was_refused && has_users;
         let comes_in = |decided: &&Decided| {
             let recorded = before.get(&decided.owner);
-            recorded.is_some_and(|person| person.outside && person.state == PersonState::Present)
-                && self.env.rollout.includes(&decided.owner, recorded)
+            recorded.is_some_and(|person| {
+                person.state == PersonState::Present && (person.outside || may_be_lost)
+            }) && self.env.rollout.includes(&decided.owner, recorded)
         };
         let coming: HashMap<Uuid, &String> = decided
             .iter()
@@ -207,7 +212,13 @@ impl Applier {
         let ids: Vec<Uuid> = coming.keys().copied().collect();
         let there: HashSet<Uuid> =
             profile_ids::there(tx, &self.tables, &ids).await?.into_iter().collect();
-        let missing = coming.into_iter().filter(|(id, _)| !there.contains(id));
+        let users: HashSet<Uuid> = if may_be_lost {
+            auth_users::there(tx, &ids).await?.into_iter().collect()
+        } else {
+            HashSet::new()
+        };
+        let missing =
+            coming.into_iter().filter(|(id, _)| !there.contains(id) && !users.contains(id));
         Ok(missing.map(|(_, owner)| owner.clone()).collect())
     }
 

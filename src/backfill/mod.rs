@@ -83,7 +83,7 @@ pub struct Backfill<'a> {
 }
 
 impl Backfill<'_> {
-    /// Runs the scheduled backfill as far as asked, or until shutdown (`false`).
+    /// Runs the scheduled backfill as far as asked, or until shutdown or until a command that it served wants another one (`false`).
     ///
     /// # Errors
     /// Those of both servers; [`Error::Halted`] in front of a sweep that the guard stops.
@@ -101,7 +101,9 @@ impl Backfill<'_> {
                 self.round(applier, &mut at).await?;
             }
             (self.progress)(&at);
-            queue::serve(applier).await?;
+            if queue::serve(applier).await? {
+                return Ok(false);
+            }
         }
         Ok(true)
     }

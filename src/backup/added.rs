@@ -9,6 +9,7 @@ use super::{Backup, Sequence};
 use crate::config::quote_identifier;
 use crate::error::Result;
 use crate::pg::Db;
+use crate::targets::foreign_key;
 
 const WHAT: &str = "target: taking away what was added";
 
@@ -30,7 +31,8 @@ pub(super) async fn remove(db: &Db, backup: &Backup) -> Result<Vec<String>> {
     for row in &rows {
         let added = Added { kind: row.get(0), relation: row.get(1), name: row.get(2) };
         if !added.is_unused(db, backup).await? {
-            lines.push(format!("{} stays: it holds values", added.named()));
+            let why = if added.kind == "course" { "rows refer to it" } else { "it holds values" };
+            lines.push(format!("{} stays: {why}", added.named()));
             continue;
         }
         let named = added.named();
@@ -88,8 +90,8 @@ pub(super) async fn set_sequences_back(db: &Db, backup: &Backup) -> Result<Vec<S
     Ok(lines)
 }
 
-/// Takes away the users that were made for people since the backup, unless somebody has logged in as one. Returns what was
-/// done.
+/// Takes away the users that were made for people since the backup, unless somebody has logged in as one or rows of the application refer
+/// to it. Returns what was done.
 ///
 /// # Errors
 /// Those of the target that end the transaction.
@@ -101,9 +103,12 @@ pub(super) async fn remove_users(db: &Db, backup: &Backup) -> Result<Option<Stri
     let (Some(profiles), true) = (profiles, made.first().is_some_and(|row| row.get(0))) else {
         return Ok(None);
     };
+    let own = [profiles.table.clone(), "auth.identities".to_owned()];
+    let referenced = is_referenced(db, "auth.users", "u", &own).await?;
     let sql = format!(
         "with gone as materialized (select u.id from tributary.created_auth_user c join auth.users u on u.id = c.user_id \
-             where c.at >= $1 and u.last_sign_in_at is null and not exists (select from {} p where p.id = u.id)), \
+             where c.at >= $1 and u.last_sign_in_at is null and not exists (select from {} p where p.id = u.id) \
+             and not ({referenced})), \
          i as (delete from auth.identities where user_id in (select id from gone)), \
          u as (delete from auth.users where id in (select id from gone) returning id) \
          delete from tributary.created_auth_user where user_id in (select id from u)",
@@ -114,6 +119,16 @@ pub(super) async fn remove_users(db: &Db, backup: &Backup) -> Result<Option<Stri
         Some(users) => Some(format!("{users} users that were made in auth.users are gone again")),
         None => Some("users that were made in auth.users stay: the role may not delete them, or something refers to them".to_owned()),
     })
+}
+
+/// The condition that a row of a table of other tables than these refers to a row, whatever would become of the one that refers.
+async fn is_referenced(db: &Db, table: &str, alias: &str, left_out: &[String]) -> Result<String> {
+    let keys = foreign_key::to(db, &[table.to_owned()], left_out).await?;
+    let each = keys.iter().map(|key| match key.is_visible {
+        false => " or true".to_owned(),
+        true => format!(" or exists (select from {} r where {})", key.table, key.joins("r", alias)),
+    });
+    Ok(format!("false{}", each.collect::<String>()))
 }
 
 impl Added {
@@ -152,6 +167,12 @@ impl Added {
                 let (copy, name) = (backup.copy_of(table), quote_identifier(&self.name));
                 format!("select count(distinct row(b.{name})::text) <= 1 from {copy} b")
             }
+            "course" => format!(
+                "select not exists (select from {} t where t.id::text = {} and ({}))",
+                self.relation,
+                literal(&self.name),
+                is_referenced(db, &self.relation, "t", &[]).await?,
+            ),
             _ => return Ok(true),
         };
         let there = "select to_regclass($1) is not null";

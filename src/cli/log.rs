@@ -92,6 +92,7 @@ impl Which {
             until: None,
             text: None,
             id: None,
+            before: None,
             outcomes: self.outcome,
             limit,
         })

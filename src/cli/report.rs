@@ -1,6 +1,7 @@
 //! `tributary report`: what an operation left behind.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -68,7 +69,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let zone = &config.rules.zone;
     if let Some(file) = &args.html {
-        write_file(file, &html::page(&report, zone)?)?;
+        write_file(file, &html::page(&report, zone)?, args.show_values)?;
     }
     if args.json {
         print(&output::json(&report)?)?;
@@ -86,11 +87,16 @@ pub(super) fn write(file: &Path, report: &Report, zone: &TimeZone) -> Result<()>
     let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let is_page = ["html", "htm"].iter().any(|page| ending.eq_ignore_ascii_case(page));
     let text = if is_page { html::page(report, zone)? } else { output::json(report)? };
-    write_file(file, &text)
+    write_file(file, &text, false)
 }
 
-fn write_file(file: &Path, text: &str) -> Result<()> {
-    let written = std::fs::write(file, text);
+/// Values are customers': a file that is made for them is its owner's alone.
+fn write_file(file: &Path, text: &str, has_values: bool) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if has_values { 0o600 } else { 0o666 });
+    let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| Error::failed(format!("writing {}", file.display()), error))
 }
 

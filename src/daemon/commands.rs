@@ -53,8 +53,10 @@ impl Rebuild {
         show: Show<'_>,
     ) -> Result<bool> {
         let answer = match recompute(config, session, show).await {
-            Ok(false) => return Ok(false),
-            Ok(true) => Ok("everybody is recomputed from the stored rows".to_owned()),
+            Ok(Recomputed::More | Recomputed::ReadsFirst) => return Ok(false),
+            Ok(Recomputed::Everybody) => {
+                Ok("everybody is recomputed from the stored rows".to_owned())
+            }
             Err(error) => {
                 // The round that failed is still open.
                 Tx::on(&session.applier.db).rollback().await?;
@@ -67,8 +69,17 @@ impl Rebuild {
     }
 }
 
-/// Recomputes the next people of the backfill or rebuild under way, in a transaction of their own; `true`: nothing is
-/// left.
+/// How far a backfill or rebuild is that recomputes people.
+pub(super) enum Recomputed {
+    /// There are more.
+    More,
+    /// All of them.
+    Everybody,
+    /// A reconcile was scheduled meanwhile: the next session reads first.
+    ReadsFirst,
+}
+
+/// Recomputes the next people of the backfill or rebuild under way, in a transaction of their own.
 ///
 /// # Errors
 /// Those of the target.
@@ -76,11 +87,12 @@ pub(super) async fn recompute(
     config: &Config,
     session: &mut Session,
     show: Show<'_>,
-) -> Result<bool> {
-    let Some(mut at) = backfill::progress(&session.applier.db).await? else { return Ok(true) };
+) -> Result<Recomputed> {
+    let Some(mut at) = backfill::progress(&session.applier.db).await? else {
+        return Ok(Recomputed::Everybody);
+    };
     if !at.stage.has_read() {
-        // A reconcile was scheduled meanwhile: the next session reads first.
-        return Ok(false);
+        return Ok(Recomputed::ReadsFirst);
     }
     if !at.is_done() {
         let shutdown = CancellationToken::new();
@@ -89,7 +101,7 @@ pub(super) async fn recompute(
         work.round(&mut session.applier, &mut at).await?;
         show(&at);
     }
-    Ok(at.is_done())
+    Ok(if at.is_done() { Recomputed::Everybody } else { Recomputed::More })
 }
 
 /// A rebuild takes the place of the backfill: one that still has to read or sweep must not be forgotten.

@@ -11,7 +11,7 @@ use crate::facts::Feed;
 use crate::halt::{Deletes, Halt, HaltCause};
 use crate::lsn::Lsn;
 use crate::pg::Db;
-use crate::store::halt;
+use crate::store::{backfill, halt};
 
 impl Follow<'_> {
     /// The open transaction is too large for memory: what has come is applied in the target transaction
@@ -36,6 +36,9 @@ impl Follow<'_> {
     pub(super) async fn truncate(&mut self, tables: Vec<Feed>) -> Result<()> {
         if tables.is_empty() {
             return Ok(());
+        }
+        if self.reading.is_some() {
+            backfill::note_truncated(&self.session.applier.db, &tables).await?;
         }
         self.flush().await?;
         self.read_first().await?;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backfill::report_backfill;
-use super::commands::{self, Rebuild};
+use super::commands::{self, Rebuild, Recomputed};
 use super::control::{COMMAND_POLL, Control};
 use super::look::{self, Look};
 use super::reports::Reports;
@@ -210,15 +210,22 @@ impl Maintenance {
             if rebuild.round(config, session, &show).await? {
                 self.rebuild = None;
                 self.commands_wait = true;
+                // One that failed is answered, and gone on with: people must not stay as they were before it.
+                let at = backfill::progress(&session.applier.db).await?;
+                self.recomputes |= at.is_some_and(|at| at.stage.has_read() && !at.is_done());
             }
             health.recovered();
         } else if self.recomputes {
-            if commands::recompute(config, session, &show).await? {
-                self.recomputes = false;
-                tracing::info!("everything is reconciled");
-                if session.due.is_none() {
-                    health.set_phase(Phase::Streaming);
+            match commands::recompute(config, session, &show).await? {
+                Recomputed::More => {}
+                Recomputed::Everybody => {
+                    self.recomputes = false;
+                    tracing::info!("everything is reconciled");
+                    if session.due.is_none() {
+                        health.set_phase(Phase::Streaming);
+                    }
                 }
+                Recomputed::ReadsFirst => (self.recomputes, self.starts_over) = (false, true),
             }
             health.recovered();
         }
@@ -319,7 +326,10 @@ pub(super) async fn wait_until_accepted(
             HaltCause::Paused { .. } => {
                 maintenance.serve_paused(config, session, health).await?;
             }
-            HaltCause::Configuration { .. } | HaltCause::RolledBack { .. } => {
+            HaltCause::Configuration { .. }
+            | HaltCause::RolledBack { .. }
+            // Its people are not read again yet, and its e-mail changes not judged.
+            | HaltCause::Sweep { .. } => {
                 maintenance.serve_alone(config, session, health).await?;
             }
             _ => maintenance.run(config, session, health).await?,

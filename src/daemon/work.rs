@@ -93,7 +93,8 @@ async fn work(
         // Before the phase: whoever sees it sees the rows of an earlier run too.
         report_backfill(health, at);
         health.set_phase(Phase::Backfilling);
-        backup::take_if_due(config, &session.applier, session.leadership.epoch).await?;
+        let taken = backup::take_if_due(config, &session.applier, session.leadership.epoch).await;
+        taken.map_err(until_it_can_be_taken)?;
     }
     let beside = due.as_ref().filter(|at| reading::is_read_beside(until, at));
     let reading = if let Some(at) = beside {
@@ -115,6 +116,14 @@ async fn work(
     follow::follow(config, session, health, shutdown, backoff, control, beside)
         .instrument(span(config, Phase::Streaming))
         .await
+}
+
+/// A daemon that ended because there is no room or no right for a backup would end again at each start. It waits: nothing is written before.
+fn until_it_can_be_taken(error: Error) -> Error {
+    match error {
+        Error::Refused { problem, remedy } => Error::Gone { problem, remedy },
+        other => other,
+    }
 }
 
 /// Days that passed while no daemon worked are judged before anything is streamed (SPEC §5.4), unless everybody is to be

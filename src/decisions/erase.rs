@@ -123,7 +123,7 @@ async fn has_user(applier: &Applier, tx: &Tx, person: &Person) -> Result<bool> {
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
-/// Rows of the person, and rows with its address that the configuration leaves out.
+/// Rows of the person, and rows with its address that the configuration leaves out or a decision gives to somebody else.
 async fn refuse_while_known(applier: &Applier, tx: &Tx, person: &Person) -> Result<()> {
     let left_out = "exists (select from unnest($1::text[]) a (address) \
         where strpos(lower(encode(r.raw, 'escape')), encode(convert_to(a.address, 'UTF8'), 'escape')) > 0)";
@@ -133,9 +133,15 @@ async fn refuse_while_known(applier: &Applier, tx: &Tx, person: &Person) -> Resu
          select r.feed, r.key from unnest(array['excluded', 'skipped']) as w (word) \
          join tributary.source_row r on r.owner > (w.word || ' ') collate \"C\" \
            and r.owner < (w.word || '!') collate \"C\" and {left_out} \
+         union all \
+         select r.feed, r.key from tributary.decision d \
+         join tributary.feed f on starts_with(d.a, f.name || ':') \
+         join tributary.source_row r on r.feed = f.number and r.key = substr(d.a, length(f.name) + 2) \
+         where d.kind = 'email' and (r.key ~* any($2) or {left_out}) \
          limit 1"
     );
-    let rows = tx.query("target: looking for rows", &sql, &[&person.addresses]).await?;
+    let patterns = person.patterns();
+    let rows = tx.query("target: looking for rows", &sql, &[&person.addresses, &patterns]).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let id = (crate::facts::Feed::new(row.get(0)), crate::facts::SourceKey(row.get(1)));
     Err(Error::refused(
@@ -164,6 +170,9 @@ async fn forget(tx: &Tx, command: i64, person: &Person) -> Result<u64> {
     ] {
         rows += tx.execute(WHAT, sql, &[addresses]).await?;
     }
+    // Of rows whose key is the address.
+    let sql = "delete from tributary.decision where kind in ('email', 'product') and a ~* any($1)";
+    rows += tx.execute(WHAT, sql, &[&patterns]).await?;
     let sql = "delete from tributary.profile_email \
                where profile_id = any($1) or email_key = any($2) or email ~* any($3)";
     rows += tx.execute(WHAT, sql, &[profiles, addresses, &patterns]).await?;

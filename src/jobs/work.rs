@@ -242,7 +242,7 @@ impl Work<'_> {
 
     /// What that backfill did, from its report.
     async fn populated(&self, db: &Db, report: &Report) -> Result<Value> {
-        let sql = "select run from tributary.backup where dropped_at is null and at >= $1 order by at limit 1";
+        let sql = "select run from tributary.backup where dropped_at is null and import is null and at >= $1 order by at limit 1";
         let rows = db.query("target: reading backups", sql, &[&self.waiting.asked_at]).await?;
         let mut summary = of_report(report)?;
         summary["backup"] = as_json(&rows.first().map(|row| row.get::<_, String>(0)))?;

@@ -82,6 +82,8 @@ pub(crate) enum About {
     /// Anything.
     #[default]
     Anything,
+    /// Nothing at all.
+    Nothing,
     /// The conflict with this number.
     Number(i64),
     /// A person.
@@ -223,6 +225,7 @@ impl Where {
         }
         match &filter.about {
             About::Anything => {}
+            About::Nothing => built.sql.push_str(" and false"),
             About::Number(id) => built.and("k.id = $", Box::new(*id)),
             About::Person(key) => built.about_person(key, filter.status),
             About::Subject(subject) => {

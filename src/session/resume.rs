@@ -262,6 +262,13 @@ async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<
     target.batch_execute(clear).await.context(WHAT)?;
     let due: [crate::pg::Param<'_>; 2] = [&Stage::Rows.as_str(), &backfill::rules(config)];
     target.execute(backfill::SCHEDULE, &due).await.context(WHAT)?;
+    // A TRUNCATE that waited for an operator comes no more: the reconcile waits in its place (P9).
+    let waited = "update tributary.backfill set truncated = truncated || array( \
+                      select f.number from tributary.state s \
+                      cross join lateral jsonb_array_elements(s.halted -> 'deletes') d \
+                      join tributary.feed f on f.name = d ->> 'table' \
+                      where s.halted -> 'cause' ? 'truncate')";
+    target.batch_execute(waited).await.context(WHAT)?;
     failpoint::hit("first-checkpoint");
     target.batch_execute("commit").await.context(WHAT)
 }

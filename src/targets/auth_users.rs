@@ -136,6 +136,15 @@ pub async fn unrecorded(db: &Db, after: Uuid, rows: i64) -> Result<Page> {
     Ok(page(&db.query(WHAT, sql, &[&after, &rows]).await?))
 }
 
+/// Which of these users there are.
+///
+/// # Errors
+/// Those of the target.
+pub async fn there(tx: &Tx, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    let rows = tx.query(WHAT, "select id from auth.users where id = any($1)", &[&ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Records users with the keys of their addresses.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::catalog::Tables;
-use super::foreign_key;
+use super::foreign_key::{self, OnDelete};
 use crate::error::{Error, Result};
 use crate::pg::Tx;
 
@@ -20,7 +20,7 @@ pub async fn delete(
     ids: &[Uuid],
     careful: bool,
 ) -> Result<(u64, Vec<(Uuid, String)>)> {
-    let there = there(tx, tables, ids).await?;
+    let there = held(tx, tables, ids).await?;
     if there.is_empty() {
         return Ok((0, vec![]));
     }
@@ -46,6 +46,14 @@ pub async fn delete(
     Ok((deleted, blocked.into_iter().collect()))
 }
 
+/// The same, held against what would refer to one meanwhile.
+async fn held(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    let table = &tables.names.transactions;
+    let sql = format!("select id from {table} where id = any($1) order by id for update");
+    let rows = tx.query("target: looking up transactions", &sql, &[&ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Which of these transactions there are.
 ///
 /// # Errors
@@ -60,13 +68,21 @@ pub async fn there(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> 
 }
 
 /// Which of these another table references, with its name. Managed enrollments have moved on by the time a transaction is
-/// deleted; one that the application made by itself counts as any other reference.
+/// deleted; one that the application made by itself counts as any other reference. Where rows cannot be seen the server refuses the
+/// delete; those that it would take along are taken for references.
 async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>> {
     let transactions = &tables.names.transactions;
     let keys = foreign_key::to(tx.db(), &tables.names.referenced, &tables.names.copied).await?;
     let mut referenced = BTreeMap::new();
     for key in keys {
         let (table, condition) = (&key.table, key.joins("r", "t"));
+        if !key.is_visible {
+            if key.on_delete != OnDelete::Refuse {
+                let unseen = format!("{table}, whose rows this role cannot see");
+                referenced.extend(ids.iter().map(|id| (*id, unseen.clone())));
+            }
+            continue;
+        }
         let sql = format!(
             "select distinct t.id from {transactions} t join {table} r on {condition} where t.id = any($1)"
         );

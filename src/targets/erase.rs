@@ -61,6 +61,9 @@ async fn referenced(tx: &Tx, tables: &Tables, profile: Uuid) -> Result<Option<St
     const WHAT: &str = "target: looking for references";
     let names = &tables.names;
     let keys = foreign_key::to(tx.db(), std::slice::from_ref(&names.profiles), &[]).await?;
+    if let Some(key) = keys.iter().find(|key| !key.is_visible) {
+        return Ok(Some(format!("{}, whose rows this role cannot see,", key.table)));
+    }
     let mut referencing: Vec<(String, String)> =
         keys.iter().map(|key| (key.table.clone(), key.joins("r", "t"))).collect();
     let own = [&names.transactions, &names.enrollments];

@@ -13,6 +13,8 @@ pub struct ForeignKey {
     pub constraint: String,
     /// What becomes of the rows that refer to a row that is deleted.
     pub on_delete: OnDelete,
+    /// Whether the role sees all rows of the table: it may read it, and no policy hides any.
+    pub is_visible: bool,
     /// Quoted columns: its own, and the referenced one of each.
     columns: Vec<(String, String)>,
 }
@@ -54,6 +56,7 @@ pub async fn to(db: &Db, table: &[String], left_out: &[String]) -> Result<Vec<Fo
                 "n" | "d" => OnDelete::Set,
                 _ => OnDelete::Refuse,
             },
+            is_visible: row.get(5),
             columns: own.into_iter().zip(referenced).collect(),
         }
     });

@@ -176,7 +176,7 @@ fn add_profiles(
 }
 
 /// Frees addresses and systemeio_ids that other rows hold: of rows in the same set, which get their own next, an
-/// address that is no longer the holder's, and a systemeio_id of any person of ours (SPEC §4.5).
+/// address that is no longer the holder's, who gets the own one back where it is free, and a systemeio_id of any person of ours (SPEC §4.5).
 pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &[&ProfileWrite]) {
     if profiles.is_empty() {
         return;
@@ -186,7 +186,11 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
     let (ids, emails): (Vec<Uuid>, Vec<String>) =
         placed.map(|profile| (profile.id, profile.email.clone())).unzip();
     let park = format!(
-        "with freed as (update {table} p set email = {PARKED} \
+        "with freed as (update {table} p set email = coalesce(( \
+             select o.email_key::{email_type} from tributary.person o \
+             where o.profile_id = p.id and o.state = 'present' and not p.id = any($1) \
+               and not exists (select from {table} q where q.email = o.email_key::{email_type}) \
+             limit 1), ({PARKED})::{email_type}) \
          from unnest($1::uuid[], $2::text[]) as n (id, email) \
          where p.email = n.email::{email_type} and p.id <> n.id and (p.id = any($1) or exists ( \
              select from tributary.person o \

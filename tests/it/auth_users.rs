@@ -140,3 +140,32 @@ async fn users_are_found_by_their_email_key_and_made_where_there_is_none_spec_4_
         "mia@xn--bcher-kva.example.com p1@example.com p3@example.com"
     );
 }
+
+/// A user who is deleted takes the profile along: the person waits for a new one, as one that never had a user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_whose_user_was_deleted_waits_for_another_spec_4_1() {
+    let world = World::canonical(
+        "insert into systemeio (id, contact_id, email, first_name) values (md5('s')::uuid, 'c1', 'ana@example.com', 'Ana')",
+    )
+    .await;
+    world.target.execute(AUTH).await;
+    let user =
+        |id: &str| format!("insert into auth.users (id, email) values ('{id}', 'ana@example.com')");
+    let (first, second) =
+        ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222");
+    world.target.execute(&user(first)).await;
+    let daemon = world.started().await;
+    let profile = "select id || ' ' || first_name from unified_profiles";
+    assert_eq!(world.target.value(profile).await, format!("{first} Ana"));
+    world.target.execute("delete from auth.users").await;
+    world.source.execute("update systemeio set first_name = 'Bea'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let open =
+        "select string_agg(kind, ' ' order by kind) from tributary.conflict where status = 'open'
+        and kind in ('missing_auth_user', 'rejected_row', 'duplicate_profile')";
+    assert_eq!(world.target.value(open).await, "missing_auth_user");
+    world.target.execute(&user(second)).await;
+    let came = || async { world.target.value(profile).await == format!("{second} Bea") };
+    eventually("the person comes in by itself", || daemon.log(), came).await;
+    assert_eq!(world.target.value(open).await, "");
+}

@@ -1,7 +1,8 @@
 //! SPEC §4.3 through the running daemon: an e-mail change is judged over its whole source transaction, however it comes.
 
 use crate::support::compare::assert_equals_fresh_backfill;
-use crate::support::world::{World, set};
+use crate::support::eventually;
+use crate::support::world::{Places, World, set};
 
 /// How the same changes reach the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +139,31 @@ async fn a_large_transaction_is_judged_as_a_whole_over_its_pages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reconcile_is_judged_as_one_transaction_over_its_chunks() {
     judged(Way::Reconcile).await;
+}
+
+/// A contact of a feed that is not read again is still there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconcile_of_one_feed_counts_the_contacts_of_the_others() {
+    let world = World::with_more_feeds(Places::Shared).await;
+    let rows = "insert into systemeio (id, email, first_name) values (md5('s')::uuid, 'a@example.com', 'Ana');
+        insert into purchase_leads (id, email, first_name) values (md5('l')::uuid, 'a@example.com', 'Ana')";
+    world.source.execute(rows).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let unseen = format!(
+        "alter publication {0} drop table systemeio; update systemeio set email = 'b@example.com';
+         alter publication {0} add table systemeio",
+        world.slot
+    );
+    world.source.execute(&unseen).await;
+    let daemon = world.started().await;
+    let split = "select string_agg(kind || ' ' || subject, ', ') from tributary.conflict
+        where status = 'open' and kind like 'email_change_%'";
+    let is_split = || async {
+        world.target.value(split).await == "email_change_split a@example.com|b@example.com"
+    };
+    eventually("the split", || daemon.log(), is_split).await;
+    assert_eq!(world.target.value("select count(*) from tributary.decision").await, "0");
 }
 
 /// Rows of a large transaction that get other keys, in a chain and in a swap within one part, are the same rows.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::world::{Place, World};
+use crate::support::world::{Place, Places, World};
 
 /// Two to be forgotten, of whom one has paid, and one whose address holds the other's.
 const ROWS: &str = "
@@ -132,4 +132,26 @@ async fn nothing_is_left_of_a_person_who_is_erased() {
     let output = world.succeed(&["verify"]).await;
     assert!(output.ends_with("no differences\n"), "{output}");
     assert_eq!(world.target.value(names).await, "Anew,Benx,Joana");
+}
+
+/// The source still has the address in a row that a decision gave to somebody else; once it is gone the decision goes too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_with_the_address_that_a_decision_gave_to_another_person_is_known() {
+    let world = World::with_more_feeds(Places::Shared).await;
+    let row = "insert into ebook_contacts values ('wrong@example.com', 'Dan Reyes', now())";
+    world.source.execute(row).await;
+    let daemon = world.started().await;
+    let decision =
+        ["decisions", "add", "email", "ebook_contacts:wrong@example.com", "right@example.com"];
+    world.succeed(&decision).await;
+    let refused = world.run(&["erase", "wrong@example.com"]).await;
+    let errors = [refused.stdout, refused.stderr].concat();
+    let errors = String::from_utf8_lossy(&errors).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("the source still has this person"), "{errors}");
+    world.source.execute("delete from ebook_contacts").await;
+    daemon.wait_until_caught_up(&world).await;
+    world.succeed(&["erase", "wrong@example.com"]).await;
+    let left = "select count(*) from tributary.decision d where d::text like '%wrong@%'";
+    assert_eq!(world.target.value(left).await, "0");
 }

@@ -20,6 +20,24 @@ async fn a_mass_delete_halts_until_accepted() {
     halts_until_accepted("delete from xendit").await;
 }
 
+/// The slot that brought the TRUNCATE is lost while an operator is waited for: the reconcile waits in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_truncate_would_delete_is_not_swept_after_the_slot_was_lost_p9() {
+    let world = World::canonical(&PAYMENTS.replace("3000", "30")).await;
+    let mut daemon = world.started().await;
+    world.source.execute("truncate xendit").await;
+    daemon.wait_for_phase("halted").await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.drop_slot().await;
+    let mut daemon = world.start();
+    daemon.wait_for_phase("halted").await;
+    assert_eq!(transactions(&world).await, "30");
+    world.succeed(&["accept"]).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(transactions(&world).await, "0");
+}
+
 async fn halts_until_accepted(statement: &str) {
     let world = World::canonical(PAYMENTS).await;
     let mut daemon = world.started().await;

@@ -267,6 +267,18 @@ async fn many_profiles_of_the_application_are_adopted() {
     assert_eq!(world.target.value(adopted).await, "4000 of 4000");
 }
 
+/// The application gave a profile of ours another person's address: the profile gets its own back with that person.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_another_person_needs_is_given_back_for_the_own_one() {
+    let world = World::canonical(&format!("{CONTACT} {}", contact(1, "ana@example.com"))).await;
+    let daemon = world.started().await;
+    world.target.execute("update unified_profiles set email = 'ben@example.com'").await;
+    world.source.execute(&format!("{CONTACT} {}", contact(2, "ben@example.com"))).await;
+    daemon.wait_until_caught_up(&world).await;
+    let emails = "select string_agg(email, ' ' order by email) from unified_profiles";
+    assert_eq!(world.target.value(emails).await, "ana@example.com ben@example.com");
+}
+
 /// What is recorded of a profile is not found again: its person is judged with it, whenever the daemon dies.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_person_of_a_recorded_profile_is_judged_p3() {

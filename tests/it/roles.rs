@@ -56,6 +56,22 @@ async fn three_roles_with_little_are_enough_and_nobody_else_reads() {
     let (code, said) = run(&["check"], &target).await;
     assert_eq!(code, Some(0), "{said}");
 
+    // What the role cannot see must not be deleted with a transaction.
+    let receipts = "create table receipts (n int, transaction_id uuid references transactions on delete cascade);
+        insert into receipts select 1, id from transactions";
+    world.target.execute(receipts).await;
+    world.source.execute("delete from xendit where customer_email = 'p2@example.com'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let voided = "select count(*) from transactions where status = 'VOIDED'";
+    assert_eq!(world.target.value(voided).await, "1", "{}", daemon.log());
+    // Where the server itself refuses, it is asked.
+    world.target.execute("drop table receipts; create table receipts (n int, transaction_id uuid references transactions);
+        insert into receipts select 1, id from transactions").await;
+    world.source.execute("delete from xendit where customer_email = 'p3@example.com'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(voided).await, "2", "{}", daemon.log());
+    world.target.execute("drop table receipts").await;
+
     // What each may not.
     let denied =
         "select count(*) from unnest(array['tributary_stream', 'anon', 'authenticated']) as r,

@@ -54,7 +54,6 @@ pub(super) struct Query {
 impl Query {
     /// What it selects.
     pub(super) fn filter(&self, searches: &Searches) -> Filter {
-        let text = searches.get(&self.q);
         Filter {
             status: match self.status.as_str() {
                 "dismissed" => Status::Dismissed,
@@ -66,13 +65,22 @@ impl Query {
             feed: Some(self.feed.clone()).filter(|feed| is_word(feed)),
             days: self.days.parse().ok().filter(|days| (1..=36_500).contains(days)),
             amount: self.amount.parse::<Decimal>().ok(),
-            about: text.as_deref().map_or(About::Anything, About::parse),
+            about: self.about(searches),
             order: match self.order.as_str() {
                 "newest" => Order::Newest,
                 // Notes are about no money.
                 "amount" if self.severity != "info" => Order::Amount,
                 _ => Order::Oldest,
             },
+        }
+    }
+
+    /// What was searched for is about nobody once it is forgotten: a decision about all that match must not be one about everything.
+    fn about(&self, searches: &Searches) -> About {
+        match searches.get(&self.q) {
+            Some(text) => About::parse(&text),
+            None if self.q.is_empty() => About::Anything,
+            None => About::Nothing,
         }
     }
 
@@ -128,5 +136,8 @@ mod tests {
         let encoded = query.encoded(&filter);
         assert_eq!(encoded, format!("kind=underpaid&amount=100.50&order=amount&q={q}"));
         assert_eq!(Query::default().encoded(&Filter::default()), "");
+        // Another process does not know the search.
+        assert_eq!(query.filter(&Searches::default()).about, About::Nothing);
+        assert_eq!(Query::default().filter(&searches).about, About::Anything);
     }
 }

@@ -144,6 +144,8 @@ async fn listed(
         _ => counted(queue::matching(db, &filter).await?),
     };
     let last = entries.last().map(|entry| entry.place(filter.order).encoded());
+    let is_forgotten = filter.about == About::Nothing;
+    let notice = notice.or_else(|| is_forgotten.then(|| FORGOTTEN.to_owned()));
     let is_pair = filter.kind.is_some_and(|kind| kind == ConflictKind::PossibleDuplicate);
     Ok(ListPage {
         rows: entries.iter().map(|entry| Shown::of(entry, &config.rules.zone)).collect(),
@@ -171,6 +173,9 @@ async fn listed(
         bulk,
     })
 }
+
+const FORGOTTEN: &str =
+    "What was searched for is not known any more, as after a restart: search again.";
 
 fn counted(matching: i64) -> String {
     if matching > COUNTED { format!("more than {COUNTED}") } else { matching.to_string() }
@@ -212,6 +217,9 @@ pub(super) async fn bulk(
 ) -> std::result::Result<Response, Failure> {
     let filter = Filter { status: Status::Open, ..query.filter(&admin.searches) };
     let page = Page::new(&who, "conflicts", "Review");
+    if filter.about == About::Nothing {
+        return Ok(render(&listed(&admin, page, true, &query, None, None).await?));
+    }
     let note = form.note.trim();
     let says = |text: &str| Some(text.to_owned());
     if form.action == "dismiss" && note.is_empty() {

@@ -28,6 +28,8 @@ cross join lateral (
     from tributary.source_row r
     join tributary.feed f on f.number = r.feed and f.kind = 'contact'
     where r.owner = k.root and coalesce(r.email_key, r.owner) = k.key and r.generation < $3
+        -- A reconcile of some feeds says nothing of the rows of others.
+        and exists (select from tributary.backfill b where b.feeds is null or r.feed = any (b.feeds))
 ) absent
 cross join lateral (
     select count(*) as rows, count(*) filter (where f.kind = 'contact') as contacts

@@ -97,13 +97,15 @@ pub async fn progress(db: &Db) -> Result<Option<Progress>> {
 }
 
 /// Schedules a full reconcile (`rows`) or a rebuild from the stored rows (`place`): stage and rules. One that is under
-/// way starts over. Where nothing was ever read there are no rows to rebuild from.
+/// way starts over; what was truncated in part stays so until it is swept. Where nothing was ever read there are no rows to rebuild from.
 pub const SCHEDULE: &str = "insert into tributary.backfill (generation, phase, rules) \
     values (1, 'rows', $2) \
     on conflict (only_row) do update set phase = $1, rules = excluded.rules, \
     generation = backfill.generation + case when $1 = 'place' then 0 else 1 end, feed = null, \
     filenode = null, next_block = 0, end_block = 0, next_owner = null, rows_done = 0, \
-    rows_estimated = 0, started_at = now(), finished_at = null, feeds = null, truncated = '{}', \
+    rows_estimated = 0, started_at = now(), finished_at = null, feeds = null, \
+    truncated = case when $1 = 'rows' and backfill.phase in ('rows', 'recheck', 'emails', 'sweep') \
+        then backfill.truncated else '{}' end, \
     written = '{}', \
     left_out = case when backfill.left_out = '{}' then '{}' \
         else backfill.left_out || '{\"again\": 1}' end";
@@ -138,6 +140,18 @@ pub async fn schedule_feeds(
     Ok(())
 }
 
+/// Feeds were truncated while a reconcile has still to read or sweep them: every delete of them waits for an operator (P9), as what
+/// it reads is without their rows already.
+///
+/// # Errors
+/// Those of the target.
+pub async fn note_truncated(db: &Db, feeds: &[Feed]) -> Result<()> {
+    let numbers: Vec<i16> = feeds.iter().map(|feed| feed.number()).collect();
+    let sql = "update tributary.backfill set truncated = truncated || $1::smallint[] \
+               where phase in ('rows', 'recheck', 'emails', 'sweep') and not truncated @> $1";
+    db.execute("target: noting a TRUNCATE", sql, &[&numbers]).await.map(drop)
+}
+
 /// Starts a backfill that is under way over, under the rules of now: what it has still to read is read from its
 /// beginning.
 ///
@@ -153,7 +167,8 @@ pub async fn start_over(db: &Db, config: &Config, at: &Progress) -> Result<()> {
 
 /// As [`rules_wait`], in SQL.
 pub const RULES_WAIT: &str = "exists (select from tributary.backfill b, tributary.state s \
-    where (b.phase in ('rows', 'recheck', 'emails', 'place') or b.phase = 'shared' and b.next_owner is null) \
+    where (b.phase in ('rows', 'recheck', 'emails', 'place') or b.phase = 'sweep' and b.feeds is not null \
+        or b.phase = 'shared' and b.next_owner is null) \
     and b.rules <> s.facts_hash || ' ' || s.people_hash)";
 
 /// Whether other rules than those in force are being brought in and the guard has not let them through yet (P9): until

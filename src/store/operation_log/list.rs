@@ -20,6 +20,8 @@ pub struct Filter {
     pub text: Option<String>,
     /// This one.
     pub id: Option<i64>,
+    /// Older than this one.
+    pub before: Option<i64>,
     /// With one of these outcomes as shown; empty: all.
     pub outcomes: Vec<String>,
     /// At most so many, newest first; `None`: all.
@@ -68,9 +70,9 @@ pub struct Entry {
 /// # Errors
 /// Those of the target.
 pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Entry>> {
-    let Filter { operations, since, until, text, id, outcomes, limit } = filter;
+    let Filter { operations, since, until, text, id, before, outcomes, limit } = filter;
     let sql = include_str!("../sql/log_list.sql");
-    let params: [Param<'_>; 7] = [operations, since, id, outcomes, limit, until, text];
+    let params: [Param<'_>; 8] = [operations, since, id, outcomes, limit, until, text, before];
     let rows = db.query("target: reading the operation log", sql, &params).await?;
     Ok(rows.iter().map(Entry::of).collect())
 }

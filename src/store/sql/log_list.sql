@@ -14,6 +14,7 @@ entry as (
         and ($2::timestamptz is null or o.started_at >= $2)
         and ($3::bigint is null or o.id = $3)
         and ($6::timestamptz is null or o.started_at < $6)
+        and ($8::bigint is null or o.id < $8)
         and ($7::text is null or strpos(lower(concat_ws(' ', o.operation, o.os_user, o.database_user, o.asked_by,
             array_to_string(o.errors, ' '), o.detail::text)), lower($7)) > 0)
 )

@@ -1,6 +1,8 @@
 -- Foreign keys that reference a table ($1, by its names), but those of the tables $2, with the columns of both sides in one
--- order, and what becomes of the rows that refer to a row that is deleted.
-select c.conrelid::regclass::text, c.conname::text, c.confdeltype::text, k.own, k.referenced
+-- order, what becomes of the rows that refer to a row that is deleted, and whether the role sees all rows that refer.
+select c.conrelid::regclass::text, c.conname::text, c.confdeltype::text, k.own, k.referenced,
+    has_table_privilege(c.conrelid, 'SELECT') and not row_security_active(c.conrelid)
+        and has_schema_privilege((select r.relnamespace from pg_class r where r.oid = c.conrelid), 'USAGE')
 from pg_constraint c
 cross join lateral (
     select array_agg(quote_ident(a.attname)) as own, array_agg(quote_ident(b.attname)) as referenced

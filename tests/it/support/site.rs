@@ -108,7 +108,7 @@ impl Site {
         let cookie =
             self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\n{host}{cookie}{headers}Connection: close\r\n\
+            "{method} {path} HTTP/1.0\r\n{host}{cookie}{headers}Connection: close\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );

@@ -66,8 +66,10 @@ pub type Show<'a> = &'a (dyn Fn(&Progress) + Sync);
 /// A session that lasted this long was a success, also where nothing was to be committed.
 const LASTED: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// How often it is looked whether what is missing is back.
+/// How soon it is looked again whether what is missing is back: each time twice as long, up to a minute, as looking may take the disk of
+/// the target (a backup).
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+const LOOK_AT_LEAST: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Sessions in a row that may end, without any progress, by an error that a new session may heal but need not
 /// ([`Next::ReconnectThenHalt`]). With the pauses of [`Backoff`] that is half a minute.
@@ -86,6 +88,7 @@ pub async fn run(
 ) -> Result<()> {
     let mut backoff = Backoff::new();
     let mut attempts = Attempts::default();
+    let mut looks = 0;
     let mut epoch = None;
     loop {
         health.tick();
@@ -109,7 +112,8 @@ pub async fn run(
                 return Ok(());
             }
             Next::HaltUntilHealed => {
-                halt_for_now(&error, health, shutdown).await;
+                halt_for_now(&error, health, shutdown, looks).await;
+                looks = if started.elapsed() >= LASTED { 0 } else { looks + 1 };
                 continue;
             }
             Next::Halt | Next::Stop => return Err(error),
@@ -186,14 +190,15 @@ async fn halt_on(
 }
 
 /// Stays up, so that everybody sees why, and returns when it is time to look again.
-async fn halt_for_now(error: &Error, health: &Health, shutdown: &CancellationToken) {
+async fn halt_for_now(error: &Error, health: &Health, shutdown: &CancellationToken, looks: u32) {
     let reason = error.to_string();
     if health.status().halted.as_ref() != Some(&reason) {
         tracing::error!(reason, "halted");
     }
     health.set_phase(Phase::Halted);
     health.set_halted(Some(reason));
-    wait(LOOK_AGAIN, health, shutdown).await;
+    let pause = LOOK_AGAIN.saturating_mul(1 << looks.min(4)).min(LOOK_AT_LEAST);
+    wait(pause, health, shutdown).await;
 }
 
 /// Waits while the health endpoint stays alive.

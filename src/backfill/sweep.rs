@@ -106,13 +106,27 @@ impl Backfill<'_> {
         let ids: Vec<_> = keys.iter().map(|key| (feed, key.clone())).collect();
         let stored = store::row::values(tx, &ids).await?;
         let shape = feeds.shape(feed);
-        let rows: Vec<RawRow> =
-            stored.values().filter_map(|bytes| raw::decode(bytes, shape)).map(|v| v.row).collect();
+        let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+        for ((_, key), bytes) in &stored {
+            match raw::decode(bytes, shape) {
+                Some(values) => rows.push(values.row),
+                // Stored with other columns, which is no reason to be gone: it is asked for by its key.
+                None => unreadable.extend(feeds.row_of_key(feed, key)),
+            }
+        }
         drop(stored);
         let reader = RowReader::new(Arc::clone(&self.source), &self.config.source, feeds);
-        let snapshot = snapshot::open(&self.source).await?;
-        let mut found: HashMap<SourceKey, RawRow> =
-            reader.rows_by_key(feed, &rows).await?.into_iter().collect();
+        let readable = rows.len();
+        rows.append(&mut unreadable);
+        let mut snapshot = snapshot::open(&self.source).await?;
+        let mut asked = reader.rows_by_key(feed, &rows).await;
+        if rows.len() > readable && asked.as_ref().is_err_and(is_no_such_key) {
+            snapshot::give_up(&self.source).await?;
+            rows.truncate(readable);
+            snapshot = snapshot::open(&self.source).await?;
+            asked = reader.rows_by_key(feed, &rows).await;
+        }
+        let mut found: HashMap<SourceKey, RawRow> = asked?.into_iter().collect();
         snapshot::close(&self.source).await?;
         let change = |key: &SourceKey| {
             let row = found.remove(key)?;
@@ -141,6 +155,11 @@ impl Backfill<'_> {
         }
         Err(Error::Halted(Box::new(halt)))
     }
+}
+
+/// The key was made of other columns than now, of other types: no row has it.
+fn is_no_such_key(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("22"))
 }
 
 /// A page of rows that a reconcile has not seen.

@@ -9,7 +9,7 @@ use super::{Backup, Sequence};
 use crate::config::quote_identifier;
 use crate::error::Result;
 use crate::pg::Db;
-use crate::targets::foreign_key;
+use crate::targets::foreign_key::{self, OnDelete};
 
 const WHAT: &str = "target: taking away what was added";
 
@@ -115,7 +115,7 @@ pub(super) async fn remove_users(db: &Db, backup: &Backup) -> Result<Option<Stri
         profiles.table
     );
     Ok(match attempt(db, db.execute(WHAT, &sql, &[&backup.at])).await? {
-        Some(0) => None,
+        Some(0) => Some("users that were made in auth.users stay: somebody came as one, or rows of the application refer to it".to_owned()),
         Some(users) => Some(format!("{users} users that were made in auth.users are gone again")),
         None => Some("users that were made in auth.users stay: the role may not delete them, or something refers to them".to_owned()),
     })
@@ -124,7 +124,11 @@ pub(super) async fn remove_users(db: &Db, backup: &Backup) -> Result<Option<Stri
 /// The condition that a row of a table of other tables than these refers to a row, whatever would become of the one that refers.
 async fn is_referenced(db: &Db, table: &str, alias: &str, left_out: &[String]) -> Result<String> {
     let keys = foreign_key::to(db, &[table.to_owned()], left_out).await?;
-    let each = keys.iter().map(|key| match key.is_visible {
+    // Rows of the auth service are those of a user who came: that is looked at itself.
+    let keys = keys.iter().filter(|key| !key.table.starts_with("auth."));
+    let each = keys.map(|key| match key.is_visible {
+        // The server refuses the delete.
+        false if key.on_delete == OnDelete::Refuse => String::new(),
         false => " or true".to_owned(),
         true => format!(" or exists (select from {} r where {})", key.table, key.joins("r", alias)),
     });

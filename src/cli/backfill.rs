@@ -127,8 +127,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     print(&if finished {
         let rate = rows as f64 / seconds;
         format!("backfilled {rows} rows in {seconds:.1} s ({rate:.0} rows/s)\n{left_out}")
-    } else {
+    } else if shutdown.is_cancelled() {
         format!("stopped after {rows} rows; run the same command to go on\n")
+    } else {
+        return Err(Error::refused(
+            "a reconcile was asked for meanwhile, and nothing of it is read yet",
+            "run the same command again, or start the daemon",
+        ));
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -83,6 +83,9 @@ impl Follow<'_> {
         let open = self.open.take().unwrap_or_default();
         let (rows, bytes) = (open.received, open.bytes_before + open.bytes);
         self.committed(end_lsn, Some(commit_time));
+        if !truncated.is_empty() {
+            halt::clear_truncate(&self.session.applier.db).await?;
+        }
         let source_commit = Some(commit_time);
         Applied { rows, bytes, source_commit, transactions: 1, stages, started }
             .report(&self.config.source.slot, self.health.phase());

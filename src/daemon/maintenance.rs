@@ -143,6 +143,19 @@ impl Maintenance {
         self.round(config, session, health).await
     }
 
+    /// What may go on in front of a sweep, as not all people are read again: what operators ask for. A rebuild is refused.
+    async fn serve_before_a_sweep(
+        &mut self,
+        config: &Config,
+        session: &mut Session,
+        health: &Arc<Health>,
+    ) -> Result<()> {
+        if self.serve_alone(config, session, health).await? && self.rebuild.is_none() {
+            self.rebuild = Rebuild::take(config, session).await?;
+        }
+        Ok(())
+    }
+
     /// Whether long work is under way, so that another round is due as soon as nothing else is.
     pub(super) fn has_rounds(&self) -> bool {
         self.rebuild.is_some() || self.recomputes || !self.expiring.is_empty()
@@ -326,10 +339,10 @@ pub(super) async fn wait_until_accepted(
             HaltCause::Paused { .. } => {
                 maintenance.serve_paused(config, session, health).await?;
             }
-            HaltCause::Configuration { .. }
-            | HaltCause::RolledBack { .. }
-            // Its people are not read again yet, and its e-mail changes not judged.
-            | HaltCause::Sweep { .. } => {
+            HaltCause::Sweep { .. } => {
+                maintenance.serve_before_a_sweep(config, session, health).await?;
+            }
+            HaltCause::Configuration { .. } | HaltCause::RolledBack { .. } => {
                 maintenance.serve_alone(config, session, health).await?;
             }
             _ => maintenance.run(config, session, health).await?,

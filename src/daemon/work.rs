@@ -92,9 +92,13 @@ async fn work(
     if let Some(at) = &due {
         // Before the phase: whoever sees it sees the rows of an earlier run too.
         report_backfill(health, at);
-        health.set_phase(Phase::Backfilling);
+        if health.status().halted.is_none() {
+            health.set_phase(Phase::Backfilling);
+        }
         let taken = backup::take_if_due(config, &session.applier, session.leadership.epoch).await;
         taken.map_err(until_it_can_be_taken)?;
+        health.set_halted(None);
+        health.set_phase(Phase::Backfilling);
     }
     let beside = due.as_ref().filter(|at| reading::is_read_beside(until, at));
     let reading = if let Some(at) = beside {

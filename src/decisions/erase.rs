@@ -170,8 +170,11 @@ async fn forget(tx: &Tx, command: i64, person: &Person) -> Result<u64> {
     ] {
         rows += tx.execute(WHAT, sql, &[addresses]).await?;
     }
-    // Of rows whose key is the address.
-    let sql = "delete from tributary.decision where kind in ('email', 'product') and a ~* any($1)";
+    // Of rows whose key is the address, and that are gone.
+    let sql = "delete from tributary.decision d where d.kind in ('email', 'product') and d.a ~* any($1) \
+               and not exists (select from tributary.feed f join tributary.source_row r \
+                   on r.feed = f.number and r.key = substr(d.a, length(f.name) + 2) \
+                   where starts_with(d.a, f.name || ':'))";
     rows += tx.execute(WHAT, sql, &[&patterns]).await?;
     let sql = "delete from tributary.profile_email \
                where profile_id = any($1) or email_key = any($2) or email ~* any($3)";

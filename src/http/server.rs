@@ -66,7 +66,7 @@ pub(super) async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::debug!(%error, "a connection cannot be accepted");
+                tracing::debug!(%error, "a connection to the endpoint cannot be accepted");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
                 continue;
             }
@@ -76,7 +76,7 @@ pub(super) async fn serve(
         let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+                tracing::debug!(%error, "a connection to the endpoint ended");
             }
             drop(place);
         });

@@ -111,6 +111,12 @@ impl Resume<'_> {
             () = self.shutdown.cancelled() => return Ok(None),
             made = slot::create(self.source, name, &waits) => made,
         };
+        if let Err(error) = &made
+            && (error.code().is_some() || matches!(error, Error::Refused { .. }))
+        {
+            // The server has answered that there is none: one of this name that comes later is somebody else's.
+            forget_intent(self.target).await?;
+        }
         let lsn = made?;
         failpoint::hit("slot-made");
         self.record_source().await?;
@@ -247,6 +253,11 @@ async fn intend(target: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
+async fn forget_intent(target: &Client) -> Result<()> {
+    let sql = "update tributary.state set slot_intent = null";
+    target.execute(sql, &[]).await.context("target: noting the slot").map(drop)
+}
+
 /// The first checkpoint of a slot and the obligation to read the tables, in one commit (P1) that is on disk
 /// when this returns (P7).
 async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<()> {
@@ -267,7 +278,8 @@ async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<
                       select f.number from tributary.state s \
                       cross join lateral jsonb_array_elements(s.halted -> 'deletes') d \
                       join tributary.feed f on f.name = d ->> 'table' \
-                      where s.halted -> 'cause' ? 'truncate')";
+                      where s.halted -> 'cause' ? 'truncate'); \
+                  update tributary.state set halted = null where halted -> 'cause' ? 'truncate'";
     target.batch_execute(waited).await.context(WHAT)?;
     failpoint::hit("first-checkpoint");
     target.batch_execute("commit").await.context(WHAT)

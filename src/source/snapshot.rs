@@ -108,6 +108,14 @@ pub async fn open(client: &Client) -> Result<String> {
     current(client).await
 }
 
+/// Ends the transaction of [`open`] after an error.
+///
+/// # Errors
+/// The source is away.
+pub async fn give_up(client: &Client) -> Result<()> {
+    client.batch_execute("rollback").await.context("source: closing a snapshot")
+}
+
 /// Ends the transaction of [`open`].
 ///
 /// # Errors

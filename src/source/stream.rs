@@ -99,6 +99,11 @@ pub struct Stream {
     reported: Option<(StreamItem, Instant)>,
 }
 
+/// Without a limit the server sends nothing while it is idle, and a connection that was cut in silence would look alive for ever; and one of
+/// transactions (from version 17 on) would end the sending of a long one.
+const LIMITS: &str = "select set_config(name, case name when 'wal_sender_timeout' then '60s' else '0' end, false) from pg_settings \
+    where name = 'wal_sender_timeout' and setting = '0' or name = 'transaction_timeout'";
+
 /// What is asked of the server.
 struct Wanted<'a> {
     reader: &'a str,
@@ -185,6 +190,7 @@ impl Stream {
             let failed = |error| classify(&error, Stage::Starting, &slot_name, &publication_name);
             let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
             client.simple_query(AS_THEY_ARE).await.map_err(failed)?;
+            client.simple_query(LIMITS).await.map_err(failed)?;
             let mut silence = None;
             let rows = client.simple_query(&state_query(&slot_name)).await.map_err(failed)?;
             require_role(&rows, role)?;
@@ -212,7 +218,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// As [`Stream::open`]; [`Error::Refused`] where the publication is missing. After an error the
+    /// As [`Stream::open`]; [`Error::Gone`] where the publication is missing. After an error the
     /// stream is at its end: open another.
     pub async fn next(&mut self) -> Result<StreamItem> {
         loop {

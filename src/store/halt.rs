@@ -33,17 +33,27 @@ async fn accepted(db: &Db) -> Result<Vec<Value>> {
 }
 
 /// Records what the daemon halted in front of, on disk when this returns (P7); `None`: it goes on. That it failed is
-/// known to be over only once it has come further ([`clear_failure`]).
+/// known to be over only once it has come further ([`clear_failure`]), and a TRUNCATE waits until it is met again ([`clear_truncate`]): where
+/// its slot is lost before, a reconcile must know of it.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
     let value = halt.map(|halt| json!(halt));
     let sql = "update tributary.state set halted = $1 where halted is distinct from $1 \
-               and ($1::jsonb is not null or not halted -> 'cause' ? 'failures') \
+               and ($1::jsonb is not null or not halted -> 'cause' ?| array['failures', 'truncate']) \
                and set_config('synchronous_commit', 'on', true) is not null";
     db.execute("target: recording the halt", sql, &[&value]).await?;
     Ok(())
+}
+
+/// A TRUNCATE was applied.
+///
+/// # Errors
+/// Those of the target.
+pub async fn clear_truncate(db: &Db) -> Result<()> {
+    let sql = "update tributary.state set halted = null where halted -> 'cause' ? 'truncate'";
+    db.execute("target: recording the halt", sql, &[]).await.map(drop)
 }
 
 /// What the daemon failed at before it was restarted, as long as it has not come further.

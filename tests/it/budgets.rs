@@ -2,7 +2,7 @@
 
 use crate::support::counting::{Cost, CountingProxy};
 use crate::support::daemon::Daemon;
-use crate::support::world::World;
+use crate::support::world::{World, set};
 use crate::support::{eventually, setting};
 
 /// Changes that are measured, each in a source transaction of its own.
@@ -34,7 +34,8 @@ async fn rows_read_per_change(count: u32) -> f64 {
         let off = format!("alter table tributary.{table} set (autovacuum_enabled = off)");
         world.target.execute(&off).await;
     }
-    // Takes as long as it needs, with many people.
+    // Takes as long as it needs, with many people; and no copies, whose tables have the same names.
+    world.configure(|table| set(table, "backup", "enabled", false));
     world.succeed(&["backfill"]).await;
     let daemon = world.started().await;
     settled(&world, &daemon, "n_tup_upd", 0).await;

@@ -33,12 +33,13 @@ pub(super) fn classify(error: &PgWireError, stage: Stage, slot: &str, publicatio
     };
     let lost = || Error::SlotLost { slot: slot.to_owned(), problem: message.to_owned() };
     match (code, code.get(..2).unwrap_or("")) {
-        ("42704", _) if stage == Stage::Streaming => Error::refused(
-            format!(
+        // No new session heals that, and a daemon that ended would end again at each start.
+        ("42704", _) if stage == Stage::Streaming => Error::Gone {
+            problem: format!(
                 "source: the publication {publication} does not exist, or did not exist when a change that is still to be sent was made"
             ),
-            "run `tributary slot drop` and restart: publication and slot are recreated and all feeds read again",
-        ),
+            remedy: "run `tributary slot drop`: the daemon makes publication and slot again and reads all feeds".to_owned(),
+        },
         ("42704", _) | ("58P01", _) => lost(),
         // The slot is not fit to be read: the next session looks in the catalog why.
         ("55000" | "55006", _) | (_, "08" | "53" | "57" | "58" | "40") => {
@@ -79,7 +80,7 @@ mod tests {
         // In any language: a slot is missing before the stream has started, a publication after.
         for text in ["does not exist (SQLSTATE 42704)", "existiert nicht (SQLSTATE 42704)"] {
             assert_eq!(kind(text, Stage::Starting), ErrorKind::SlotLost);
-            assert_eq!(kind(text, Stage::Streaming), ErrorKind::Refused);
+            assert_eq!(kind(text, Stage::Streaming), ErrorKind::Gone);
         }
         let hidden = PgWireError::Server("bad \"x@example.com\" (SQLSTATE 22021)".into());
         let hidden = classify(&hidden, Stage::Streaming, "s", "p");

@@ -141,11 +141,10 @@ async fn one_large_row_reads_none_of_the_others_p16() {
     let world = World::canonical(&apart).await;
     world.succeed(&["migrate"]).await;
     world.target.execute("alter table tributary.source_row set (autovacuum_enabled = off)").await;
+    // What a session has read may be counted ten seconds later, but not after its end: backfill and report are a process of their own.
+    world.configure(|table| set(table, "backup", "enabled", false));
+    world.succeed(&["backfill"]).await;
     let daemon = world.started().await;
-    // The report on the backfill counts all rows, beside the stream.
-    let reported = "select count(*) = 1 from tributary.report where report is not null";
-    let is_reported = || async { world.target.value(reported).await == "true" };
-    eventually("the report on the backfill", || daemon.log(), is_reported).await;
     // What was read until then is counted with the next change.
     let small = "update xendit set amount = 400 where customer_email = 'p7@example.com'";
     world.source.execute(small).await;

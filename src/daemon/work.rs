@@ -21,6 +21,7 @@ use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::source::Writers;
 use crate::status::Phase;
+use crate::store::backfill::MadeBy;
 use crate::store::halt;
 
 /// Opens a session and works in it until it ends. A halt is waited out in it.
@@ -96,7 +97,12 @@ async fn work(
             health.set_phase(Phase::Backfilling);
         }
         let taken = backup::take_if_due(config, &session.applier, session.leadership.epoch).await;
-        taken.map_err(until_it_can_be_taken)?;
+        // A first start is refused, as `check` says.
+        let has_worked = MadeBy::read(&session.applier.db).await;
+        taken.map_err(|error| match has_worked {
+            Ok(made) if made.was_finished() => until_it_can_be_taken(error),
+            _ => error,
+        })?;
         health.set_halted(None);
         health.set_phase(Phase::Backfilling);
     }

@@ -283,24 +283,6 @@ async fn a_cut_over_stops_goes_back_or_is_done() {
     assert!(dump(&world).await == before, "the way back");
 }
 
-/// A daemon that cannot take the backup that is due waits until it can.
-#[tokio::test(flavor = "multi_thread")]
-async fn without_room_for_a_backup_the_daemon_waits() {
-    let world = World::canonical(ROWS).await;
-    world.target.execute(APPLICATION).await;
-    world.target.execute("alter table transactions add column large text; alter table transactions alter large set storage external").await;
-    world.target.execute("update transactions set large = repeat('x', 2000000)").await;
-    world.configure(|table| set(table, "backup", "max_mib", 1));
-    let mut daemon = world.start();
-    daemon.wait_for_phase("halted").await;
-    let status = daemon.status().await;
-    assert!(status["halted"].as_str().is_some_and(|why| why.contains("max_mib")), "{status}");
-    world.target.execute("update transactions set large = null").await;
-    world.target.execute("vacuum full transactions").await;
-    daemon.wait_for_phase("streaming").await;
-    assert_eq!(world.json(&["backups", "list", "--json"]).await.as_array().map(Vec::len), Some(1));
-}
-
 /// A course that was added before the backup stays where rows of the application refer to it since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_takes_no_rows_along_that_refer_to_a_course() {

@@ -62,5 +62,5 @@ mod tests;
 
 pub use auth::{Decide, Operate, View, Who};
 pub use layout::{Failure, Page, render, see_other};
-pub(crate) use router::router;
+pub(crate) use router::{LARGEST_FORM, router};
 pub use state::Admin;

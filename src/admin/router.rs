@@ -12,7 +12,7 @@ use super::state::Admin;
 use super::{assets, control, guard, layout, log, overview, reports, requests};
 
 /// Largest form, in bytes.
-const LARGEST_FORM: usize = 256 * 1024;
+pub(crate) const LARGEST_FORM: usize = 256 * 1024;
 
 /// Everything below `/admin`.
 pub(crate) fn router(admin: Arc<Admin>) -> Router {

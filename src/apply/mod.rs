@@ -45,7 +45,7 @@ pub use passes::parse_source_row;
 pub(crate) use read::stored_feeds;
 pub use read::{LeftOutRow, adopted_transactions, find_row, left_out_rows, read_owner};
 pub use repair::Repair;
-pub use scan::Scanned;
+pub use scan::{ROWS_OF_A_PAGE, Scanned};
 pub use settle::Mode;
 pub use watch::{Reached, Watch};
 

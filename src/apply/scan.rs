@@ -12,8 +12,8 @@ use crate::pg::Tx;
 use crate::store;
 use crate::targets::{Report, auth_users, profile_ids};
 
-/// Rows of a page where nothing waits for it.
-const ROWS: i64 = 1_000;
+/// Rows of a page where no batch waits for it: a few milliseconds.
+pub const ROWS_OF_A_PAGE: i64 = 1_000;
 
 /// After which row the next page of [`Applier::scan_profiles`] begins.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ impl Applier {
     pub async fn scan_profiles(&mut self, alive: &(dyn Fn() + Sync)) -> Result<()> {
         let mut next = Some(Scanned::default());
         while let Some(scanned) = next {
-            next = self.scan_page(scanned, ROWS).await?;
+            next = self.scan_page(scanned, ROWS_OF_A_PAGE).await?;
             alive();
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::apply::{Applier, Scanned};
+use crate::apply::{Applier, ROWS_OF_A_PAGE, Scanned};
 use crate::error::Result;
 
 /// Looking reads all of them: one part in this many of the time before batches, twice that where nothing waits between them,
@@ -15,10 +15,8 @@ pub(super) const SHARE: u32 = 100;
 /// where everything is looked through this often at most.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Rows of a page: a millisecond in front of a batch,
+/// Rows of a page in front of a batch: a millisecond.
 const ROWS_BEFORE_BATCHES: i64 = 200;
-/// and a few beside them.
-const ROWS: i64 = 1_000;
 
 /// How far everything is looked through, and when the next page is due.
 pub(super) struct Look {
@@ -39,7 +37,7 @@ impl Look {
 
     /// Also where nothing arrives.
     pub(super) fn at_all_times() -> Self {
-        Self::new(ROWS, SHARE, INTERVAL)
+        Self::new(ROWS_OF_A_PAGE, SHARE, INTERVAL)
     }
 
     fn new(rows: i64, share: u32, pause: Duration) -> Self {

@@ -107,8 +107,6 @@ impl Maintenance {
         session: &mut Session,
         health: &Arc<Health>,
     ) -> Result<bool> {
-        // Decisions and a rebuild judge by the present date, however long this lasts.
-        session.applier.keep_today().await?;
         let served = self.serve_commands(session).await?;
         if due(&mut self.source_asked_at, SOURCE_INTERVAL) {
             self.ask_the_source(config, session, health).await?;
@@ -122,6 +120,8 @@ impl Maintenance {
             return Ok(false);
         }
         self.commands_wait = false;
+        // Decisions and a rebuild judge by the present date, however long the daemon waits.
+        session.applier.keep_today().await?;
         self.starts_over |= queue::serve(&mut session.applier).await?;
         Ok(true)
     }
@@ -134,11 +134,8 @@ impl Maintenance {
         session: &mut Session,
         health: &Arc<Health>,
     ) -> Result<()> {
-        if self.serve_alone(config, session, health).await?
-            && self.rebuild.is_none()
-            && !is_still_read(session).await?
-        {
-            self.rebuild = Rebuild::take(config, session).await?;
+        if self.serve_alone(config, session, health).await? && !is_still_read(session).await? {
+            self.take_rebuild(config, session).await?;
         }
         self.round(config, session, health).await
     }
@@ -150,7 +147,15 @@ impl Maintenance {
         session: &mut Session,
         health: &Arc<Health>,
     ) -> Result<()> {
-        if self.serve_alone(config, session, health).await? && self.rebuild.is_none() {
+        if self.serve_alone(config, session, health).await? {
+            self.take_rebuild(config, session).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the rebuild that waits, unless one is under way.
+    async fn take_rebuild(&mut self, config: &Config, session: &mut Session) -> Result<()> {
+        if self.rebuild.is_none() {
             self.rebuild = Rebuild::take(config, session).await?;
         }
         Ok(())
@@ -172,9 +177,7 @@ impl Maintenance {
             if self.starts_over {
                 return Ok(());
             }
-            if self.rebuild.is_none() {
-                self.rebuild = Rebuild::take(config, session).await?;
-            }
+            self.take_rebuild(config, session).await?;
         }
         self.look_at_the_date(&mut session.applier).await?;
         self.round(config, session, health).await?;

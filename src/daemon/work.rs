@@ -11,7 +11,7 @@ use super::follow::{self, Beside};
 use super::notice::Notice;
 use super::reading::{self, Reading};
 use super::{Show, maintenance};
-use crate::apply::{Mode, OWNERS_PER_ROUND};
+use crate::apply::{Applier, Mode, OWNERS_PER_ROUND};
 use crate::backup;
 use crate::config::Config;
 use crate::engine::rows::Touched;
@@ -96,13 +96,10 @@ async fn work(
         if health.status().halted.is_none() {
             health.set_phase(Phase::Backfilling);
         }
-        let taken = backup::take_if_due(config, &session.applier, session.leadership.epoch).await;
-        // A first start is refused, as `check` says.
-        let has_worked = MadeBy::read(&session.applier.db).await;
-        taken.map_err(|error| match has_worked {
-            Ok(made) if made.was_finished() => until_it_can_be_taken(error),
-            _ => error,
-        })?;
+        let applier = &session.applier;
+        if let Err(error) = backup::take_if_due(config, applier, session.leadership.epoch).await {
+            return Err(until_it_can_be_taken(error, applier).await?);
+        }
         health.set_halted(None);
         health.set_phase(Phase::Backfilling);
     }
@@ -129,11 +126,14 @@ async fn work(
 }
 
 /// A daemon that ended because there is no room or no right for a backup would end again at each start. It waits: nothing is written before.
-fn until_it_can_be_taken(error: Error) -> Error {
-    match error {
-        Error::Refused { problem, remedy } => Error::Gone { problem, remedy },
+/// A first start is refused, as `check` says.
+async fn until_it_can_be_taken(error: Error, applier: &Applier) -> Result<Error> {
+    Ok(match error {
+        Error::Refused { problem, remedy } if MadeBy::read(&applier.db).await?.was_finished() => {
+            Error::Gone { problem, remedy }
+        }
         other => other,
-    }
+    })
 }
 
 /// Days that passed while no daemon worked are judged before anything is streamed (SPEC §5.4), unless everybody is to be

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _, to_bytes};
-use axum::extract::{ConnectInfo, Extension, Request};
+use axum::extract::{ConnectInfo, Extension, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -17,6 +17,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+
+use crate::admin::LARGEST_FORM;
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +37,6 @@ impl Default for Limits {
 
 /// Bytes of a head; also what is read at once.
 const LARGEST_HEAD: usize = 32 * 1024;
-/// Bytes of a body. Forms are smaller.
-const LARGEST_BODY: usize = 256 * 1024;
 /// How long nothing is accepted where that failed: there may be no descriptor left.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -86,16 +86,12 @@ pub(super) async fn serve(
 }
 
 /// Reads the body, which must come in time.
-async fn read_body(
-    axum::extract::State(limits): axum::extract::State<Limits>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn read_body(State(limits): State<Limits>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    match tokio::time::timeout(limits.patience, to_bytes(body, LARGEST_BODY)).await {
+    match tokio::time::timeout(limits.patience, to_bytes(body, LARGEST_FORM)).await {
         Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
         Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),

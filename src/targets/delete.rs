@@ -20,7 +20,8 @@ pub async fn delete(
     ids: &[Uuid],
     careful: bool,
 ) -> Result<(u64, Vec<(Uuid, String)>)> {
-    let there = held(tx, tables, ids).await?;
+    // Held, so that nothing refers to one meanwhile.
+    let there = find(tx, tables, ids, "order by id for update").await?;
     if there.is_empty() {
         return Ok((0, vec![]));
     }
@@ -46,23 +47,19 @@ pub async fn delete(
     Ok((deleted, blocked.into_iter().collect()))
 }
 
-/// The same, held against what would refer to one meanwhile.
-async fn held(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    let table = &tables.names.transactions;
-    let sql = format!("select id from {table} where id = any($1) order by id for update");
-    let rows = tx.query("target: looking up transactions", &sql, &[&ids]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
 /// Which of these transactions there are.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn there(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    find(tx, tables, ids, "").await
+}
+
+async fn find(tx: &Tx, tables: &Tables, ids: &[Uuid], more: &str) -> Result<Vec<Uuid>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!("select id from {} where id = any($1)", tables.names.transactions);
+    let sql = format!("select id from {} where id = any($1) {more}", tables.names.transactions);
     let rows = tx.query("target: looking up transactions", &sql, &[&ids]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -41,7 +41,8 @@ impl Applier {
         mode: Mode,
     ) -> Result<u64> {
         let gone = gone.iter().filter(|(id, row)| {
-            self.env.feeds.kind(id.0) == FeedKind::Payment && row.outcome != Some(NO_TRANSACTION)
+            let has_none = !self.has_blocked_deletes && row.outcome == Some(NO_TRANSACTION);
+            self.env.feeds.kind(id.0) == FeedKind::Payment && !has_none
         });
         let gone = gone.map(|(id, row)| DeletedPayment {
             id: id.clone(),

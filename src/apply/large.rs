@@ -40,7 +40,7 @@ impl Applier {
                 continue;
             };
             let mut group = Group::default();
-            remember_rows(&mut group, &part.plan, &part.stored);
+            remember_rows(&mut group, &part.plan, &part.stored, self.has_blocked_deletes);
             remember_keys(&mut group, &part.renamed);
             self.add_holders(tx, &mut part.plan.touched).await?;
             remember_touched(&mut group, &part.plan.touched);
@@ -263,7 +263,12 @@ pub(super) async fn write_part(
     Ok(())
 }
 
-fn remember_rows(group: &mut Group, plan: &RowPlan, stored: &HashMap<RowId, StoredRow>) {
+fn remember_rows(
+    group: &mut Group,
+    plan: &RowPlan,
+    stored: &HashMap<RowId, StoredRow>,
+    has_blocked_deletes: bool,
+) {
     let ids: Vec<&RowId> = plan.changed().collect();
     if ids.is_empty() {
         return;
@@ -277,7 +282,9 @@ fn remember_rows(group: &mut Group, plan: &RowPlan, stored: &HashMap<RowId, Stor
         owners.push(old.map(|old| old.owner.clone()));
         emails.push(old.and_then(|old| old.email.as_ref()).map(ToString::to_string));
         transactions.push(match old {
-            Some(old) => old.outcome.map(|outcome| outcome != NO_TRANSACTION),
+            Some(old) => {
+                old.outcome.map(|outcome| has_blocked_deletes || outcome != NO_TRANSACTION)
+            }
             None => Some(false),
         });
     }

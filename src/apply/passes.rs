@@ -279,13 +279,15 @@ impl Applier {
         }
         let tx = self.begin().await?;
         let there = store::row::by_key(&tx, &rows.iter().cloned().collect()).await?;
-        // One that is there again and gives a transaction is blocked by nothing; of what is not noted nothing is known.
-        let (mut back, mut gone) = (Vec::new(), Vec::new());
+        // One that is there again and gives a transaction is blocked by nothing; of what is not noted its owner tells.
+        let (mut back, mut gone, mut unknown) = (Vec::new(), Vec::new(), BTreeSet::new());
         for id in rows {
-            match there.get(&id).map(|row| row.outcome) {
-                None | Some(Some(crate::engine::NO_TRANSACTION)) => gone.push(id),
-                Some(Some(_)) => back.push(id),
-                Some(None) => {}
+            match there.get(&id).map(|row| (row.outcome, &row.owner)) {
+                None | Some((Some(crate::engine::NO_TRANSACTION), _)) => gone.push(id),
+                Some((Some(_), _)) => back.push(id),
+                Some((None, owner)) => {
+                    unknown.insert(owner.clone());
+                }
             }
         }
         let payments = gone.iter().filter(|id| self.env.feeds.kind(id.0) == FeedKind::Payment);
@@ -294,8 +296,10 @@ impl Applier {
         let tried: HashSet<&RowId> = wanted.values().collect();
         let over = gone.iter().filter(|id| !tried.contains(id)).chain(&back);
         self.judge_blocked(&tx, over, Vec::new()).await?;
+        let mut report = self.recompute(&tx, Touched::owners(unknown), Mode::RETRY).await?;
         tx.commit().await?;
-        Report { deleted, ..Report::default() }.count();
+        report.deleted += deleted;
+        report.count();
         Ok(())
     }
 

@@ -139,8 +139,11 @@ pub fn enrollment(user: Uuid, enrollment: &Enrollment) -> Values<9> {
     ]
 }
 
+/// Bytes at the end of a digest that tell for which tables it was made.
+const MARK: usize = 4;
+
 /// A digest of rows, in which no two run together. `tables` names the target tables and their columns: a digest made
-/// for another table says nothing.
+/// for another table says nothing of the values ([`is_of`]).
 #[must_use]
 pub fn digest<'a>(tables: &Uuid, values: impl IntoIterator<Item = &'a Option<String>>) -> Uuid {
     let mut bytes = Vec::with_capacity(512);
@@ -154,5 +157,13 @@ pub fn digest<'a>(tables: &Uuid, values: impl IntoIterator<Item = &'a Option<Str
             }
         }
     }
-    crate::digest::uuid_v5(tables, &bytes)
+    let mut digest = crate::digest::uuid_v5(tables, &bytes).into_bytes();
+    digest[16 - MARK..].copy_from_slice(&tables.as_bytes()[..MARK]);
+    Uuid::from_bytes(digest)
+}
+
+/// Whether a digest was made for these tables. Only then a row whose digest is another one has other values.
+#[must_use]
+pub fn is_of(digest: &Uuid, tables: &Uuid) -> bool {
+    digest.as_bytes()[16 - MARK..] == tables.as_bytes()[..MARK]
 }

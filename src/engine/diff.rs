@@ -178,7 +178,8 @@ impl OwnerWrite {
             let values = columns::profile(id, profile);
             let digest = columns::digest(tables, &values);
             if trust == Trust::Nothing || person.profile != Some(digest) {
-                let is_known = trust == Trust::Digests && person.profile.is_some();
+                let is_known = trust == Trust::Digests
+                    && person.profile.is_some_and(|digest| columns::is_of(&digest, tables));
                 person.profile = Some(digest);
                 let (email, systemeio_id) =
                     (profile.email.to_string(), profile.systemeio_id.clone());
@@ -236,7 +237,9 @@ impl OwnerWrite {
                     digest,
                     digits: (Digits::of(transaction.amount), fee),
                     is_known: trust == Trust::Digests
-                        && outcome.is_some_and(|outcome| outcome != NO_TRANSACTION),
+                        && outcome.is_some_and(|outcome| {
+                            outcome != NO_TRANSACTION && columns::is_of(&outcome, tables)
+                        }),
                 });
             }
         }

@@ -9,6 +9,7 @@ use super::column_types::{column_types, require_uuid, type_of};
 use super::money::Keeps;
 use super::statements;
 use crate::config::{AuthUsers, TableName, Target};
+use crate::engine::columns::{ENROLLMENT, PROFILE, TRANSACTION};
 use crate::error::{Context, Error, Result};
 use crate::pg::Client;
 use crate::rules::NAMESPACE;
@@ -204,15 +205,15 @@ impl Tables {
     }
 }
 
-/// The digest's seed: the tables by name and the types of their columns.
+/// The digest's seed: the tables by name and the types of the columns that are written (the application may add others).
 fn identity(target: &Target, types: [&HashMap<String, String>; 3]) -> Uuid {
     let [profiles, transactions, enrollments] =
         [&target.profiles, &target.transactions, &target.enrollments].map(TableName::quoted);
     let mut text = format!("{profiles} {transactions} {enrollments}");
-    for types in types {
-        let sorted: std::collections::BTreeMap<&String, &String> = types.iter().collect();
-        for (column, kind) in sorted {
-            text.push_str(&format!("\n{column} {kind}"));
+    let written: [&[&str]; 3] = [&PROFILE, &TRANSACTION, &ENROLLMENT];
+    for (types, written) in types.into_iter().zip(written) {
+        for column in written {
+            text.push_str(&format!("\n{column} {}", type_of(types, column)));
         }
         text.push('\n');
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::catalog::Tables;
-use super::foreign_key::{self, OnDelete};
+use super::foreign_key::{self, ForeignKey, OnDelete};
+use super::statements::MANAGED;
+use super::write::REVOKED;
 use crate::error::{Error, Result};
 use crate::pg::Tx;
 
@@ -26,6 +28,15 @@ pub async fn delete(
         return Ok((0, vec![]));
     }
     let mut blocked = referenced(tx, tables, &there).await?;
+    let kept: Vec<Uuid> = blocked.keys().copied().collect();
+    let is_freed = if !careful {
+        take_from_enrollments(tx, tables, &kept).await?
+    } else {
+        tx.attempt(take_from_enrollments(tx, tables, &kept)).await?.unwrap_or(false)
+    };
+    if is_freed {
+        blocked = referenced(tx, tables, &there).await?;
+    }
     let free: Vec<Uuid> = there.into_iter().filter(|id| !blocked.contains_key(id)).collect();
     let deleted = if !careful {
         delete_all(tx, tables, &free).await?
@@ -64,9 +75,37 @@ async fn find(tx: &Tx, tables: &Tables, ids: &[Uuid], more: &str) -> Result<Vec<
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Which of these another table references, with its name. Managed enrollments have moved on by the time a transaction is
-/// deleted; one that the application made by itself counts as any other reference. Where rows cannot be seen the server refuses the
-/// delete; those that it would take along are taken for references.
+/// Managed enrollments do not keep a transaction: those that still refer to one belong to somebody who is decided later, in
+/// another part of the batch or page of a pass, and have none until then (SPEC §5.4). Of whoever is outside of a rollout they stay as
+/// they are (SPEC §7a). Whether there were any.
+async fn take_from_enrollments(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<bool> {
+    if ids.is_empty() {
+        return Ok(false);
+    }
+    let what = "target: looking for references";
+    let enrollments = &tables.names.enrollments;
+    let name = tx.query(what, "select to_regclass($1)::text", &[enrollments]).await?;
+    let name: Option<String> = name.first().and_then(|row| row.get(0));
+    let keys = foreign_key::to(tx.db(), &tables.names.referenced, &tables.names.copied).await?;
+    let is_theirs =
+        |key: &ForeignKey| Some(&key.table) == name.as_ref() && key.is_of("transaction_id", "id");
+    if !keys.iter().any(is_theirs) {
+        return Ok(false);
+    }
+    let sql = format!(
+        "with freed as (update {enrollments} e set {REVOKED} where e.transaction_id = any($1) and {MANAGED} \
+             and not exists (select from tributary.person p where p.profile_id = e.user_id and p.outside) \
+           returning e.user_id), \
+         forgotten as (update tributary.person p set enrollments_digest = null from freed \
+           where p.profile_id = freed.user_id) \
+         select count(*) from freed"
+    );
+    let freed = tx.query("target: revoking enrollments", &sql, &[&ids]).await?;
+    Ok(freed.first().is_some_and(|row| row.get::<_, i64>(0) > 0))
+}
+
+/// Which of these another table references, with its name. An enrollment that the application made by itself counts as any other
+/// reference. Where rows cannot be seen the server refuses the delete; those that it would take along are taken for references.
 async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>> {
     let transactions = &tables.names.transactions;
     let keys = foreign_key::to(tx.db(), &tables.names.referenced, &tables.names.copied).await?;

@@ -31,6 +31,12 @@ pub enum OnDelete {
 }
 
 impl ForeignKey {
+    /// Whether its one column `own` references the column `referenced`.
+    #[must_use]
+    pub fn is_of(&self, own: &str, referenced: &str) -> bool {
+        matches!(&self.columns[..], [(a, b)] if a == own && b == referenced)
+    }
+
     /// The condition that joins rows of its table to those that they reference, by their aliases.
     #[must_use]
     pub fn joins(&self, own: &str, referenced: &str) -> String {

@@ -284,7 +284,7 @@ pub(super) fn fits(tables: &Tables, transaction: &TransactionWrite) -> Result<()
 }
 
 /// What becomes of a managed enrollment `e` without a transaction: a completed one keeps its status (SPEC §5.4).
-const REVOKED: &str = "transaction_id = null, updated_at = now(), \
+pub(super) const REVOKED: &str = "transaction_id = null, updated_at = now(), \
     status = case when e.completion_date is null then 'revoked' else e.status end";
 
 /// Revokes managed enrollments of the profiles of `owners` that no transaction opens any more: all but those of `kept`

@@ -106,6 +106,87 @@ async fn running_backfill_twice_changes_no_row() {
     assert_eq!(world.target.value(XMINS).await, before);
 }
 
+/// P4: what is known of rows was known for tables of other columns; it does not make them differ.
+#[tokio::test(flavor = "multi_thread")]
+async fn altered_target_tables_rewrite_no_row_that_is_as_it_should_be() {
+    let rows = one_of_each("a@example.com", "a@example.com");
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let added = ["unified_profiles", "transactions", "enrollments"]
+        .map(|table| format!("alter table {table} add column nickname text"));
+    let retyped = "alter table unified_profiles alter column first_name type varchar(200);
+        alter table transactions alter column description type varchar(500);
+        alter table enrollments alter column status type varchar(20)";
+    for (number, altered) in [(2, added.join("; ")), (3, retyped.to_owned())] {
+        world.target.execute(&altered).await;
+        let before = world.target.value(XMINS).await;
+        let daemon = world.started().await;
+        // It adds nothing to what is known of the person.
+        let another = format!("{CONTACT} {}", contact(number, "a@example.com"));
+        world.source.execute(&another).await;
+        daemon.wait_until_caught_up(&world).await;
+        assert_eq!(world.target.value(XMINS).await, before, "{altered}");
+        assert_eq!(daemon.terminate().await.code(), Some(0));
+    }
+    world
+        .target
+        .execute(&added.join("; ").replace("add column nickname text", "drop column nickname"))
+        .await;
+    let daemon = world.started().await;
+    world.source.execute("update xendit set amount = amount + 1").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// A payment that moves to somebody else and gives nothing there, beside so much else that the batch is decided in parts: the
+/// enrollment that it opened, of somebody in another part, does not keep its transaction (SPEC §5.3).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_enrollment_of_another_part_does_not_keep_a_transaction() {
+    let many: Vec<u32> = (1..=30).collect();
+    let contacts = many.iter().map(|n| contact(*n, &format!("m{n}@example.com")));
+    let payments = many.iter().map(|n| payment(*n, &format!("m{n}@example.com")));
+    let rows = format!(
+        "{CONTACT} {}; {PAYMENT} {}; update xendit set description = repeat('x', 100000);
+         {PAYMENT} {}, {}; update xendit set external_id = 'e', status = case customer_email
+            when 'a@example.com' then 'SETTLED' else status end where description not like 'x%'",
+        contacts.collect::<Vec<_>>().join(", "),
+        payments.collect::<Vec<_>>().join(", "),
+        payment(101, "a@example.com"),
+        payment(102, "z@example.com"),
+    );
+    let world = World::canonical(&rows).await;
+    let daemon = world.started().await;
+    let of_z =
+        "select count(*) from transactions where id = '00000000-0000-4000-8000-000000000102'";
+    assert_eq!(world.target.value(of_z).await, "1");
+    let moved = "update systemeio set first_name = 'Bea';
+        update xendit set customer_email = 'a@example.com' where id = '00000000-0000-4000-8000-000000000102'";
+    world.source.execute(&format!("begin; {moved}; commit")).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(of_z).await, "0");
+    assert_equals_fresh_backfill(&world).await;
+}
+
+/// What once kept a transaction is gone when its payment goes too: nothing keeps it then (SPEC §5.3).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_payment_takes_a_transaction_along_that_was_kept_before() {
+    let world = World::canonical(&one_of_each("a@example.com", "a@example.com")).await;
+    let daemon = world.started().await;
+    let receipts = "create table receipts (transaction_id uuid references transactions);
+        insert into receipts select id from transactions";
+    world.target.execute(receipts).await;
+    world.source.execute("update xendit set amount = null").await;
+    daemon.wait_until_caught_up(&world).await;
+    let statuses = "select string_agg(status, ' ') from transactions";
+    assert_eq!(world.target.value(statuses).await, "VOIDED");
+    world.target.execute("delete from receipts").await;
+    world.source.execute("delete from xendit").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(statuses).await, "");
+    assert_equals_fresh_backfill(&world).await;
+}
+
 /// The writing transaction of every row of the targets, as one text.
 const XMINS: &str = "select string_agg(line, ' ' order by line) from (
     select 'p ' || id || ' ' || xmin::text as line from unified_profiles

@@ -46,7 +46,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::error::{Error, Next, Result, Server};
+use crate::error::{Error, ErrorKind, Next, Result, Server};
 use crate::halt::Halt;
 use crate::http::Health;
 use crate::lsn::Lsn;
@@ -56,7 +56,7 @@ use crate::session;
 use crate::status::{Phase, Status};
 use crate::store::backfill::Progress;
 
-pub use backfill::backfill;
+pub use backfill::{Tell, backfill};
 pub use commands::serve_commands;
 pub use progress::Progress as ProgressWatch;
 
@@ -75,6 +75,16 @@ const LOOK_AT_LEAST: std::time::Duration = std::time::Duration::from_secs(60);
 /// ([`Next::ReconnectThenHalt`]). With the pauses of [`Backoff`] that is half a minute.
 const ATTEMPTS: u32 = 8;
 
+/// What one session leaves to the next.
+struct History {
+    /// How long the next one waits.
+    backoff: Backoff,
+    /// That of the last one that led.
+    epoch: Option<i64>,
+    /// Whether any has followed the stream: what is refused from then on was granted before.
+    has_worked: bool,
+}
+
 /// Runs until shutdown. What may heal is retried for ever, with backoff and jitter; what a new session need
 /// not heal is tried `ATTEMPTS` times, then the daemon halts.
 ///
@@ -86,15 +96,13 @@ pub async fn run(
     shutdown: &CancellationToken,
     show: Show<'_>,
 ) -> Result<()> {
-    let mut backoff = Backoff::new();
+    let mut history = History { backoff: Backoff::new(), epoch: None, has_worked: false };
     let mut attempts = Attempts::default();
     let mut looks = 0;
-    let mut epoch = None;
     loop {
         health.tick();
         let started = tokio::time::Instant::now();
-        let worked =
-            work::one_session(config, health, shutdown, show, &mut backoff, &mut epoch).await;
+        let worked = work::one_session(config, health, shutdown, show, &mut history).await;
         // The lock ended with the session.
         health.set_leading(false);
         let error = match worked {
@@ -104,30 +112,36 @@ pub async fn run(
             Err(error) => error,
         };
         metrics::count_error(error.kind(), error.server());
+        let lasted = started.elapsed() >= LASTED;
         match error.policy().next {
             Next::Reconnect => {}
             Next::ReconnectThenHalt if attempts.count(&health.status()) < ATTEMPTS => {}
             Next::ReconnectThenHalt => {
-                halt_on(config, epoch, &error, health, shutdown).await;
+                halt_on(config, history.epoch, &error, health, shutdown).await;
                 return Ok(());
             }
-            Next::HaltUntilHealed => {
+            Next::Stop if !history.has_worked || error.kind() == ErrorKind::Config => {
+                return Err(error);
+            }
+            // What it has worked with may come back: a privilege, a login.
+            Next::HaltUntilHealed | Next::Stop => {
+                looks = if lasted { 0 } else { looks };
                 halt_for_now(&error, health, shutdown, looks).await;
-                looks = if started.elapsed() >= LASTED { 0 } else { looks + 1 };
+                looks += 1;
                 continue;
             }
-            Next::Halt | Next::Stop => return Err(error),
+            Next::Halt => return Err(error),
         }
-        if started.elapsed() >= LASTED {
-            backoff.reset();
+        if lasted {
+            history.backoff.reset();
         }
         // Only the slot that this daemon has followed is its own to give up.
-        if epoch.is_some()
+        if history.epoch.is_some()
             && let Err(error) = spare::give_up(config).await
         {
             tracing::warn!(%error, "what the slot keeps is not known");
         }
-        let delay = backoff.next_delay();
+        let delay = history.backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
         metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
         health.set_failure(error.to_string());

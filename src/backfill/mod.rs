@@ -39,6 +39,8 @@ use crate::error::{Error, Result};
 use crate::facts::Feed;
 use crate::failpoint;
 use crate::pg::{Client, Tx};
+use crate::session;
+use crate::source::position::Position;
 use crate::source::{publication, slot};
 use crate::status::Stage;
 use crate::store::backfill::{LeftOut, Progress, progress};
@@ -47,6 +49,9 @@ use crate::targets::Report;
 
 /// Owners unified in one target transaction of the people stage.
 const OWNERS_PER_COMMIT: i64 = 500;
+
+/// A [`Backfill::position`] of which nothing is known.
+pub const UNKNOWN_POSITION: &(dyn Fn() -> Option<Position> + Sync) = &|| None;
 
 /// How far [`Backfill::run`] goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +85,8 @@ pub struct Backfill<'a> {
     pub shutdown: &'a CancellationToken,
     /// Called after every commit.
     pub progress: &'a (dyn Fn(&Progress) + Sync),
+    /// How far the source is, where more is known than it told before.
+    pub position: &'a (dyn Fn() -> Option<Position> + Sync),
 }
 
 impl Backfill<'_> {
@@ -101,11 +108,20 @@ impl Backfill<'_> {
                 self.round(applier, &mut at).await?;
             }
             (self.progress)(&at);
+            self.note_position(applier).await?;
             if queue::serve(applier).await? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Notes how far the source is: what is read must not be taken for what a source that was restored meanwhile has (P18).
+    async fn note_position(&self, applier: &Applier) -> Result<()> {
+        match (self.position)() {
+            Some(position) => session::note_position(&applier.db, &position).await,
+            None => Ok(()),
+        }
     }
 
     /// One bounded round of a stage that needs no reading ahead. Between source transactions only.

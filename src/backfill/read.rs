@@ -103,6 +103,7 @@ impl Backfill<'_> {
             };
             written?;
             (self.progress)(at);
+            self.note_position(applier).await?;
             if most.is_none() {
                 queue::serve(applier).await?;
             }

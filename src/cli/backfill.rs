@@ -95,7 +95,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     session.applier.keep_today().await?;
     session.applier.scan_profiles(&|| health.tick()).await?;
     let until = crate::backfill::Until::Done;
-    let finished = daemon::backfill(config, &mut session, &health, &shutdown, &show, until).await;
+    let finished =
+        daemon::backfill(config, &mut session, &health, &shutdown, daemon::Tell::by(&show), until)
+            .await;
     if let Err(Error::Halted(halt)) = &finished {
         crate::pg::Tx::on(&session.applier.db).rollback().await?;
         crate::store::halt::record(&session.applier.db, Some(halt)).await?;

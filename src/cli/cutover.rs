@@ -208,7 +208,8 @@ async fn fill(
     session.applier.keep_today().await?;
     session.applier.scan_profiles(&|| {}).await?;
     let until = crate::backfill::Until::Done;
-    let filled = daemon::backfill(config, session, &health, shutdown, &show, until).await;
+    let filled =
+        daemon::backfill(config, session, &health, shutdown, daemon::Tell::by(&show), until).await;
     if let Err(Error::Halted(halt)) = &filled {
         Tx::on(&session.applier.db).rollback().await?;
         crate::store::halt::record(&session.applier.db, Some(halt)).await?;

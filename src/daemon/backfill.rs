@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Show;
 use super::notice::Notice;
 use super::reading::{self, Waits};
-use crate::backfill::{Backfill, Until};
+use crate::backfill::{Backfill, UNKNOWN_POSITION, Until};
 use crate::config::Config;
 use crate::connect::connect;
 use crate::decisions::queue;
@@ -17,6 +17,7 @@ use crate::http::Health;
 use crate::metrics;
 use crate::session::Session;
 use crate::source::Writers;
+use crate::source::position::Position;
 use crate::status::Phase;
 use crate::store::backfill::Progress;
 use crate::store::operation_log::{self, Finish, Outcome};
@@ -24,6 +25,23 @@ use crate::store::operation_log::{self, Finish, Outcome};
 pub(super) async fn due_backfill(session: &Session) -> Result<Option<Progress>> {
     let at = crate::store::backfill::progress(&session.applier.db).await?;
     Ok(at.filter(|at| !at.is_done()))
+}
+
+/// What a backfill tells while it works, and what it is told.
+#[derive(Clone, Copy)]
+pub struct Tell<'a> {
+    /// Shows its progress.
+    pub show: Show<'a>,
+    /// See [`Backfill::position`].
+    pub position: &'a (dyn Fn() -> Option<Position> + Sync),
+}
+
+impl<'a> Tell<'a> {
+    /// Where nobody looks how far the source is.
+    #[must_use]
+    pub fn by(show: Show<'a>) -> Self {
+        Self { show, position: UNKNOWN_POSITION }
+    }
 }
 
 /// How far a backfill is, for status and metrics.
@@ -71,7 +89,7 @@ pub async fn backfill(
     session: &mut Session,
     health: &Arc<Health>,
     shutdown: &CancellationToken,
-    show: Show<'_>,
+    tell: Tell<'_>,
     until: Until,
 ) -> Result<bool> {
     let pending = crate::store::backfill::progress(&session.applier.db).await?;
@@ -84,7 +102,7 @@ pub async fn backfill(
         return Ok(false);
     }
     let logged = log_backfill(config, session).await?;
-    run_backfill(config, session, health, shutdown, show, until, logged).await
+    run_backfill(config, session, health, shutdown, tell, until, logged).await
 }
 
 /// Waits until whoever writes to the feeds now has ended, where they are still to be read; `false` when shutdown came first.
@@ -118,15 +136,15 @@ pub(super) async fn run_backfill(
     session: &mut Session,
     health: &Arc<Health>,
     shutdown: &CancellationToken,
-    show: Show<'_>,
+    tell: Tell<'_>,
     until: Until,
     logged: Option<i64>,
 ) -> Result<bool> {
     health.set_phase(Phase::Backfilling);
     let source = Arc::new(connect(&config.source.server, "tributary", "source").await?);
-    let progress = shown(health, show);
+    let (progress, position) = (shown(health, tell.show), tell.position);
     let db = Arc::clone(&session.applier.db);
-    let work = Backfill { config, source, shutdown, progress: &progress };
+    let work = Backfill { config, source, shutdown, progress: &progress, position };
     let worked = work.run(&mut session.applier, until).await;
     let end = match &worked {
         Ok(true) => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Show;
-use crate::backfill::Backfill;
+use crate::backfill::{Backfill, UNKNOWN_POSITION};
 use crate::config::Config;
 use crate::decisions::{Request, queue};
 use crate::error::{Error, Result};
@@ -97,7 +97,13 @@ pub(super) async fn recompute(
     if !at.is_done() {
         let shutdown = CancellationToken::new();
         let source = Arc::clone(&session.source);
-        let work = Backfill { config, source, shutdown: &shutdown, progress: show };
+        let work = Backfill {
+            config,
+            source,
+            shutdown: &shutdown,
+            progress: show,
+            position: UNKNOWN_POSITION,
+        };
         work.round(&mut session.applier, &mut at).await?;
         show(&at);
     }

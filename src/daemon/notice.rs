@@ -1,6 +1,6 @@
 //! The task that looks at the source's catalog every few seconds, whatever the loop does meanwhile (P18).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -70,6 +70,17 @@ impl Notice {
     /// How far the source is, as far as that survives a crash.
     pub(super) fn position(&self) -> Option<Position> {
         self.beside.borrow().position
+    }
+
+    /// Tells how far the source is, where that is more than it told before.
+    pub(super) fn positions(&self) -> impl Fn() -> Option<Position> + Sync + use<> {
+        let (beside, told) = (self.beside.clone(), Mutex::new(None));
+        move || {
+            let now = beside.borrow().position;
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            (*told != now).then(|| *told = now)?;
+            now
+        }
     }
 }
 

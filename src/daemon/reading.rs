@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Show;
-use super::backfill::{run_backfill, shown, watched};
+use super::backfill::{Tell, run_backfill, shown, watched};
 use super::follow::Follow;
 use crate::apply::Applier;
-use crate::backfill::{Backfill, Pace, Round, Until};
+use crate::backfill::{Backfill, Pace, Round, UNKNOWN_POSITION, Until};
 use crate::config::{Config, TableName};
 use crate::connect::connect;
 use crate::decisions::queue;
@@ -121,7 +121,13 @@ impl Follow<'_> {
         self.session.applier.env.generation = at.generation;
         let (health, progress) = (self.health, shown(self.health, reading.show));
         let (source, shutdown) = (Arc::clone(&reading.source), self.shutdown);
-        let work = Backfill { config: self.config, source, shutdown, progress: &progress };
+        let work = Backfill {
+            config: self.config,
+            source,
+            shutdown,
+            progress: &progress,
+            position: UNKNOWN_POSITION,
+        };
         let applier = &mut self.session.applier;
         let have_ended = reading.writers.have_ended(&reading.source).await?;
         let round = if have_ended && is_visible(applier, &reading.source).await? {
@@ -153,7 +159,9 @@ impl Follow<'_> {
         self.wait_until_visible(&mut reading).await?;
         let Self { config, session, health, shutdown, notice, .. } = self;
         let (show, logged) = (reading.show, reading.logged);
-        let done = run_backfill(config, session, health, shutdown, show, Until::Read, logged);
+        let position = notice.positions();
+        let tell = Tell { show, position: &position };
+        let done = run_backfill(config, session, health, shutdown, tell, Until::Read, logged);
         if !watched(done, notice).await? {
             return Err(Error::ReadsFirst);
         }

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
-use super::backfill::{backfill, due_backfill, log_backfill, report_backfill, watched};
+use super::backfill::{Tell, backfill, due_backfill, log_backfill, report_backfill, watched};
 use super::control::Control;
 use super::follow::{self, Beside};
 use super::notice::Notice;
 use super::reading::{self, Reading};
-use super::{Show, maintenance};
+use super::{History, Show, maintenance};
 use crate::apply::{Applier, Mode, OWNERS_PER_ROUND};
 use crate::backup;
 use crate::config::Config;
 use crate::engine::rows::Touched;
 use crate::error::{Error, Result};
 use crate::http::Health;
-use crate::retry::Backoff;
 use crate::session::{self, OnLock, Session, Watcher};
 use crate::source::Writers;
 use crate::status::Phase;
@@ -30,8 +29,7 @@ pub(super) async fn one_session(
     health: &Arc<Health>,
     shutdown: &CancellationToken,
     show: Show<'_>,
-    backoff: &mut Backoff,
-    epoch: &mut Option<i64>,
+    history: &mut History,
 ) -> Result<()> {
     let waiting = |waiting: bool| {
         // One that is halted stays so until it is seen to be healed.
@@ -51,7 +49,7 @@ pub(super) async fn one_session(
     if health.phase() == Phase::Halted {
         health.set_phase(Phase::Starting);
     }
-    *epoch = Some(session.leadership.epoch);
+    history.epoch = Some(session.leadership.epoch);
     health.set_leading(true);
     health.set_checkpoint(session.checkpoint);
     let unresolved = halt::failure(&session.applier.db).await?.map(|halt| halt.reason());
@@ -60,7 +58,7 @@ pub(super) async fn one_session(
     }
     health.set_unresolved(unresolved);
     let control = Arc::new(Control::open(config, &session.applier.db).await?);
-    let mut result = work(config, &mut session, &control, health, shutdown, show, backoff).await;
+    let mut result = work(config, &mut session, &control, health, shutdown, show, history).await;
     // A pause or a rollback that is asked for in front of a halt is a halt of its own.
     while let Err(Error::Halted(halt)) = result {
         // The open transaction of the halted work, if any, must not hold what the operator changes.
@@ -80,7 +78,7 @@ async fn work(
     health: &Arc<Health>,
     shutdown: &CancellationToken,
     show: Show<'_>,
-    backoff: &mut Backoff,
+    history: &mut History,
 ) -> Result<()> {
     if let Some(halt) = halt::standing(session.applier.db.client()).await? {
         return Err(Error::Halted(Box::new(halt)));
@@ -110,7 +108,9 @@ async fn work(
         let logged = log_backfill(config, session).await?;
         Some(Reading::begin(config, writers, logged, show).await?)
     } else {
-        let backfilled = backfill(config, session, health, shutdown, show, until);
+        let position = notice.positions();
+        let tell = Tell { show, position: &position };
+        let backfilled = backfill(config, session, health, shutdown, tell, until);
         let backfilled = watched(backfilled, &mut notice);
         if !backfilled.instrument(span(config, Phase::Backfilling)).await? {
             return Ok(());
@@ -119,8 +119,9 @@ async fn work(
     };
     halt::record(&session.applier.db, None).await?;
     judge_days_passed(session, health).await?;
+    history.has_worked = true;
     let beside = Beside { notice, reading };
-    follow::follow(config, session, health, shutdown, backoff, control, beside)
+    follow::follow(config, session, health, shutdown, &mut history.backoff, control, beside)
         .instrument(span(config, Phase::Streaming))
         .await
 }

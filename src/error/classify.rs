@@ -5,11 +5,14 @@ use tokio_postgres::error::{DbError, SqlState};
 use super::ErrorKind;
 
 pub(super) fn kind_of(db: &DbError) -> ErrorKind {
-    if raised_by_the_application(db) {
+    if raised_by_the_application(db) || db.routine() == Some(REFUSES_ROW) {
         return ErrorKind::Data;
     }
     kind_of_code(db.code())
 }
+
+/// The server's own function that refuses a row by the check of a policy or view, which shares its code with a missing privilege.
+const REFUSES_ROW: &str = "ExecWithCheckOptions";
 
 /// "transaction_timeout": the session is ended.
 const TRANSACTION_TIMEOUT: &str = "25P04";
@@ -22,6 +25,8 @@ fn kind_of_code(code: &SqlState) -> ErrorKind {
         _ if *code == SqlState::LOCK_NOT_AVAILABLE
             || *code == SqlState::OBJECT_IN_USE
             || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+            // The answer to what was sent along with the statement that failed, whose own answer says why.
+            || *code == SqlState::IN_FAILED_SQL_TRANSACTION
             || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
             || code.code() == TRANSACTION_TIMEOUT =>
         {
@@ -138,6 +143,7 @@ mod tests {
             ("57P01", ErrorKind::Unavailable),
             ("55P03", ErrorKind::Unavailable),
             ("25006", ErrorKind::Unavailable),
+            ("25P02", ErrorKind::Unavailable),
             ("25P03", ErrorKind::Unavailable),
             ("25P04", ErrorKind::Unavailable),
             ("0A000", ErrorKind::Altered),

@@ -26,7 +26,7 @@ pub use self::limit::{Limit, limits_passed};
 pub use self::log::log;
 pub use self::measure::Before;
 use crate::apply::Applier;
-use crate::backfill::{Backfill, Until};
+use crate::backfill::{Backfill, UNKNOWN_POSITION, Until};
 use crate::config::{Config, Schema};
 use crate::connect::connect;
 use crate::error::{Context as _, Error, Result, Server};
@@ -84,7 +84,13 @@ pub async fn dry_run(
     applier.scan_profiles(&|| {}).await?;
     loop {
         let session = Arc::new(read_only_source(config).await?);
-        let work = Backfill { config: &copied, source: session, shutdown, progress: show };
+        let work = Backfill {
+            config: &copied,
+            source: session,
+            shutdown,
+            progress: show,
+            position: UNKNOWN_POSITION,
+        };
         match work.run(&mut applier, Until::Done).await {
             Ok(true) => break,
             Ok(false) => return Ok(None),

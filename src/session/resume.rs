@@ -83,8 +83,12 @@ impl Resume<'_> {
     /// changed.
     async fn set_back(&self, checkpoint: Lsn) -> Result<Option<&'static str>> {
         let before = installation::source_position(self.target).await?;
+        let read = "select backfilled_until::text from tributary.state";
+        let read = self.target.query_opt(read, &[]).await.context("target: reading the state")?;
+        let read = read.and_then(|row| Lsn::parse(row.get::<_, Option<&str>>(0)?));
+        let known = read.map_or(checkpoint, |read| read.max(checkpoint));
         let now = position::look(self.source, &self.config.source.slot).await?.position;
-        Ok(now.is_behind(&before, checkpoint))
+        Ok(now.is_behind(&before, known))
     }
 
     /// Records the source that this target goes on with.
@@ -267,6 +271,7 @@ async fn first_checkpoint(target: &Client, config: &Config, lsn: Lsn) -> Result<
     let clear = "update tributary.state set slot_intent = null; \
                  update tributary.installation set source_timeline = null, source_flushed = null, \
                      source_next_xid = null, slot_restart = null; \
+                 update tributary.state set backfilled_until = null; \
                  delete from tributary.backfill_chunk";
     target.batch_execute("begin; set local synchronous_commit = on").await.context(WHAT)?;
     target.execute(keep, &[&config.source.slot, &lsn.to_string()]).await.context(WHAT)?;

@@ -105,3 +105,72 @@ async fn three_roles_with_little_are_enough_and_nobody_else_reads() {
     }
     assert_eq!(daemon.terminate().await.code(), Some(0));
 }
+
+/// What was granted may be taken away while it works: it waits, halted, until that is back (P20), and what a policy refuses of
+/// one row is a conflict (P10).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_away_while_it_works_halts_it_until_it_is_back_p20() {
+    let world = World::canonical(ROWS).await;
+    for place in [&world.source, &world.target] {
+        place.execute(ROLES).await;
+    }
+    let (stream, apply) = (format!("{}_stream", world.slot), format!("{}_apply", world.slot));
+    world
+        .source
+        .execute(&format!(
+            "create role {stream} login replication password 'secret' in role tributary_stream;
+             grant select on xendit, systemeio to {stream};
+             create publication {} for table xendit, systemeio with (publish = 'insert, update, delete, truncate')",
+            world.slot
+        ))
+        .await;
+    world
+        .target
+        .execute(&format!("create role {apply} login password 'secret' in role tributary_apply"))
+        .await;
+    world.configure(|table| set(table, "run", "migrate", false));
+    world.succeed(&["migrate"]).await;
+    world.target.execute(ROLES).await;
+    let source = world.source.url_as(&stream, "secret");
+    let target = world.target.url_as(&apply, "secret");
+    let urls = [("TRIBUTARY_SOURCE_URL", source.as_str()), ("TRIBUTARY_TARGET_URL", &target)];
+    let mut daemon = Daemon::start_with(&world, &urls);
+    daemon.wait_for_phase("streaming").await;
+
+    let named = "select string_agg(distinct first_name, ' ') from unified_profiles";
+    let revoke = "revoke update on unified_profiles from tributary_apply";
+    world.target.execute(revoke).await;
+    world.source.execute("update systemeio set first_name = 'Ben'").await;
+    daemon.wait_for_phase("halted").await;
+    assert_eq!(world.target.value(named).await, "Ana");
+    world.target.execute(&revoke.replace("revoke", "grant").replace("from", "to")).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(named).await, "Ben");
+
+    let policy = "alter table unified_profiles enable row level security;
+        create policy all_but_one on unified_profiles using (true) with check (email not like '%@blocked.example.com')";
+    world.target.execute(policy).await;
+    let people = "insert into systemeio (id, email, first_name) values
+        (gen_random_uuid(), 'a@blocked.example.com', 'Cora'), (gen_random_uuid(), 'b@example.com', 'Cora')";
+    world.source.execute(people).await;
+    daemon.wait_until_caught_up(&world).await;
+    let written = "select string_agg(email, ' ') from unified_profiles where first_name = 'Cora'";
+    assert_eq!(world.target.value(written).await, "b@example.com", "{}", daemon.log());
+    let refused =
+        "select count(*) from tributary.conflict where kind = 'rejected_row' and status = 'open'";
+    assert_eq!(world.target.value(refused).await, "1");
+
+    let taken = format!(
+        "alter role {stream} nologin;
+         select pg_terminate_backend(pid) from pg_stat_activity where usename = '{stream}'"
+    );
+    world.source.execute(&taken).await;
+    daemon.wait_for_phase("halted").await;
+    world.source.execute(&format!("alter role {stream} login")).await;
+    daemon.wait_for_phase("streaming").await;
+    world.source.execute("update systemeio set first_name = 'Dan'").await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(named).await, "Dan");
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+}

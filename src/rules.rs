@@ -4,8 +4,9 @@
 //! and passed into every pure function of [`crate::facts`] and [`crate::unify`].
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use uuid::Uuid;
 
 /// Namespace of every UUIDv5 that Tributary derives (SPEC §4.1, §5.2). It never changes: target ids
@@ -230,10 +231,25 @@ pub struct Rules {
     pub exclude: Vec<EmailPattern>,
 }
 
+/// The time zones in the binary: what a text means must not depend on the host's files.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// The zone with this IANA name, in any case.
+#[must_use]
+pub fn time_zone(name: &str) -> Option<TimeZone> {
+    ZONES.get(name).ok()
+}
+
+/// The names of all zones.
+#[must_use]
+pub fn time_zones() -> Vec<String> {
+    ZONES.available().map(|zone| zone.to_string()).collect()
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            zone: TimeZone::get("Asia/Manila").unwrap_or(TimeZone::UTC),
+            zone: time_zone("Asia/Manila").unwrap_or(TimeZone::UTC),
             currency: "PHP".into(),
             date_order: DateOrder::MonthFirst,
             fiscal_year_start_month: 1,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Applier;
+use super::apart::{Apart, Planned};
 use super::beside;
 use super::fetch::versions_of;
 use super::settle::Mode;
@@ -93,33 +94,11 @@ impl Applier {
         let (tx, plan) = self.plan_in_new_transaction(changes, arrival).await?;
         let mode = Mode { beside_reading: arrival == Arrival::BesideReading, ..mode };
         let report = match plan {
-            Some(plan) => self.settle_plan(&tx, plan, mode, Some(advance)).await?,
-            None if mode.beside_reading => return Err(Error::ReadsFirst),
-            None => self.apply_apart(&tx, changes, mode, advance).await?,
+            Ok(plan) => self.settle_plan(&tx, plan, mode, Some(advance)).await?,
+            Err(_) if mode.beside_reading => return Err(Error::ReadsFirst),
+            Err(why) => self.apply_apart(&tx, changes, mode, why, advance).await?,
         };
         Ok((tx, report))
-    }
-
-    /// Applies the source transactions of a batch one by one, as the values that the stream left out are too many bytes (P13); one
-    /// that is too large by itself in parts.
-    async fn apply_apart(
-        &mut self,
-        tx: &Tx,
-        changes: &[RowChange],
-        mode: Mode,
-        advance: &Advance,
-    ) -> Result<Report> {
-        let mut report = Report::default();
-        for transaction in changes.chunk_by(|a, b| a.tx == b.tx) {
-            report.add(match self.plan_if_small(tx, transaction, Arrival::Stream).await? {
-                Some(plan) => self.settle_plan(tx, plan, mode, None).await?,
-                None => self.apply_in_parts(tx, transaction).await?,
-            });
-        }
-        let mut group = Group::default();
-        store::checkpoint::advance(&mut group, advance);
-        group.send(tx).await?;
-        Ok(report)
     }
 
     /// Advances the checkpoint alone.
@@ -137,13 +116,12 @@ impl Applier {
         tx.commit().await
     }
 
-    /// Opens a transaction and decides what the changes come to, in one round trip where nothing was left out. `None`: what
-    /// was left out is too many bytes.
+    /// Opens a transaction and decides what the changes come to, in one round trip where nothing was left out.
     async fn plan_in_new_transaction(
         &mut self,
         changes: &[RowChange],
         arrival: Arrival,
-    ) -> Result<(Tx, Option<RowPlan>)> {
+    ) -> Result<(Tx, Planned)> {
         let tx = Tx::on(&self.db);
         let mut begin = self.tables.begin.clone();
         if changes.len() <= KEPT_PLANS {
@@ -168,7 +146,7 @@ impl Applier {
         begun?;
         let (stored, roots) = (stored?, roots?);
         let plan = self.plan_of_versions(&tx, versions, stored, Some(roots), arrival).await?;
-        Ok((tx, Some(plan)))
+        Ok((tx, plan))
     }
 
     /// Decides what rows of the source come to, inside an open transaction.
@@ -179,16 +157,16 @@ impl Applier {
         arrival: Arrival,
     ) -> Result<RowPlan> {
         let whole = self.plan_if_small(tx, changes, arrival).await?;
-        whole.ok_or_else(|| Error::failed("applying rows", "they were not read whole"))
+        whole.map_err(|_| Error::failed("applying rows", "they were not read whole"))
     }
 
-    /// Decides what changes come to, inside an open transaction; `None`: what the stream left out is too many bytes.
-    async fn plan_if_small(
+    /// Decides what changes come to, inside an open transaction.
+    pub(super) async fn plan_if_small(
         &mut self,
         tx: &Tx,
         changes: &[RowChange],
         arrival: Arrival,
-    ) -> Result<Option<RowPlan>> {
+    ) -> Result<Planned> {
         let stored = store::row::by_key(tx, &ids_of(changes)).await?;
         self.plan_of_stored(tx, changes, stored, arrival).await
     }
@@ -199,11 +177,13 @@ impl Applier {
         changes: &[RowChange],
         stored: HashMap<RowId, StoredRow>,
         arrival: Arrival,
-    ) -> Result<Option<RowPlan>> {
+    ) -> Result<Planned> {
         let changes = versions::not_yet_contained(changes, &stored, &self.env);
-        let Some(changes) = self.fill(tx, changes, &stored).await? else { return Ok(None) };
+        let Some(changes) = self.fill(tx, changes, &stored).await? else {
+            return Ok(Err(Apart::TooLarge));
+        };
         let versions = versions::derive(&changes, &self.env);
-        self.plan_of_versions(tx, versions, stored, None, arrival).await.map(Some)
+        self.plan_of_versions(tx, versions, stored, None, arrival).await
     }
 
     async fn plan_of_versions(
@@ -213,11 +193,14 @@ impl Applier {
         mut stored: HashMap<RowId, StoredRow>,
         roots: Option<Roots>,
         arrival: Arrival,
-    ) -> Result<RowPlan> {
+    ) -> Result<Planned> {
         let transitions = versions::transitions(&versions, &stored, &self.env);
         let mut touched = Touched::default();
         let moves = transitions.iter().any(email_change::may_move);
         beside::require_plain(&versions, moves, arrival)?;
+        if moves && let Some(number) = self.moves_somebody_new(tx, &transitions).await? {
+            return Ok(Err(Apart::Before(number)));
+        }
         let emails = if moves || roots.is_none() { emails_of(&versions) } else { Vec::new() };
         let moved = if moves {
             self.change_emails(tx, &transitions, &emails, &mut stored, &mut touched).await?
@@ -231,7 +214,7 @@ impl Applier {
         let mut plan = rows::decide(versions, &stored, &roots, arrival, &self.env);
         count_notes(&plan);
         plan.touched.merge(touched);
-        Ok(plan)
+        Ok(Ok(plan))
     }
 
     /// Fills in what the stream left out: from earlier changes of the batch, from what is stored, else from the source.

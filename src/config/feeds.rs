@@ -219,7 +219,7 @@ fn skip_rule(
     Some(SkipRule { of, equals: equals? })
 }
 
-/// Texts; `true` and `false` may stand without quotes.
+/// Texts, clean as those of the rows are; `true` and `false` may stand without quotes.
 fn equals(value: &Value, path: &str, problems: &mut Problems) -> Vec<String> {
     let one = |value: &Value| match value {
         Value::Boolean(flag) => Some(flag.to_string()),
@@ -232,7 +232,13 @@ fn equals(value: &Value, path: &str, problems: &mut Problems) -> Vec<String> {
         None => return texts(value, path, problems).unwrap_or_default(),
     };
     let each = list.iter().enumerate().filter_map(|(index, value)| {
-        one(value).or_else(|| Some(text(value, &format!("{path}[{index}]"), problems)?.to_owned()))
+        let path = format!("{path}[{index}]");
+        let text = one(value).or_else(|| Some(text(value, &path, problems)?.to_owned()))?;
+        let clean = crate::facts::clean(&text);
+        if clean.is_none() {
+            problems.add(&path, "reads as no value at all");
+        }
+        clean
     });
     each.collect()
 }

@@ -9,6 +9,7 @@ use super::section::{Problems, Section, nearest, texts};
 use crate::facts::status_word;
 use crate::rules::{
     DateOrder, EmailPattern, ProfileFilter, Rules, Status, TransactionFilter, default_status_words,
+    time_zone, time_zones,
 };
 
 /// The rules of the section, with problems.
@@ -45,9 +46,9 @@ pub(super) fn zone(section: &mut Section<'_>, problems: &mut Problems) -> Option
     let path = section.path_of("time_zone");
     let name = section.text("time_zone", problems)?;
     // Only a zone with a name can be written down again, and hashed.
-    let zone = TimeZone::get(name).ok().filter(|zone| zone.iana_name().is_some());
+    let zone = time_zone(name).filter(|zone| zone.iana_name().is_some());
     if zone.is_none() {
-        let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
+        let known = time_zones();
         let hint = nearest(name, known.iter().map(String::as_str));
         problems.add(&path, format!("{name:?} is no time zone, such as \"Asia/Manila\"{hint}"));
     }

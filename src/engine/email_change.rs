@@ -174,6 +174,19 @@ pub fn walk(transitions: &[Transition], known: &mut Knowledge) -> Vec<Step> {
     steps
 }
 
+/// Keys that one source transaction of the batch brings and a later one moves away from, each with the number of that one.
+pub fn moved_after_they_came(transitions: &[Transition]) -> Vec<(&EmailKey, u32)> {
+    let mut came: HashMap<&EmailKey, u32> = HashMap::new();
+    let moved = transitions.iter().filter_map(|transition| {
+        if let Some(new) = &transition.new {
+            came.entry(new).or_insert(transition.tx);
+        }
+        let (_, old, _) = change_of_contact(transition)?;
+        (*came.get(old)? < transition.tx).then_some((old, transition.tx))
+    });
+    moved.collect()
+}
+
 /// Whether a transition can be a move at all.
 #[must_use]
 pub fn may_move(transition: &Transition) -> bool {

@@ -1,6 +1,5 @@
 //! One row of a feed of contacts (SPEC §3).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::clean::cleaned;
@@ -11,6 +10,7 @@ use super::name::{FullName, full_name, name};
 use super::phone::phone;
 use super::reader::{Reader, mojibake, time};
 use super::row::{ColumnKind, Layout, RawRow};
+use super::source::Text;
 use super::tags::{Tags, tags};
 use super::time::is_zone;
 use super::{Contact, NoteKind};
@@ -84,7 +84,7 @@ fn winning_text<'a>(
     reader: &Reader<'a, ContactField>,
     field: ContactField,
     rules: &Rules,
-) -> Option<Cow<'a, str>> {
+) -> Option<Text<'a>> {
     reader.winning(field, |text, kind| is_usable(field, text, kind, rules))
 }
 

@@ -369,6 +369,17 @@ fn rows_are_skipped_by_field_and_by_column_spec_1() {
     assert!(skips(status(), &["paid"], &[("financial_status", "paid")]));
     assert!(!skips(status(), &["paid"], &[("financial_status", "paid"), ("refunded", "t")]));
     assert!(skips(status(), &["refunded"], &[("financial_status", "paid"), ("refunded", "t")]));
+    let contact_skips = |kind: ColumnKind, text: &str, equals: &str| {
+        let skip = Skip { of: SkipOf::Field(C::OptinEmail), equals: vec![equals.to_owned()] };
+        let fields = vec![(C::OptinEmail, vec![Source::Column(1)])];
+        let layout = of_contact(&[("id", Text), ("x", kind)], fields, vec![skip]);
+        skips_contact(&row(&[Some("1"), Some(text)]), &layout, &Rules::default())
+    };
+    // A field that is taken as it is: by the words of `when` too.
+    assert!(contact_skips(Boolean, "f", "false"));
+    assert!(!contact_skips(Boolean, "f", "f"));
+    assert!(contact_skips(Json, "\"no\"", "no"));
+    assert!(contact_skips(TextArray, "{no}", "no"));
     let email = || SkipOf::Field(P::CustomerEmail);
     let billing = ("billing", r#"{"email": "qa@example.com"}"#);
     assert!(skips(email(), &["qa@example.com"], &[("email", "oops"), billing]));

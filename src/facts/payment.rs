@@ -16,6 +16,7 @@ use super::phone::phone;
 use super::product::match_products;
 use super::reader::{Reader, time};
 use super::row::{AmountUnit, ColumnKind, Layout, RawRow, SourceKey};
+use super::source::Text;
 use super::status::status;
 use super::time::is_zone;
 use super::{Metadata, NoteKind, Payment};
@@ -172,9 +173,9 @@ fn push_field(
             let mut texts = reader.texts(field);
             let read = texts.find_map(|(text, kind)| unit.amount(&text, kind));
             let read = read.map(|amount| amount.to_string().into());
-            read.or_else(|| winning_text(reader, field, rules))
+            read.or_else(|| winning_text(reader, field, rules).map(|(text, _)| text))
         }
-        _ => winning_text(reader, field, rules),
+        _ => winning_text(reader, field, rules).map(|(text, _)| text),
     };
     if let Some(text) = text {
         metadata.push(field, &text);
@@ -201,7 +202,7 @@ fn winning_text<'a>(
     reader: &Reader<'a, PaymentField>,
     field: PaymentField,
     rules: &Rules,
-) -> Option<Cow<'a, str>> {
+) -> Option<Text<'a>> {
     let words = &reader.layout().rules.status_words;
     reader.winning(field, |text, kind| is_usable(field, text, kind, words, rules))
 }

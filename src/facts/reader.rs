@@ -11,7 +11,7 @@ use super::name::{FullName, full_name};
 use super::oversized::is_left_out;
 use super::phone::phone;
 use super::row::{ColumnKind, Layout, RawRow};
-use super::source::{SkipOf, Text, UNCONVERTED};
+use super::source::{Part, SkipOf, Text, UNCONVERTED};
 use super::time::{is_zone, parse_instant, parse_timestamp};
 use super::{EmailKey, EmailReason, Note, NoteKind};
 use crate::rules::Rules;
@@ -63,16 +63,17 @@ impl<'a, F: LogicalField> Reader<'a, F> {
         layout.of(field).iter().filter_map(move |source| source.text(row, &layout.columns))
     }
 
-    /// Whether the feed's configuration leaves the row out. `winning` is the text of a field that wins.
-    pub(super) fn is_skipped(&self, winning: impl Fn(F) -> Option<Cow<'a, str>>) -> bool {
-        self.layout.rules.skip.iter().any(|skip| {
-            let text = match &skip.of {
-                SkipOf::Field(field) => winning(*field),
-                SkipOf::Source(source) => {
-                    source.text(self.row, &self.layout.columns).map(|(text, _)| text)
-                }
-            };
-            text.is_some_and(|text| skip.holds(&text))
+    /// Whether the feed's configuration leaves the row out. `winning` is the text of a field that wins. A column that a field takes
+    /// as it is, is compared by the words of `when`: `true`, not `t`.
+    pub(super) fn is_skipped(&self, winning: impl Fn(F) -> Option<Text<'a>>) -> bool {
+        self.layout.rules.skip.iter().any(|skip| match &skip.of {
+            SkipOf::Field(field) => winning(*field).is_some_and(|(text, kind)| {
+                Part::Whole.of(&text, kind).is_some_and(|(text, _)| skip.holds(&text))
+            }),
+            SkipOf::Source(source) => {
+                let text = source.text(self.row, &self.layout.columns);
+                text.is_some_and(|(text, _)| skip.holds(&text))
+            }
         })
     }
 
@@ -81,14 +82,13 @@ impl<'a, F: LogicalField> Reader<'a, F> {
         &self,
         field: F,
         is_usable: impl Fn(&str, ColumnKind) -> bool,
-    ) -> Option<Cow<'a, str>> {
+    ) -> Option<Text<'a>> {
         let mut texts = self.texts(field);
-        let (first, kind) = texts.next()?;
-        if self.layout.of(field).len() == 1 || is_usable(&first, kind) {
+        let first = texts.next()?;
+        if self.layout.of(field).len() == 1 || is_usable(&first.0, first.1) {
             return Some(first);
         }
-        let winner = texts.find(|(text, kind)| is_usable(text, *kind));
-        Some(winner.map_or(first, |(text, _)| text))
+        Some(texts.find(|(text, kind)| is_usable(text, *kind)).unwrap_or(first))
     }
 
     /// A name in one text, split (SPEC §3.4).

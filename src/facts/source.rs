@@ -114,7 +114,7 @@ impl Source {
 }
 
 impl Part {
-    fn of<'a>(&self, text: &'a str, kind: ColumnKind) -> Option<Text<'a>> {
+    pub(super) fn of<'a>(&self, text: &'a str, kind: ColumnKind) -> Option<Text<'a>> {
         match (self, kind) {
             (Self::Path(path), _) => json::text(text, path).map(|(text, kind)| (text.into(), kind)),
             // A text in a jsonb column has no quotes for those who compare it.

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::NoteKind;
 use super::clean::cleaned;
-use crate::rules::Rules;
+use crate::rules::{Rules, time_zone};
 use forms::{Local, Tail};
 
 /// The local years that an instant read from a text may lie in (SPEC §3.7).
@@ -33,7 +33,7 @@ const DAY_SECONDS: u128 = 86_400;
 /// Philippine time, from the time zones in the binary, so that no host decides what a time means.
 static MANILA: LazyLock<TimeZone> = LazyLock::new(|| {
     let fixed = || TimeZone::fixed(Offset::constant(8));
-    zone::named("Asia/Manila").unwrap_or_else(fixed)
+    time_zone("Asia/Manila").unwrap_or_else(fixed)
 });
 
 /// SPEC §3.7: the instant a text means, in microseconds, and the notes on how it was read.

@@ -199,3 +199,31 @@ async fn rows_that_change_their_keys_in_a_large_transaction_keep_their_past() {
     assert_eq!(world.target.value("select count(*) from unified_profiles").await, "3");
     assert_equals_fresh_backfill(&world).await;
 }
+
+/// Who comes and moves while the daemon is down has the profile that both would have had one by one (SPEC §4.1, §4.3).
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_and_moves_in_one_batch_keeps_the_profile_of_the_first_address() {
+    let world = World::canonical("").await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let known = "00000000-0000-4000-a000-000000000001";
+    let profiles =
+        format!("insert into unified_profiles (id, email) values ('{known}', 'zoe@example.com')");
+    world.target.execute(&profiles).await;
+    let mut changes: Vec<String> = (100..130).map(|n| insert(n, &format!("n{n}"))).collect();
+    changes.extend([insert(1, "zoe"), insert(2, "ann")]);
+    let moves = [(1, "zoe1"), (2, "ann1"), (1, "zoe2")].map(|(number, name)| {
+        format!("update systemeio set email = '{name}@example.com' where id = {};", id(number))
+    });
+    changes.extend(moves);
+    for change in &changes {
+        world.source.execute(change).await;
+    }
+    let daemon = world.started().await;
+    let of_zoe = format!("select email from unified_profiles where id = '{known}'");
+    assert_eq!(world.target.value(&of_zoe).await, "zoe2@example.com", "{}", daemon.log());
+    let of_ann = "select count(*) from unified_profiles where email like 'ann%'";
+    assert_eq!(world.target.value(of_ann).await, "1");
+    let decided = format!("select count(*) from tributary.decision where profile_id = '{known}'");
+    assert_eq!(world.target.value(&decided).await, "2");
+}

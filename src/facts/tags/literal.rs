@@ -3,10 +3,13 @@
 /// Deepest nesting that is read: no list of tags comes near it, and the stack never overflows.
 const DEEPEST: usize = 32;
 
+/// White space as both print it: any other is a value without quotes.
+const SPACES: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
+
 /// The elements of a PostgreSQL array such as `{a,"b, c",NULL}`, those of inner arrays included and NULLs
 /// left out. Bounds before it, as in `[0:1]={a,b}`, are nothing to a list of tags.
 pub(super) fn postgres_array(text: &str) -> Option<Vec<String>> {
-    let text = text.trim();
+    let text = text.trim_matches(SPACES);
     let array = match text.strip_prefix('[') {
         Some(_) => {
             let (bounds, array) = text.split_once('=')?;
@@ -49,7 +52,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn skip_spaces(&mut self) {
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_start_matches(SPACES);
     }
 
     fn peek(&self) -> Option<char> {
@@ -120,7 +123,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let element = element.trim_end();
+        let element = element.trim_end_matches(SPACES);
         if element.is_empty() {
             return None;
         }

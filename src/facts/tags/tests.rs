@@ -130,6 +130,8 @@ fn columns_that_are_lists() {
     let array = |raw: &str, expected| check_of(ColumnKind::TextArray, raw, expected);
     array(r#"{a,"b, c",NULL,paidp2p}"#, Some(&["a", "b, c", "PaidP2P"]));
     array(r#"{"[\"x\"]"}"#, Some(&[r#"["x"]"#]));
+    // PostgreSQL puts no other white space in quotes than that of ASCII.
+    array("{VIP,\u{a0},\u{3000}}", Some(&["VIP"]));
     array("{}", Some(&[]));
     array("[2:3]={b,a}", Some(&["a", "b"]));
     array("a,b", None);

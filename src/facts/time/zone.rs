@@ -1,20 +1,11 @@
 //! Zones by offset, name and abbreviation (SPEC §3.7).
 
-use std::sync::LazyLock;
-
-use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
+use jiff::tz::{Offset, TimeZone};
 
 use super::super::clean::clean;
 use super::cursor::Cursor;
 use super::forms::Tail;
-
-/// The time zones in the binary: what a text means must not depend on the host's files.
-static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-
-/// The zone with this IANA name, in any case.
-pub(super) fn named(name: &str) -> Option<TimeZone> {
-    ZONES.get(name).ok()
-}
+use crate::rules::time_zone;
 
 /// The zone of a timezone column: `+0800 UTC`, `+08:00`, `UTC+8`, `Asia/Manila`, `PHT`.
 pub(super) fn parse(raw: &str) -> Option<TimeZone> {
@@ -25,7 +16,7 @@ pub(super) fn parse(raw: &str) -> Option<TimeZone> {
     match abbreviation(&text) {
         Some(Tail::Utc) => Some(TimeZone::UTC),
         Some(Tail::Manila) => Some(super::MANILA.clone()),
-        _ => named(&text),
+        _ => time_zone(&text),
     }
 }
 

@@ -42,12 +42,14 @@ impl Follow<'_> {
         }
         self.flush().await?;
         self.read_first().await?;
-        let Some(lsn) = self.open.as_ref().map(|open| open.commit_lsn) else { return Ok(()) };
+        let of_open = self.open.as_ref().map(|open| (open.commit_lsn, open.xid));
+        let Some((lsn, xid)) = of_open else { return Ok(()) };
         let mut deletes = Vec::new();
         for &table in &tables {
             let of = self.rows_before(table).await?;
-            if of > 0 {
-                deletes.push(Deletes { table: self.name(table), rows: of, of });
+            let rows = write::count_truncated(&self.session.applier, table, xid).await?.min(of);
+            if rows > 0 {
+                deletes.push(Deletes { table: self.name(table), rows, of });
             }
         }
         if !deletes.is_empty() {
@@ -56,7 +58,7 @@ impl Follow<'_> {
         }
         self.apply_part().await?;
         for table in tables {
-            write::delete_all(&mut self.session.applier, table, self.health).await?;
+            write::delete_all(&mut self.session.applier, table, xid, self.health).await?;
             if let Some(open) = self.open.as_mut() {
                 open.truncated.push(table);
             }

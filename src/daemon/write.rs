@@ -101,19 +101,32 @@ pub(super) async fn deleted_so_far(applier: &Applier, feed: Feed) -> Result<u64>
     applier.deleted_so_far(&Tx::on(&applier.db), feed).await
 }
 
-/// Deletes every row of a feed as parts of a large transaction.
+/// How many rows of a feed there are that a TRUNCATE takes: what was read after it stays.
 ///
 /// # Errors
 /// Those of the target.
-pub(super) async fn delete_all(applier: &mut Applier, feed: Feed, health: &Health) -> Result<()> {
+pub(super) async fn count_truncated(applier: &Applier, feed: Feed, xid: u32) -> Result<u64> {
+    row::count_of_others(&applier.db, feed, &applier.env.chunks.containing(xid)).await
+}
+
+/// Deletes every row of a feed that a TRUNCATE takes, as parts of a large transaction.
+///
+/// # Errors
+/// Those of the target.
+pub(super) async fn delete_all(
+    applier: &mut Applier,
+    feed: Feed,
+    xid: u32,
+    health: &Health,
+) -> Result<()> {
     let tx = Tx::on(&applier.db);
     let mut after = String::new();
     loop {
         let keys = applier.keys_after(&tx, feed, &after, TRUNCATE_PART_ROWS).await?;
         let Some(last) = keys.last() else { return Ok(()) };
         after.clone_from(&last.0);
-        let changes: Vec<RowChange> =
-            keys.into_iter().map(|key| RowChange::read(feed, key, None)).collect();
+        let gone = |key| RowChange { xid: Some(xid), ..RowChange::read(feed, key, None) };
+        let changes: Vec<RowChange> = keys.into_iter().map(gone).collect();
         applier.apply_part(&tx, &changes).await?;
         health.step();
     }

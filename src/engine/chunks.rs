@@ -37,6 +37,12 @@ impl ChunkSnapshots {
         Some(())
     }
 
+    /// The chunks whose snapshots saw the transaction with this 32-bit id as committed.
+    #[must_use]
+    pub fn containing(&self, xid: u32) -> Vec<i64> {
+        self.by_chunk.iter().filter(|(_, s)| s.saw(xid)).map(|(chunk, _)| *chunk).collect()
+    }
+
     /// Whether the chunk's snapshot saw the transaction with this 32-bit id as committed.
     #[must_use]
     pub fn contain(&self, chunk: i64, xid: u32) -> bool {

@@ -79,9 +79,7 @@ impl Table {
                 Some(then) if then == now => {}
                 Some(_) => {
                     found.reasons.push("it was rewritten");
-                    if *id != self.relation {
-                        found.rewritten.push(oid);
-                    }
+                    found.rewritten.push(oid);
                 }
             }
         }

@@ -367,6 +367,17 @@ pub async fn count(db: &crate::pg::Db, feed: Feed, generation: i64) -> Result<(u
     Ok((count(0), count(1)))
 }
 
+/// How many rows of a feed are stored, those of these chunks left out.
+///
+/// # Errors
+/// Those of the target.
+pub async fn count_of_others(db: &crate::pg::Db, feed: Feed, chunks: &[i64]) -> Result<u64> {
+    let sql = "select count(*) from tributary.source_row \
+               where feed = $1 and (chunk is null or not chunk = any($2))";
+    let rows = db.query("target: counting stored rows", sql, &[&feed.number(), &chunks]).await?;
+    Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+}
+
 /// Rows that the configuration leaves out (SPEC §1): the name of the feed, `skipped` or `excluded`, how many.
 ///
 /// # Errors

@@ -38,6 +38,41 @@ async fn what_a_truncate_would_delete_is_not_swept_after_the_slot_was_lost_p9() 
     assert_eq!(transactions(&world).await, "0");
 }
 
+/// A TRUNCATE that is not in the stream, as the table had another name, waits for an operator too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_truncate_is_not_swept_by_itself_p9() {
+    let world = World::canonical(&PAYMENTS.replace("3000", "30")).await;
+    let mut daemon = world.started().await;
+    let hidden =
+        "alter table xendit rename to away; truncate away; alter table away rename to xendit";
+    for statement in hidden.split(';') {
+        world.source.execute(statement).await;
+    }
+    daemon.wait_for_phase("halted").await;
+    assert_eq!(transactions(&world).await, "30");
+    world.succeed(&["accept"]).await;
+    daemon.wait_for_phase("streaming").await;
+    daemon.wait_until_caught_up(&world).await;
+    let none = || async { transactions(&world).await == "0" };
+    eventually("no transactions", || daemon.log(), none).await;
+}
+
+/// What was read after a TRUNCATE that is still to be streamed is not what it deletes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_takes_nothing_that_was_read_after_it() {
+    let world = World::canonical(&PAYMENTS.replace("3000", "30")).await;
+    let daemon = world.started().await;
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.source.execute("truncate xendit").await;
+    world.source.execute(&PAYMENTS.replace("3000", "20").replace("499", "500")).await;
+    world.succeed(&["backfill"]).await;
+    let rows = "select string_agg(id || ' ' || xmin::text, ' ' order by id) from transactions";
+    let before = world.target.value(rows).await;
+    assert_eq!(transactions(&world).await, "20");
+    let _daemon = world.started().await;
+    assert_eq!(world.target.value(rows).await, before);
+}
+
 async fn halts_until_accepted(statement: &str) {
     let world = World::canonical(PAYMENTS).await;
     let mut daemon = world.started().await;

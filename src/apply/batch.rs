@@ -274,7 +274,7 @@ impl Applier {
             let rows: Vec<RawRow> =
                 asked.iter().filter_map(|(_, change)| change.row.clone()).collect();
             let mut found: HashMap<SourceKey, RawRow> =
-                self.reader.rows_by_key(feed, &rows).await?.into_iter().collect();
+                self.reader.rows_by_any_key(feed, &rows).await?.into_iter().collect();
             for (before, change) in asked {
                 let row = found.remove(&change.key);
                 if let Some(row) = row.filter(|row| is_shown || !row.is_oversized()) {

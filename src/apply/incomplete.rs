@@ -45,7 +45,7 @@ impl Applier {
                 .collect();
             let asked: Vec<RawRow> = of_feed.iter().map(|(_, row)| row.clone()).collect();
             let mut found: HashMap<SourceKey, RawRow> =
-                self.reader.rows_by_key(feed, &asked).await?.into_iter().collect();
+                self.reader.rows_by_any_key(feed, &asked).await?.into_iter().collect();
             let now = if asked.is_empty() { checkpoint } else { source_lsn().await? };
             for (id, _) in of_feed {
                 let row = found.remove(&id.1);

@@ -15,7 +15,7 @@ use crate::facts::{Feed, RawRow, SourceKey};
 use crate::failpoint;
 use crate::halt::{Deletes, Halt, HaltCause};
 use crate::pg::Tx;
-use crate::source::{RowReader, snapshot};
+use crate::source::{RowReader, is_no_such_key, snapshot};
 use crate::store;
 use crate::targets::Report;
 
@@ -155,11 +155,6 @@ impl Backfill<'_> {
         }
         Err(Error::Halted(Box::new(halt)))
     }
-}
-
-/// The key was made of other columns than now, of other types: no row has it.
-fn is_no_such_key(error: &Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("22"))
 }
 
 /// A page of rows that a reconcile has not seen.

@@ -7,7 +7,7 @@ use super::output::{self, print};
 use crate::config::Config;
 use crate::connect::{connect, pool};
 use crate::error::{Context as _, Result};
-use crate::halt::Halt;
+
 use crate::http;
 use crate::lsn::Lsn;
 use crate::pg::Client;
@@ -15,6 +15,7 @@ use crate::session;
 use crate::source::{slot, slot_log};
 use crate::status::{LeftOut, Phase, Rollout, SlotLog, Status, left_out};
 use crate::store;
+use crate::store::halt;
 
 /// Show phase, checkpoint, lag, backfill progress and open conflicts
 ///
@@ -81,9 +82,8 @@ async fn read(config: &Config) -> Result<Status> {
 async fn fill(target: &Client, config: &Config, status: &mut Status) -> Result<()> {
     let what = "target: reading the status";
     status.checkpoint_lsn = session::checkpoint(target, &config.source.slot).await?;
-    let row = target.query_opt("select halted from tributary.state", &[]).await.context(what)?;
-    let halted: Option<serde_json::Value> = row.and_then(|row| row.get(0));
-    if let Some(halt) = halted.and_then(|value| serde_json::from_value::<Halt>(value).ok()) {
+    let standing = halt::standing(target).await?;
+    if let Some(halt) = standing.or(halt::recorded(target).await?) {
         status.phase = Phase::Halted;
         status.halted = Some(halt.reason());
     }

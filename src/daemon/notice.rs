@@ -1,7 +1,7 @@
 //! The task that looks at the source's catalog every few seconds, whatever the loop does meanwhile (P18).
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,10 +19,13 @@ const INTERVAL: Duration = Duration::from_secs(3);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the catalog may go unread: what is altered meanwhile goes unnoticed.
+const BLIND: Duration = Duration::from_secs(60);
+
 /// What the task found.
 #[derive(Debug, Clone)]
 struct Seen {
-    /// What was altered, in words.
+    /// Why the session must end, in words.
     altered: Option<String>,
     /// Alterations that hide nothing, to be noted.
     print: Option<Print>,
@@ -46,17 +49,14 @@ impl Notice {
         Self { beside: seen.clone(), seen, task: tokio::spawn(eye.run()) }
     }
 
-    /// Waits until something was altered: the session ends, and the next one finds out what that means. Cancellation-safe.
+    /// Waits until something was altered, or may have been: the session ends, and the next one finds out what that means. Cancellation-safe.
     pub(super) async fn altered(&mut self) -> Error {
         let altered = self.seen.wait_for(|seen| seen.altered.is_some()).await;
         let Ok(why) = altered.map(|seen| seen.altered.clone().unwrap_or_default()) else {
             // The task has ended, which it does not by itself.
             return std::future::pending().await;
         };
-        Error::unavailable(
-            "source: following the tables",
-            format!("the source was altered ({why})"),
-        )
+        Error::unavailable("source: following the tables", why)
     }
 
     /// What is to be noted although nothing was hidden, once.
@@ -102,16 +102,23 @@ struct Eye {
 
 impl Eye {
     async fn run(mut self) {
+        let mut looked_at = Instant::now();
         loop {
             tokio::time::sleep(INTERVAL).await;
             let looked = tokio::time::timeout(PATIENCE, self.look()).await;
             let looked = looked.unwrap_or_else(|_| {
                 Err(Error::unavailable("source: reading the catalog", "no answer in 10 s"))
             });
-            if let Err(error) = looked {
-                // The stream and the backfill meet it too, and they know what to do.
-                tracing::debug!(%error, "the source's catalog cannot be read");
-                self.source = None;
+            let Err(error) = looked else {
+                looked_at = Instant::now();
+                continue;
+            };
+            // The stream and the backfill meet it too, and they know what to do, unless it concerns this connection alone.
+            tracing::debug!(%error, "the source's catalog cannot be read");
+            self.source = None;
+            if looked_at.elapsed() >= BLIND {
+                let why = format!("its catalog could not be read for a minute: {error}");
+                self.tell.send_modify(|seen| seen.altered = Some(why));
             }
         }
     }
@@ -142,7 +149,7 @@ impl Eye {
         self.tell.send_if_modified(|seen| {
             seen.position = Some(position);
             if altered != Altered::Nothing {
-                seen.altered = Some(altered.why());
+                seen.altered = Some(format!("the source was altered ({})", altered.why()));
             } else if is_other {
                 seen.print = now;
             }

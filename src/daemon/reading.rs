@@ -129,8 +129,9 @@ impl Follow<'_> {
             position: UNKNOWN_POSITION,
         };
         let applier = &mut self.session.applier;
-        let have_ended = reading.writers.have_ended(&reading.source).await?;
-        let round = if have_ended && is_visible(applier, &reading.source).await? {
+        // Asked for however long the writers take: it forgets what is visible by now.
+        let is_visible = is_visible(applier, &reading.source).await?;
+        let round = if is_visible && reading.writers.have_ended(&reading.source).await? {
             work.read_round(applier, &mut at, &mut reading.pace).await?
         } else {
             Round::Waits
@@ -176,8 +177,8 @@ impl Follow<'_> {
     /// Waits until the source shows everything that was applied: what is read from then on is no older.
     async fn wait_until_visible(&mut self, reading: &mut Reading<'_>) -> Result<()> {
         let source = &reading.source;
-        while !reading.writers.have_ended(source).await?
-            || !is_visible(&mut self.session.applier, source).await?
+        while !is_visible(&mut self.session.applier, source).await?
+            || !reading.writers.have_ended(source).await?
         {
             if self.shutdown.is_cancelled() {
                 return Err(Error::ReadsFirst);

@@ -115,9 +115,12 @@ impl Resume<'_> {
             () = self.shutdown.cancelled() => return Ok(None),
             made = slot::create(self.source, name, &waits) => made,
         };
-        if let Err(error) = &made
-            && (error.code().is_some() || matches!(error, Error::Refused { .. }))
-        {
+        // A server that shuts down may have made it all the same.
+        let has_answered = |error: &Error| match error.code() {
+            Some(code) => !code.code().starts_with("57"),
+            None => matches!(error, Error::Refused { .. }),
+        };
+        if made.as_ref().is_err_and(has_answered) {
             // The server has answered that there is none: one of this name that comes later is somebody else's.
             forget_intent(self.target).await?;
         }

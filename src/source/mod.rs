@@ -20,7 +20,7 @@ pub mod writers;
 
 pub use layout::layout;
 pub use preflight::{Finding, preflight};
-pub use reader::RowReader;
+pub use reader::{RowReader, is_no_such_key};
 pub use stream::{Stream, StreamItem};
 pub use watch::Watch;
 pub use writers::Writers;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::snapshot;
 use crate::config::TableName;
 use crate::engine::{FeedEntry, Feeds, Snapshot};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::facts::{Feed, RawRow, SourceKey, source_key};
 use crate::pg::Client;
 
@@ -75,4 +75,36 @@ impl RowReader {
         }
         Ok(found)
     }
+
+    /// As [`RowReader::rows_by_key`], outside of a transaction, where keys may be of columns that have other types now: those are
+    /// no row's.
+    ///
+    /// # Errors
+    /// The source is away.
+    pub async fn rows_by_any_key(
+        &self,
+        feed: Feed,
+        rows: &[RawRow],
+    ) -> Result<Vec<(SourceKey, RawRow)>> {
+        let mut found = Vec::with_capacity(rows.len());
+        let mut parts = vec![rows];
+        while let Some(part) = parts.pop() {
+            match self.rows_by_key(feed, part).await {
+                Err(error) if is_no_such_key(&error) => {
+                    if part.len() > 1 {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                }
+                read => found.extend(read?),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The key was made of other columns than now, of other types: no row has it.
+#[must_use]
+pub fn is_no_such_key(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("22"))
 }

@@ -42,6 +42,8 @@ pub async fn record(db: &Db, halt: Option<&Halt>) -> Result<()> {
     let value = halt.map(|halt| json!(halt));
     let sql = "update tributary.state set halted = $1 where halted is distinct from $1 \
                and ($1::jsonb is not null or not halted -> 'cause' ?| array['failures', 'truncate']) \
+               and not (coalesce(halted -> 'cause' ? 'truncate', false) \
+                   and coalesce($1::jsonb -> 'cause' ?| array['paused', 'rolled_back'], false)) \
                and set_config('synchronous_commit', 'on', true) is not null";
     db.execute("target: recording the halt", sql, &[&value]).await?;
     Ok(())

@@ -115,7 +115,7 @@ async fn a_source_restored_during_the_first_backfill_is_read_again_p18() {
     source.stop(StopMode::Fast).unwrap();
     source.restore().unwrap();
     source.start_again().unwrap();
-    let mut daemon = world.started().await;
+    let daemon = world.started().await;
     assert!(daemon.log().contains("restored to an older state"), "{}", daemon.log());
     daemon.wait_until_caught_up(&world).await;
     assert_equals_fresh_backfill(&world).await;

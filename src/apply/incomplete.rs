@@ -1,7 +1,7 @@
 //! Rows with a value that the stream left out and that could be had nowhere (P6), and stored rows that cannot be read:
 //! they are read again from the source.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Applier;
 use super::settle::Mode;
@@ -12,8 +12,10 @@ use crate::lsn::Lsn;
 use crate::store;
 use crate::store::row::FullRow;
 
-/// Rows read again in one transaction.
-const ROWS_PER_READING: i64 = 1_000;
+/// Rows read again in one transaction: what was unknown of each may be large (P13).
+const ROWS_AT_ONCE: i64 = 16;
+/// Transactions of one reading. The rest waits for the next one.
+const ROUNDS: usize = 64;
 
 /// Incomplete rows that the source did not have, with the end of its log right after it was asked.
 pub type Absent = HashMap<RowId, Lsn>;
@@ -30,11 +32,35 @@ impl Applier {
         checkpoint: Lsn,
         source_lsn: impl AsyncFn() -> Result<Lsn>,
     ) -> Result<()> {
+        let mut seen: Vec<RowId> = Vec::new();
+        for _ in 0..ROUNDS {
+            let after = seen.last().cloned();
+            let round = self.reread_after(after, absent, checkpoint, &source_lsn).await?;
+            if round.is_empty() {
+                break;
+            }
+            seen.extend(round);
+        }
+        let seen: HashSet<RowId> = seen.into_iter().collect();
+        absent.retain(|id, _| seen.contains(id));
+        Ok(())
+    }
+
+    /// The next rows after one. Returns which they were.
+    async fn reread_after(
+        &mut self,
+        after: Option<RowId>,
+        absent: &mut Absent,
+        checkpoint: Lsn,
+        source_lsn: &impl AsyncFn() -> Result<Lsn>,
+    ) -> Result<Vec<RowId>> {
         let tx = self.begin().await?;
-        let rows = store::row::incomplete(&tx, ROWS_PER_READING).await?;
-        absent.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        let after = after.as_ref().map_or((0, ""), |(feed, key)| (feed.number(), &*key.0));
+        let rows = store::row::incomplete(&tx, after, ROWS_AT_ONCE).await?;
+        let ids: Vec<RowId> = rows.iter().map(|row| row.id.clone()).collect();
         if rows.is_empty() {
-            return tx.rollback().await;
+            tx.rollback().await?;
+            return Ok(ids);
         }
         let mut changes = Vec::new();
         for feed in self.env.feeds.configured() {
@@ -59,13 +85,14 @@ impl Applier {
             }
         }
         if changes.is_empty() {
-            return tx.rollback().await;
+            tx.rollback().await?;
+            return Ok(ids);
         }
         tracing::info!(rows = changes.len(), "incomplete rows were read again from the source");
         let report = self.apply_reread(&tx, &changes, Mode::CAREFUL).await?;
         tx.commit().await?;
         report.count();
-        Ok(())
+        Ok(ids)
     }
 }
 

@@ -173,15 +173,16 @@ pub async fn full_by_key(tx: &Tx, ids: &[RowId]) -> Result<Vec<FullRow>> {
     rows.iter().map(full).collect()
 }
 
-/// Rows with an unknown value.
+/// The next rows with an unknown value, after a row.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn incomplete(tx: &Tx, limit: i64) -> Result<Vec<FullRow>> {
+pub async fn incomplete(tx: &Tx, (feed, key): (i16, &str), limit: i64) -> Result<Vec<FullRow>> {
     let sql = format!(
-        "select {META}, raw from tributary.source_row where not complete order by feed, key limit $1"
+        "select {META}, raw from tributary.source_row \
+         where not complete and (feed, key) > ($1, $2) order by feed, key limit $3"
     );
-    let rows = tx.query("target: reading incomplete rows", &sql, &[&limit]).await?;
+    let rows = tx.query("target: reading incomplete rows", &sql, &[&feed, &key, &limit]).await?;
     rows.iter().map(full).collect()
 }
 

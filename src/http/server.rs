@@ -17,6 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::admin::LARGEST_FORM;
 
@@ -25,7 +26,8 @@ use crate::admin::LARGEST_FORM;
 pub(super) struct Limits {
     /// How many there are. Another one waits.
     pub(super) connections: usize,
-    /// How long a request may be on its way, the head and the body each; and how long a connection may be idle.
+    /// How long a request may be on its way, the head and the body each; how long an answer may wait to be taken; and how long a
+    /// connection may be idle.
     pub(super) patience: Duration,
 }
 
@@ -73,7 +75,10 @@ pub(super) async fn serve(
         };
         let router = router.clone().layer(Extension(ConnectInfo::<SocketAddr>(peer)));
         let service = TowerToHyperService::new(router);
-        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.patience));
+        let stream = TokioIo::new(Box::pin(stream));
+        let connection = open.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to the endpoint ended");
@@ -120,8 +125,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = listener.local_addr().unwrap();
         let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
-        let router =
-            Router::new().route("/peer", get(peer)).route("/form", post(async |body: String| body));
+        let router = Router::new()
+            .route("/peer", get(peer))
+            .route("/large", get(async || vec![0_u8; 32 << 20]))
+            .route("/form", post(async |body: String| body));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let served = tokio::spawn(serve(listener, router, limits, async {
             let _ = stopped.await;
@@ -146,6 +153,15 @@ mod tests {
         let _ = large.read_to_end(&mut text).await;
         let text = String::from_utf8_lossy(&text).into_owned();
         assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
+        // Answers that nobody takes.
+        let mut deaf = Vec::new();
+        for _ in 0..limits.connections {
+            let mut stream = TcpStream::connect(to).await.unwrap();
+            stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            deaf.push(stream);
+        }
+        let text = answer(to, "GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         drop((silent, slow));
         stop.send(()).unwrap();
         served.await.unwrap();

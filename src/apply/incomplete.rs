@@ -1,7 +1,7 @@
 //! Rows with a value that the stream left out and that could be had nowhere (P6), and stored rows that cannot be read:
 //! they are read again from the source.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::Applier;
 use super::settle::Mode;
@@ -12,10 +12,10 @@ use crate::lsn::Lsn;
 use crate::store;
 use crate::store::row::FullRow;
 
-/// Rows read again in one transaction: what was unknown of each may be large (P13).
-const ROWS_AT_ONCE: i64 = 16;
-/// Transactions of one reading. The rest waits for the next one.
-const ROUNDS: usize = 64;
+/// Rows read again at one time. The rest waits for the next one.
+const ROWS_PER_READING: i64 = 1_000;
+/// Of these in one transaction: what was unknown of each may be large (P13).
+const ROWS_AT_ONCE: usize = 16;
 
 /// Incomplete rows that the source did not have, with the end of its log right after it was asked.
 pub type Absent = HashMap<RowId, Lsn>;
@@ -32,36 +32,23 @@ impl Applier {
         checkpoint: Lsn,
         source_lsn: impl AsyncFn() -> Result<Lsn>,
     ) -> Result<()> {
-        let mut seen: Vec<RowId> = Vec::new();
-        for _ in 0..ROUNDS {
-            let after = seen.last().cloned();
-            let round = self.reread_after(after, absent, checkpoint, &source_lsn).await?;
-            if round.is_empty() {
-                break;
-            }
-            seen.extend(round);
+        let ids = store::row::incomplete(&self.db, ROWS_PER_READING).await?;
+        absent.retain(|id, _| ids.contains(id));
+        for some in ids.chunks(ROWS_AT_ONCE) {
+            self.reread_some(some, absent, checkpoint, &source_lsn).await?;
         }
-        let seen: HashSet<RowId> = seen.into_iter().collect();
-        absent.retain(|id, _| seen.contains(id));
         Ok(())
     }
 
-    /// The next rows after one. Returns which they were.
-    async fn reread_after(
+    async fn reread_some(
         &mut self,
-        after: Option<RowId>,
+        ids: &[RowId],
         absent: &mut Absent,
         checkpoint: Lsn,
         source_lsn: &impl AsyncFn() -> Result<Lsn>,
-    ) -> Result<Vec<RowId>> {
+    ) -> Result<()> {
         let tx = self.begin().await?;
-        let after = after.as_ref().map_or((0, ""), |(feed, key)| (feed.number(), &*key.0));
-        let rows = store::row::incomplete(&tx, after, ROWS_AT_ONCE).await?;
-        let ids: Vec<RowId> = rows.iter().map(|row| row.id.clone()).collect();
-        if rows.is_empty() {
-            tx.rollback().await?;
-            return Ok(ids);
-        }
+        let rows = store::row::full_by_key(&tx, ids).await?;
         let mut changes = Vec::new();
         for feed in self.env.feeds.configured() {
             let of_feed: Vec<(&RowId, RawRow)> = rows
@@ -85,14 +72,13 @@ impl Applier {
             }
         }
         if changes.is_empty() {
-            tx.rollback().await?;
-            return Ok(ids);
+            return tx.rollback().await;
         }
         tracing::info!(rows = changes.len(), "incomplete rows were read again from the source");
         let report = self.apply_reread(&tx, &changes, Mode::CAREFUL).await?;
         tx.commit().await?;
         report.count();
-        Ok(ids)
+        Ok(())
     }
 }
 

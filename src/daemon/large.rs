@@ -79,15 +79,16 @@ impl Follow<'_> {
             deleted.push((table, write::deleted_so_far(&self.session.applier, table).await?));
         }
         self.guard_deleted(deleted).await?;
+        if !truncated.is_empty() {
+            // In the transaction that is open: what it answers must not outlive it.
+            halt::clear_truncate(&self.session.applier.db).await?;
+        }
         let started = Instant::now();
         let (slot, span) = (&self.config.source.slot, (self.session.checkpoint, end_lsn));
         let stages = write::commit_large(self.session, slot, span, self.health).await?;
         let open = self.open.take().unwrap_or_default();
         let (rows, bytes) = (open.received, open.bytes_before + open.bytes);
         self.committed(end_lsn, Some(commit_time));
-        if !truncated.is_empty() {
-            halt::clear_truncate(&self.session.applier.db).await?;
-        }
         let source_commit = Some(commit_time);
         Applied { rows, bytes, source_commit, transactions: 1, stages, started }
             .report(&self.config.source.slot, self.health.phase());

@@ -12,9 +12,6 @@ use crate::error::{Context as _, Error, Result};
 use crate::facts::{EmailKey, Feed, SourceKey};
 use crate::pg::{BinaryRow, COPY_FROM, Group, Tx, copy_binary};
 
-const META: &str =
-    "feed, key, owner, email_key, shared_id, member, digest, outcome, chunk, generation, complete";
-
 /// Bytes of raw values that are read and decided at once: that takes up to about sixteen times as much memory (P13). A row or a
 /// person above it is read all the same, alone.
 pub const READ_BYTES: i64 = 2 << 20;
@@ -173,17 +170,16 @@ pub async fn full_by_key(tx: &Tx, ids: &[RowId]) -> Result<Vec<FullRow>> {
     rows.iter().map(full).collect()
 }
 
-/// The next rows with an unknown value, after a row.
+/// Rows with an unknown value.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn incomplete(tx: &Tx, (feed, key): (i16, &str), limit: i64) -> Result<Vec<FullRow>> {
-    let sql = format!(
-        "select {META}, raw from tributary.source_row \
-         where not complete and (feed, key) > ($1, $2) order by feed, key limit $3"
-    );
-    let rows = tx.query("target: reading incomplete rows", &sql, &[&feed, &key, &limit]).await?;
-    rows.iter().map(full).collect()
+pub async fn incomplete(db: &crate::pg::Db, limit: i64) -> Result<Vec<RowId>> {
+    let sql = "select feed, key from tributary.source_row where not complete \
+               order by feed, key limit $1";
+    let rows = db.query("target: reading incomplete rows", sql, &[&limit]).await?;
+    let id = |row: &Row| Some((Feed::from_number(row.get(0))?, SourceKey(row.get(1))));
+    Ok(rows.iter().filter_map(id).collect())
 }
 
 /// A page of a feed in the order of its keys, after a key: up to `limit` rows, and about [`READ_BYTES`] of their values. None

@@ -136,6 +136,9 @@ async fn a_large_transaction_reads_in_proportion_to_its_rows_p16() {
 async fn one_large_row_reads_none_of_the_others_p16() {
     const READ: &str = "select coalesce(sum(i.idx_tup_read), 0)::bigint + (select seq_tup_read from pg_stat_user_tables
         where relname = 'source_row') from pg_stat_user_indexes i where i.relname = 'source_row'";
+    const EACH: &str = "select string_agg(concat_ws(' ', i.indexrelname, i.idx_scan, i.idx_tup_read), ', ') || ', all '
+        || (select concat_ws(' ', seq_scan, seq_tup_read) from pg_stat_user_tables where relname = 'source_row')
+        from pg_stat_user_indexes i where i.relname = 'source_row'";
     const PEOPLE: u32 = 3_000;
     let apart = people(PEOPLE).replace("'shared'", "'s' || n");
     let world = World::canonical(&apart).await;
@@ -151,6 +154,7 @@ async fn one_large_row_reads_none_of_the_others_p16() {
     daemon.wait_until_caught_up(&world).await;
     settled(&world, &daemon, "n_tup_upd", 1).await;
     let before: i64 = world.target.value(READ).await.parse().unwrap();
+    let each_before = world.target.value(EACH).await;
     world
         .source
         .execute(
@@ -161,7 +165,12 @@ async fn one_large_row_reads_none_of_the_others_p16() {
     daemon.wait_until_caught_up(&world).await;
     settled(&world, &daemon, "n_tup_upd", 2).await;
     let read = world.target.value(READ).await.parse::<i64>().unwrap() - before;
-    assert!(read < i64::from(PEOPLE) / 4, "{read} of {} stored rows", 2 * PEOPLE);
+    let each = world.target.value(EACH).await;
+    assert!(
+        read < i64::from(PEOPLE) / 4,
+        "{read} of {} stored rows: before {each_before}; after {each}",
+        2 * PEOPLE
+    );
 }
 
 /// Statements and sequential round trips of the transaction that applies one change, in the median.

@@ -82,8 +82,7 @@ async fn read(config: &Config) -> Result<Status> {
 async fn fill(target: &Client, config: &Config, status: &mut Status) -> Result<()> {
     let what = "target: reading the status";
     status.checkpoint_lsn = session::checkpoint(target, &config.source.slot).await?;
-    let standing = halt::standing(target).await?;
-    if let Some(halt) = standing.or(halt::recorded(target).await?) {
+    if let Some(halt) = halt::recorded(target).await? {
         status.phase = Phase::Halted;
         status.halted = Some(halt.reason());
     }

@@ -44,7 +44,7 @@ pub struct AlteredFeed {
     pub name: String,
     /// What happened, in words.
     pub why: String,
-    /// A partition of it was truncated (P9).
+    /// It, or a partition of it, was truncated (P9).
     pub truncated: bool,
 }
 
@@ -257,7 +257,7 @@ impl Watch {
         }
         let truncated = found.rewritten.iter().any(|oid| empty.contains(oid));
         if truncated {
-            found.reasons.push("a partition was truncated");
+            found.reasons.push("it was truncated, or a part of it");
         }
         let why = found.reasons.join(", ");
         Ok(Some(AlteredFeed { name: name.to_owned(), why, truncated }))

@@ -63,7 +63,7 @@ pub async fn clear_truncate(db: &Db) -> Result<()> {
 /// # Errors
 /// Those of the target.
 pub async fn failure(db: &Db) -> Result<Option<Halt>> {
-    Ok(recorded(db.client()).await?.filter(Halt::is_failure))
+    Ok(met(db.client()).await?.filter(Halt::is_failure))
 }
 
 /// The halt that stands until somebody ends it by a command of its own: that of a rollback before that of a pause.
@@ -147,11 +147,16 @@ pub async fn clear_failure(db: &Db) -> Result<()> {
     Ok(())
 }
 
-/// What the daemon halted for, as recorded.
+/// What the daemon halts for: the halt that stands before the one that it comes to afterwards.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn recorded(target: &Client) -> Result<Option<Halt>> {
+    Ok(standing(target).await?.or(met(target).await?))
+}
+
+/// What the daemon met last.
+async fn met(target: &Client) -> Result<Option<Halt>> {
     let sql = "select halted from tributary.state";
     let row = target.query_opt(sql, &[]).await.context("target: reading the state")?;
     let halted: Option<Value> = row.and_then(|row| row.get(0));

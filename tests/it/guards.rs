@@ -27,7 +27,14 @@ async fn what_a_truncate_would_delete_is_not_swept_after_the_slot_was_lost_p9() 
     let mut daemon = world.started().await;
     world.source.execute("truncate xendit").await;
     daemon.wait_for_phase("halted").await;
+    // A pause in front of it does not make it forgotten.
+    world.succeed(&["pause"]).await;
+    let is_paused = || async {
+        daemon.status().await["halted"].as_str().is_some_and(|why| why.contains("paused by"))
+    };
+    eventually("the pause is shown", || daemon.log(), is_paused).await;
     assert_eq!(daemon.terminate().await.code(), Some(0));
+    world.succeed(&["resume"]).await;
     world.drop_slot().await;
     let mut daemon = world.start();
     daemon.wait_for_phase("halted").await;

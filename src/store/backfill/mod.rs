@@ -27,7 +27,7 @@ pub struct Progress {
     pub rules: Option<String>,
     /// The feeds that it reads or takes out; `None`: all that are configured.
     pub feeds: Option<Vec<Feed>>,
-    /// Feeds of which a partition was truncated: every delete of them waits for an operator (P9).
+    /// Feeds that were truncated, they or a partition: every delete of them waits for an operator (P9).
     pub(crate) truncated: Vec<Feed>,
     /// Rows that gave facts and give none any more, which the guard has not let through yet (P9).
     pub(crate) left_out: LeftOut,

@@ -125,6 +125,7 @@ pub async fn run(
             }
             // What it has worked with may come back: a privilege, a login.
             Next::HaltUntilHealed | Next::Stop => {
+                spare_the_source(config, &history).await;
                 looks = if lasted { 0 } else { looks };
                 halt_for_now(&error, health, shutdown, looks).await;
                 looks += 1;
@@ -135,12 +136,7 @@ pub async fn run(
         if lasted {
             history.backoff.reset();
         }
-        // Only the slot that this daemon has followed is its own to give up.
-        if history.epoch.is_some()
-            && let Err(error) = spare::give_up(config).await
-        {
-            tracing::warn!(%error, "what the slot keeps is not known");
-        }
+        spare_the_source(config, &history).await;
         let delay = history.backoff.next_delay();
         tracing::warn!(%error, retry_in_ms = delay.as_millis() as u64, "trying again");
         metrics::count_reconnect(error.server().unwrap_or(Server::Source).as_str());
@@ -153,6 +149,15 @@ pub async fn run(
         if shutdown.is_cancelled() {
             return Ok(());
         }
+    }
+}
+
+/// Gives the slot up where it keeps too much. Only the one that this daemon has followed is its own to give up.
+async fn spare_the_source(config: &Config, history: &History) {
+    if history.epoch.is_some()
+        && let Err(error) = spare::give_up(config).await
+    {
+        tracing::warn!(%error, "what the slot keeps is not known");
     }
 }
 

@@ -38,21 +38,25 @@ impl Applier {
         advance: &Advance,
     ) -> Result<Report> {
         let mut report = Report::default();
-        let (mut rest, mut why) = (changes, Some(why));
-        while let Some(Apart::Before(number)) = why {
+        let (mut rest, mut why) = (changes, why);
+        loop {
+            let Apart::Before(number) = why else {
+                report.add(self.apply_each(tx, rest, mode).await?);
+                break;
+            };
             let (earlier, later) = rest.split_at(rest.partition_point(|c| c.tx < number));
+            report.add(match self.plan_if_small(tx, earlier, Arrival::Stream).await? {
+                Ok(plan) => self.settle_plan(tx, plan, mode, None).await?,
+                Err(_) => self.apply_each(tx, earlier, mode).await?,
+            });
             rest = later;
-            why = None;
-            for part in [earlier, later] {
-                match self.plan_if_small(tx, part, Arrival::Stream).await? {
-                    Ok(plan) => report.add(self.settle_plan(tx, plan, mode, None).await?),
-                    Err(Apart::TooLarge) => report.add(self.apply_each(tx, part, mode).await?),
-                    Err(next) => why = Some(next),
+            match self.plan_if_small(tx, later, Arrival::Stream).await? {
+                Ok(plan) => {
+                    report.add(self.settle_plan(tx, plan, mode, None).await?);
+                    break;
                 }
+                Err(next) => why = next,
             }
-        }
-        if why == Some(Apart::TooLarge) {
-            report.add(self.apply_each(tx, rest, mode).await?);
         }
         let mut group = Group::default();
         store::checkpoint::advance(&mut group, advance);

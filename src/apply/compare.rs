@@ -10,7 +10,7 @@ use super::quarantine::Refused;
 use super::settle::bytes_at_once;
 use super::{Applier, Mode, NARROW_LOOK_UPS, Watch};
 use crate::config::Config;
-use crate::engine::diff::{self, OwnerWrite, Trust};
+use crate::engine::diff::{self, OwnerWrite, ProfileWrite, Trust};
 use crate::engine::people::{self, Decided};
 use crate::engine::rows::{self, RowPlan, RowWrite, Touched};
 use crate::engine::versions::Version;
@@ -25,7 +25,7 @@ use crate::source::RowReader;
 use crate::store;
 use crate::store::operation_log::Operator;
 use crate::targets::compare::Claim;
-use crate::targets::{CameIn, Tables, profile_ids};
+use crate::targets::{self, CameIn, Tables, profile_ids};
 use crate::unify::{self, ConflictKind};
 
 /// What the rows of some owners imply.
@@ -219,6 +219,7 @@ impl Applier {
             persons.insert(key, found.person);
         }
         expected.misrecorded = misrecorded;
+        let mut within: Vec<Uuid> = Vec::new();
         state.duplicates = self.duplicates(tx, &decided, &persons).await?;
         for decided in &decided {
             if state.quarantined.contains(&decided.owner) {
@@ -234,9 +235,21 @@ impl Applier {
                 let trust = Trust::Nothing;
                 let (mut write, mut person) =
                     diff::owner(decided, person, feeds, identity, trust, false);
-                rollout::withhold(&mut write, decided, person.as_mut(), rollout, feeds);
+                let was_in = recorded.get(&decided.owner).is_some_and(|before| !before.outside);
+                let owned = (person.as_mut(), was_in);
+                rollout::withhold(&mut write, decided, owned, rollout, feeds);
+                within.extend(person.filter(|person| !person.outside).map(|p| p.profile_id));
                 expected.writes.push(write);
             }
+        }
+        if !self.env.rollout.is_complete() {
+            let profiles = expected.writes.iter().filter_map(|write| write.profile.as_ref());
+            let values: Vec<String> = profiles.filter_map(|p| p.systemeio_id.clone()).collect();
+            let held = targets::write::held_outside(tx, &self.tables, &values, &within).await?;
+            let profiles = expected.writes.iter_mut().filter_map(|write| write.profile.as_mut());
+            let is_held =
+                |p: &&mut ProfileWrite| p.systemeio_id.as_ref().is_some_and(|id| held.contains(id));
+            profiles.filter(is_held).for_each(ProfileWrite::leave_systemeio_id);
         }
         let refused = Refused::default();
         let wanted =

@@ -142,7 +142,9 @@ impl Applier {
         for (mut write, mut person) in compared.into_iter().flatten() {
             if let Some(decided) = by_owner.get(write.owner.as_str()) {
                 let feeds = &self.env.feeds;
-                let kept = rollout::withhold(&mut write, decided, person.as_mut(), rollout, feeds);
+                let was_in = before.get(&decided.owner).is_some_and(|before| !before.outside);
+                let owned = (person.as_mut(), was_in);
+                let kept = rollout::withhold(&mut write, decided, owned, rollout, feeds);
                 withheld.push((write.owner.clone(), kept));
             }
             if let Some(person) = person {
@@ -229,8 +231,9 @@ impl Applier {
         }
         let profiles = round.writes.iter().filter_map(|write| write.profile.as_ref());
         let values: Vec<String> = profiles.filter_map(|p| p.systemeio_id.clone()).collect();
-        let held: HashSet<String> =
-            targets::write::held_outside(tx, &self.tables, &values).await?.into_iter().collect();
+        let within = round.persons.values().filter(|person| !person.outside);
+        let within: Vec<Uuid> = within.map(|person| person.profile_id).collect();
+        let held = targets::write::held_outside(tx, &self.tables, &values, &within).await?;
         for write in &mut round.writes {
             let Some(profile) = &mut write.profile else { continue };
             if !profile.systemeio_id.as_ref().is_some_and(|value| held.contains(value)) {

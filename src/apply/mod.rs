@@ -8,8 +8,8 @@
 //! come from differs. Deciding is [`crate::engine`]'s, rows of the schema `tributary` are [`crate::store`]'s, rows of the
 //! application [`crate::targets`]'.
 //!
-//! In reading order: `batch` (source transactions), `apart` (those that cannot be decided together), `beside` (batches beside a reconcile that reads), `fetch`, `decide`,
-//! `settle` (decide and write owners), `email_changes` (SPEC §4.3), `conflicts`, `quarantine` (what the target refuses),
+//! In reading order: `batch` (source transactions), `apart` (those that cannot be decided together), `beside` (batches beside a
+//! reconcile that reads), `fetch`, `decide`, `settle` (decide and write owners), `email_changes` (SPEC §4.3), `conflicts`, `quarantine` (what the target refuses),
 //! `large` (transactions in parts), `passes` (what no source change brings).
 
 mod adopt;

@@ -7,7 +7,6 @@ use super::output::{self, print};
 use crate::config::Config;
 use crate::connect::{connect, pool};
 use crate::error::{Context as _, Result};
-
 use crate::http;
 use crate::lsn::Lsn;
 use crate::pg::Client;

@@ -107,7 +107,9 @@ impl Fact {
                 if let Some(email) = email {
                     payment.email = Ok(email.clone());
                 }
-                if let Some(code) = env.decisions.products.get(&name) {
+                // One that is no longer configured decides nothing.
+                let decided = env.decisions.products.get(&name);
+                if let Some(code) = decided.filter(|code| env.rules.product(code).is_some()) {
                     payment.products = vec![code.clone()];
                 }
                 let is_skipped = facts::skips_payment(row, layout, &env.rules);

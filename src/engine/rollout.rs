@@ -68,11 +68,12 @@ impl Rollout {
     }
 }
 
-/// Takes out of a write what is not written as its owner is outside, and what it would have noted as written.
+/// Takes out of a write what is not written as its owner is outside, and what it would have noted as written. Beside the person: whether
+/// it was in until now.
 pub fn withhold(
     write: &mut OwnerWrite,
     decided: &Decided,
-    person: Option<&mut Person>,
+    (person, was_in): (Option<&mut Person>, bool),
     rollout: Rollout,
     feeds: &Feeds,
 ) -> Withheld {
@@ -87,11 +88,15 @@ pub fn withhold(
         enrollments: count(write.enrollments.as_ref().map_or(0, Vec::len)),
         held: 0,
     };
-    let known = decided.payments.iter().filter(|(_, outcome)| outcome.is_some());
+    let known = || decided.payments.iter().filter(|(_, outcome)| outcome.is_some());
+    // A payment that came from somebody who is in takes its transaction along.
+    let came = known().filter(|(_, outcome)| !was_in && *outcome != Some(super::NO_TRANSACTION));
+    let came = came.map(|(row, _)| (row.clone(), decided.transaction_id(row, feeds)));
     *write = OwnerWrite {
         owner: std::mem::take(&mut write.owner),
         rows: std::mem::take(&mut write.rows),
-        outcomes: known.map(|(row, _)| (row.clone(), None)).collect(),
+        without: came.collect(),
+        outcomes: known().map(|(row, _)| (row.clone(), None)).collect(),
         ..OwnerWrite::default()
     };
     withheld

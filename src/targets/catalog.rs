@@ -70,6 +70,8 @@ pub struct Tables {
     pub systemeio_type: String,
     /// The type of the profiles' email.
     pub email_type: String,
+    /// The type of the enrollments' status.
+    pub enrollment_status_type: String,
     /// Whether the values of a profile are what the input functions of its columns read.
     pub profiles_by_copy: bool,
     /// Whether new transactions may be written by COPY.
@@ -177,6 +179,7 @@ impl Tables {
             )?,
             systemeio_type: type_of(&profile, "systemeio_id"),
             email_type: type_of(&profile, "email"),
+            enrollment_status_type: type_of(&enrollment, "status"),
             profiles_by_copy: !secured.get::<_, bool>(0)
                 && !creates_auth_users
                 && !profile.get("tags").is_some_and(|kind| kind.starts_with("json")),

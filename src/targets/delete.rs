@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::catalog::Tables;
 use super::foreign_key::{self, ForeignKey, OnDelete};
 use super::statements::MANAGED;
-use super::write::REVOKED;
+use super::write::revoked;
 use crate::error::{Error, Result};
 use crate::pg::Tx;
 
@@ -92,8 +92,9 @@ async fn take_from_enrollments(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result
     if !keys.iter().any(is_theirs) {
         return Ok(false);
     }
+    let revoked = revoked(tables);
     let sql = format!(
-        "with freed as (update {enrollments} e set {REVOKED} where e.transaction_id = any($1) and {MANAGED} \
+        "with freed as (update {enrollments} e set {revoked} where e.transaction_id = any($1) and {MANAGED} \
              and not exists (select from tributary.person p where p.profile_id = e.user_id and p.outside) \
            returning e.user_id), \
          forgotten as (update tributary.person p set enrollments_digest = null from freed \

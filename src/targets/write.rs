@@ -223,21 +223,27 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
     group.any(what, park, vec![Box::new(ids), Box::new(systemeio)]);
 }
 
-/// Those of these systemeio_ids that rows of people outside of the rollout hold.
+/// Those of these systemeio_ids that rows of people outside of the rollout hold. `within` are profiles whose people are in by now,
+/// whatever is recorded of them.
 ///
 /// # Errors
 /// Those of the target.
-pub async fn held_outside(tx: &Tx, tables: &Tables, values: &[String]) -> Result<Vec<String>> {
+pub async fn held_outside(
+    tx: &Tx,
+    tables: &Tables,
+    values: &[String],
+    within: &[Uuid],
+) -> Result<HashSet<String>> {
     if values.is_empty() {
-        return Ok(Vec::new());
+        return Ok(HashSet::new());
     }
     let sql = format!(
         "select p.systemeio_id::text from unnest($1::text[]) as n (value) \
          join {} p on p.systemeio_id = n.value::{} \
-         join tributary.person o on o.profile_id = p.id and o.outside",
+         join tributary.person o on o.profile_id = p.id and o.outside and not o.profile_id = any($2)",
         tables.names.profiles, tables.systemeio_type
     );
-    let rows = tx.query("target: looking for unique values", &sql, &[&values]).await?;
+    let rows = tx.query("target: looking for unique values", &sql, &[&values, &within]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -283,9 +289,15 @@ pub(super) fn fits(tables: &Tables, transaction: &TransactionWrite) -> Result<()
     Ok(())
 }
 
-/// What becomes of a managed enrollment `e` without a transaction: a completed one keeps its status (SPEC §5.4).
-pub(super) const REVOKED: &str = "transaction_id = null, updated_at = now(), \
-    status = case when e.completion_date is null then 'revoked' else e.status end";
+/// What becomes of a managed enrollment `e` without a transaction: a completed one keeps its status (SPEC §5.4). An enum that has no
+/// such word refuses it where there is one to be revoked, not before.
+pub(super) fn revoked(tables: &Tables) -> String {
+    format!(
+        "transaction_id = null, updated_at = now(), status = case when e.completion_date is null \
+             then 'revoked'::text::{} else e.status end",
+        tables.enrollment_status_type
+    )
+}
 
 /// Revokes managed enrollments of the profiles of `owners` that no transaction opens any more: all but those of `kept`
 /// (SPEC §5.4).
@@ -298,13 +310,14 @@ pub fn revoke(group: &mut Group, tables: &Tables, owners: &[&OwnerWrite], kept: 
     let (users, courses): (Vec<Uuid>, Vec<Uuid>) =
         kept.flat_map(|(user, all)| all.iter().map(move |e| (user, e.course))).unzip();
     let sql = format!(
-        "update {} e set {REVOKED} \
+        "update {} e set {} \
          where e.user_id = any($1) and {MANAGED} \
            and (e.transaction_id is not null \
-             or (e.completion_date is null and e.status is distinct from 'revoked')) \
+             or (e.completion_date is null and e.status::text is distinct from 'revoked')) \
            and not exists (select from unnest($2::uuid[], $3::uuid[]) as k (u, c) \
              where k.u = e.user_id and k.c = e.course_id)",
-        tables.names.enrollments
+        tables.names.enrollments,
+        revoked(tables)
     );
     let params: Vec<Owned> = vec![Box::new(profiles), Box::new(users), Box::new(courses)];
     group.any("target: revoking enrollments", sql, params);
@@ -313,9 +326,10 @@ pub fn revoke(group: &mut Group, tables: &Tables, owners: &[&OwnerWrite], kept: 
 /// Revokes those of these managed enrollments whose profiles are no person's.
 pub fn revoke_of_nobody(group: &mut Group, tables: &Tables, ids: Vec<Uuid>) {
     let sql = format!(
-        "update {} e set {REVOKED} where e.id = any($1) and {MANAGED} \
+        "update {} e set {} where e.id = any($1) and {MANAGED} \
            and not exists (select from tributary.person p where p.profile_id = e.user_id)",
-        tables.names.enrollments
+        tables.names.enrollments,
+        revoked(tables)
     );
     group.any("target: revoking enrollments", sql, vec![Box::new(ids)]);
 }

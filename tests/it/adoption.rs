@@ -160,3 +160,37 @@ async fn tables_without_keys_are_adopted_and_views_are_refused_spec_2() {
     assert_eq!(world.target.value(rejected).await, "the column amount keeps fewer digits");
     world.succeed(&["verify"]).await;
 }
+
+/// An enum that lacks words of SPEC §5.4, and dates as text: what day it is can be asked all the same, and nothing is revoked that is not
+/// to be.
+#[tokio::test(flavor = "multi_thread")]
+async fn enrollments_of_other_types_are_judged_by_the_day_p10() {
+    let world = World::canonical(
+        "insert into systemeio (id, email, first_name) select gen_random_uuid(), 'p' || n || '@example.com', 'Ana'
+             from generate_series(1, 3) n;
+         insert into xendit (id, status, amount, currency, customer_email, description, created)
+         select gen_random_uuid(), 'PAID', 499, 'PHP', 'p' || n || '@example.com', 'Papers to Profits', now()
+         from generate_series(1, 2) n",
+    )
+    .await;
+    world
+        .target
+        .execute(
+            "create type standing as enum ('active', 'paused');
+             create table enrollments (id uuid primary key, user_id uuid not null, course_id uuid not null,
+                 transaction_id uuid, status standing, start_date text, expiry_date text, metadata jsonb)",
+        )
+        .await;
+    let daemon = world.started().await;
+    let active = "select count(*) from enrollments where status = 'active'";
+    assert_eq!(world.target.value(active).await, "2");
+    world.source.execute("update systemeio set first_name = 'Bea'").await;
+    daemon.wait_until_caught_up(&world).await;
+    let named = "select count(*) from unified_profiles where first_name = 'Bea'";
+    assert_eq!(world.target.value(named).await, "3", "{}", daemon.log());
+    let refused =
+        "select count(*) from tributary.conflict where kind = 'rejected_row' and status = 'open'";
+    assert_eq!(world.target.value(refused).await, "0");
+    assert_eq!(daemon.terminate().await.code(), Some(0));
+    let _daemon = world.started().await;
+}

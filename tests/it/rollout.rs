@@ -220,3 +220,46 @@ async fn what_was_left_behind_goes_when_its_person_comes_in_with_another_spec_7a
     assert_eq!(daemon.terminate().await.code(), Some(0));
     assert_equals_fresh_backfill(&world).await;
 }
+
+/// Who comes in again has the own systemeio_id that the row holds already, and takes no payment from who is in without a trace.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_in_again_keeps_what_is_its_own_spec_7a() {
+    let people = "insert into systemeio (id, email, contact_id, first_name)
+        select gen_random_uuid(), 'p' || n || '@example.com', 'c' || n, 'Ana' from generate_series(1, 20) n;
+        insert into xendit (id, status, amount, currency, customer_email, description, created)
+        select gen_random_uuid(), 'PAID', 499, 'PHP', 'p' || n || '@example.com', 'Papers to Profits',
+            '2025-06-30T04:00:00Z' from generate_series(1, 20) n";
+    let world = World::canonical(people).await;
+    let daemon = world.started().await;
+    rollout(&world, "0").await;
+    rollout(&world, "50").await;
+    let without = "select count(*) from unified_profiles where systemeio_id is null";
+    assert_eq!(world.target.value(without).await, "0");
+    world.succeed(&["verify"]).await;
+    // A payment moves to somebody who is outside.
+    let one = "select email_key from tributary.person where {} order by email_key limit 1";
+    let within = world.target.value(&one.replace("{}", "not outside")).await;
+    let out = world.target.value(&one.replace("{}", "outside")).await;
+    let of = format!(
+        "select count(*) from transactions t join unified_profiles p on p.id = t.user_id where p.email = '{within}'"
+    );
+    assert_eq!(world.target.value(&of).await, "1");
+    let moves = format!(
+        "update xendit set customer_email = '{out}', amount = 777 where customer_email = '{within}'"
+    );
+    world.source.execute(&moves).await;
+    daemon.wait_until_caught_up(&world).await;
+    assert_eq!(world.target.value(&of).await, "0");
+    world.succeed(&["verify"]).await;
+    // A value that a row outside holds is left out, which is no difference.
+    let held = format!(
+        "update systemeio set contact_id = (select contact_id from systemeio where email = '{out}')
+         where email = '{within}'; update systemeio set contact_id = 'other' where email = '{out}'"
+    );
+    world.source.execute(&held).await;
+    daemon.wait_until_caught_up(&world).await;
+    world.succeed(&["verify"]).await;
+    rollout(&world, "100").await;
+    world.succeed(&["verify"]).await;
+    assert_equals_fresh_backfill(&world).await;
+}

@@ -18,7 +18,7 @@ select k.key,
             where t.user_id = n.profile_id and t.status::text in ('PAID', 'SETTLED', 'PARTIALLY_REFUNDED')
             group by t.currency
         ) s),
-    (select string_agg(coalesce(c.slug, c.title) || ' ' || coalesce(e.status, ''), ', ' order by c.slug)
+    (select string_agg(coalesce(c.slug, c.title) || ' ' || coalesce(e.status::text, ''), ', ' order by c.slug)
         from {enrollments} e
         join {courses} c on c.id = e.course_id
         where e.user_id = n.profile_id)

@@ -129,6 +129,9 @@ pub async fn run(
                 looks = if lasted { 0 } else { looks };
                 halt_for_now(&error, health, shutdown, looks).await;
                 looks += 1;
+                if shutdown.is_cancelled() {
+                    return Ok(());
+                }
                 continue;
             }
             Next::Halt => return Err(error),

@@ -16,12 +16,12 @@ use crate::targets::Report;
 pub(super) type Planned = std::result::Result<RowPlan, Apart>;
 
 /// Why changes cannot be decided together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Apart {
     /// The values that the stream left out are too many bytes (P13).
     TooLarge,
-    /// This source transaction moves a person whom an earlier one makes: which profile moves is known once that one is written.
-    Before(u32),
+    /// These source transactions move people whom earlier ones make: which profile moves is known once that one is written.
+    At(Vec<u32>),
 }
 
 impl Applier {
@@ -38,26 +38,20 @@ impl Applier {
         advance: &Advance,
     ) -> Result<Report> {
         let mut report = Report::default();
-        let (mut rest, mut why) = (changes, why);
-        loop {
-            let Apart::Before(number) = why else {
-                report.add(self.apply_each(tx, rest, mode).await?);
-                break;
-            };
-            let (earlier, later) = rest.split_at(rest.partition_point(|c| c.tx < number));
-            report.add(match self.plan_if_small(tx, earlier, Arrival::Stream).await? {
+        let cuts = if let Apart::At(cuts) = why { cuts } else { Vec::new() };
+        let mut rest = changes;
+        for cut in cuts {
+            let (part, later) = rest.split_at(rest.partition_point(|change| change.tx < cut));
+            report.add(match self.plan_if_small(tx, part, Arrival::Stream).await? {
                 Ok(plan) => self.settle_plan(tx, plan, mode, None).await?,
-                Err(_) => self.apply_each(tx, earlier, mode).await?,
+                Err(_) => self.apply_each(tx, part, mode).await?,
             });
             rest = later;
-            match self.plan_if_small(tx, later, Arrival::Stream).await? {
-                Ok(plan) => {
-                    report.add(self.settle_plan(tx, plan, mode, None).await?);
-                    break;
-                }
-                Err(next) => why = next,
-            }
         }
+        report.add(match self.plan_if_small(tx, rest, Arrival::Stream).await? {
+            Ok(plan) => self.settle_plan(tx, plan, mode, None).await?,
+            Err(_) => self.apply_each(tx, rest, mode).await?,
+        });
         let mut group = Group::default();
         store::checkpoint::advance(&mut group, advance);
         group.send(tx).await?;
@@ -76,22 +70,25 @@ impl Applier {
         Ok(report)
     }
 
-    /// The first source transaction that moves a person whom an earlier one of the batch makes.
-    pub(super) async fn moves_somebody_new(
-        &self,
-        tx: &Tx,
-        transitions: &[Transition],
-    ) -> Result<Option<u32>> {
+    /// The source transactions in front of which a batch is cut, as they move people whom earlier ones make.
+    pub(super) async fn cuts(&self, tx: &Tx, transitions: &[Transition]) -> Result<Vec<u32>> {
         let moved = email_change::moved_after_they_came(transitions);
         if moved.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let keys: Vec<&str> = moved.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<&str> = moved.iter().map(|(key, ..)| key.as_str()).collect();
         let sql = "select k from unnest($1::text[]) as k \
                    where not exists (select from tributary.person p where p.email_key = k) \
                      and not exists (select from tributary.alias a where a.from_key = k)";
         let rows = tx.query("target: looking up persons", sql, &[&keys]).await?;
         let new: HashSet<&str> = rows.iter().map(|row| row.get(0)).collect();
-        Ok(moved.iter().find(|(key, _)| new.contains(key.as_str())).map(|(_, number)| *number))
+        let mut cuts: Vec<u32> = Vec::new();
+        for (_, came, moved) in moved.iter().filter(|(key, ..)| new.contains(key.as_str())) {
+            // What came before the last cut is written by then.
+            if cuts.last().is_none_or(|cut| came >= cut) {
+                cuts.push(*moved);
+            }
+        }
+        Ok(cuts)
     }
 }

@@ -198,8 +198,9 @@ impl Applier {
         let mut touched = Touched::default();
         let moves = transitions.iter().any(email_change::may_move);
         beside::require_plain(&versions, moves, arrival)?;
-        if moves && let Some(number) = self.moves_somebody_new(tx, &transitions).await? {
-            return Ok(Err(Apart::Before(number)));
+        let cuts = if moves { self.cuts(tx, &transitions).await? } else { Vec::new() };
+        if !cuts.is_empty() {
+            return Ok(Err(Apart::At(cuts)));
         }
         let emails = if moves || roots.is_none() { emails_of(&versions) } else { Vec::new() };
         let moved = if moves {

@@ -47,7 +47,7 @@ impl Follow<'_> {
         let mut deletes = Vec::new();
         for &table in &tables {
             let of = self.rows_before(table).await?;
-            let rows = write::count_truncated(&self.session.applier, table, xid).await?.min(of);
+            let rows = self.rows_truncated(table, xid).await?.min(of);
             if rows > 0 {
                 deletes.push(Deletes { table: self.name(table), rows, of });
             }
@@ -135,6 +135,16 @@ impl Follow<'_> {
         };
         open.rows_before.insert(feed, rows);
         Ok(rows)
+    }
+
+    /// Rows of a feed that a TRUNCATE takes, those included that the open transaction has deleted already.
+    async fn rows_truncated(&self, feed: Feed, xid: u32) -> Result<u64> {
+        let applier = &self.session.applier;
+        if !self.open.as_ref().is_some_and(|open| open.in_parts) {
+            return write::count_truncated(applier, &applier.db, feed, xid).await;
+        }
+        let target = connect(&self.config.target.server, "tributary", "target").await?;
+        write::count_truncated(applier, &Db::new(target), feed, xid).await
     }
 
     fn name(&self, feed: Feed) -> String {

@@ -105,8 +105,13 @@ pub(super) async fn deleted_so_far(applier: &Applier, feed: Feed) -> Result<u64>
 ///
 /// # Errors
 /// Those of the target.
-pub(super) async fn count_truncated(applier: &Applier, feed: Feed, xid: u32) -> Result<u64> {
-    row::count_of_others(&applier.db, feed, &applier.env.chunks.containing(xid)).await
+pub(super) async fn count_truncated(
+    applier: &Applier,
+    target: &Db,
+    feed: Feed,
+    xid: u32,
+) -> Result<u64> {
+    row::count_of_others(target, feed, &applier.env.chunks.containing(xid)).await
 }
 
 /// Deletes every row of a feed that a TRUNCATE takes, as parts of a large transaction.

@@ -174,15 +174,17 @@ pub fn walk(transitions: &[Transition], known: &mut Knowledge) -> Vec<Step> {
     steps
 }
 
-/// Keys that one source transaction of the batch brings and a later one moves away from, each with the number of that one.
-pub fn moved_after_they_came(transitions: &[Transition]) -> Vec<(&EmailKey, u32)> {
+/// Keys that one source transaction of the batch brings and a later one moves away from, each with the numbers of the first and of that one.
+#[must_use]
+pub fn moved_after_they_came(transitions: &[Transition]) -> Vec<(&EmailKey, u32, u32)> {
     let mut came: HashMap<&EmailKey, u32> = HashMap::new();
     let moved = transitions.iter().filter_map(|transition| {
         if let Some(new) = &transition.new {
             came.entry(new).or_insert(transition.tx);
         }
         let (_, old, _) = change_of_contact(transition)?;
-        (*came.get(old)? < transition.tx).then_some((old, transition.tx))
+        let came = *came.get(old)?;
+        (came < transition.tx).then_some((old, came, transition.tx))
     });
     moved.collect()
 }

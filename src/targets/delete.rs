@@ -76,8 +76,8 @@ async fn find(tx: &Tx, tables: &Tables, ids: &[Uuid], more: &str) -> Result<Vec<
 }
 
 /// Managed enrollments do not keep a transaction: those that still refer to one belong to somebody who is decided later, in
-/// another part of the batch or page of a pass, and have none until then (SPEC §5.4). Of whoever is outside of a rollout they stay as
-/// they are (SPEC §7a). Whether there were any.
+/// another part of the batch or page of a pass, and have none until then (SPEC §5.4). Of whoever is outside of a rollout, or is refused by
+/// the target, they stay as they are (SPEC §7a, P10). Whether there were any.
 async fn take_from_enrollments(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<bool> {
     if ids.is_empty() {
         return Ok(false);
@@ -96,6 +96,8 @@ async fn take_from_enrollments(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result
     let sql = format!(
         "with freed as (update {enrollments} e set {revoked} where e.transaction_id = any($1) and {MANAGED} \
              and not exists (select from tributary.person p where p.profile_id = e.user_id and p.outside) \
+             and not exists (select from tributary.person p join tributary.quarantine q on q.owner = p.email_key \
+                 where p.profile_id = e.user_id) \
            returning e.user_id), \
          forgotten as (update tributary.person p set enrollments_digest = null from freed \
            where p.profile_id = freed.user_id) \

@@ -20,6 +20,12 @@ async fn a_mass_delete_halts_until_accepted() {
     halts_until_accepted("delete from xendit").await;
 }
 
+/// What is applied in parts by then is still there for whoever counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_behind_deletes_of_its_transaction_halts_until_accepted() {
+    halts_until_accepted("begin; delete from xendit; truncate xendit; commit").await;
+}
+
 /// The slot that brought the TRUNCATE is lost while an operator is waited for: the reconcile waits in its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_truncate_would_delete_is_not_swept_after_the_slot_was_lost_p9() {

@@ -244,6 +244,9 @@ async fn who_comes_in_again_keeps_what_is_its_own_spec_7a() {
         "select count(*) from transactions t join unified_profiles p on p.id = t.user_id where p.email = '{within}'"
     );
     assert_eq!(world.target.value(&of).await, "1");
+    let changed = format!("update xendit set amount = 500 where customer_email = '{within}'");
+    world.source.execute(&changed).await;
+    daemon.wait_until_caught_up(&world).await;
     let moves = format!(
         "update xendit set customer_email = '{out}', amount = 777 where customer_email = '{within}'"
     );

@@ -37,10 +37,26 @@ impl Applier {
         why: Apart,
         advance: &Advance,
     ) -> Result<Report> {
-        let mut report = Report::default();
-        let cuts = if let Apart::At(cuts) = why { cuts } else { Vec::new() };
-        let mut rest = changes;
-        for cut in cuts {
+        let report = match why {
+            Apart::TooLarge => self.apply_each(tx, changes, mode).await?,
+            Apart::At(cuts) => self.apply_cut(tx, changes, mode, cuts).await?,
+        };
+        let mut group = Group::default();
+        store::checkpoint::advance(&mut group, advance);
+        group.send(tx).await?;
+        Ok(report)
+    }
+
+    /// Applies what lies between the cuts, each part decided once the one before it is written.
+    async fn apply_cut(
+        &mut self,
+        tx: &Tx,
+        changes: &[RowChange],
+        mode: Mode,
+        cuts: Vec<u32>,
+    ) -> Result<Report> {
+        let (mut report, mut rest) = (Report::default(), changes);
+        for cut in cuts.into_iter().chain([u32::MAX]) {
             let (part, later) = rest.split_at(rest.partition_point(|change| change.tx < cut));
             report.add(match self.plan_if_small(tx, part, Arrival::Stream).await? {
                 Ok(plan) => self.settle_plan(tx, plan, mode, None).await?,
@@ -48,13 +64,6 @@ impl Applier {
             });
             rest = later;
         }
-        report.add(match self.plan_if_small(tx, rest, Arrival::Stream).await? {
-            Ok(plan) => self.settle_plan(tx, plan, mode, None).await?,
-            Err(_) => self.apply_each(tx, rest, mode).await?,
-        });
-        let mut group = Group::default();
-        store::checkpoint::advance(&mut group, advance);
-        group.send(tx).await?;
         Ok(report)
     }
 

@@ -243,9 +243,8 @@ impl Applier {
             }
         }
         if !self.env.rollout.is_complete() {
-            let profiles = expected.writes.iter().filter_map(|write| write.profile.as_ref());
-            let values: Vec<String> = profiles.filter_map(|p| p.systemeio_id.clone()).collect();
-            let held = targets::write::held_outside(tx, &self.tables, &values, &within).await?;
+            let writes = &expected.writes;
+            let held = targets::write::held_outside(tx, &self.tables, writes, &within).await?;
             let profiles = expected.writes.iter_mut().filter_map(|write| write.profile.as_mut());
             let is_held =
                 |p: &&mut ProfileWrite| p.systemeio_id.as_ref().is_some_and(|id| held.contains(id));

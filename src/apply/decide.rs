@@ -229,11 +229,9 @@ impl Applier {
         if self.env.rollout.is_complete() {
             return Ok(());
         }
-        let profiles = round.writes.iter().filter_map(|write| write.profile.as_ref());
-        let values: Vec<String> = profiles.filter_map(|p| p.systemeio_id.clone()).collect();
         let within = round.persons.values().filter(|person| !person.outside);
         let within: Vec<Uuid> = within.map(|person| person.profile_id).collect();
-        let held = targets::write::held_outside(tx, &self.tables, &values, &within).await?;
+        let held = targets::write::held_outside(tx, &self.tables, &round.writes, &within).await?;
         for write in &mut round.writes {
             let Some(profile) = &mut write.profile else { continue };
             if !profile.systemeio_id.as_ref().is_some_and(|value| held.contains(value)) {

@@ -27,15 +27,13 @@ pub async fn delete(
     if there.is_empty() {
         return Ok((0, vec![]));
     }
-    let mut blocked = referenced(tx, tables, &there).await?;
+    let keys = foreign_key::to(tx.db(), &tables.names.referenced, &tables.names.copied).await?;
+    let mut blocked = referenced(tx, tables, &keys, &there).await?;
     let kept: Vec<Uuid> = blocked.keys().copied().collect();
-    let is_freed = if !careful {
-        take_from_enrollments(tx, tables, &kept).await?
-    } else {
-        tx.attempt(take_from_enrollments(tx, tables, &kept)).await?.unwrap_or(false)
-    };
+    let take = take_from_enrollments(tx, tables, &keys, &kept);
+    let is_freed = if careful { tx.attempt(take).await?.unwrap_or(false) } else { take.await? };
     if is_freed {
-        blocked = referenced(tx, tables, &there).await?;
+        blocked = referenced(tx, tables, &keys, &there).await?;
     }
     let free: Vec<Uuid> = there.into_iter().filter(|id| !blocked.contains_key(id)).collect();
     let deleted = if !careful {
@@ -78,7 +76,12 @@ async fn find(tx: &Tx, tables: &Tables, ids: &[Uuid], more: &str) -> Result<Vec<
 /// Managed enrollments do not keep a transaction: those that still refer to one belong to somebody who is decided later, in
 /// another part of the batch or page of a pass, and have none until then (SPEC §5.4). Of whoever is outside of a rollout, or is refused by
 /// the target, they stay as they are (SPEC §7a, P10). Whether there were any.
-async fn take_from_enrollments(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<bool> {
+async fn take_from_enrollments(
+    tx: &Tx,
+    tables: &Tables,
+    keys: &[ForeignKey],
+    ids: &[Uuid],
+) -> Result<bool> {
     if ids.is_empty() {
         return Ok(false);
     }
@@ -86,7 +89,6 @@ async fn take_from_enrollments(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result
     let enrollments = &tables.names.enrollments;
     let name = tx.query(what, "select to_regclass($1)::text", &[enrollments]).await?;
     let name: Option<String> = name.first().and_then(|row| row.get(0));
-    let keys = foreign_key::to(tx.db(), &tables.names.referenced, &tables.names.copied).await?;
     let is_theirs =
         |key: &ForeignKey| Some(&key.table) == name.as_ref() && key.is_of("transaction_id", "id");
     if !keys.iter().any(is_theirs) {
@@ -109,9 +111,13 @@ async fn take_from_enrollments(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result
 
 /// Which of these another table references, with its name. An enrollment that the application made by itself counts as any other
 /// reference. Where rows cannot be seen the server refuses the delete; those that it would take along are taken for references.
-async fn referenced(tx: &Tx, tables: &Tables, ids: &[Uuid]) -> Result<BTreeMap<Uuid, String>> {
+async fn referenced(
+    tx: &Tx,
+    tables: &Tables,
+    keys: &[ForeignKey],
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, String>> {
     let transactions = &tables.names.transactions;
-    let keys = foreign_key::to(tx.db(), &tables.names.referenced, &tables.names.copied).await?;
     let mut referenced = BTreeMap::new();
     for key in keys {
         let (table, condition) = (&key.table, key.joins("r", "t"));

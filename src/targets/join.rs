@@ -72,12 +72,7 @@ impl Merger<'_> {
                     return Ok(());
                 }
                 self.set_emails(&[(a, from), (b, to)]).await?;
-                let assigned = self.tx.attempt(self.assign_enrollments(enrollments)).await?;
-                if let Err(reason) = assigned {
-                    // They stay where they are, and the recompute gives each its own (P10).
-                    tracing::warn!(reason, "the target refuses to hand enrollments back");
-                }
-                Ok(())
+                self.hand_over(enrollments).await
             }
             (Some(a), None) => {
                 let sql = "delete from tributary.person where email_key = $1 and profile_id = $2";

@@ -107,12 +107,18 @@ impl Merger<'_> {
         }
         self.set_emails(&[(survivor, to), (merged, from)]).await?;
         let assignment = self.shared_out(survivor, merged).await?;
-        let assigned = self.tx.attempt(self.assign_enrollments(&assignment)).await?;
+        self.hand_over(&assignment).await?;
+        Ok(Some(survivor))
+    }
+
+    /// Gives enrollments to profiles. Those that the target refuses stay where they are, and the recompute gives each person its
+    /// own (P10).
+    pub(super) async fn hand_over(&self, assignment: &[(Uuid, Uuid)]) -> Result<()> {
+        let assigned = self.tx.attempt(self.assign_enrollments(assignment)).await?;
         if let Err(reason) = assigned {
-            // They stay where they are, and the recompute gives the survivor its own (P10).
             tracing::warn!(reason, "the target refuses to hand enrollments over");
         }
-        Ok(Some(survivor))
+        Ok(())
     }
 
     /// Records which profile a person has. Nothing is known of what was last written of it.

@@ -223,17 +223,19 @@ pub(super) fn park_unique_values(group: &mut Group, tables: &Tables, profiles: &
     group.any(what, park, vec![Box::new(ids), Box::new(systemeio)]);
 }
 
-/// Those of these systemeio_ids that rows of people outside of the rollout hold. `within` are profiles whose people are in by now,
-/// whatever is recorded of them.
+/// Those of the systemeio_ids of these writes that rows of people outside of the rollout hold. `within` are profiles whose people are in
+/// by now, whatever is recorded of them.
 ///
 /// # Errors
 /// Those of the target.
 pub async fn held_outside(
     tx: &Tx,
     tables: &Tables,
-    values: &[String],
+    writes: &[OwnerWrite],
     within: &[Uuid],
 ) -> Result<HashSet<String>> {
+    let profiles = writes.iter().filter_map(|write| write.profile.as_ref());
+    let values: Vec<&str> = profiles.filter_map(|p| p.systemeio_id.as_deref()).collect();
     if values.is_empty() {
         return Ok(HashSet::new());
     }

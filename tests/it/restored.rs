@@ -20,8 +20,7 @@ async fn world() -> World {
     world
 }
 
-/// The source goes on from a copy that was made before these changes, which the daemon has applied.
-async fn applied_what_is_undone(world: &World, daemon: &mut Daemon) {
+async fn changed_after_a_copy(world: &World) {
     let source = world.source.cluster;
     source.stop(StopMode::Fast).unwrap();
     source.save().unwrap();
@@ -29,6 +28,11 @@ async fn applied_what_is_undone(world: &World, daemon: &mut Daemon) {
     for _ in 0..20 {
         world.source.execute(CHANGE).await;
     }
+}
+
+/// The source goes on from a copy that was made before these changes, which the daemon has applied.
+async fn applied_what_is_undone(world: &World, daemon: &mut Daemon) {
+    changed_after_a_copy(world).await;
     daemon.wait_for_phase("streaming").await;
     daemon.wait_until_caught_up(world).await;
 }
@@ -104,13 +108,8 @@ async fn a_restored_source_that_went_on_is_read_again_p18() {
 async fn a_source_restored_during_the_first_backfill_is_read_again_p18() {
     let world = world().await;
     world.dies(&["run"], "first-checkpoint-committed").await;
+    changed_after_a_copy(&world).await;
     let source = world.source.cluster;
-    source.stop(StopMode::Fast).unwrap();
-    source.save().unwrap();
-    source.start_again().unwrap();
-    for _ in 0..20 {
-        world.source.execute(CHANGE).await;
-    }
     world.dies(&["run"], "people-committed").await;
     source.stop(StopMode::Fast).unwrap();
     source.restore().unwrap();
